@@ -1,0 +1,1 @@
+"""The nouns. Frozen values without behaviour beyond their own text and wire form."""

@@ -1,0 +1,230 @@
+"""What one peer said: NLRI and path attributes. In from session/decode.py, out to policy and learn.
+
+An Update (session) becomes Paths here; a Path never leaves the control plane.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
+
+
+class Origin(enum.IntEnum):
+    """ORIGIN, RFC 4271 §5.1.1; the lower value is preferred."""
+
+    IGP = 0
+    EGP = 1
+    INCOMPLETE = 2
+
+
+class SegmentType(enum.IntEnum):
+    """AS_PATH segment types, RFC 4271 §4.3 and RFC 5065."""
+
+    AS_SET = 1
+    AS_SEQUENCE = 2
+    AS_CONFED_SEQUENCE = 3
+    AS_CONFED_SET = 4
+
+
+class Segment(NamedTuple):
+    """One AS_PATH segment."""
+
+    kind: SegmentType
+    asns: tuple[Asn, ...]
+
+
+class Mobility(NamedTuple):
+    """MAC mobility extended community, RFC 7432 §7.7."""
+
+    sequence: int
+    sticky: bool
+
+
+class UnknownAttribute(NamedTuple):
+    """An optional transitive attribute that we do not know; passed on with Partial set."""
+
+    flags: int
+    code: int
+    value: bytes
+
+
+@dataclass(frozen=True, eq=True)
+class PathAttributes:
+    """One attribute set, interned by the decoder: many Paths share one object.
+
+    ``next_hop`` is that of NEXT_HOP or MP_REACH_NLRI (an IPv6 link-local second half is dropped).
+    ``extended_communities`` are 8 octets each, in the order received.
+    """
+
+    origin: Origin = Origin.IGP
+    as_path: tuple[Segment, ...] = ()
+    next_hop: Ip | None = None
+    med: int | None = None
+    local_pref: int | None = None
+    atomic_aggregate: bool = False
+    aggregator: tuple[Asn, Ip] | None = None
+    communities: tuple[int, ...] = ()
+    large_communities: tuple[tuple[int, int, int], ...] = ()
+    extended_communities: tuple[bytes, ...] = ()
+    originator_id: Ip | None = None
+    cluster_list: tuple[Ip, ...] = ()
+    only_to_customer: Asn | None = None
+    unknown: tuple[UnknownAttribute, ...] = ()
+
+    @cached_property
+    def route_targets(self) -> frozenset[RouteTarget]:
+        """The route targets among the extended communities."""
+        return frozenset(
+            RouteTarget(c) for c in self.extended_communities if RouteTarget.is_target(c)
+        )
+
+    @cached_property
+    def router_mac(self) -> Mac | None:
+        """EVPN Router's MAC extended community (0x0603), RFC 9135 §8.1."""
+        for community in self.extended_communities:
+            if community[:2] == b"\x06\x03":
+                return Mac(community[2:])
+        return None
+
+    @cached_property
+    def encapsulation(self) -> int | None:
+        """Tunnel type of the encapsulation community (0x030c), RFC 9012 §4.1; 8 = VXLAN."""
+        for community in self.extended_communities:
+            if community[:2] == b"\x03\x0c":
+                return int.from_bytes(community[6:8], "big")
+        return None
+
+    @cached_property
+    def mobility(self) -> Mobility:
+        """MAC mobility (0x0600); absent counts as sequence 0, RFC 7432 §15."""
+        for community in self.extended_communities:
+            if community[:2] == b"\x06\x00":
+                return Mobility(int.from_bytes(community[4:8], "big"), bool(community[2] & 1))
+        return Mobility(0, False)
+
+    @cached_property
+    def as_path_length(self) -> int:
+        """Hops as the decision process counts them: a set is one, confederations none."""
+        length = 0
+        for kind, asns in self.as_path:
+            if kind is SegmentType.AS_SEQUENCE:
+                length += len(asns)
+            elif kind is SegmentType.AS_SET:
+                length += 1
+        return length
+
+    @cached_property
+    def asns(self) -> tuple[Asn, ...]:
+        """Every AS in the path, in order, sets and confederations included."""
+        return tuple(asn for segment in self.as_path for asn in segment.asns)
+
+    @property
+    def first_asn(self) -> Asn | None:
+        """The neighbouring AS, if the path begins with a sequence."""
+        if self.as_path and self.as_path[0].kind is SegmentType.AS_SEQUENCE:
+            return self.as_path[0].asns[0]
+        return None
+
+    @property
+    def as_path_text(self) -> str:
+        """``64601 64602 {65001,65002}``, as routers print it."""
+        words = []
+        for kind, asns in self.as_path:
+            if kind is SegmentType.AS_SEQUENCE:
+                words.extend(str(a) for a in asns)
+            elif kind is SegmentType.AS_SET:
+                words.append("{" + ",".join(str(a) for a in asns) + "}")
+            else:
+                words.append("(" + " ".join(str(a) for a in asns) + ")")
+        return " ".join(words)
+
+
+class Unicast(NamedTuple):
+    """IPv4 or IPv6 unicast NLRI, RFC 4271 and 4760."""
+
+    prefix: Prefix
+
+    @property
+    def family(self) -> Family:
+        """By the prefix's own version."""
+        return Family.IPV4_UNICAST if len(self.prefix) == 5 else Family.IPV6_UNICAST
+
+    @property
+    def key(self) -> bytes:
+        """What a withdrawal must repeat."""
+        return self.prefix
+
+
+class EvpnPrefix(NamedTuple):
+    """EVPN route type 5, RFC 9136 §3.1. ``vni`` is the 24-bit label field as a VNI (RFC 8365)."""
+
+    rd: RouteDistinguisher
+    esi: bytes
+    etag: int
+    prefix: Prefix
+    gateway: Ip | None
+    vni: int
+
+    @property
+    def family(self) -> Family:
+        """Always EVPN."""
+        return Family.EVPN
+
+    @property
+    def key(self) -> bytes:
+        """RD, Ethernet tag, prefix: the part that identifies the route (RFC 9136 §3.1)."""
+        return b"\x05" + self.rd + self.etag.to_bytes(4, "big") + self.prefix
+
+
+class EvpnMacIp(NamedTuple):
+    """EVPN route type 2, RFC 7432 §7.2. ``vni2`` is the L3VNI (second label), if present."""
+
+    rd: RouteDistinguisher
+    esi: bytes
+    etag: int
+    mac: Mac
+    ip: Ip | None
+    vni: int
+    vni2: int | None
+
+    @property
+    def family(self) -> Family:
+        """Always EVPN."""
+        return Family.EVPN
+
+    @property
+    def key(self) -> bytes:
+        """RD, Ethernet tag, MAC, IP: the part that identifies the route."""
+        return b"\x02" + self.rd + self.etag.to_bytes(4, "big") + self.mac + (self.ip or b"")
+
+
+class EvpnOther(NamedTuple):
+    """EVPN route types 1, 3, 4: kept to be shown, without effect on forwarding."""
+
+    kind: int
+    value: bytes
+
+    @property
+    def family(self) -> Family:
+        """Always EVPN."""
+        return Family.EVPN
+
+    @property
+    def key(self) -> bytes:
+        """The whole NLRI."""
+        return bytes((self.kind,)) + self.value
+
+
+Nlri = Unicast | EvpnPrefix | EvpnMacIp | EvpnOther
+
+
+class Path(NamedTuple):
+    """What one peer said of one NLRI."""
+
+    peer: str
+    nlri: Nlri
+    attributes: PathAttributes

@@ -1,0 +1,85 @@
+"""Why something is not used. Every "no" is one of these values; ``ccn explain`` prints them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ccn_bgp.model.bgp import Ip
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """The message broke a rule; ``rfc`` names the section (``RFC 7606 §7.1``)."""
+
+    rfc: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"malformed: {self.text} ({self.rfc})"
+
+
+@dataclass(frozen=True, slots=True)
+class Looped:
+    """Our own AS, router-id or cluster-id is in the path (RFC 4271 §9.1.2, 4456 §8)."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return f"loop: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A policy statement (or the default of the session) rejected it."""
+
+    policy: str
+    statement: str
+
+    def __str__(self) -> str:
+        return f"denied by policy {self.policy}, statement {self.statement}"
+
+
+@dataclass(frozen=True, slots=True)
+class NotImported:
+    """No CCSI of this gateway imports any of its route targets."""
+
+    targets: str
+
+    def __str__(self) -> str:
+        return f"not imported: no table imports {self.targets}"
+
+
+@dataclass(frozen=True, slots=True)
+class NotBest:
+    """Lost the decision process at a numbered step (learn/bestpath.py)."""
+
+    step: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"not best: step {self.step}, {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """The gateway IP or next hop has no answer yet."""
+
+    gateway: Ip
+    text: str
+
+    def __str__(self) -> str:
+        return f"unresolved: {self.gateway} {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The verifier found a fault; the rule and its message."""
+
+    rule: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"refused: {self.rule}: {self.text}"
+
+
+Reason = Malformed | Looped | Denied | NotImported | NotBest | Unresolved | Refused

@@ -1,0 +1,205 @@
+"""The declared network, frozen: what config/load.py makes of a topology file, names resolved.
+
+Nothing here is derived; ccsi.py derives tables and route targets from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Literal
+
+from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteTarget, Vni
+
+PeerRole = Literal["gateway", "reflector", "host", "idc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An address with the length of its subnet: ``192.0.2.11/24`` (host bits kept)."""
+
+    address: Ip
+    length: int
+
+    @property
+    def subnet(self) -> Prefix:
+        """The on-link subnet."""
+        return Prefix.of(self.address, self.length)
+
+    def __str__(self) -> str:
+        return f"{self.address}/{self.length}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """``asn`` is the administrator of derived route targets; MTUs in octets of the IP packet."""
+
+    asn: Asn
+    mtu: int = 1500
+    underlay_mtu: int = 1600
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """A port to the underlay; ``via`` is the router towards other regions."""
+
+    port: str
+    address: Interface
+    via: Ip | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One CCN gateway. ``mac`` is its router MAC, ``vtep`` its tunnel address."""
+
+    name: str
+    region: str
+    asn: Asn
+    vtep: Ip
+    router_id: Ip
+    mac: Mac
+    uplinks: tuple[Uplink, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vm:
+    """A virtual machine: where (VNI, ip) is reached. ``host`` is the VTEP of its host."""
+
+    ip: Ip
+    mac: Mac
+    host: Ip
+
+
+@dataclass(frozen=True, slots=True)
+class VpcRoute:
+    """A prefix behind a VM of the VPC (``via``, RFC 9136 gateway IP) or a blackhole (None)."""
+
+    prefix: Prefix
+    via: Ip | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vpc:
+    """A virtual private cloud in one region. ``gateways``: its gateway address per CIDR, in order."""
+
+    name: str
+    region: str
+    vni: Vni
+    cidrs: tuple[Prefix, ...]
+    gateways: tuple[Ip, ...]
+    vms: tuple[Vm, ...] = ()
+    routes: tuple[VpcRoute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IdcRouter:
+    """A router of a data centre: one eBGP session inside one CCSI of one gateway.
+
+    ``vlan`` None is untagged. ``import_``/``export`` name policies; empty means reject (RFC 8212).
+    """
+
+    name: str
+    idc: str
+    gateway: str
+    port: str
+    vlan: int | None
+    ccn: str
+    asn: Asn
+    address: Interface
+    gateway_address: Interface
+    import_: tuple[str, ...] = ()
+    export: tuple[str, ...] = ()
+    max_prefixes: int | None = None
+    password_file: FilePath | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Idc:
+    """A data centre; ``cidrs`` is all that it may announce."""
+
+    name: str
+    region: str
+    cidrs: tuple[Prefix, ...]
+    routers: tuple[IdcRouter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A member of a CCN. Without ``propagate`` it reaches the others, its own routes stay out."""
+
+    kind: Literal["vpc", "idc"]
+    name: str
+    propagate: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ccn:
+    """One private network. None for route targets or re-export means: as derived."""
+
+    name: str
+    id: int
+    vni: Vni
+    attach: tuple[Attachment, ...]
+    import_rts: tuple[RouteTarget, ...] | None = None
+    export_rts: tuple[RouteTarget, ...] | None = None
+    reexport: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The only legal way between CCNs, one-way: ``consumer`` may use ``prefixes`` of ``provider``."""
+
+    provider: str
+    consumer: str
+    prefixes: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """A further EVPN speaker. ``port`` is the TCP port that we dial."""
+
+    name: str
+    gateway: str
+    address: Ip
+    asn: Asn
+    role: Literal["gateway", "reflector", "host"]
+    local_address: Ip | None = None
+    port: int = 179
+    password_file: FilePath | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The whole file. ``positions`` maps a dotted key path (``vpcs.web.cidrs.0``) to
+    ``file:line:column``; ask it through ``at``."""
+
+    name: str
+    file: FilePath
+    fabric: Fabric
+    gateways: Mapping[str, Gateway]
+    vpcs: Mapping[str, Vpc]
+    idcs: Mapping[str, Idc]
+    ccns: Mapping[str, Ccn]
+    shares: tuple[Share, ...]
+    neighbors: tuple[Neighbor, ...]
+    policies: tuple[FilePath, ...]
+    positions: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def at(self, *keys: str | int) -> str:
+        """Position of the value at this key path, or of its nearest parent that has one."""
+        words = [str(k) for k in keys]
+        while words:
+            if found := self.positions.get(".".join(words)):
+                return found
+            words.pop()
+        return f"{self.file}:1:1"
+
+    @property
+    def routers(self) -> tuple[IdcRouter, ...]:
+        """All IDC routers, by name."""
+        found = [router for idc in self.idcs.values() for router in idc.routers]
+        return tuple(sorted(found, key=lambda r: r.name))

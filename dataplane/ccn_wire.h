@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The contract between the control plane (Python) and the forwarder (C): every octet that crosses
+ * the control socket. A unix stream socket carries messages; each is a header and `count` records
+ * of one type. Integers are little-endian; addresses are octets in network order; no bit-fields;
+ * padding is explicit and zero. The build preprocesses this file into the Python package, where
+ * cffi makes the NumPy dtypes from it; HELLO compares version and sizes, so the two cannot drift.
+ *
+ * A commit:   HELLO -> HELLO_ACK, BEGIN, records..., COMMIT -> ACK or NAK.
+ * EOF before COMMIT changes nothing. BEGIN.base must be the generation in force (or FULL is set).
+ * Static asserts live in control.c: cffi does not read them.
+ */
+#ifndef CCN_WIRE_H
+#define CCN_WIRE_H
+#ifndef CCN_WIRE_CDEF /* cffi knows the integer types and takes no system header */
+#include <stdint.h>
+#endif
+
+#define CCN_WIRE_VERSION 1
+#define CCN_WIRE_MAGIC 0x314e4343 /* "CCN1" */
+#define CCN_MAX_MESSAGE 16777216  /* octets, header included */
+
+enum ccn_message_type {
+	/* requests */
+	CCN_HELLO = 1,    /* struct ccn_hello; the first message of every connection */
+	CCN_BEGIN = 2,    /* struct ccn_begin */
+	CCN_COMMIT = 3,   /* struct ccn_commit */
+	CCN_DUMP = 4,     /* no record; answered by record messages of everything held, then ACK */
+	CCN_STATS = 5,    /* no record; answered by CCN_COUNTER and CCN_PORT_STATUS records, then ACK */
+	CCN_LOOKUP = 6,   /* struct ccn_lookup; answered by CCN_LOOKUP_RESULT */
+	/* answers */
+	CCN_HELLO_ACK = 16, /* struct ccn_hello_ack */
+	CCN_ACK = 17,       /* struct ccn_ack */
+	CCN_NAK = 18,       /* struct ccn_nak */
+	CCN_LOOKUP_RESULT = 19, /* struct ccn_lookup_result */
+	CCN_COUNTER = 20,       /* struct ccn_counter */
+	CCN_PORT_STATUS = 21,   /* struct ccn_port_status */
+	/* records of a transaction; with flag CCN_DELETE they remove what they name */
+	CCN_INTERFACE = 32, /* struct ccn_interface */
+	CCN_VNI = 33,       /* struct ccn_vni */
+	CCN_VTEP = 34,      /* struct ccn_vtep */
+	CCN_NEXT_HOP = 35,  /* struct ccn_next_hop */
+	CCN_VM = 36,        /* struct ccn_vm */
+	CCN_ROUTE = 37,     /* struct ccn_route */
+	CCN_CCSI = 38,      /* struct ccn_ccsi */
+};
+
+enum ccn_message_flags {
+	CCN_DELETE = 1, /* records: remove instead of add or replace */
+	CCN_FULL = 2,   /* BEGIN: what follows replaces everything, whatever the base */
+};
+
+struct ccn_header {
+	uint32_t length; /* octets, this header included */
+	uint16_t type;
+	uint16_t flags;
+	uint32_t count; /* records that follow, all of the type's struct */
+	uint32_t pad;
+};
+
+struct ccn_hello {
+	uint32_t magic;
+	uint32_t version;
+	uint32_t sizes[16]; /* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface,
+			     * vni, vtep, next_hop, vm, route, ccsi, counter, lookup_result */
+	uint8_t client[32]; /* who speaks, for the log */
+};
+
+struct ccn_hello_ack {
+	uint32_t magic;
+	uint32_t version;
+	uint32_t sizes[16];
+	uint64_t generation; /* in force; 0 = nothing has been committed since the start */
+	uint8_t digest[32];  /* of the last commit, as the control plane gave it */
+	uint32_t pid;
+	uint32_t pad;
+};
+
+struct ccn_begin {
+	uint64_t base; /* the generation that the changes are against */
+	uint64_t next; /* the generation they make; > base */
+};
+
+struct ccn_commit {
+	uint64_t next;
+	uint32_t crc; /* CRC-32 (zlib) over all record messages of the transaction, headers included */
+	uint32_t pad;
+	uint8_t digest[32]; /* of all tables as the control plane holds them; kept, not computed */
+};
+
+struct ccn_ack {
+	uint64_t generation;
+};
+
+enum ccn_nak_code {
+	CCN_NAK_VERSION = 1,    /* magic, version or sizes differ */
+	CCN_NAK_BASE = 2,       /* base is not in force: send a FULL transaction */
+	CCN_NAK_CRC = 3,
+	CCN_NAK_SEQUENCE = 4,   /* record outside BEGIN..COMMIT, BEGIN twice, COMMIT.next differs */
+	CCN_NAK_RECORD = 5,     /* a field out of range, or a name that does not exist */
+	CCN_NAK_MEMORY = 6,     /* would exceed the memory bound */
+	CCN_NAK_LENGTH = 7,     /* header length and count disagree, or message too long */
+	CCN_NAK_BUSY = 8,       /* another client holds a transaction */
+};
+
+struct ccn_nak {
+	uint32_t code;
+	uint32_t record; /* index of the offending record within its message */
+	uint64_t generation; /* in force */
+	uint8_t text[112];   /* one line, NUL-padded */
+};
+
+enum ccn_interface_role {
+	CCN_UPLINK = 1,   /* underlay: VXLAN to `address` is decapsulated */
+	CCN_HAND_OFF = 2, /* IDC: plain IP inside CCSI `ccsi` */
+};
+
+/* A port, or one VLAN of it. Key: id. */
+struct ccn_interface {
+	uint32_t id;
+	uint8_t role;
+	uint8_t length;  /* of the IPv4 subnet */
+	uint16_t vlan;   /* 0 = untagged */
+	uint32_t ccsi;   /* hand-off only */
+	uint16_t mtu;    /* IP octets that may be sent */
+	uint16_t length6; /* of the IPv6 subnet; 0 = none */
+	uint8_t port[16]; /* name given by --port, NUL-padded */
+	uint8_t tap[16];  /* persistent tap for punt and inject; empty = none */
+	uint8_t mac[6];   /* source MAC; zero = the port's own */
+	uint8_t pad[2];
+	uint8_t address[4];
+	uint8_t via[4]; /* router for what is not on-link; zero = none */
+	uint8_t address6[16];
+};
+
+/* A routing table. Key: id. Deleting it deletes its routes. */
+struct ccn_ccsi {
+	uint32_t id; /* the CCN's id, 1..65535 */
+	uint32_t flags;
+	uint8_t name[32];
+};
+
+enum ccn_vni_kind {
+	CCN_VNI_VPC = 1, /* hosts of the region send here */
+	CCN_VNI_L3 = 2,  /* gateways send here */
+};
+
+/* VNI -> CCSI. Key: vni. */
+struct ccn_vni {
+	uint32_t vni;
+	uint32_t ccsi;
+	uint8_t kind;
+	uint8_t pad[7];
+};
+
+/* An outer source that may send on this VNI. Key: both. */
+struct ccn_vtep {
+	uint32_t vni;
+	uint8_t address[4];
+};
+
+enum ccn_next_hop_kind {
+	CCN_DROP = 0,
+	CCN_ON_LINK = 1,   /* vni: look the destination itself up in the VM table */
+	CCN_VIP = 2,       /* vni, ip: look that address up in the VM table */
+	CCN_REMOTE = 3,    /* vni, ip (VTEP), mac (router MAC): tunnel to another gateway */
+	CCN_NEIGHBOR = 4,  /* interface, ip: hand-off to a neighbour */
+};
+
+/* Key: slot, 0..2^24-1. Replacing one is one store, whatever the routes behind it. */
+struct ccn_next_hop {
+	uint32_t slot;
+	uint8_t kind;
+	uint8_t family; /* of ip: 4, 6 or 0 */
+	uint16_t pad;
+	uint32_t vni;
+	uint32_t interface;
+	uint8_t ip[16]; /* IPv4 in the first four octets */
+	uint8_t mac[6];
+	uint8_t pad2[2];
+};
+
+/* Key: vni, family, ip. */
+struct ccn_vm {
+	uint32_t vni;
+	uint8_t family;
+	uint8_t pad;
+	uint8_t mac[6];
+	uint8_t ip[16];
+	uint8_t vtep[4];
+};
+
+/* Key: ccsi, family, prefix, length. */
+struct ccn_route {
+	uint32_t ccsi;
+	uint32_t next_hop; /* slot; ignored by DELETE */
+	uint8_t prefix[16];
+	uint8_t family;
+	uint8_t length;
+	uint8_t pad[6];
+};
+
+/* A counter. `scope` names what it is of: "worker 0", "port eth1", "ccsi 100", "drop". */
+struct ccn_counter {
+	uint8_t scope[32];
+	uint8_t name[48];
+	uint64_t value;
+};
+
+struct ccn_port_status {
+	uint8_t name[16];
+	uint8_t driver[32];
+	uint8_t mac[6];
+	uint8_t up;
+	uint8_t pad[9];
+};
+
+struct ccn_lookup {
+	uint32_t ccsi;
+	uint8_t family;
+	uint8_t pad[3];
+	uint8_t ip[16];
+};
+
+struct ccn_lookup_result {
+	uint8_t found;   /* 1: next_hop holds the longest match */
+	uint8_t vm_found; /* 1: vm holds the row that ON_LINK or VIP leads to */
+	uint8_t pad[6];
+	struct ccn_route route; /* prefix and length of the match where known, else zero */
+	struct ccn_next_hop next_hop;
+	struct ccn_vm vm;
+	uint8_t pad2[4];
+};
+#endif
