@@ -1,1 +1,1 @@
-"""cli"""
+"""The command line: one small file per command; main.py maps errors to exit codes, once."""
