@@ -1,1 +1,1 @@
-"""linux"""
+"""The kernel's share of a gateway: taps, addresses, routes and sysctls, by netlink."""
