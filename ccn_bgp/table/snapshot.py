@@ -48,12 +48,19 @@ class Columns:
         return Prefix(self.address[row].tobytes() + bytes((int(self.length[row]),)))
 
 
+class Contender(NamedTuple):
+    """A valid route that lost to the row of the same prefix although its origin is another CCN."""
+
+    prefix: Prefix
+    origin: str
+    peer: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """The routes of one CCSI. The tuples are sorted; the columns index them.
 
-    ``contenders`` are (prefix, origin) of valid routes of *another CCN* that lost to the row of the
-    same prefix: what `ambiguous-owner` is found from.
+    ``contenders`` are what `ambiguous-owner` is found from; who said them is not in the digest.
     """
 
     name: str
@@ -65,7 +72,7 @@ class Table:
     next_tables: tuple[str, ...]
     v4: Columns
     v6: Columns
-    contenders: tuple[tuple[Prefix, str], ...]
+    contenders: tuple[Contender, ...]
     digest: bytes
 
     @classmethod
@@ -75,7 +82,7 @@ class Table:
         number: int,
         ccn: str,
         routes: Iterable[Route],
-        contenders: Iterable[tuple[Prefix, str]] = (),
+        contenders: Iterable[Contender] = (),
     ) -> Self:
         """Make the columns of one CCSI; ``routes`` in any order, one per prefix."""
         rows = sorted(routes, key=lambda r: (len(r.prefix), r.prefix))
@@ -91,9 +98,10 @@ class Table:
         )
         v4 = _columns([r for r in rows if len(r.prefix) == 5], 4, index)
         v6 = _columns([r for r in rows if len(r.prefix) == 17], 16, index)
-        lost = tuple(sorted(set(contenders), key=lambda c: (len(c[0]), c)))
+        lost = tuple(sorted(set(contenders), key=lambda c: (len(c.prefix), c)))
+        claims = sorted({(len(c.prefix), c.prefix, c.origin) for c in lost})
         state = hashlib.blake2b(digest_size=32)
-        state.update(repr((name, number, ccn, next_hops, origins, next_tables, lost)).encode())
+        state.update(repr((name, number, ccn, next_hops, origins, next_tables, claims)).encode())
         for columns in (v4, v6):
             for column in (
                 columns.address,
@@ -114,9 +122,7 @@ class Table:
 def _columns(
     rows: list[Route],
     width: int,
-    index: tuple[
-        Mapping[NextHop, int], Mapping[str, int], Mapping[str, int], Mapping[str, int]
-    ],
+    index: tuple[Mapping[NextHop, int], Mapping[str, int], Mapping[str, int], Mapping[str, int]],
 ) -> Columns:
     next_hops, origins, peers, next_tables = index
     raw = np.frombuffer(b"".join([r.prefix for r in rows]), np.uint8).reshape(len(rows), width + 1)
