@@ -42,11 +42,13 @@ class Fabric:
 
 @dataclass(frozen=True, slots=True)
 class Uplink:
-    """A port to the underlay; ``via`` is the router towards other regions."""
+    """A port to the underlay; ``via`` is the router towards other regions, ``driver`` the DPDK
+    driver (``auto``: the best that the device takes)."""
 
     port: str
     address: Interface
     via: Ip | None
+    driver: Literal["auto", "af_xdp", "af_packet", "null"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)

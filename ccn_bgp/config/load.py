@@ -1,0 +1,266 @@
+"""A topology file comes in as a path, a frozen Topology goes out, or every problem of it at once.
+
+Each problem names ``file:line:column``, what is wrong and the way out. Files named by the topology
+(policies, passwords) are only checked to be there; their readers read them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ccn_bgp.config import references
+from ccn_bgp.config.nearest import nearest
+from ccn_bgp.config.schema import GatewayEntry, RouterEntry, TopologyFile, VpcEntry, keys_at
+from ccn_bgp.errors import InputError, Problem
+from ccn_bgp.model.bgp import Asn, Ip, Mac, Vni
+from ccn_bgp.model.topology import (
+    Attachment,
+    Ccn,
+    Fabric,
+    Gateway,
+    Idc,
+    IdcRouter,
+    Neighbor,
+    Share,
+    Topology,
+    Uplink,
+    Vm,
+    Vpc,
+    VpcRoute,
+)
+from ccn_bgp.source import Positions, Source, in_order, read_source
+
+POLICY_KEYS = ("prefix-sets", "policies")
+
+
+def load_topology(path: Path) -> Topology:
+    """Read, check and resolve one topology file.
+
+    Raises InputError with all problems of the file, in the order of the file.
+    """
+    path = Path(path)
+    source = read_source(path, "topology", keys_at(()))
+    problems = list(source.problems)
+    file: TopologyFile | None = None
+    try:
+        file = TopologyFile.model_validate(source.data)
+    except ValidationError as error:
+        problems += [
+            _problem(
+                source, tuple(e["loc"]), e["type"], e.get("msg", ""), e.get("input"), e.get("ctx")
+            )
+            for e in error.errors(include_url=False)
+        ]
+    policies, unreadable = _policy_names(source)
+    problems += unreadable
+    problems += _password_files(source)
+    problems += references.undefined_names(source.data, source.positions, policies)
+    for check in references.CHECKS:
+        problems += check(source.data, source.positions)
+    if problems or file is None:
+        raise InputError.of(in_order(problems))
+    return _topology(file, path, source.positions)
+
+
+def _problem(
+    source: Source,
+    path: tuple[str | int, ...],
+    kind: str,
+    message: str,
+    value: Any,
+    context: dict[str, Any] | None,
+) -> Problem:
+    """One error of pydantic, said in the terms of the file."""
+    positions = source.positions
+    context = context or {}
+    if path and path[-1] == "[key]":
+        return Problem(positions.key(*path[:-1]), str(context.get("error", message)))
+    if kind == "extra_forbidden":
+        hint = nearest(str(path[-1]), keys_at(path[:-1]), "known keys")
+        return Problem(positions.key(*path), f"unknown key '{path[-1]}'", hint)
+    if kind == "missing":
+        return Problem(positions.near(*path[:-1]), f"the key '{path[-1]}' is missing")
+    where = positions.near(*path)
+    name = ".".join(str(word) for word in path)
+    if kind == "literal_error":
+        words = [
+            w.strip("'") for w in str(context.get("expected", "")).replace(" or ", ", ").split(", ")
+        ]
+        return Problem(
+            where, f"{name}: '{value}' is not known", nearest(str(value), words, "one of")
+        )
+    if kind == "value_error":
+        return Problem(where, f"{name}: {context.get('error', message)}")
+    what = {
+        "dict_type": "must be a mapping of names",
+        "model_type": "must be a mapping (key: value)",
+        "model_attributes_type": "must be a mapping (key: value)",
+        "list_type": "must be a list",
+        "too_short": "must not be empty",
+    }.get(kind, message)
+    return Problem(where, f"{name}: {what}")
+
+
+def _policy_names(source: Source) -> tuple[frozenset[str] | None, list[Problem]]:
+    """The names that the policy files define; None if one cannot be understood.
+
+    A file that cannot be read is a problem of the topology; what is in it, of the policy's reader.
+    """
+    names: set[str] = set()
+    problems: list[Problem] = []
+    clear = True
+    listed = source.data.get("policies")
+    for index, text in enumerate(listed if isinstance(listed, list) else []):
+        if not isinstance(text, str):
+            continue
+        path = source.file.parent / text
+        if problem := _unreadable(path, text, source, "policies", index):
+            problems.append(problem)
+            clear = False
+            continue
+        try:
+            found = read_source(path, "policy", POLICY_KEYS).data.get("policies")
+        except InputError:
+            clear = False
+            continue
+        if isinstance(found, dict):
+            names.update(found)
+    return (frozenset(names) if clear else None), problems
+
+
+def _password_files(source: Source) -> list[Problem]:
+    problems: list[Problem] = []
+    places: list[tuple[Any, tuple[str | int, ...]]] = []
+    idcs = source.data.get("idcs")
+    for idc, entry in idcs.items() if isinstance(idcs, dict) else ():
+        routers = entry.get("routers") if isinstance(entry, dict) else None
+        for name, router in routers.items() if isinstance(routers, dict) else ():
+            places.append((router, ("idcs", idc, "routers", name)))
+    neighbors = source.data.get("neighbors")
+    for index, entry in enumerate(neighbors if isinstance(neighbors, list) else []):
+        places.append((entry, ("neighbors", index)))
+    for entry, at in places:
+        text = entry.get("password-file") if isinstance(entry, dict) else None
+        if isinstance(text, str):
+            path = source.file.parent / text
+            if problem := _unreadable(path, text, source, *at, "password-file"):
+                problems.append(problem)
+    return problems
+
+
+def _unreadable(path: Path, text: str, source: Source, *at: str | int) -> Problem | None:
+    """Opens for reading and closes: permissions, directories and dangling links show themselves."""
+    try:
+        with path.open("rb") as file:
+            file.read(0)
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or str(error)
+        what = f"the file '{text}' cannot be read: {words}"
+        hint = f"looked for {path}; paths are relative to the topology file"
+        return Problem(source.positions.near(*at), what, hint)
+    return None
+
+
+def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
+    folder = path.parent
+    return Topology(
+        name=file.name,
+        file=path,
+        fabric=Fabric(Asn(file.fabric.asn), file.fabric.mtu, file.fabric.underlay_mtu),
+        gateways={name: _gateway(name, g) for name, g in file.gateways.items()},
+        vpcs={name: _vpc(name, v) for name, v in file.vpcs.items()},
+        idcs={
+            name: Idc(
+                name,
+                idc.region,
+                tuple(idc.cidrs),
+                tuple(_router(r, name, entry, folder) for r, entry in sorted(idc.routers.items())),
+            )
+            for name, idc in file.idcs.items()
+        },
+        ccns={
+            name: Ccn(
+                name,
+                ccn.id,
+                Vni(ccn.vni),
+                tuple(_attachment(a.member, a.propagate) for a in ccn.attach),
+                None if ccn.import_rts is None else tuple(ccn.import_rts),
+                None if ccn.export_rts is None else tuple(ccn.export_rts),
+                ccn.reexport,
+            )
+            for name, ccn in file.ccns.items()
+        },
+        shares=tuple(Share(s.from_, s.to, tuple(s.prefixes)) for s in file.shares),
+        neighbors=tuple(
+            Neighbor(
+                name=n.name,
+                gateway=n.gateway,
+                address=n.address,
+                asn=Asn(n.asn),
+                role=n.role,
+                local_address=n.local_address,
+                port=n.port,
+                password_file=folder / n.password_file if n.password_file else None,
+            )
+            for n in file.neighbors
+        ),
+        policies=tuple(folder / text for text in file.policies),
+        positions=positions,
+    )
+
+
+def _gateway(name: str, entry: GatewayEntry) -> Gateway:
+    return Gateway(
+        name=name,
+        region=entry.region,
+        asn=Asn(entry.asn),
+        vtep=entry.vtep,
+        router_id=entry.router_id or entry.vtep,
+        mac=entry.mac or Mac(b"\x02\xcc" + entry.vtep[-4:]),
+        uplinks=tuple(Uplink(u.port, u.address, u.via, u.driver) for u in entry.uplinks),
+    )
+
+
+def _vpc(name: str, entry: VpcEntry) -> Vpc:
+    return Vpc(
+        name=name,
+        region=entry.region,
+        vni=Vni(entry.vni),
+        cidrs=tuple(entry.cidrs),
+        gateways=tuple(entry.gateway or [_first_host(c.address, c.length) for c in entry.cidrs]),
+        vms=tuple(Vm(v.ip, v.mac, v.host) for v in entry.vms),
+        routes=tuple(VpcRoute(r.prefix, r.via) for r in entry.routes),
+    )
+
+
+def _first_host(address: Ip, length: int) -> Ip:
+    """The address after the network's own; a prefix of one or two addresses has none to spare."""
+    if length >= len(address) * 8 - 1:
+        return address
+    return Ip((address.number + 1).to_bytes(len(address), "big"))
+
+
+def _router(name: str, idc: str, entry: RouterEntry, folder: Path) -> IdcRouter:
+    return IdcRouter(
+        name=name,
+        idc=idc,
+        gateway=entry.gateway,
+        port=entry.port,
+        vlan=entry.vlan,
+        ccn=entry.ccn,
+        asn=Asn(entry.asn),
+        address=entry.address,
+        gateway_address=entry.gateway_address,
+        import_=tuple(entry.import_),
+        export=tuple(entry.export),
+        max_prefixes=entry.max_prefixes,
+        password_file=folder / entry.password_file if entry.password_file else None,
+    )
+
+
+def _attachment(member: str, propagate: bool) -> Attachment:
+    kind, _, name = member.partition("/")
+    return Attachment("vpc" if kind == "vpc" else "idc", name, propagate)

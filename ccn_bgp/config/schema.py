@@ -1,0 +1,313 @@
+"""The topology file's format in pydantic: plain data comes in, typed values of model/bgp.py go out.
+
+One class per mapping of the file, keys with dashes as written there; unknown keys are refused.
+What refers to what is checked elsewhere (references.py); what is wrong with the network, too
+(catalogue.py). Addresses are ``Ip``, prefixes ``Prefix``; MTUs are octets of the IP packet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteTarget
+from ccn_bgp.model.topology import Interface
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+_PORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}\Z")
+
+
+def _text(what: str, parse: Callable[[str], Any]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError(f"{_shown(value)} is not {what}")
+        return parse(value)
+
+    return check
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return f"'{str(value).lower() if isinstance(value, bool) else value}'"
+
+
+def _name(text: str) -> str:
+    if not _NAME.match(text):
+        raise ValueError(f"'{text[:64]}' is not a name (letters, digits, - and _, at most 63)")
+    return text
+
+
+def _port(text: str) -> str:
+    if not _PORT.match(text):
+        raise ValueError(f"'{text[:64]}' is not the name of a port (at most 15 characters)")
+    return text
+
+
+def _ipv4(text: str) -> Ip:
+    ip = Ip.parse(text)
+    if ip.version != 4:
+        raise ValueError(f"'{text}' is not an IPv4 address")
+    return ip
+
+
+def _interface(text: str) -> Interface:
+    address, slash, length = text.partition("/")
+    if not slash:
+        raise ValueError(f"'{text}' lacks the length of its subnet; write it as ADDRESS/LENGTH")
+    ip = Ip.parse(address)
+    if not length.isdecimal() or int(length) > len(ip) * 8:
+        raise ValueError(f"'{text}': the length of the subnet is 0 to {len(ip) * 8}")
+    return Interface(ip, int(length))
+
+
+def _mac(text: str) -> Mac:
+    mac = Mac.parse(text)
+    if mac[0] & 1 or not any(mac):
+        raise ValueError(f"'{text}' is not the MAC address of one station")
+    return mac
+
+
+def number(low: int, high: int) -> PlainValidator:
+    """A whole number from ``low`` to ``high``; nothing is converted."""
+
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"{_shown(value)} is not a whole number from {low} to {high}")
+        return value
+
+    return PlainValidator(check)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{_shown(value)} is neither true nor false")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _absent(value: Any) -> Any:
+    """``vpcs:`` with nothing after it is an empty section."""
+    return {} if value is None else value
+
+
+def _empty(value: Any) -> Any:
+    return [] if value is None else value
+
+
+Name = Annotated[str, PlainValidator(_text("a name", _name))]
+PortName = Annotated[str, PlainValidator(_text("the name of a port", _port))]
+IpText = Annotated[Ip, PlainValidator(_text("an IP address", Ip.parse))]
+Ipv4Text = Annotated[Ip, PlainValidator(_text("an IPv4 address", _ipv4))]
+PrefixText = Annotated[Prefix, PlainValidator(_text("a prefix (address/length)", Prefix.parse))]
+InterfaceText = Annotated[
+    Interface, PlainValidator(_text("an address with its subnet's length", _interface))
+]
+MacText = Annotated[Mac, PlainValidator(_text("a MAC address", _mac))]
+TargetText = Annotated[
+    RouteTarget, PlainValidator(_text("a route target (ASN:NUMBER)", RouteTarget.parse))
+]
+PathText = Annotated[str, PlainValidator(_text("the name of a file", str))]
+AsnNumber = Annotated[int, number(1, 2**32 - 1)]
+FabricAsn = Annotated[int, number(1, 65535)]
+VniNumber = Annotated[int, number(1, 2**24 - 1)]
+VlanNumber = Annotated[int, number(1, 4094)]
+TcpPort = Annotated[int, number(1, 65535)]
+Mtu = Annotated[int, number(576, 65535)]
+CcnId = Annotated[int, number(1, 65535)]
+Count = Annotated[int, number(1, 2**32 - 1)]
+Truth = Annotated[bool, PlainValidator(_truth)]
+
+
+class Entry(BaseModel):
+    """A mapping of the file: unknown keys are faults."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        alias_generator=lambda name: name.rstrip("_").replace("_", "-"),
+    )
+
+
+class FabricEntry(Entry):
+    """``fabric:``"""
+
+    asn: FabricAsn
+    mtu: Mtu = 1500
+    underlay_mtu: Mtu = 1600
+
+
+class UplinkEntry(Entry):
+    """An item of a gateway's ``uplinks:``."""
+
+    port: PortName
+    address: InterfaceText
+    via: IpText | None = None
+    driver: Literal["auto", "af_xdp", "af_packet", "null"] = "auto"
+
+
+class GatewayEntry(Entry):
+    """A value of ``gateways:``."""
+
+    region: Name
+    asn: AsnNumber
+    vtep: IpText
+    uplinks: list[UplinkEntry]
+    router_id: Ipv4Text | None = None
+    mac: MacText | None = None
+
+
+class VmEntry(Entry):
+    """An item of a VPC's ``vms:``; ``host`` is the tunnel address of its host."""
+
+    ip: IpText
+    mac: MacText
+    host: IpText
+
+
+class RouteEntry(Entry):
+    """An item of a VPC's ``routes:``: either ``via`` or ``blackhole``."""
+
+    prefix: PrefixText
+    via: IpText | None = None
+    blackhole: Truth = False
+
+
+class VpcEntry(Entry):
+    """A value of ``vpcs:``."""
+
+    region: Name
+    vni: VniNumber
+    cidrs: list[PrefixText] = Field(min_length=1)
+    gateway: Annotated[list[IpText], BeforeValidator(_listed)] | None = None
+    vms: Annotated[list[VmEntry], BeforeValidator(_empty)] = []
+    routes: Annotated[list[RouteEntry], BeforeValidator(_empty)] = []
+
+
+class RouterEntry(Entry):
+    """A value of an IDC's ``routers:``."""
+
+    gateway: Name
+    port: PortName
+    vlan: VlanNumber | None = None
+    ccn: Name
+    asn: AsnNumber
+    address: InterfaceText
+    gateway_address: InterfaceText
+    import_: Annotated[list[Name], BeforeValidator(_empty)] = []
+    export: Annotated[list[Name], BeforeValidator(_empty)] = []
+    max_prefixes: Count | None = None
+    password_file: PathText | None = None
+
+
+class IdcEntry(Entry):
+    """A value of ``idcs:``."""
+
+    region: Name
+    cidrs: list[PrefixText] = Field(min_length=1)
+    routers: Annotated[dict[Name, RouterEntry], BeforeValidator(_absent)] = {}
+
+
+def _member(value: Any) -> Any:
+    return {"member": value} if isinstance(value, str) else value
+
+
+def _member_name(text: str) -> str:
+    kind, _, name = text.partition("/")
+    if kind not in ("vpc", "idc") or not _NAME.match(name):
+        raise ValueError(f"'{text[:64]}' is not a member; write it as vpc/NAME or idc/NAME")
+    return text
+
+
+class AttachEntry(Entry):
+    """An item of a CCN's ``attach:``, the short form (``vpc/web``) already made long."""
+
+    member: Annotated[str, PlainValidator(_text("a member (vpc/NAME or idc/NAME)", _member_name))]
+    propagate: Truth = True
+
+
+class CcnEntry(Entry):
+    """A value of ``ccns:``."""
+
+    id: CcnId
+    vni: VniNumber
+    attach: Annotated[
+        list[Annotated[AttachEntry, BeforeValidator(_member)]], BeforeValidator(_empty)
+    ] = []
+    import_rts: list[TargetText] | None = None
+    export_rts: list[TargetText] | None = None
+    reexport: Truth = False
+
+
+class ShareEntry(Entry):
+    """An item of ``shares:``."""
+
+    from_: Name
+    to: Name
+    prefixes: list[PrefixText] = Field(min_length=1)
+
+
+class NeighborEntry(Entry):
+    """An item of ``neighbors:``."""
+
+    name: Name
+    gateway: Name
+    address: IpText
+    asn: AsnNumber
+    role: Literal["gateway", "reflector", "host"]
+    local_address: IpText | None = None
+    port: TcpPort = 179
+    password_file: PathText | None = None
+
+
+class TopologyFile(Entry):
+    """The whole file."""
+
+    name: Name
+    fabric: FabricEntry
+    gateways: Annotated[dict[Name, GatewayEntry], Field(min_length=1)]
+    vpcs: Annotated[dict[Name, VpcEntry], BeforeValidator(_absent)] = {}
+    idcs: Annotated[dict[Name, IdcEntry], BeforeValidator(_absent)] = {}
+    ccns: Annotated[dict[Name, CcnEntry], BeforeValidator(_absent)] = {}
+    shares: Annotated[list[ShareEntry], BeforeValidator(_empty)] = []
+    neighbors: Annotated[list[NeighborEntry], BeforeValidator(_empty)] = []
+    policies: Annotated[list[PathText], BeforeValidator(_empty)] = []
+
+
+ENTRIES: dict[tuple[str, ...], type[Entry]] = {
+    (): TopologyFile,
+    ("fabric",): FabricEntry,
+    ("gateways", "*"): GatewayEntry,
+    ("gateways", "*", "uplinks", "*"): UplinkEntry,
+    ("vpcs", "*"): VpcEntry,
+    ("vpcs", "*", "vms", "*"): VmEntry,
+    ("vpcs", "*", "routes", "*"): RouteEntry,
+    ("idcs", "*"): IdcEntry,
+    ("idcs", "*", "routers", "*"): RouterEntry,
+    ("ccns", "*"): CcnEntry,
+    ("ccns", "*", "attach", "*"): AttachEntry,
+    ("shares", "*"): ShareEntry,
+    ("neighbors", "*"): NeighborEntry,
+}
+"""Which class stands at which path (* is any name or number): for naming the keys it knows."""
+
+
+def keys_at(path: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The keys that are known at this path of the file."""
+    for pattern, entry in ENTRIES.items():
+        if len(pattern) == len(path) and all(
+            p in ("*", str(w)) for p, w in zip(pattern, path, strict=True)
+        ):
+            return tuple(f.alias or name for name, f in entry.model_fields.items())
+    return ()
