@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong: where (``file:line:column``, a path or a peer), what, the way out."""
+    """One thing wrong: where (``file:line:column``, a path or a peer), what, the way out."""
 
     where: str
     what: str

@@ -1,1 +1,1 @@
-"""learn"""
+"""Learning: Paths in, Routes and announcements out. rib.py holds the one mutable learned state."""

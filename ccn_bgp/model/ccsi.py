@@ -104,9 +104,7 @@ def ccsis(topology: Topology, gateway: Gateway) -> tuple[Ccsi, ...]:
             for v in sorted(attached)
             if v in topology.vpcs and topology.vpcs[v].region == gateway.region
         )
-        routers = tuple(
-            r for r in topology.routers if r.ccn == name and r.gateway == gateway.name
-        )
+        routers = tuple(r for r in topology.routers if r.ccn == name and r.gateway == gateway.name)
         if not vpcs and not routers:
             continue
         found.append(

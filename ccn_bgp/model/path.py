@@ -132,7 +132,7 @@ class PathAttributes:
     @property
     def as_path_text(self) -> str:
         """``64601 64602 {65001,65002}``, as routers print it."""
-        words = []
+        words: list[str] = []
         for kind, asns in self.as_path:
             if kind is SegmentType.AS_SEQUENCE:
                 words.extend(str(a) for a in asns)

@@ -83,7 +83,7 @@ class VpcRoute:
 
 @dataclass(frozen=True, slots=True)
 class Vpc:
-    """A virtual private cloud in one region. ``gateways``: its gateway address per CIDR, in order."""
+    """A virtual private cloud in one region. ``gateways``: its own address in each CIDR."""
 
     name: str
     region: str
@@ -153,7 +153,7 @@ class Ccn:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The only legal way between CCNs, one-way: ``consumer`` may use ``prefixes`` of ``provider``."""
+    """The only legal way between CCNs, one-way: ``consumer`` may use ``provider``'s prefixes."""
 
     provider: str
     consumer: str

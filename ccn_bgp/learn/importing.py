@@ -1,0 +1,117 @@
+"""Which tables take a path, and where it began. In: the intent. Out: answers about single Paths.
+
+Import is by route target (RFC 4364 §4.3.1); a share bounds it by prefix as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ccn_bgp.learn.loc_rib import LocRib
+from ccn_bgp.model.bgp import Ip, Prefix, RouteTarget
+from ccn_bgp.model.ccsi import Ccsi, Peer, export_targets, owners_by_vni
+from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri, Path
+from ccn_bgp.model.reason import Denied, NotImported, Reason
+from ccn_bgp.model.route import Kind, NextHop
+from ccn_bgp.model.topology import Topology, Vpc
+
+Import = tuple[LocRib, tuple[Prefix, ...] | None]
+"""A table that takes a route, and the prefixes to which a share bounds it (None: all)."""
+
+
+def shared(nlri: Nlri, prefixes: tuple[Prefix, ...] | None) -> bool:
+    """True if the bound of an Import lets this NLRI through."""
+    if prefixes is None:
+        return True
+    if isinstance(nlri, EvpnMacIp):
+        return nlri.ip is not None and any(p.contains(nlri.ip) for p in prefixes)
+    if isinstance(nlri, EvpnOther):
+        return False
+    return any(p.covers(nlri.prefix) for p in prefixes)
+
+
+class Imports:
+    """Route targets → tables, remembered per set of targets."""
+
+    def __init__(self, tables: Mapping[str, LocRib]) -> None:
+        self.tables = tables
+        self._known: dict[frozenset[RouteTarget], tuple[Import, ...]] = {}
+
+    def of(self, targets: frozenset[RouteTarget]) -> tuple[Import, ...]:
+        """Tables that take these targets, by name; bounded where only a share does."""
+        found = self._known.get(targets)
+        if found is None:
+            taken: list[Import] = []
+            for name in sorted(self.tables):
+                table = self.tables[name]
+                if table.ccsi.import_rts & targets:
+                    taken.append((table, None))
+                    continue
+                prefixes = tuple(
+                    p for s in table.ccsi.shares if s.targets & targets for p in s.prefixes
+                )
+                if prefixes:
+                    taken.append((table, prefixes))
+            if len(self._known) > 100_000:
+                self._known.clear()  # a peer may invent targets for ever
+            found = self._known[targets] = tuple(taken)
+        return found
+
+    def of_path(
+        self, gateway: str, peer: Peer, path: Path, vpcs: Mapping[int, tuple[Ccsi, Vpc]]
+    ) -> tuple[Import, ...]:
+        """An IDC session ends in one table, a host's VM belongs to that of its VNI, the rest goes
+        by route target."""
+        if peer.router is not None:
+            table = self.tables[f"{gateway}/{peer.router.ccn}"]
+            return () if f"idc/{peer.router.idc}" in table.ccsi.silent else ((table, None),)
+        nlri = path.nlri
+        if peer.role == "host":
+            if isinstance(nlri, EvpnMacIp) and nlri.vni in vpcs:
+                return ((self.tables[vpcs[nlri.vni][0].name], None),)
+            return ()
+        return self.of(path.attributes.route_targets)
+
+
+def not_imported(peer: Peer, path: Path) -> Reason:
+    """Why ``of_path`` gave no table."""
+    if peer.router is not None:
+        return Denied(f"attachment idc/{peer.router.idc}", "propagate: false")
+    if peer.role == "host":
+        return NotImported("a VNI of a VPC of this region")
+    targets = " ".join(str(t) for t in sorted(path.attributes.route_targets))
+    return NotImported(targets or "a path without a route target")
+
+
+class Origins:
+    """Names the table where a gateway's route began: its VNI says whose tables the packet meets."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.owners = owners_by_vni(topology)
+        self.vteps: dict[Ip, str] = {g.vtep: g.name for g in topology.gateways.values()}
+        self.claimants: dict[RouteTarget, str] = {}
+        for name in sorted(topology.ccns, reverse=True):
+            for target in export_targets(topology, topology.ccns[name]):
+                self.claimants[target] = name
+
+    def of(self, path: Path) -> str:
+        """``gateway/ccn``; the CCN by VNI, else by route target; the gateway by next hop."""
+        nlri, attributes = path.nlri, path.attributes
+        vni = nlri.vni if isinstance(nlri, EvpnPrefix) else 0
+        if isinstance(nlri, EvpnMacIp):
+            vni = nlri.vni2 or nlri.vni
+        owner = self.owners.get(vni)
+        if owner is None:
+            claims = sorted(
+                self.claimants[t] for t in attributes.route_targets if t in self.claimants
+            )
+            owner = claims[0] if claims else f"vni-{vni}"
+        next_hop = attributes.next_hop or Ip(bytes(4))
+        return f"{self.vteps.get(next_hop, str(next_hop))}/{owner}"
+
+    def next_table(self, next_hop: NextHop) -> str:
+        """The table of another gateway that a tunnelled packet meets, or empty."""
+        if next_hop.kind is not Kind.VTEP:
+            return ""
+        owner = self.owners.get(next_hop.vni, f"vni-{next_hop.vni}")
+        return f"{self.vteps.get(next_hop.ip, str(next_hop.ip))}/{owner}"

@@ -1,0 +1,435 @@
+"""The one mutable learned state: Adj-RIB-Ins, the tables' Loc-RIBs, and what we say on.
+
+In: announcements and withdrawals per peer. Out, after ``settle``: Routes per CCSI, VM rows, and the
+EVPN routes that this gateway originates. No sockets, no clock: the caller brings time and bytes.
+The result depends on what is held, never on the order in which it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ccn_bgp.learn.adj_rib_in import AdjRibIn, Heard
+from ccn_bgp.learn.candidate import OURSELVES, Candidate, Source, Speaks
+from ccn_bgp.learn.importing import Import, Imports, Origins, not_imported, shared
+from ccn_bgp.learn.loc_rib import LocRib, Slot
+from ccn_bgp.learn.originate import (
+    NO_ESI,
+    declared_prefixes,
+    declared_vms,
+    own_attributes,
+    tunnel_communities,
+    vm_candidate,
+)
+from ccn_bgp.model.bgp import Family, Ip, Prefix
+from ccn_bgp.model.ccsi import (
+    Ccsi,
+    Peer,
+    ccsis,
+    peers,
+    tap_name,
+)
+from ccn_bgp.model.finding import Finding
+from ccn_bgp.model.path import (
+    EvpnMacIp,
+    EvpnOther,
+    EvpnPrefix,
+    Nlri,
+    Path,
+    PathAttributes,
+    Unicast,
+)
+from ccn_bgp.model.reason import Denied, Looped, NotImported, Reason, Refused
+from ccn_bgp.model.route import VmEntry
+from ccn_bgp.model.topology import Gateway, Topology, Vpc
+
+ImportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
+Claim = Callable[[Peer, str, Path], Finding | None]
+"""Whether a peer may say this of a table at all: the guard before any decision."""
+
+
+class Rib:
+    """All that one gateway has learned under one intent (a Topology and its policies)."""
+
+    def __init__(
+        self, topology: Topology, gateway: Gateway, policy: ImportPolicy, claim: Claim
+    ) -> None:
+        self.topology = topology
+        self.gateway = gateway
+        self.policy = policy
+        self.claim = claim
+        self.peers: dict[str, Peer] = {p.name: p for p in peers(topology, gateway)}
+        self.speaks: dict[str, Speaks] = {n: Speaks.of(p) for n, p in self.peers.items()}
+        self.adj_in: dict[str, AdjRibIn] = {n: AdjRibIn(p) for n, p in self.peers.items()}
+        self.findings: dict[Slot, Finding] = {}
+        self.vpcs: dict[int, tuple[Ccsi, Vpc]] = {}
+        self.tables: dict[str, LocRib] = {}
+        self.exports: dict[bytes, tuple[Nlri, PathAttributes]] = {}
+        self.dirty_exports: set[bytes] = set()
+        self.dirty_routes: dict[str, set[Prefix]] = {}
+        self.host_vms: dict[tuple[int, Ip], dict[Slot, Path]] = {}
+        self.vms_changed = True
+        self._held_back: dict[str, frozenset[bytes]] = {}
+        self._limits: set[str] = set()
+        self._export_cache: dict[tuple[int, str], tuple[PathAttributes, PathAttributes]] = {}
+        self.origins = Origins(topology)
+        self._build()
+
+    def _build(self) -> None:
+        topology, gateway = self.topology, self.gateway
+        taps = {r.name: tap_name(gateway, r) for r in topology.routers if r.gateway == gateway.name}
+        for ccsi in ccsis(topology, gateway):
+            self.tables[ccsi.name] = LocRib(ccsi, taps, self.origins.next_table)
+            for vpc in ccsi.vpcs:
+                self.vpcs.setdefault(vpc.vni, (ccsi, vpc))
+        self.imports = Imports(self.tables)
+        self._importers: dict[str, tuple[Import, ...]] = {
+            name: tuple(i for i in self.imports.of(t.ccsi.export_rts) if i[0] is not t)
+            for name, t in self.tables.items()
+        }
+        for table in self.tables.values():
+            for candidate in declared_prefixes(gateway, table.ccsi):
+                nlri = candidate.path.nlri
+                assert isinstance(nlri, EvpnPrefix)
+                table.place(nlri.prefix, candidate)
+            for candidate in declared_vms(gateway, table.ccsi):
+                self._place_own_vm(table, candidate)
+
+    # -- what peers say ---------------------------------------------------------------------
+
+    def receive(
+        self,
+        peer: str,
+        announced: Sequence[Nlri],
+        withdrawn: Sequence[Nlri],
+        attributes: PathAttributes | None,
+    ) -> None:
+        """One UPDATE, decoded. Withdrawals first (RFC 4271 §4.3: an NLRI in both is announced)."""
+        adj = self.adj_in[peer]
+        for nlri in withdrawn:
+            heard = adj.heard.pop(nlri.key, None)
+            if heard is not None:
+                self._unplace(adj.peer, heard)
+        if attributes is None:
+            return
+        for nlri in announced:
+            key = nlri.key
+            path = Path(peer, nlri, attributes)
+            heard = adj.heard.get(key)
+            if heard is not None:
+                heard.epoch = adj.epoch
+                if heard.path == path:
+                    continue
+                self._unplace(adj.peer, heard)
+            heard = Heard(path, adj.epoch)
+            adj.heard[key] = heard
+            self._place(adj.peer, heard)
+
+    def session_down(self, peer: str, *, keep: bool) -> None:
+        """The session ended: keep what it said as stale (graceful restart), or forget it."""
+        adj = self.adj_in[peer]
+        adj.mark_stale()
+        if not keep:
+            self.sweep(peer, None)
+
+    def sweep(self, peer: str, family: Family | None) -> int:
+        """End-of-RIB, or the restart timer has run out: forget what is still stale."""
+        adj = self.adj_in[peer]
+        gone = list(adj.stale(family))
+        for key in gone:
+            self._unplace(adj.peer, adj.heard.pop(key))
+        return len(gone)
+
+    def reapply(self) -> None:
+        """Judge every held path again, as after a change of policy."""
+        for adj in self.adj_in.values():
+            for heard in adj.heard.values():
+                self._unplace(adj.peer, heard)
+                self._place(adj.peer, heard)
+
+    def adopt(self, other: Rib) -> None:
+        """Take over what another Rib has heard from peers that are still configured alike."""
+        for name, adj in self.adj_in.items():
+            old = other.adj_in.get(name)
+            if old is None or old.peer.address != adj.peer.address or old.peer.asn != adj.peer.asn:
+                continue
+            self.speaks[name].router_id = other.speaks[name].router_id
+            adj.epoch = old.epoch
+            for key, heard in old.heard.items():
+                again = Heard(heard.path, heard.epoch)
+                adj.heard[key] = again
+                self._place(adj.peer, again)
+
+    # -- from a path to its places ------------------------------------------------------------
+
+    def _judge(self, peer: Peer, path: Path) -> Path | Reason:
+        """Loop check, claim, policy: the accepted path or why not."""
+        attributes = path.attributes
+        if peer.local_asn in attributes.asns:
+            return Looped(f"own AS {peer.local_asn} in the path {attributes.as_path_text}")
+        if attributes.originator_id == self.gateway.router_id:
+            return Looped("the originator is this gateway")
+        if peer.role != "idc" and attributes.next_hop == self.gateway.vtep:
+            return Looped("the next hop is this gateway")
+        changed = self.policy(peer, path)
+        if isinstance(changed, Denied):
+            return changed
+        return path if changed is attributes else path._replace(attributes=changed)
+
+    def _place(self, peer: Peer, heard: Heard) -> None:
+        nlri = heard.path.nlri
+        judged = self._judge(peer, heard.path)
+        heard.reason, heard.accepted, heard.places = None, None, ()
+        if not isinstance(judged, Path):
+            heard.reason = judged
+            return
+        if isinstance(nlri, EvpnOther):
+            heard.reason = NotImported(f"EVPN type {nlri.kind}")
+            return
+        imports = self.imports.of_path(self.gateway.name, peer, judged, self.vpcs)
+        if not imports:
+            heard.reason = not_imported(peer, judged)
+            return
+        places = []
+        for table, prefixes in imports:
+            if not shared(nlri, prefixes):
+                continue
+            finding = self.claim(peer, table.ccsi.name, judged)
+            if finding is not None:
+                self.findings[peer.name, nlri.key] = finding
+                heard.reason = Refused(finding.rule, finding.message)
+                continue
+            self._insert(table, peer, judged)
+            places.append(table.ccsi.name)
+        heard.places = tuple(places)
+        if places:
+            heard.accepted, heard.reason = judged, None
+            if peer.router is not None:
+                self._limits.add(peer.name)
+        elif heard.reason is None:
+            heard.reason = NotImported("no share covers it")
+
+    def _insert(self, table: LocRib, peer: Peer, path: Path) -> None:
+        nlri = path.nlri
+        speaker = self.speaks[peer.name]
+        if isinstance(nlri, EvpnMacIp):
+            if nlri.ip is None:
+                return
+            if peer.role == "host":
+                self._host_vm(table, nlri, path)
+                return
+            candidate = Candidate(path, nlri.key, Source.REMOTE, speaker, self.origins.of(path))
+            table.place_vm(nlri.ip, candidate)
+            return
+        assert isinstance(nlri, EvpnPrefix | Unicast)
+        idc = peer.role == "idc"
+        candidate = Candidate(
+            path,
+            nlri.key,
+            Source.IDC if idc else Source.REMOTE,
+            speaker,
+            table.ccsi.name if idc else self.origins.of(path),
+        )
+        table.place(nlri.prefix, candidate)
+
+    def _unplace(self, peer: Peer, heard: Heard) -> None:
+        nlri = heard.path.nlri
+        slot = (peer.name, nlri.key)
+        self.findings.pop(slot, None)
+        for name in heard.places:
+            table = self.tables[name]
+            if isinstance(nlri, EvpnMacIp):
+                if nlri.ip is not None:
+                    if peer.role == "host":
+                        self._forget_host_vm(table, nlri, slot)
+                    else:
+                        table.remove_vm(nlri.ip, slot)
+            elif not isinstance(nlri, EvpnOther):
+                table.remove(nlri.prefix, slot)
+        if heard.places and peer.router is not None:
+            self._limits.add(peer.name)
+        heard.places = ()
+
+    # -- VMs of this region ---------------------------------------------------------------------
+
+    def _place_own_vm(self, table: LocRib, candidate: Candidate) -> None:
+        nlri = candidate.path.nlri
+        assert isinstance(nlri, EvpnMacIp) and nlri.ip is not None
+        table.place_vm(nlri.ip, candidate)
+        self._export(nlri, candidate.path.attributes)
+
+    def _host_vm(self, table: LocRib, nlri: EvpnMacIp, path: Path) -> None:
+        """A host's own type 2: a VM row, and re-originated with us as next hop."""
+        assert nlri.ip is not None
+        ccsi, vpc = self.vpcs[nlri.vni]
+        self.host_vms.setdefault((nlri.vni, nlri.ip), {})[path.peer, nlri.key] = path
+        self.vms_changed = True
+        mobility = tuple(c for c in path.attributes.extended_communities if c[:2] == b"\x06\x00")
+        attributes = own_attributes(self.gateway, ccsi)
+        attributes = replace(
+            attributes, extended_communities=attributes.extended_communities + mobility
+        )
+        candidate = vm_candidate(ccsi, attributes, vpc, nlri.ip, nlri.mac)
+        self._place_own_vm(
+            table, candidate._replace(path=candidate.path._replace(peer=path.peer), key=nlri.key)
+        )
+
+    def _forget_host_vm(self, table: LocRib, nlri: EvpnMacIp, slot: Slot) -> None:
+        assert nlri.ip is not None
+        table.remove_vm(nlri.ip, slot)
+        held = self.host_vms.get((nlri.vni, nlri.ip), {})
+        held.pop(slot, None)
+        self.vms_changed = True
+        if held:
+            return
+        self.host_vms.pop((nlri.vni, nlri.ip), None)
+        ccsi, vpc = self.vpcs[nlri.vni]
+        if any(vm.ip == nlri.ip and vm.mac == nlri.mac for vm in vpc.vms):
+            return
+        self._unexport(EvpnMacIp(ccsi.rd, NO_ESI, 0, nlri.mac, nlri.ip, vpc.vni, ccsi.vni))
+
+    def vm_entries(self) -> tuple[VmEntry, ...]:
+        """The VM table: the inventory, and what hosts say; a higher mobility sequence wins."""
+        rows: dict[tuple[int, Ip], VmEntry] = {}
+        for vni, (_, vpc) in self.vpcs.items():
+            for vm in vpc.vms:
+                rows[vni, vm.ip] = VmEntry(vni, vm.ip, vm.mac, vm.host)
+        for (vni, ip), held in self.host_vms.items():
+            path = min(
+                held.values(),
+                key=lambda p: (
+                    -p.attributes.mobility.sequence,
+                    p.attributes.next_hop or b"",
+                    p.peer,
+                ),
+            )
+            nlri, host = path.nlri, path.attributes.next_hop
+            assert isinstance(nlri, EvpnMacIp) and host is not None
+            if (vni, ip) not in rows or path.attributes.mobility.sequence > 0:
+                rows[vni, ip] = VmEntry(vni, ip, nlri.mac, host)
+        self.vms_changed = False
+        return tuple(sorted(rows.values(), key=lambda r: (r.vni, len(r.ip), r.ip)))
+
+    # -- decisions ------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Decide every dirty prefix until nothing is dirty; local imports may make more so."""
+        self._apply_limits()
+        while dirty := [t for t in self.tables.values() if t.dirty]:
+            for table in dirty:
+                prefixes, table.dirty = table.dirty, set()
+                touched = self.dirty_routes.setdefault(table.ccsi.name, set())
+                for prefix in prefixes:
+                    table.decide(prefix)
+                    touched.add(prefix)
+                    self._say_on(table, prefix)
+
+    def _say_on(self, table: LocRib, prefix: Prefix) -> None:
+        """Carry a winner to gateways (as our type 5) and to local tables that import from here."""
+        best = table.exportable(prefix)
+        nlri = EvpnPrefix(table.ccsi.rd, NO_ESI, 0, prefix, None, table.ccsi.vni)
+        declared = table.declared(prefix)
+        if declared is not None:
+            self._export(declared.path.nlri, declared.path.attributes)
+        elif best is not None:
+            self._export(nlri, self._reoriginated(table.ccsi, best.path.attributes))
+        else:
+            self._unexport(nlri)
+        slot = (f"table {table.ccsi.name}", nlri.key)
+        for other, prefixes in self._importers[table.ccsi.name]:
+            if best is None or not shared(nlri, prefixes) or other.ccsi.name in best.trail:
+                other.remove(prefix, slot)
+                continue
+            other.place(
+                prefix,
+                Candidate(
+                    path=Path(slot[0], best.path.nlri, best.path.attributes),
+                    key=nlri.key,
+                    source=Source.LOCAL_IMPORT,
+                    speaker=OURSELVES,
+                    origin=best.origin,
+                    fixed=table.routes[prefix].next_hop,
+                    trail=(*best.trail, table.ccsi.name),
+                ),
+            )
+
+    def _export(self, nlri: Nlri, attributes: PathAttributes) -> None:
+        said = (nlri, attributes)
+        if self.exports.get(nlri.key) != said:
+            self.exports[nlri.key] = said
+            self.dirty_exports.add(nlri.key)
+
+    def _unexport(self, nlri: Nlri) -> None:
+        if self.exports.pop(nlri.key, None) is not None:
+            self.dirty_exports.add(nlri.key)
+
+    def _reoriginated(self, ccsi: Ccsi, attributes: PathAttributes) -> PathAttributes:
+        """An IDC's attributes as our type 5: AS path and communities kept, next hop self."""
+        cached = self._export_cache.get((id(attributes), ccsi.name))
+        if cached is not None and cached[0] is attributes:
+            return cached[1]
+        made = replace(
+            attributes,
+            next_hop=self.gateway.vtep,
+            med=None,
+            extended_communities=tunnel_communities(ccsi.export_rts, self.gateway.mac),
+            originator_id=None,
+            cluster_list=(),
+        )
+        if len(self._export_cache) > 100_000:
+            self._export_cache.clear()
+        self._export_cache[id(attributes), ccsi.name] = (attributes, made)
+        return made
+
+    def _apply_limits(self) -> None:
+        """max-prefixes, soft: of the accepted prefixes the first N in address order are used."""
+        for name in sorted(self._limits):
+            adj = self.adj_in[name]
+            router = adj.peer.router
+            if router is None or router.max_prefixes is None:
+                continue
+            accepted = {k: h for k, h in adj.heard.items() if h.accepted is not None}
+            before = self._held_back.get(name, frozenset())
+            if len(accepted) <= router.max_prefixes and not before:
+                continue
+            order = sorted(accepted, key=lambda k: (len(k), k))
+            over = frozenset(order[router.max_prefixes :])
+            table = self.tables[f"{self.gateway.name}/{router.ccn}"]
+            text = f"{len(accepted)} prefixes accepted, max-prefixes is {router.max_prefixes}"
+            for key in order:
+                heard = accepted[key]
+                nlri = heard.path.nlri
+                assert isinstance(nlri, Unicast)
+                if key in over:
+                    heard.reason = Refused("capacity", text)
+                    table.remove(nlri.prefix, (name, key))
+                elif key in before:
+                    heard.reason = None
+                    assert heard.accepted is not None
+                    self._insert(table, adj.peer, heard.accepted)
+            self._held_back[name] = over
+        self._limits.clear()
+
+    def limit_findings(self) -> list[Finding]:
+        """One `capacity` finding for each router that says more than it may."""
+        found = []
+        for name, over in sorted(self._held_back.items()):
+            router = self.peers[name].router
+            if not over or router is None:
+                continue
+            first = Prefix(min(over, key=lambda k: (len(k), k)))
+            found.append(
+                Finding(
+                    rule="capacity",
+                    message=f"{name} announces {len(over)} prefixes over its max-prefixes of "
+                    f"{router.max_prefixes}; held back from {first} on",
+                    where=f"peer {name}",
+                    ccn=router.ccn,
+                    table=f"{self.gateway.name}/{router.ccn}",
+                    prefix=str(first),
+                    peer=name,
+                    witness={"address": str(first.address), "hops": [name]},
+                )
+            )
+        return found

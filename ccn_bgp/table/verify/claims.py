@@ -1,0 +1,104 @@
+"""Whether a peer may say a prefix or a VM at all, before anything is decided.
+
+In: the intent and one Path. Out: a Finding, or None. A path refused here never becomes a candidate,
+so that it is seen even where it would have lost. verify_snapshot() asks the same of the rows.
+"""
+
+from __future__ import annotations
+
+from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.finding import Finding
+from ccn_bgp.model.path import EvpnMacIp, EvpnOther, Path
+from ccn_bgp.model.topology import Topology
+
+BOGONS = tuple(
+    Prefix.parse(p)
+    for p in (
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "224.0.0.0/3",
+        "::1/128",
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+
+
+class Claims:
+    """What each kind of peer may announce, from the topology alone."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.underlay: list[tuple[Prefix, str]] = []
+        for gateway in topology.gateways.values():
+            self.underlay.append((gateway.vtep.host_prefix, f"the VTEP of {gateway.name}"))
+            for uplink in gateway.uplinks:
+                where = f"the underlay of {gateway.region}"
+                self.underlay.append((uplink.address.subnet, where))
+        self.members: dict[str, list[tuple[Prefix, str, str]]] = {}
+        for name, ccn in topology.ccns.items():
+            spaces = self.members.setdefault(name, [])
+            for attachment in ccn.attach:
+                if attachment.kind == "vpc":
+                    vpc = topology.vpcs[attachment.name]
+                    spaces.extend((cidr, vpc.name, vpc.region) for cidr in vpc.cidrs)
+        self.regions = {g.vtep: g.region for g in topology.gateways.values()}
+
+    def __call__(self, peer: Peer, table: str, path: Path) -> Finding | None:
+        """The fault of this path in this table (``gateway/ccn``), or None."""
+        nlri = path.nlri
+        if isinstance(nlri, EvpnOther):
+            return None
+        if isinstance(nlri, EvpnMacIp):
+            return self._vm(peer, table, path, nlri)
+        rule, text = self._prefix(peer, table, path, nlri.prefix)
+        return self._finding(rule, text, peer, table, nlri.prefix) if rule else None
+
+    def _prefix(self, peer: Peer, table: str, path: Path, prefix: Prefix) -> tuple[str, str]:
+        if prefix.length and (bogon := next((b for b in BOGONS if b.overlaps(prefix)), None)):
+            return "bogon", f"{peer.name} announces {prefix}, in {bogon}, which is never routed"
+        ccn = table.rpartition("/")[2]
+        for space, vpc, region in self.members.get(ccn, ()):
+            if not space.covers(prefix):
+                continue
+            next_hop = path.attributes.next_hop or Ip(bytes(4))
+            if peer.router is not None or self.regions.get(next_hop) != region:
+                return "owned-space", f"{peer.name} announces {prefix}, which VPC {vpc} owns"
+        if prefix.length:
+            for space, what in self.underlay:
+                if space.overlaps(prefix):
+                    return "owned-space", f"{peer.name} announces {prefix}, which holds {what}"
+        if peer.router is not None:
+            cidrs = self.topology.idcs[peer.router.idc].cidrs
+            if not any(cidr.covers(prefix) for cidr in cidrs):
+                allowed = ", ".join(str(c) for c in cidrs)
+                return (
+                    "owned-space",
+                    f"{peer.name} announces {prefix}, outside the cidrs of IDC "
+                    f"{peer.router.idc} ({allowed})",
+                )
+        return "", ""
+
+    def _vm(self, peer: Peer, table: str, path: Path, nlri: EvpnMacIp) -> Finding | None:
+        if nlri.ip is None or peer.role != "host":
+            return None
+        vpc = next((v for v in self.topology.vpcs.values() if v.vni == nlri.vni), None)
+        if vpc is None or any(c.contains(nlri.ip) for c in vpc.cidrs):
+            return None
+        text = f"{peer.name} announces VM {nlri.ip}, outside the cidrs of VPC {vpc.name}"
+        return self._finding("vm-outside-cidr", text, peer, table, nlri.ip.host_prefix)
+
+    @staticmethod
+    def _finding(rule: str, text: str, peer: Peer, table: str, prefix: Prefix) -> Finding:
+        return Finding(
+            rule=rule,
+            message=text,
+            where=f"peer {peer.name}",
+            ccn=table.rpartition("/")[2],
+            table=table,
+            prefix=str(prefix),
+            peer=peer.name,
+            witness={"address": str(prefix.address), "hops": [f"peer {peer.name}", table]},
+        )
