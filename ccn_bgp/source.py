@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import (
     AliasEvent,
     DocumentStartEvent,
@@ -31,6 +31,8 @@ from ccn_bgp.errors import InputError, Problem
 MAX_OCTETS = 64 << 20
 MAX_DEPTH = 32
 MAX_VALUES = 8_000_000
+MAX_PROBLEMS = 200
+"""Shown at once; nobody reads more."""
 MAX_STRANGE_KEYS = 20
 """So many unknown keys at the top, and it is another kind of file: stop reading."""
 
@@ -130,7 +132,7 @@ def _entries(marks: Marks) -> Iterable[tuple[str, tuple[int, Marks]]]:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file as read. ``problems`` are faults that did not stop the reading (a key given twice)."""
+    """One file as read. ``problems`` did not stop the reading (a key given twice)."""
 
     file: Path
     data: dict[str, Any]
@@ -153,8 +155,11 @@ def read_source(path: Path, kind: str, keys: Iterable[str]) -> Source:
         words = " ".join(str(error.problem or error.context or "syntax error").split())
         hint = " ".join(str(error.context or "").split()) if error.problem else ""
         raise InputError(Problem(where, f"not YAML: {words}", hint)) from None
-    except (YAMLError, ValueError) as error:
-        # ReaderError knows an offset only; ValueError comes from \U escapes outside Unicode.
+    except InputError:
+        raise
+    except Exception as error:
+        # The scanner answers hostile octets with whatever happens (OverflowError, IndexError …);
+        # ReaderError knows an offset only.
         offset = getattr(error, "position", 0)
         before = text[: offset if isinstance(offset, int) else 0]
         where = f"{path}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
@@ -295,7 +300,7 @@ def _compose(path: Path, text: str, kind: str, known: frozenset[str]) -> Source:
 
 def _mark(event: Any) -> int:
     mark = event.start_mark
-    return (mark.line + 1) << 32 | (mark.column + 1)
+    return int((mark.line + 1) << 32 | (mark.column + 1))
 
 
 def _plain(text: str) -> Any:
@@ -312,8 +317,18 @@ def _plain(text: str) -> Any:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Each problem once, in the order in which they stand in the file."""
-    return sorted(set(problems), key=lambda problem: (*place(problem.where), problem))
+    """Each problem once, in the order in which they stand in the file; at most MAX_PROBLEMS."""
+    found = sorted(set(problems), key=lambda problem: (*place(problem.where), problem))
+    shown = [Problem(p.where, _clipped(p.what), _clipped(p.hint)) for p in found[:MAX_PROBLEMS]]
+    if more := len(found) - len(shown):
+        shown.append(Problem(place(shown[-1].where)[0], f"and {more} more problems"))
+    return shown
+
+
+def _clipped(text: str, length: int = 240) -> str:
+    """One line of bearable length, whatever stood in the file."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def place(where: str) -> tuple[str, int, int]:

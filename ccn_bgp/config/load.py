@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from ccn_bgp.config import references
-from ccn_bgp.config.nearest import nearest
 from ccn_bgp.config.schema import GatewayEntry, RouterEntry, TopologyFile, VpcEntry, keys_at
 from ccn_bgp.errors import InputError, Problem
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Vni
@@ -31,9 +31,12 @@ from ccn_bgp.model.topology import (
     Vpc,
     VpcRoute,
 )
+from ccn_bgp.nearest import nearest
 from ccn_bgp.source import Positions, Source, in_order, read_source
 
 POLICY_KEYS = ("prefix-sets", "policies")
+MAX_FAULTS = 10_000
+"""Of form, in one file; with more of them it is no topology, and listing them takes minutes."""
 
 
 def load_topology(path: Path) -> Topology:
@@ -48,12 +51,10 @@ def load_topology(path: Path) -> Topology:
     try:
         file = TopologyFile.model_validate(source.data)
     except ValidationError as error:
-        problems += [
-            _problem(
-                source, tuple(e["loc"]), e["type"], e.get("msg", ""), e.get("input"), e.get("ctx")
-            )
-            for e in error.errors(include_url=False)
-        ]
+        if error.error_count() > MAX_FAULTS:
+            what = f"this is no topology file: {error.error_count()} faults"
+            raise InputError(Problem(f"{path}:1:1", what)) from None
+        problems += [_problem(source, fault) for fault in error.errors(include_url=False)]
     policies, unreadable = _policy_names(source)
     problems += unreadable
     problems += _password_files(source)
@@ -65,17 +66,11 @@ def load_topology(path: Path) -> Topology:
     return _topology(file, path, source.positions)
 
 
-def _problem(
-    source: Source,
-    path: tuple[str | int, ...],
-    kind: str,
-    message: str,
-    value: Any,
-    context: dict[str, Any] | None,
-) -> Problem:
+def _problem(source: Source, fault: ErrorDetails) -> Problem:
     """One error of pydantic, said in the terms of the file."""
+    path, kind, message, value = fault["loc"], fault["type"], fault["msg"], fault["input"]
     positions = source.positions
-    context = context or {}
+    context = fault.get("ctx", {})
     if path and path[-1] == "[key]":
         return Problem(positions.key(*path[:-1]), str(context.get("error", message)))
     if kind == "extra_forbidden":

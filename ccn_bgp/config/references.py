@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ccn_bgp.config.nearest import nearest
 from ccn_bgp.errors import Problem
+from ccn_bgp.nearest import nearest
 from ccn_bgp.source import Positions
 
 Raw = Mapping[str, Any]

@@ -30,13 +30,18 @@ class Looped:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A policy statement (or the default of the session) rejected it."""
+    """A policy statement (or the default of the session) rejected it.
+
+    ``where`` is the statement's ``file:line:column``, empty for a default.
+    """
 
     policy: str
     statement: str
+    where: str = ""
 
     def __str__(self) -> str:
-        return f"denied by policy {self.policy}, statement {self.statement}"
+        text = f"denied by policy {self.policy}, statement {self.statement}"
+        return f"{text} ({self.where})" if self.where else text
 
 
 @dataclass(frozen=True, slots=True)
