@@ -1,0 +1,113 @@
+"""What the gateway and its ExaBGP child say to each other over one unix stream socket.
+
+In: frames to send, octets received. Out: the same the other way round. Both sides share this file,
+so it must not import exabgp. A frame is a 12-octet header (payload length, kind, session) and its
+payload; ``session`` is a number that the child gives to each Established session and never uses
+twice, so that octets meant for a session that has gone are recognised and dropped.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import socket
+import struct
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+PROTOCOL = 1
+"""Version of this channel; both sides compare it in HELLO."""
+HEADER = struct.Struct("<IB3xI")
+MAX_PAYLOAD = 64 << 20
+"""A longer length field means that the two sides have lost each other."""
+_IOVECS = 64
+
+
+class Kind(enum.IntEnum):
+    """The frames. JSON payloads are objects; the others are as said."""
+
+    HELLO = 1  # child: {"protocol", "version", "pid"}: configuration loaded, listeners bound
+    UP = 2  # child: {"peer", "open": {...}}: Established
+    DOWN = 3  # child: {"reason"}
+    BLOCK = 4  # child: whole UPDATE and ROUTE-REFRESH messages as they came
+    SENT = 5  # child: u32, octets of SEND that the peer's TCP has taken
+    RELOADED = 6  # child: {"ok", "text"}
+    SEND = 16  # gateway: whole messages for the peer
+    TEARDOWN = 17  # gateway: u8 code, u8 subcode of the NOTIFICATION
+    RELOAD = 18  # gateway: the configuration file was rewritten
+    STOP = 19  # gateway: Cease to every peer, then exit
+
+
+class ChannelError(Exception):
+    """The stream cannot be a stream of frames."""
+
+
+def jsoned(value: dict[str, Any]) -> bytes:
+    """A JSON payload."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+class Frames:
+    """Octets in any pieces → whole frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, octets: bytes) -> Iterator[tuple[Kind, int, bytes]]:
+        """Yield (kind, session, payload) of each frame that is complete; ChannelError if broken.
+
+        The iterator must be run to its end before the next call.
+        """
+        buffer = self._buffer
+        buffer += octets
+        at = 0
+        while len(buffer) - at >= HEADER.size:
+            length, kind, session = HEADER.unpack_from(buffer, at)
+            if length > MAX_PAYLOAD:
+                raise ChannelError(f"a frame of {length} octets")
+            end = at + HEADER.size + length
+            if end > len(buffer):
+                break
+            try:
+                name = Kind(kind)
+            except ValueError:
+                raise ChannelError(f"a frame of unknown kind {kind}") from None
+            yield name, session, bytes(memoryview(buffer)[at + HEADER.size : end])
+            at = end
+        del buffer[:at]
+
+
+class FrameQueue:
+    """Frames that wait to be written to a non-blocking socket, in order."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._parts: deque[memoryview] = deque()
+        self.octets = 0
+
+    def push(self, kind: Kind, session: int = 0, payload: bytes | memoryview = b"") -> None:
+        """Append one frame; ``payload`` is not copied and must not change."""
+        self._parts.append(memoryview(HEADER.pack(len(payload), kind, session)))
+        if payload:
+            self._parts.append(memoryview(payload))
+        self.octets += HEADER.size + len(payload)
+
+    def flush(self) -> bool:
+        """Write what the socket takes now; True when nothing waits. OSError as the socket says."""
+        parts = self._parts
+        while parts:
+            batch = [parts[i] for i in range(min(len(parts), _IOVECS))]
+            try:
+                sent = self._socket.sendmsg(batch)
+            except BlockingIOError:
+                return False
+            self.octets -= sent
+            while sent:
+                head = parts[0]
+                if len(head) > sent:
+                    parts[0] = head[sent:]
+                    break
+                sent -= len(head)
+                parts.popleft()
+        return True

@@ -1,0 +1,182 @@
+"""The child's end of the channel: sessions, their buffers, and one turn per loop of the reactor.
+
+In: blocks that a session read, frames of the gateway. Out: frames to the gateway, messages to the
+peers' TCP. It knows ExaBGP only through the objects it is given and imports nothing of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from ccn_bgp.session.bgp_stream import NOTIFICATION, SendBuffer
+from ccn_bgp.session.channel import PROTOCOL, ChannelError, FrameQueue, Frames, Kind, jsoned
+
+READ = 256 << 10
+WRITE_PER_TURN = 1 << 20
+PEER_LIMIT = 16 << 20
+"""Octets of one peer that may wait for the gateway before its TCP is no longer read."""
+TOTAL_LIMIT = 64 << 20
+"""Octets of all peers together."""
+
+
+def gateway_is_gone() -> NoReturn:
+    """End now. The kernel closes TCP without a NOTIFICATION (RFC 4724 §4)."""
+    os._exit(0)
+
+
+class Session:
+    """One Established session: its number, its buffers."""
+
+    def __init__(self, number: int, name: str, protocol: Any) -> None:
+        self.number = number
+        self.name = name
+        self.protocol = protocol
+        self.rest = b""
+        self.waiting = 0  # octets of this peer in the channel's queue, counted when pushed
+        self.mark = 0  # the queue's position when the last of them is written
+        self.buffer = SendBuffer()
+        self.sent = 0
+        self.broken = ""
+        self.notify: tuple[int, int] | None = None
+
+    def flush(self) -> None:
+        """Write to the peer what its TCP takes now."""
+        connection = self.protocol.connection
+        if self.broken or connection is None or connection.io is None:
+            return
+        try:
+            self.sent += self.buffer.flush(connection.io.send, WRITE_PER_TURN)
+        except OSError as error:
+            self.broken = f"cannot write: {error.strerror}"
+
+    def writer(self, data: bytes) -> Iterator[bool]:
+        """Stand-in for Connection.writer: KEEPALIVE and NOTIFICATION between our messages."""
+        if data[18] == NOTIFICATION:
+            self.buffer.clear()
+        self.buffer.slip_in(data)
+        self.flush()
+        yield True
+
+
+class Hub:
+    """The channel to the gateway and the sessions that use it. One per process."""
+
+    def __init__(self, channel: socket.socket, version: str) -> None:
+        self.channel = channel
+        self.version = version
+        self.frames = Frames()
+        self.queue = FrameQueue(channel)
+        self.sessions: dict[int, Session] = {}
+        self.reactor: Any = None
+        self._number = 0
+        self._greeted = False
+        self._pushed = 0  # octets ever pushed: the difference to the queue's rest is a position
+
+    def push(self, kind: Kind, session: int = 0, payload: bytes = b"") -> None:
+        """Append a frame to what the gateway will read."""
+        before = self.queue.octets
+        self.queue.push(kind, session, payload)
+        self._pushed += self.queue.octets - before
+
+    def flush(self) -> None:
+        """Write what the gateway takes now."""
+        try:
+            self.queue.flush()
+        except OSError:
+            gateway_is_gone()
+
+    def greet(self) -> None:
+        """Say once that the configuration is loaded and the listeners are bound."""
+        if not self._greeted:
+            self._greeted = True
+            self.push(Kind.HELLO, 0, jsoned({"protocol": PROTOCOL, "version": self.version}))
+
+    def up(self, protocol: Any, facts: dict[str, Any]) -> Session:
+        """A session is Established; ``facts`` become OpenFacts on the other side."""
+        self.greet()
+        self._number += 1
+        session = Session(self._number, protocol.neighbor["description"], protocol)
+        self.sessions[session.number] = session
+        self.push(Kind.UP, session.number, jsoned({"peer": session.name, "open": facts}))
+        self.flush()
+        return session
+
+    def down(self, session: Session, reason: str) -> None:
+        """The session has ended; a second call does nothing."""
+        if self.sessions.pop(session.number, None):
+            self.push(Kind.DOWN, session.number, jsoned({"reason": reason}))
+            self.flush()
+
+    def block(self, session: Session, messages: bytes) -> None:
+        """Hand over whole messages of a session."""
+        if session.mark <= self._pushed - self.queue.octets:
+            session.waiting = 0  # all that waited has been written
+        self.push(Kind.BLOCK, session.number, messages)
+        session.waiting += len(messages)
+        session.mark = self._pushed
+
+    def full(self, session: Session) -> bool:
+        """True while the gateway is so far behind that this peer must wait."""
+        if session.mark <= self._pushed - self.queue.octets:
+            session.waiting = 0
+        return session.waiting > PEER_LIMIT or self.queue.octets > TOTAL_LIMIT
+
+    def turn(self) -> None:
+        """Once per loop of the reactor: take what the gateway says, write what waits."""
+        self.greet()
+        self._receive()
+        poller = self.reactor._poller
+        for session in list(self.sessions.values()):
+            if session.buffer.octets:
+                session.flush()
+            if session.sent:
+                self.push(Kind.SENT, session.number, struct.pack("<I", session.sent))
+                session.sent = 0
+            # A peer that must wait is not polled for input, or the loop would spin; one whose
+            # window was closed is polled for output. Only what the reactor has registered by
+            # itself is changed: it looks up every descriptor that is ready.
+            wanted = 0 if self.full(session) else select.POLLIN | select.POLLPRI
+            if session.buffer.octets and not session.broken:
+                wanted |= select.POLLOUT
+            with contextlib.suppress(OSError):
+                poller.modify(session.protocol.fd(), wanted)
+        self.flush()
+        poller.register(
+            self.channel.fileno(), select.POLLIN | (select.POLLOUT if self.queue.octets else 0)
+        )
+
+    def _receive(self) -> None:
+        for _ in range(16):
+            try:
+                octets = self.channel.recv(READ)
+            except BlockingIOError:
+                return
+            except OSError:
+                gateway_is_gone()
+            if not octets:
+                gateway_is_gone()
+            try:
+                for kind, number, payload in self.frames.feed(octets):
+                    self._obey(kind, self.sessions.get(number), payload)
+            except ChannelError as error:
+                print(f"the gateway sent {error}", file=sys.stderr, flush=True)
+                gateway_is_gone()
+
+    def _obey(self, kind: Kind, session: Session | None, payload: bytes) -> None:
+        if kind is Kind.SEND and session:
+            session.buffer.append(payload)
+        elif kind is Kind.TEARDOWN and session:
+            session.notify = (payload[0], payload[1])
+        elif kind is Kind.RELOAD:
+            ok = bool(self.reactor.reload())
+            text = "" if ok else " ".join(str(self.reactor.configuration.error).split())
+            self.push(Kind.RELOADED, 0, jsoned({"ok": ok, "text": text}))
+        elif kind is Kind.STOP:
+            self.reactor.signal.received = self.reactor.signal.SHUTDOWN

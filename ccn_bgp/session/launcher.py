@@ -1,0 +1,416 @@
+"""ExaBGP 5.0.15 with its hot path replaced: run as ``python -m ccn_bgp.session.launcher``.
+
+In: a generated configuration, the gateway's unix socket. Out: on that socket (hub.py), whole blocks
+of raw UPDATEs and ROUTE-REFRESHes as the peers sent them, and pre-packed messages for the peers.
+
+ExaBGP keeps TCP, MD5, OPEN, capabilities, timers, KEEPALIVE and NOTIFICATION. What we replace is
+listed in TOUCHED and compared with the installed package before anything starts:
+
+* ``Protocol`` (reactor.peer): once Established, read in bulk and never parse; pace the dialling.
+* ``Connection.writer``, per connection once Established: one send buffer for ExaBGP's and our
+  messages, so that neither breaks the other in two.
+* ``Peer`` (reactor.loop): session up and down, R bit (RFC 4724 §4.1), Cease on shutdown.
+* ``Processes`` (reactor.loop): instead of ExaBGP's text API, one turn of the channel per loop.
+
+This is the only file of the package that imports exabgp. When the gateway dies (EOF), the process
+ends at once without a NOTIFICATION, so that peers in graceful restart keep our routes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import importlib.metadata
+import inspect
+import select
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import exabgp.reactor.loop as exabgp_loop
+import exabgp.reactor.peer as exabgp_peer
+from exabgp.bgp.fsm import FSM
+from exabgp.bgp.message import Notification, Notify, Update
+from exabgp.bgp.message.nop import _NOP
+from exabgp.bgp.message.open.capability import REFRESH, Capability
+from exabgp.configuration.configuration import Configuration
+from exabgp.environment import getenv
+from exabgp.logger import log
+from exabgp.reactor.api.processes import Processes
+from exabgp.reactor.delay import Delay
+from exabgp.reactor.network.connection import Connection
+from exabgp.reactor.network.error import LostConnection
+from exabgp.reactor.peer import ACTION, Peer
+from exabgp.reactor.protocol import Protocol
+
+from ccn_bgp.session.bgp_stream import cut
+from ccn_bgp.session.hub import READ, Hub, Session
+
+VERSION = "5.0.15"
+RETRY_CAP = 8
+"""Seconds: the longest pause between two attempts (ExaBGP's own goes up to 60)."""
+REDIAL = 0.5
+_UPDATE = Update([], b"")  # "something came": no NLRI, so ExaBGP does nothing with it
+
+TOUCHED: tuple[tuple[Any, str, str], ...] = (
+    (Protocol, "__init__", "self peer"),
+    (Protocol, "connect", "self"),
+    (Protocol, "read_message", "self"),
+    (Protocol, "write", "self message negotiated"),
+    (Connection, "writer", "self data"),
+    (Peer, "__init__", "self neighbor reactor"),
+    (Peer, "_close", "self message error"),
+    (Peer, "_read_ka", "self"),
+    (Peer, "shutdown", "self"),
+    (Peer, "remove", "self"),
+    (Peer, "reestablish", "self restart_neighbor"),
+    (Peer, "reconfigure", "self restart_neighbor"),
+    (Peer, "handle_connection", "self connection"),
+    (Processes, "clean", "self"),
+    (Processes, "received", "self"),
+    (Delay, "increase", "self"),
+    (exabgp_loop.Reactor, "__init__", "self configuration"),
+    (exabgp_loop.Reactor, "reload", "self"),
+    (exabgp_loop.Reactor, "run", "self"),
+)
+_USED = (  # (function, names that it must use): attributes we rely on, and the seams
+    (Peer.__init__, ("_restarted", "_delay", "recv_timer", "fsm", "proto")),
+    (Peer._connect, ("Protocol", "connect")),
+    (Peer._main, ("read_message", "check_ka", "_teardown", "LATER", "NOW")),
+    (Peer._send_open, ("new_open",)),
+    (Protocol.new_open, ("_restarted",)),
+    (Protocol.write, ("connection", "writer")),
+    (exabgp_loop.Reactor.__init__, ("_poller", "signal")),
+    (exabgp_loop.Reactor.run, ("Processes", "received", "fds", "_poller")),
+    (exabgp_loop.Reactor.reload, ("Peer", "reestablish", "reconfigure", "remove")),
+    (exabgp_loop.Reactor.shutdown, ("shutdown",)),
+)
+
+
+def differences(touched: tuple[tuple[Any, str, str], ...] = TOUCHED) -> list[str]:
+    """What of the touched internals is not as in 5.0.15; empty if all is well."""
+    found = []
+    if (version := importlib.metadata.version("exabgp")) != VERSION:
+        found.append(f"version {version}")
+    for owner, name, parameters in touched:
+        function = getattr(owner, name, None)
+        have = " ".join(inspect.signature(function).parameters) if function else "absent"
+        if have != parameters:
+            found.append(f"{owner.__name__}.{name}({have})")
+    for function, names in _USED:
+        used = {*function.__code__.co_names, *function.__code__.co_consts}
+        found += [f"{function.__qualname__} without {n}" for n in names if n not in used]
+    return found
+
+
+def open_facts(negotiated: Any) -> dict[str, Any]:
+    """What the two OPENs agreed on, as JSON; see speaker.OpenFacts."""
+    received = negotiated.received_open
+    capabilities = received.capabilities
+    families = [[int(afi), int(safi)] for afi, safi in negotiated.families]
+    if not capabilities.announced(Capability.CODE.MULTIPROTOCOL):
+        families = [[1, 1]]  # RFC 4760 §8: a peer without the capability speaks IPv4 unicast
+    facts: dict[str, Any] = {
+        "asn": int(negotiated.peer_as),
+        "router-id": str(received.router_id),
+        "hold-time": int(negotiated.holdtime),
+        "asn4": bool(negotiated.asn4),
+        "families": families,
+        "route-refresh": negotiated.refresh != REFRESH.ABSENT,
+        "enhanced-refresh": negotiated.refresh == REFRESH.ENHANCED,
+        "max-message": int(negotiated.msg_size),
+    }
+    if capabilities.announced(Capability.CODE.GRACEFUL_RESTART):
+        restart = capabilities[Capability.CODE.GRACEFUL_RESTART]
+        facts["restart"] = {
+            "time": int(restart.restart_time),
+            "restarted": bool(restart.restart_flag & 0x08),
+            "families": [[int(a), int(s)] for a, s in restart],
+            "forwarding": [[int(a), int(s)] for (a, s), flag in restart.items() if flag & 0x80],
+        }
+    return facts
+
+
+class SpokenProtocol(Protocol):  # type: ignore[misc]
+    """Protocol that hands Established sessions to the hub."""
+
+    hub: ClassVar[Hub]
+
+    def __init__(self, peer: Any) -> None:
+        super().__init__(peer)
+        self.session: Session | None = None
+
+    def connect(self) -> Iterator[bool]:
+        """Dial; after a few quick attempts wait REDIAL s between refusals.
+
+        ExaBGP would dial a closed port in every turn, and a silent one every two minutes.
+        """
+        steps = super().connect()
+        seen, attempts, due = None, 0, 0.0
+        while True:
+            if attempts > 3 and time.monotonic() < due and self._refused():
+                yield False
+                continue
+            step = next(steps, None)
+            if step is None:
+                return
+            io = self.connection.io if self.connection else None
+            if io is None or io is not seen:
+                seen, attempts, due = io, attempts + 1, time.monotonic() + REDIAL
+                if io is not None:
+                    with contextlib.suppress(OSError):
+                        io.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 2)
+            yield step
+
+    def _refused(self) -> bool:
+        io = self.connection.io
+        if io is None:
+            return True
+        poller = select.poll()
+        poller.register(io, 0)
+        return bool(poller.poll(0))
+
+    def read_message(self) -> Iterator[Any]:
+        """One read of an Established session; before that, ExaBGP's own."""
+        if self.peer.fsm != FSM.ESTABLISHED:
+            yield from super().read_message()
+            return
+        session = self.session
+        if session is None:
+            session = self.session = self.hub.up(self, open_facts(self.negotiated))
+            self.connection.writer = session.writer
+        yield self._read(session)
+
+    def _read(self, session: Session) -> Any:
+        if session.notify:
+            raise Notify(*session.notify, b"")
+        if session.broken:
+            raise LostConnection(session.broken)
+        if self.hub.full(session):
+            # Not reading is our choice: the peer's KEEPALIVEs stand in its send queue, and the
+            # hold timer starts again when we read. A connection that is gone is seen at once.
+            if self._refused():
+                raise LostConnection("the peer closed the connection")
+            self.peer.recv_timer.last_read = int(time.time())
+            return _NOP
+        try:
+            octets = self.connection.io.recv(READ)
+        except BlockingIOError:
+            return _NOP
+        except OSError as error:
+            raise LostConnection(f"cannot read: {error.strerror}") from None
+        if not octets:
+            raise LostConnection("the peer closed the connection")
+        data = session.rest + octets if session.rest else octets
+        found = cut(data, self.negotiated.msg_size)
+        for start, end in found.runs:
+            self.hub.block(session, data[start:end] if end - start < len(data) else data)
+        session.rest = data[found.used :]
+        self.hub.flush()
+        if found.notification is not None:
+            body = found.notification
+            raise Notification(body[0], body[1], body[2:], False)
+        if found.fault:
+            raise Notify(found.fault.code, found.fault.subcode, found.fault.data)
+        return _UPDATE if found.heard else _NOP
+
+
+class ShortDelay(Delay):  # type: ignore[misc]
+    """ExaBGP's back-off, capped."""
+
+    _next: int
+
+    def increase(self) -> None:
+        """The next pause, at most RETRY_CAP seconds."""
+        super().increase()
+        self._next = min(self._next, RETRY_CAP)
+
+
+class SpokenPeer(Peer):  # type: ignore[misc]
+    """Peer that reports its sessions and says Cease when it is meant to end."""
+
+    hub: ClassVar[Hub]
+    restarting: ClassVar[bool]
+
+    def __init__(self, neighbor: Any, reactor: Any) -> None:
+        super().__init__(neighbor, reactor)
+        # ExaBGP claims a restart in the first OPEN of every process; we know better.
+        self._restarted = self.restarting
+        self._delay = ShortDelay()
+
+    def _close(self, message: str = "", error: Any = "") -> None:
+        session = self.proto.session if self.proto else None
+        if (fd := self.socket()) != -1:
+            # ExaBGP leaves closed descriptors in its poll set; each turn then costs a sleep.
+            with contextlib.suppress(KeyError):
+                self.reactor._poller.unregister(fd)
+        super()._close(message, error)
+        if session:
+            self.hub.down(session, reason_of(message, error))
+
+    def _cease(self, subcode: int) -> None:
+        if self.proto and self.proto.session:
+            for _ in self.proto.session.writer(Notify(6, subcode, b"").message()):
+                pass
+
+    def _read_ka(self) -> Iterator[Any]:
+        # ExaBGP asks for the next turn at once, which spins until the KEEPALIVE comes.
+        for _ in super()._read_ka():
+            yield ACTION.LATER
+
+    def shutdown(self) -> None:
+        """Cease, Administrative Shutdown (RFC 4486)."""
+        self._cease(2)
+        super().shutdown()
+
+    def remove(self) -> None:
+        """Cease, Peer De-configured (RFC 4486)."""
+        self._cease(3)
+        super().remove()
+
+    def reestablish(self, restart_neighbor: Any = None) -> None:
+        """A changed session is no restart of this speaker: no R bit."""
+        super().reestablish(restart_neighbor)
+        self._restarted = False
+
+    def reconfigure(self, restart_neighbor: Any = None) -> None:
+        """Re-establish also for what ExaBGP's own comparison leaves out."""
+        keys = ("source-interface", "description")
+        if restart_neighbor and any(restart_neighbor[k] != self.neighbor[k] for k in keys):
+            self.reestablish(restart_neighbor)
+        else:
+            super().reconfigure(restart_neighbor)
+
+    def handle_connection(self, connection: Any) -> Any:
+        """A new connection from a peer in graceful restart ends the old session (RFC 4724 §4.2),
+        whose end may never have reached us.
+        """
+        session = self.proto.session if self.proto else None
+        if self.fsm == FSM.ESTABLISHED and session and not self.stopping():
+            opened = session.protocol.negotiated.received_open.capabilities
+            if opened.announced(Capability.CODE.GRACEFUL_RESTART):
+                self._close("the peer opened a new connection")
+        return super().handle_connection(connection)
+
+
+class ChannelProcesses(Processes):  # type: ignore[misc]
+    """In the place of ExaBGP's API processes: the channel."""
+
+    hub: ClassVar[Hub]
+
+    def clean(self) -> None:
+        """The only descriptor besides the peers'."""
+        super().clean()
+        self.fds = [self.hub.channel.fileno()]
+
+    def received(self) -> Iterator[tuple[str, str]]:
+        """One turn of the channel; there are no text commands."""
+        self.hub.turn()
+        return iter(())
+
+
+def reason_of(message: str, error: Any) -> str:
+    """One line out of ExaBGP's two."""
+    if isinstance(error, Notification) and not isinstance(error, Notify):
+        return f"NOTIFICATION received: {error}"
+    if isinstance(error, Notify):
+        return f"NOTIFICATION sent: {error}"
+    text = " ".join(str(error).split())
+    return text if text and message.startswith("closing") else f"{message} {text}".strip()
+
+
+_BIND_HINTS = {
+    errno.EADDRINUSE: "another program has it; `ss -ltnp` shows which",
+    errno.EADDRNOTAVAIL: "no interface has this address",
+    errno.EACCES: "run as root or with CAP_NET_BIND_SERVICE",
+}
+
+
+def bind_check(listeners: list[tuple[str, int]]) -> str:
+    """Why one of the (address, port) pairs cannot be listened on, or ``""``.
+
+    A port that is taken is tried for two seconds: a predecessor may be on its way out.
+    """
+    for address, port in listeners:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        end = time.monotonic() + 2
+        while True:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((address, port))
+                    probe.listen(1)
+                    break
+                except OSError as error:
+                    if error.errno == errno.EADDRINUSE and time.monotonic() < end:
+                        time.sleep(0.05)
+                        continue
+                    hint = _BIND_HINTS.get(error.errno or 0, "see `ip address`")
+                    return f"cannot listen on {address} port {port}: {error.strerror} ({hint})"
+    return ""
+
+
+def environment(log_file: str) -> None:
+    """ExaBGP's own settings: quiet, bounded logs, no text API, no listener of its own."""
+    env = getenv()
+    env.daemon.user = "root"  # only looked at by root: stay root, ports and devices need it
+    env.daemon.drop = False
+    env.daemon.umask = 0o077
+    env.log.level = "WARNING"
+    env.log.destination = log_file
+    env.log.short = False
+    env.api.cli = False
+    env.api.ack = False
+    env.api.respawn = False
+    env.reactor.speed = 3.0  # idle turns every 30 ms; input wakes it at once
+    log.init(env)
+
+
+def main() -> int:
+    """Run until the gateway says STOP (0), dies (0), or ExaBGP gives up (1, one line on stderr)."""
+    parser = argparse.ArgumentParser(prog="ccn-speaker", description="ExaBGP for a ccn gateway")
+    parser.add_argument("--config", required=True, help="generated ExaBGP configuration")
+    parser.add_argument("--socket", required=True, help="unix socket where the gateway listens")
+    parser.add_argument("--log", default="stderr", help="file for ExaBGP's own log")
+    parser.add_argument("--name", default="speaker", help="shown in the process list")
+    parser.add_argument("--restarting", action="store_true", help="set the R bit (RFC 4724)")
+    arguments = parser.parse_args()
+    if found := differences():
+        print(f"exabgp is not the {VERSION} we know: {', '.join(found)}", file=sys.stderr)
+        return 1
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        channel.connect(arguments.socket)
+    except OSError as error:
+        print(f"cannot reach the gateway at {arguments.socket}: {error.strerror}", file=sys.stderr)
+        return 1
+    channel.setblocking(False)
+    environment(arguments.log)
+    hub = Hub(channel, VERSION)
+    SpokenProtocol.hub = SpokenPeer.hub = ChannelProcesses.hub = hub
+    SpokenPeer.restarting = arguments.restarting
+    exabgp_peer.Protocol = SpokenProtocol
+    exabgp_loop.Peer = SpokenPeer
+    exabgp_loop.Processes = ChannelProcesses
+    configuration = Configuration([arguments.config])
+    if not configuration.reload():
+        text = " ".join(str(configuration.error).split())
+        print(f"{arguments.config}: {text}", file=sys.stderr)
+        return 1
+    neighbors = configuration.neighbors.values()
+    wanted = {(n["md5-ip"].top(), n["listen"]) for n in neighbors if n["listen"]}
+    if problem := bind_check(sorted(wanted)):
+        print(problem, file=sys.stderr)
+        return 1
+    hub.reactor = exabgp_loop.Reactor(configuration)
+    code = int(hub.reactor.run())
+    channel.setblocking(True)
+    hub.flush()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,446 @@
+"""One ExaBGP child process, as the gateway sees it.
+
+In: the peers it serves, messages to send to them. Out: one ordered stream of events: sessions up
+and down, blocks of whole UPDATE and ROUTE-REFRESH messages. The child is restarted when it dies.
+Events that are not consumed are not read: the child then stops reading its peers (launcher.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from ccn_bgp.errors import CcnError, InputError, Problem
+from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.session.channel import PROTOCOL, ChannelError, FrameQueue, Frames, Kind
+from ccn_bgp.session.events import (
+    Block,
+    Event,
+    OpenFacts,
+    SessionDown,
+    SessionUp,
+    SpeakerDown,
+    SpeakerUp,
+)
+from ccn_bgp.session.exabgp_config import RESTART_TIME, render
+
+log = logging.getLogger("ccn.speaker")
+
+READ = 256 << 10
+QUEUED = 2 << 20
+"""Octets of events that may wait for the consumer before the child is no longer read."""
+WINDOW = 4 << 20
+"""Octets of one peer that may be on their way through the child."""
+BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before the restarts of a child that dies again and again."""
+_SETTLED = 10.0
+_PATH_LIMIT = 107  # sun_path without its final zero
+
+
+class _Outgoing:
+    """What waits for one session: here, and in the child (``flying``)."""
+
+    def __init__(self, session: int) -> None:
+        self.session = session
+        self.waiting: deque[bytes] = deque()
+        self.octets = 0
+        self.flying = 0
+
+
+class Speaker:
+    """One child and its sessions. All methods are for the event loop's thread.
+
+    ``name`` distinguishes several speakers of one gateway: their files in ``state`` are
+    ``speaker-NAME.conf|sock|log|err|pid``. ``restarting``: set the R bit (RFC 4724 §4.1) in the
+    first OPEN to each peer, because the gateway itself comes back from a crash.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        peers: Sequence[Peer],
+        state: Path,
+        *,
+        hold_time: int = 90,
+        restart_time: int = RESTART_TIME,
+        restarting: bool = False,
+    ) -> None:
+        self.name = name
+        self._peers = tuple(peers)
+        self._hold_time = hold_time
+        self._restart_time = restart_time
+        self._restarting = restarting
+        self._files = {
+            kind: state / f"speaker-{name}.{kind}" for kind in ("conf", "sock", "log", "err", "pid")
+        }
+        self._child: asyncio.subprocess.Process | None = None
+        self._listener: socket.socket | None = None
+        self._socket: socket.socket | None = None
+        self._frames = Frames()
+        self._queue: FrameQueue | None = None
+        self._writing = False
+        self._names: dict[int, str] = {}
+        self._outgoing: dict[str, _Outgoing] = {}
+        self._events: deque[Event] = deque()
+        self._queued = 0
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        return self._child.pid if self._child and self._child.returncode is None else None
+
+    async def start(self) -> None:
+        """Write the configuration, start the child, wait until it listens.
+
+        InputError: peers that cannot be served, an unreadable password. CcnError: the child did
+        not start, with its last words (a port that is taken, an address that is missing).
+        """
+        self._write_config(self._peers)
+        self._listen()
+        try:
+            await self._spawn()
+        except BaseException:
+            await self._reap()
+            self._remove_files()
+            raise
+        self._put(SpeakerUp(), 0)
+        self._task = asyncio.create_task(self._run(), name=f"speaker-{self.name}")
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Everything that happens, in order; ends after ``stop``. For one consumer."""
+        while True:
+            while not self._events:
+                if self._stopping or (self._task and self._task.done()):
+                    return
+                self._changed.clear()
+                await self._changed.wait()
+            event = self._events.popleft()
+            if type(event) is Block:
+                self._queued -= len(event.messages)
+                self._changed.set()
+            yield event
+
+    def send(self, peer: str, messages: bytes) -> None:
+        """Queue whole BGP messages for ``peer``, after those queued before.
+
+        Never blocks; look at ``backlog`` and hand over pieces of at most about 1 MB. Octets for a
+        session that is down are dropped.
+        """
+        if messages and (out := self._outgoing.get(peer)):
+            out.waiting.append(messages)
+            out.octets += len(messages)
+            self._pump(out)
+
+    def backlog(self, peer: str) -> int:
+        """Octets given to ``send`` that the peer's TCP has not taken yet."""
+        out = self._outgoing.get(peer)
+        return out.octets + out.flying if out else 0
+
+    def teardown(self, peer: str, code: int, subcode: int) -> None:
+        """End the session with a NOTIFICATION; ExaBGP dials again."""
+        if (out := self._outgoing.get(peer)) and self._queue:
+            self._queue.push(Kind.TEARDOWN, out.session, bytes((code, subcode)))
+            self._flush()
+
+    async def reconfigure(self, peers: Sequence[Peer]) -> None:
+        """Serve ``peers`` from now on: only sessions whose settings changed are re-established.
+
+        InputError leaves everything as it was. What ExaBGP does not accept is logged.
+        """
+        self._write_config(peers)
+        self._peers = tuple(peers)
+        if self._queue:
+            self._queue.push(Kind.RELOAD)
+            self._flush()
+
+    async def stop(self, *, keep_routes: bool = False) -> None:
+        """End the child and remove its files.
+
+        Peers get a Cease (Administrative Shutdown), or nothing at all with ``keep_routes``: in
+        graceful restart they then keep our routes for a while.
+        """
+        self._stopping = True
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._child and self._queue and not keep_routes:
+            self._queue.push(Kind.STOP)
+            with contextlib.suppress(OSError, TimeoutError):
+                self._flush()
+                await asyncio.wait_for(self._child.wait(), 3)
+        await self._reap()
+        self._remove_files()
+        self._changed.set()
+
+    # -- the child -----------------------------------------------------------------------------
+
+    def _write_config(self, peers: Sequence[Peer]) -> None:
+        text = render(peers, self._hold_time, self._restart_time)
+        path = self._files["conf"]
+        new = path.with_suffix(".new")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            new.unlink(missing_ok=True)
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
+                file.write(text)
+            new.replace(path)
+        except OSError as error:
+            raise InputError(
+                Problem(f"{path}", f"cannot write: {error.strerror}", "choose another --state")
+            ) from None
+
+    def _listen(self) -> None:
+        path = self._files["sock"]
+        if len(os.fsencode(path)) > _PATH_LIMIT:
+            raise InputError(
+                Problem(f"{path}", f"longer than {_PATH_LIMIT} octets", "choose a shorter --state")
+            )
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.setblocking(False)
+        listener.bind(os.fspath(path))
+        path.chmod(0o600)
+        listener.listen(1)
+        self._listener = listener
+
+    async def _spawn(self) -> None:
+        """Start one child and wait for its HELLO; CcnError with its last words."""
+        assert self._listener is not None
+        loop = asyncio.get_running_loop()
+        arguments = [sys.executable, "-m", "ccn_bgp.session.launcher", "--name", self.name]
+        for option, kind in (("--config", "conf"), ("--socket", "sock"), ("--log", "log")):
+            arguments += [option, os.fspath(self._files[kind].absolute())]
+        if self._restarting:
+            arguments.append("--restarting")
+        environment = {k: v for k, v in os.environ.items() if not k.lower().startswith("exabgp")}
+        with self._files["err"].open("wb") as err:
+            self._child = await asyncio.create_subprocess_exec(
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=err,
+                stderr=err,
+                env=environment,
+                start_new_session=True,
+            )
+        self._files["pid"].write_text(f"{self._child.pid}\n")
+        try:
+            async with asyncio.timeout(20):
+                self._socket = await self._accept(loop)
+                self._frames = Frames()
+                self._queue = FrameQueue(self._socket)
+                await self._hello(loop, self._socket)
+        except TimeoutError:
+            raise CcnError(f"speaker {self.name}: no answer from ExaBGP in 20 s") from None
+
+    async def _accept(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
+        """The child's connection, and nobody else's."""
+        assert self._child is not None and self._listener is not None
+        ended = asyncio.ensure_future(self._child.wait())
+        try:
+            while True:
+                accepted = asyncio.ensure_future(loop.sock_accept(self._listener))
+                await asyncio.wait((accepted, ended), return_when=asyncio.FIRST_COMPLETED)
+                if not accepted.done():
+                    accepted.cancel()
+                    raise self._last_words()
+                sock, _ = accepted.result()
+                credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+                if struct.unpack("3i", credentials)[0] == self._child.pid:
+                    sock.setblocking(False)
+                    with contextlib.suppress(OSError):
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+                    return sock
+                sock.close()
+        finally:
+            ended.cancel()
+
+    async def _hello(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        greeted = False
+        while not greeted:
+            octets = await self._receive(loop, sock)
+            if not octets:
+                assert self._child is not None
+                await self._child.wait()
+                raise self._last_words()
+            for kind, session, payload in self._frames.feed(octets):
+                if kind is Kind.HELLO:
+                    greeted = True
+                    if (theirs := json.loads(payload)["protocol"]) != PROTOCOL:
+                        raise CcnError(f"speaker {self.name}: channel version {theirs}")
+                else:
+                    self._take(kind, session, payload)
+
+    @staticmethod
+    async def _receive(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
+        """The next octets, or ``b""`` when the child is gone."""
+        try:
+            return await loop.sock_recv(sock, READ)
+        except OSError:
+            return b""
+
+    def _last_words(self) -> CcnError:
+        """Why the child ended: the last line it wrote."""
+        try:
+            lines = self._files["err"].read_text(errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        code = self._child.returncode if self._child else None
+        how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        return CcnError(f"speaker {self.name}: {lines[-1] if lines else f'ExaBGP ended, {how}'}")
+
+    async def _run(self) -> None:
+        """Read the child for ever; start it again when it is gone."""
+        loop = asyncio.get_running_loop()
+        deaths = 0
+        while True:
+            since = time.monotonic()
+            pid = self.pid
+            reason = await self._read(loop)
+            await self._reap()
+            for name in list(self._names.values()):
+                self._put(SessionDown(name, "the speaker is down"), 0)
+            self._names.clear()
+            self._outgoing.clear()
+            self._put(SpeakerDown(reason), 0)
+            deaths = 0 if time.monotonic() - since > _SETTLED else deaths
+            while True:
+                pause = BACKOFF[min(deaths, len(BACKOFF) - 1)]
+                deaths += 1
+                log.error("%s (pid %s); starting it again in %.1f s", reason, pid, pause)
+                await asyncio.sleep(pause)
+                self._restarting = True
+                try:
+                    await self._spawn()
+                    break
+                except (CcnError, OSError) as error:
+                    reason, pid = str(error), None
+                    await self._reap()
+            log.info("speaker %s: ExaBGP is up again (pid %s)", self.name, self.pid)
+            self._put(SpeakerUp(), 0)
+
+    async def _read(self, loop: asyncio.AbstractEventLoop) -> str:
+        """Read frames until the child ends; why it did."""
+        sock = self._socket
+        assert sock is not None and self._child is not None
+        while True:
+            while self._queued > QUEUED:
+                self._changed.clear()
+                await self._changed.wait()
+            octets = await self._receive(loop, sock)
+            try:
+                for kind, session, payload in self._frames.feed(octets):
+                    self._take(kind, session, payload)
+            except ChannelError as error:
+                return f"speaker {self.name}: ExaBGP sent {error}"
+            if not octets:
+                try:
+                    await asyncio.wait_for(self._child.wait(), 1)
+                except TimeoutError:
+                    return f"speaker {self.name}: ExaBGP closed the channel"
+                return str(self._last_words())
+
+    def _take(self, kind: Kind, session: int, payload: bytes) -> None:
+        """One frame of the child."""
+        if kind is Kind.RELOADED:
+            answer = json.loads(payload)
+            if not answer["ok"]:
+                log.error("speaker %s: configuration refused: %s", self.name, answer["text"])
+        elif kind is Kind.UP:
+            up = json.loads(payload)
+            self._names[session] = up["peer"]
+            self._outgoing[up["peer"]] = _Outgoing(session)
+            self._put(SessionUp(up["peer"], OpenFacts.of(up["open"])), 0)
+        elif name := self._names.get(session):
+            if kind is Kind.BLOCK:
+                self._put(Block(name, payload), len(payload))
+            elif kind is Kind.DOWN:
+                del self._names[session]
+                if (out := self._outgoing.get(name)) and out.session == session:
+                    del self._outgoing[name]
+                self._put(SessionDown(name, json.loads(payload)["reason"]), 0)
+            elif kind is Kind.SENT and (out := self._outgoing.get(name)):
+                out.flying -= struct.unpack("<I", payload)[0]
+                self._pump(out)
+
+    def _put(self, event: Event, octets: int) -> None:
+        self._events.append(event)
+        self._queued += octets
+        self._changed.set()
+
+    # -- towards the child ---------------------------------------------------------------------
+
+    def _pump(self, out: _Outgoing) -> None:
+        """Let what the window admits go to the child."""
+        if self._queue is None:
+            return
+        while out.waiting and out.flying < WINDOW:
+            messages = out.waiting.popleft()
+            out.octets -= len(messages)
+            out.flying += len(messages)
+            self._queue.push(Kind.SEND, out.session, messages)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._queue is None or self._socket is None or self._writing:
+            return
+        try:
+            done = self._queue.flush()
+        except OSError:
+            return  # the reader sees the end
+        if not done:
+            self._writing = True
+            asyncio.get_running_loop().add_writer(self._socket, self._writable)
+
+    def _writable(self) -> None:
+        assert self._queue is not None and self._socket is not None
+        try:
+            done = self._queue.flush()
+        except OSError:
+            done = True
+        if done:
+            self._writing = False
+            asyncio.get_running_loop().remove_writer(self._socket)
+
+    # -- the end of a child ---------------------------------------------------------------------
+
+    async def _reap(self) -> None:
+        """Close the channel; end the child if that does not."""
+        if self._socket is not None:
+            if self._writing:
+                asyncio.get_running_loop().remove_writer(self._socket)
+                self._writing = False
+            self._socket.close()
+            self._socket = None
+        self._queue = None
+        child = self._child
+        if child is None:
+            return
+        for number in (signal.SIGCONT, signal.SIGKILL):
+            if child.returncode is not None:
+                break
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(number)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(child.wait(), 2)
+        self._child = None
+
+    def _remove_files(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for kind in ("sock", "pid", "conf"):
+            self._files[kind].unlink(missing_ok=True)
