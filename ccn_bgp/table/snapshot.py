@@ -82,7 +82,7 @@ class Table:
         number: int,
         ccn: str,
         routes: Iterable[Route],
-        contenders: Iterable[Contender] = (),
+        contenders: Iterable[tuple[Prefix, str] | tuple[Prefix, str, str]] = (),
     ) -> Self:
         """Make the columns of one CCSI; ``routes`` in any order, one per prefix."""
         rows = sorted(routes, key=lambda r: (len(r.prefix), r.prefix))
@@ -98,7 +98,7 @@ class Table:
         )
         v4 = _columns([r for r in rows if len(r.prefix) == 5], 4, index)
         v6 = _columns([r for r in rows if len(r.prefix) == 17], 16, index)
-        lost = tuple(sorted(set(contenders), key=lambda c: (len(c.prefix), c)))
+        lost = tuple(sorted({Contender(*c) for c in contenders}, key=lambda c: (len(c.prefix), c)))
         claims = sorted({(len(c.prefix), c.prefix, c.origin) for c in lost})
         state = hashlib.blake2b(digest_size=32)
         state.update(repr((name, number, ccn, next_hops, origins, next_tables, claims)).encode())

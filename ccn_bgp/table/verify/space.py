@@ -1,0 +1,184 @@
+"""Prefixes as intervals on a line of positions, and the longest match everywhere at once.
+
+In: the routes of one family. Out: for each table its *elementary intervals*, the stretches within
+which one route is the longest match, and for each route its parent, the next shorter prefix that
+covers it. IPv4 positions are the addresses; IPv6 positions are ranks among all borders that occur,
+so that 128 bits fit a machine word. Intervals are half open. No loop runs over routes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ccn_bgp.model.bgp import Ip
+from ccn_bgp.table.verify.world import Routes, ShareRow
+
+I8 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint64]
+
+_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+_TOP = np.uint64(64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Space:
+    """One family's intervals, routes sorted by (table, address, length).
+
+    ``row``: int64[n], index into the Routes for each sorted route. ``table``: int64[n]. ``start``,
+    ``end``: int64[n], positions. ``parent``: int64[n], sorted index or -1. ``border``: int64[m],
+    sorted keys (table * stride + position); ``winner``: int64[m], the sorted index of the longest
+    match from that border to the next, or -1 for none. ``share_start``, ``share_end``: positions of
+    the shares given. ``ranks``: (high, low) words of each IPv6 border, None for IPv4.
+    """
+
+    row: I8
+    table: I8
+    start: I8
+    end: I8
+    parent: I8
+    border: I8
+    winner: I8
+    stride: int
+    share_start: I8
+    share_end: I8
+    ranks: tuple[U8, U8] | None
+
+    @classmethod
+    def of(cls, routes: Routes, shares: list[ShareRow]) -> Self:
+        """Lay out the routes of one family; ``shares`` are of the same family."""
+        width = routes.address.shape[1]
+        raw = np.frombuffer(b"".join([s.prefix for s in shares]), np.uint8).reshape(-1, width + 1)
+        address = np.concatenate((routes.address, raw[:, :width]))
+        length = np.concatenate((routes.length, raw[:, width])).astype(np.int64)
+        ranks = None
+        if width == 4:
+            start = address.copy().view(">u4").astype(np.int64).reshape(-1)
+            end = start + (np.int64(1) << (32 - length))
+            stride = (1 << 32) + 1
+        else:
+            start, end, ranks = _ranked(address, length)
+            stride = len(ranks[0]) + 2
+        n = len(routes)
+        order = np.lexsort((length[:n], start[:n] + routes.table * stride))
+        table = routes.table[order]
+        own_start, own_end = start[:n][order], end[:n][order]
+        begins, ends = table * stride + own_start, table * stride + own_end
+        parent = _parents(begins, ends)
+        border, winner = _intervals(begins, ends, parent)
+        return cls(
+            row=order,
+            table=table,
+            start=own_start,
+            end=own_end,
+            parent=parent,
+            border=border,
+            winner=winner,
+            stride=stride,
+            share_start=start[n:],
+            share_end=end[n:],
+            ranks=ranks,
+        )
+
+    def first(self, position: int) -> Ip:
+        """The address at which an interval begins that starts at ``position``."""
+        if self.ranks is None:
+            return Ip(position.to_bytes(4, "big"))
+        return Ip(self._number(position).to_bytes(16, "big"))
+
+    def last(self, position: int) -> Ip:
+        """The last address of an interval that ends before ``position``."""
+        if self.ranks is None:
+            return Ip((position - 1).to_bytes(4, "big"))
+        return Ip((self._number(position) - 1).to_bytes(16, "big"))
+
+    def _number(self, position: int) -> int:
+        assert self.ranks is not None
+        if position == len(self.ranks[0]):
+            return 1 << 128
+        return int(self.ranks[0][position]) << 64 | int(self.ranks[1][position])
+
+    def match(self, table: int, position: int) -> int:
+        """Sorted index of the longest match of one position in one table, or -1."""
+        place = int(np.searchsorted(self.border, table * self.stride + position, "right")) - 1
+        if place < 0 or self.border[place] < table * self.stride:
+            return -1
+        return int(self.winner[place])
+
+    def winning(self) -> npt.NDArray[np.bool_]:
+        """bool[n]: true for routes that are the longest match of some address."""
+        wins = np.zeros(len(self.row), np.bool_)
+        wins[self.winner[self.winner >= 0]] = True
+        return wins
+
+    def stretches(self, chosen: npt.NDArray[np.bool_]) -> tuple[I8, I8, I8]:
+        """(route, start, end) of every interval whose winner is chosen (bool[n])."""
+        place = np.flatnonzero(self.winner >= 0)
+        place = place[chosen[self.winner[place]]]
+        route = self.winner[place]
+        base = self.table[route] * self.stride
+        return route, self.border[place] - base, self.border[place + 1] - base
+
+
+def _ranked(address: npt.NDArray[np.uint8], length: I8) -> tuple[I8, I8, tuple[U8, U8]]:
+    """Positions of IPv6 prefixes among the sorted distinct borders; 2**128 ranks behind all."""
+    words = np.ascontiguousarray(address).view(">u8").astype(np.uint64).reshape(-1, 2)
+    high, low = words[:, 0], words[:, 1]
+    bits = (128 - length).astype(np.uint64)
+    # A shift by 64 is undefined in C: each word's host mask is made from 0..63 bits or is all ones.
+    low_host = np.where(bits >= _TOP, _ONES, (np.uint64(1) << (bits % _TOP)) - np.uint64(1))
+    high_bits = np.where(bits > _TOP, bits - _TOP, np.uint64(0))
+    high_host = np.where(
+        high_bits >= _TOP, _ONES, (np.uint64(1) << (high_bits % _TOP)) - np.uint64(1)
+    )
+    after_low = (low | low_host) + np.uint64(1)
+    after_high = (high | high_host) + (after_low == 0).astype(np.uint64)
+    over = np.concatenate((np.zeros(len(low), np.bool_), (after_low == 0) & (after_high == 0)))
+    all_high, all_low = np.concatenate((high, after_high)), np.concatenate((low, after_low))
+    order = np.lexsort((all_low, all_high))
+    sorted_high, sorted_low = all_high[order], all_low[order]
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = (sorted_high[1:] != sorted_high[:-1]) | (sorted_low[1:] != sorted_low[:-1])
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.cumsum(fresh) - 1
+    values = (sorted_high[fresh], sorted_low[fresh])
+    rank[over] = len(values[0])
+    n = len(low)
+    return rank[:n], rank[n:], values
+
+
+def _parents(begins: I8, ends: I8) -> I8:
+    """The nearest earlier interval that covers each; intervals are sorted and never cross.
+
+    Pointer jumping: a candidate that does not cover is replaced by its own candidate, for all
+    intervals at once; what lies between the two cannot cover either.
+    """
+    n = len(begins)
+    parent = np.arange(-1, n - 1, dtype=np.int64)
+    if n == 0:
+        return parent
+    reach = np.maximum.accumulate(ends)
+    parent[0] = -1
+    parent[1:][reach[:-1] <= begins[1:]] = -1
+    active = np.flatnonzero(parent >= 0)
+    active = active[ends[parent[active]] <= begins[active]]
+    while len(active):
+        parent[active] = parent[parent[active]]
+        active = active[parent[active] >= 0]
+        active = active[ends[parent[active]] <= begins[active]]
+    return parent
+
+
+def _intervals(begins: I8, ends: I8, parent: I8) -> tuple[I8, I8]:
+    """Borders and the longest match from each to the next."""
+    border = np.unique(np.concatenate((begins, ends)))
+    winner = np.searchsorted(begins, border, "right") - 1
+    active = np.flatnonzero(ends[winner] <= border) if len(border) else border
+    while len(active):
+        winner[active] = parent[winner[active]]
+        active = active[winner[active] >= 0]
+        active = active[ends[winner[active]] <= border[active]]
+    return border, winner
