@@ -163,7 +163,7 @@ class GatewayEntry(Entry):
     region: Name
     asn: AsnNumber
     vtep: IpText
-    uplinks: list[UplinkEntry]
+    uplinks: Annotated[list[UplinkEntry], BeforeValidator(_empty)] = []
     router_id: Ipv4Text | None = None
     mac: MacText | None = None
 
