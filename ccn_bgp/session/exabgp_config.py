@@ -15,6 +15,7 @@ RESTART_TIME = 120
 """Seconds that a peer keeps our routes after the session broke (RFC 4724 §3)."""
 _FAMILIES = {"idc": ("ipv4 unicast", "ipv6 unicast")}
 _EVPN = ("l2vpn evpn",)
+_NOBODY = "template {\n  neighbor nobody {\n    hold-time 90;\n  }\n}\n"
 
 
 def render(peers: Sequence[Peer], hold_time: int = 90, restart_time: int = RESTART_TIME) -> str:
@@ -26,7 +27,8 @@ def render(peers: Sequence[Peer], hold_time: int = 90, restart_time: int = RESTA
     sections = [_neighbor(p, _password(p, problems), hold_time, restart_time) for p in peers]
     if problems:
         raise InputError.of(problems)
-    return "# Written by ccn; changes are lost.\n" + "".join(sections)
+    # ExaBGP refuses a file without any section.
+    return "# Written by ccn; changes are lost.\n" + ("".join(sections) or _NOBODY)
 
 
 def _neighbor(peer: Peer, password: str, hold_time: int, restart_time: int) -> str:

@@ -151,8 +151,8 @@ class Speaker:
         return out.octets + out.flying if out else 0
 
     def teardown(self, peer: str, code: int, subcode: int) -> None:
-        """End the session with a NOTIFICATION; ExaBGP dials again."""
-        if (out := self._outgoing.get(peer)) and self._queue:
+        """End the session with a NOTIFICATION; nothing more is sent on it. ExaBGP dials again."""
+        if (out := self._outgoing.pop(peer, None)) and self._queue:
             self._queue.push(Kind.TEARDOWN, out.session, bytes((code, subcode)))
             self._flush()
 
