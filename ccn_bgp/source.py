@@ -327,7 +327,7 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 def _clipped(text: str, length: int = 240) -> str:
     """One line of bearable length, whatever stood in the file."""
-    line = " ".join(text.split())
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
