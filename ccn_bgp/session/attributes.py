@@ -1,18 +1,17 @@
-"""Path attributes: one blob of octets in, PathAttributes and faults out; never raises.
+"""Each path attribute by itself: its code, name and flags, and how its value reads.
 
-MP_REACH_NLRI and MP_UNREACH_NLRI are taken out first (``split``), so equal blobs can be parsed once
-and shared. Rules: RFC 4271 §5 and §6.3, RFC 7606 §3, §4 and §7, RFC 6793, RFC 7607.
+In: the octets of one value; out: what they mean, or a Fault. RFC 4271 §5, RFC 7606 §7, RFC 6793,
+RFC 7607, RFC 8092, RFC 9012, RFC 9234.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from ccn_bgp.model.bgp import Asn, Ip
-from ccn_bgp.model.path import Origin, PathAttributes, Segment, SegmentType, UnknownAttribute
-from ccn_bgp.session.decode_faults import Fault, Verdict, discard, reset, withdraw
+from ccn_bgp.model.path import Origin, Segment, SegmentType
+from ccn_bgp.session.decode_faults import Fault, discard, withdraw
 
 OPTIONAL, TRANSITIVE, PARTIAL, EXTENDED = 0x80, 0x40, 0x20, 0x10
 
@@ -63,121 +62,6 @@ class Session(NamedTuple):
 
     external: bool
     asn4: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AttributeSet:
-    """What one blob says. ``base.next_hop`` is that of the NEXT_HOP attribute; ``seen`` the codes
-    that stand in the blob, malformed ones included."""
-
-    base: PathAttributes
-    seen: frozenset[int]
-    faults: tuple[Fault, ...]
-
-
-class Split(NamedTuple):
-    """A blob without its multiprotocol attributes, and those: (flags, value)."""
-
-    rest: bytes
-    reach: tuple[int, bytes] | None
-    unreach: tuple[int, bytes] | None
-    fault: Fault | None
-
-
-def split(blob: bytes) -> Split:
-    """Take MP_REACH_NLRI and MP_UNREACH_NLRI out. A second one of a kind ends the session
-    (RFC 7606 §3 g). What does not parse stays in ``rest``, where ``parse`` finds it again."""
-    found: dict[int, tuple[int, bytes]] = {}
-    fault = None
-    kept, begin = [], 0
-    for flags, code, start, value_at, stop in walk(blob):
-        if code in (MP_REACH, MP_UNREACH):
-            kept.append(blob[begin:start])
-            begin = stop
-            if code in found:
-                fault = reset("RFC 7606 §3 g", f"{NAMES[code]} stands there twice")
-            else:
-                found[code] = (flags, blob[value_at:stop])
-    kept.append(blob[begin:])
-    return Split(b"".join(kept), found.get(MP_REACH), found.get(MP_UNREACH), fault)
-
-
-def walk(blob: bytes) -> Iterator[tuple[int, int, int, int, int]]:
-    """(flags, code, first octet, first octet of the value, octet behind it) of each whole
-    attribute. Stops where the next one does not fit."""
-    position, end = 0, len(blob)
-    while position + 3 <= end:
-        flags = blob[position]
-        if flags & EXTENDED:
-            if position + 4 > end:
-                return
-            value_at = position + 4
-            stop = value_at + (blob[position + 2] << 8 | blob[position + 3])
-        else:
-            value_at = position + 3
-            stop = value_at + blob[position + 2]
-        if stop > end:
-            return
-        yield flags, blob[position + 1], position, value_at, stop
-        position = stop
-
-
-def parse(blob: bytes, session: Session) -> AttributeSet:
-    """Read a blob that ``split`` has left. Values of malformed attributes are absent."""
-    fields: dict[str, Any] = {}
-    seen: set[int] = set()
-    faults: list[Fault] = []
-    unknown: list[UnknownAttribute] = []
-    as4: dict[int, Any] = {}
-    position = 0
-    for flags, code, _, value_at, position in walk(blob):
-        if code in seen:
-            name = NAMES.get(code, f"attribute {code}")
-            text = f"{name} stands there twice, the first counts"
-            faults.append(discard("RFC 7606 §3 g", text))
-            continue
-        seen.add(code)
-        value = blob[value_at:position]
-        reader = _READERS.get(code)
-        if reader is None:
-            if not flags & OPTIONAL:
-                text = f"attribute {code} is marked well-known but is not"
-                faults.append(reset("RFC 4271 §6.3", text, subcode=UNRECOGNIZED_WELL_KNOWN))
-            elif flags & TRANSITIVE:
-                unknown.append(UnknownAttribute(flags & ~EXTENDED & 0xF0, code, value))
-            continue
-        if flags & 0xC0 != KIND.get(code, OPTIONAL | TRANSITIVE):
-            text = f"{NAMES[code]}: the flags are 0x{flags:02x}"
-            faults.append(withdraw("RFC 7606 §3 c", text))
-            continue
-        name, read = reader
-        result = read(value, session)
-        if isinstance(result, Fault):
-            faults.append(result)
-        elif code in (AS4_PATH, AS4_AGGREGATOR):
-            as4[code] = result
-        elif name:
-            fields[name] = result
-        else:
-            unknown.append(UnknownAttribute(flags & ~EXTENDED & 0xF0, code, value))
-    if position != len(blob):
-        faults.append(_remainder(blob[position:]))
-    if as4:
-        _merge_as4(fields, as4)
-    if unknown:
-        fields["unknown"] = tuple(sorted(unknown, key=lambda u: u.code))
-    return AttributeSet(PathAttributes(**fields), frozenset(seen), tuple(faults))
-
-
-def _remainder(rest: bytes) -> Fault:
-    if len(rest) < 3 or (rest[0] & EXTENDED and len(rest) < 4):
-        return withdraw("RFC 7606 §4", f"{len(rest)} octets behind the last attribute")
-    name = NAMES.get(rest[1], f"attribute {rest[1]}")
-    text = f"{name} ends behind the total attribute length"
-    if rest[1] in (MP_REACH, MP_UNREACH):
-        # Its routes cannot be found, so they cannot be withdrawn either (§3 j).
-        return reset("RFC 7606 §3 j", text)
-    return withdraw("RFC 7606 §4", text)
 
 
 def parse_as_path(value: bytes, width: int) -> tuple[Segment, ...] | str:
@@ -370,7 +254,7 @@ def _attr_set(value: bytes, _: Session) -> bytes | Fault:
     return value
 
 
-_READERS: dict[int, tuple[str, Callable[[bytes, Session], object]]] = {
+READERS: dict[int, tuple[str, Callable[[bytes, Session], object]]] = {
     ORIGIN: ("origin", _origin),
     AS_PATH: ("as_path", _as_path),
     NEXT_HOP: ("next_hop", _next_hop),
@@ -391,46 +275,4 @@ _READERS: dict[int, tuple[str, Callable[[bytes, Session], object]]] = {
     ONLY_TO_CUSTOMER: ("only_to_customer", _only_to_customer),
     ATTR_SET: ("", _attr_set),
 }
-
-
-def _merge_as4(fields: dict[str, Any], as4: dict[int, Any]) -> None:
-    """Put the true AS numbers of a 2-octet peer in their places, RFC 6793 §4.2.3."""
-    aggregator = fields.get("aggregator")
-    if aggregator and AS4_AGGREGATOR in as4:
-        if aggregator[0] != AS_TRANS:
-            # A speaker of 2 octets has aggregated behind: both AS4 attributes are stale.
-            return
-        fields["aggregator"] = as4[AS4_AGGREGATOR]
-    path: tuple[Segment, ...] = fields.get("as_path", ())
-    true: tuple[Segment, ...] = as4.get(AS4_PATH, ())
-    surplus = _hops(path) - _hops(true)
-    if not true or surplus < 0:
-        return
-    leading: list[Segment] = []
-    for segment in path:
-        if surplus <= 0:
-            break
-        if segment.kind is SegmentType.AS_SEQUENCE:
-            leading.append(Segment(segment.kind, segment.asns[:surplus]))
-            surplus -= len(segment.asns)
-        else:
-            leading.append(segment)
-            surplus -= segment.kind is SegmentType.AS_SET
-    if (
-        leading
-        and leading[-1].kind is true[0].kind is SegmentType.AS_SEQUENCE
-        and len(leading[-1].asns) + len(true[0].asns) <= 255
-    ):
-        # One sequence again, as the path was before it met a 2-octet speaker.
-        joined = Segment(SegmentType.AS_SEQUENCE, leading.pop().asns + true[0].asns)
-        true = (joined, *true[1:])
-    fields["as_path"] = (*leading, *true)
-
-
-def _hops(path: tuple[Segment, ...]) -> int:
-    return PathAttributes(as_path=path).as_path_length
-
-
-def withdrawing(faults: Iterable[Fault]) -> bool:
-    """True if any of these costs the routes."""
-    return any(f.verdict.severity > Verdict.ATTRIBUTE_DISCARD.severity for f in faults)
+"""By code: the field of PathAttributes (empty: none) and the reader of its value."""

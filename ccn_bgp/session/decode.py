@@ -7,7 +7,7 @@ RFC section. RFC 4271 §4 and §6, 4760, 6793, 7313, 7432, 7606, 8654, 9136, 923
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from ccn_bgp.model.path import EvpnPrefix, Nlri, PathAttributes
 from ccn_bgp.model.reason import Malformed
 from ccn_bgp.session import attributes as wire
 from ccn_bgp.session import decode_messages
-from ccn_bgp.session.attributes import AttributeSet, withdrawing
+from ccn_bgp.session.decode_attributes import AttributeSet, Split, attributes_of, parse, split
 from ccn_bgp.session.decode_faults import (
     HEADER_ERROR,
     REFRESH_ERROR,
@@ -26,6 +26,7 @@ from ccn_bgp.session.decode_faults import (
     reset,
     strongest,
     withdraw,
+    withdrawing,
 )
 from ccn_bgp.session.nlri import (
     INVALID_NETWORK_FIELD,
@@ -181,7 +182,7 @@ class Decoder:
             return _list_broken("UPDATE: the path attributes end behind the message")
         if end == 23:
             return self._end_of_rib(Family.IPV4_UNICAST)
-        rest, reach, unreach, broken = wire.split(raw[blob_at:nlri_at])
+        rest, reach, unreach, broken = self._split(raw[blob_at:nlri_at])
         if unreach and not rest and not reach and attributes_at == 21 and nlri_at == end:
             flags, value = unreach
             if len(value) == 3 and flags & 0xC0 == wire.OPTIONAL:  # RFC 4724 §2
@@ -208,25 +209,37 @@ class Decoder:
             text = "faulty attributes, and no reachable NLRI to treat as withdrawn"
             faults.append(reset("RFC 7606 §5.2", text))
         fields = (before, gone, classic, arrived.nlri)
-        if faults or any(f.faults for f in fields):
-            verdict = strongest(list(chain(faults, *(f.faults for f in fields))))
-            if verdict is Verdict.SESSION_RESET or withdrawing(faults):
-                return (_whole(verdict, faults, fields),)
-        else:
-            verdict = Verdict.OK
+        verdict = Verdict.OK
         errors: tuple[Malformed, ...] = ()
-        if verdict is not Verdict.OK:
-            errors = tuple(f.reason for f in chain(faults, *(f.faults for f in fields)))
-        if not arrived.nlri.usable:
-            shared = _NOTHING.base
-        else:
+        if faults or classic.faults or arrived.nlri.faults or before.faults or gone.faults:
+            everything = list(chain(faults, *(f.faults for f in fields)))
+            verdict = strongest(everything)
+            if verdict is Verdict.SESSION_RESET:
+                return (_reset(everything),)
+            errors = tuple(f.reason for f in everything)
+            if withdrawing(faults):
+                return (_withdrawn(verdict, errors, fields),)
+        shared = _NOTHING.base
+        if arrived.nlri.usable:
             shared = self._share(known.base, rest, arrived.next_hop)
-        return _usable(Update(verdict, errors=errors), fields, known.base, shared)
+        return _usable(verdict, errors, fields, known.base, shared)
 
     def _end_of_rib(self, family: Family | None) -> tuple[Update, ...]:
         if family not in self.session.families:
             family = None
         return (Update(Verdict.OK, end_of_rib=family),)
+
+    def _split(self, blob: bytes) -> Split:
+        """As ``wire.split``, but quick where MP_REACH_NLRI stands first (RFC 7606 §5.1) and what
+        follows has been seen before: such octets hold no further multiprotocol attribute."""
+        if len(blob) > 4 and blob[1] == wire.MP_REACH:
+            value_at, stop = 3, 3 + blob[2]
+            if blob[0] & wire.EXTENDED:
+                value_at, stop = 4, 4 + (blob[2] << 8 | blob[3])
+            rest = blob[stop:]
+            if rest in self._sets:
+                return Split(rest, (blob[0], blob[value_at:stop]), None, None)
+        return split(blob)
 
     def _parsed(self, rest: bytes) -> AttributeSet:
         found = self._sets.get(rest)
@@ -236,7 +249,7 @@ class Decoder:
                 self._sets.clear()
                 self._shared.clear()
                 self._kept = len(rest) + 1024
-            self._sets[rest] = found = wire.parse(rest, self._wire)
+            self._sets[rest] = found = parse(rest, self._wire)
         return found
 
     def _share(self, base: PathAttributes, rest: bytes, next_hop: bytes) -> PathAttributes:
@@ -244,7 +257,7 @@ class Decoder:
         found = self._shared.get(key)
         if found is None:
             self._kept += 1024
-            self._shared[key] = found = replace(base, next_hop=Ip(next_hop))
+            self._shared[key] = found = attributes_of({"next_hop": Ip(next_hop)}, base)
         return found
 
     def _classic(self, data: bytes, where: str, faults: list[Fault]) -> ParsedNlri:
@@ -359,14 +372,14 @@ def _not_negotiated(where: str, afi: int, safi: int) -> Fault:
 
 
 def _usable(
-    judged: Update,
+    verdict: Verdict,
+    errors: tuple[Malformed, ...],
     fields: tuple[ParsedNlri, ...],
     classic_attributes: PathAttributes,
     shared: PathAttributes,
 ) -> tuple[Update, ...]:
     """The attributes are good; routes that are wrong by themselves are withdrawn."""
     before, gone, classic, nlri = fields
-    verdict, errors = judged.verdict, judged.errors
     withdrawn = (*before.usable, *gone.usable, *gone.unusable, *nlri.unusable)
     if not nlri.usable:
         attributes = classic_attributes if classic.usable else None
@@ -379,13 +392,12 @@ def _usable(
     )
 
 
-def _whole(verdict: Verdict, faults: list[Fault], fields: tuple[ParsedNlri, ...]) -> Update:
+def _withdrawn(
+    verdict: Verdict, errors: tuple[Malformed, ...], fields: tuple[ParsedNlri, ...]
+) -> Update:
     """No route of the message is usable."""
-    everything = list(chain(faults, *(f.faults for f in fields)))
-    if verdict is Verdict.SESSION_RESET:
-        return _reset(everything)
     routes = dict.fromkeys(chain.from_iterable((*f.usable, *f.unusable) for f in fields))
-    return Update(verdict, (), tuple(routes), None, tuple(f.reason for f in everything))
+    return Update(verdict, (), tuple(routes), None, errors)
 
 
 def _reset(faults: Sequence[Fault]) -> Update:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ccn_bgp.model.reason import Malformed
@@ -52,6 +53,11 @@ def reset(rfc: str, text: str, code: int = UPDATE_ERROR, subcode: int = 1) -> Fa
     return Fault(Verdict.SESSION_RESET, Malformed(rfc, text), (code, subcode))
 
 
-def strongest(faults: list[Fault]) -> Verdict:
+def strongest(faults: Iterable[Fault]) -> Verdict:
     """The verdict of a message with these faults."""
     return max((f.verdict for f in faults), key=lambda v: v.severity, default=Verdict.OK)
+
+
+def withdrawing(faults: Iterable[Fault]) -> bool:
+    """True if any of these costs the routes."""
+    return any(f.verdict.severity > Verdict.ATTRIBUTE_DISCARD.severity for f in faults)
