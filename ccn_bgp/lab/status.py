@@ -1,0 +1,88 @@
+"""`ccn lab status`: in comes a lab, out come its nodes and the processes that run in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ccn_bgp.lab import frr, netns
+from ccn_bgp.lab.layout import Layout
+from ccn_bgp.lab.moving import PARTS, part_pids
+from ccn_bgp.lab.state import Lab
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A part that ought to run; ``pid`` None means that it does not."""
+
+    name: str
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One node; ``up`` is False if its namespace has gone or a process of it does not run."""
+
+    name: str
+    kind: str
+    netns: str
+    present: bool
+    processes: tuple[Process, ...]
+
+    @property
+    def up(self) -> bool:
+        """All of it is there."""
+        return self.present and all(p.pid is not None for p in self.processes)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {
+            "node": self.name,
+            "kind": self.kind,
+            "netns": self.netns,
+            "up": self.up,
+            "processes": {p.name: p.pid for p in self.processes},
+        }
+
+
+def status(lab: Lab, layout: Layout) -> tuple[NodeStatus, ...]:
+    """Every node, in the order in which it was built."""
+    there = set(netns.present(lab.prefix))
+    return tuple(
+        NodeStatus(
+            name,
+            kind,
+            layout.netns(name),
+            layout.netns(name) in there,
+            tuple(_processes(lab, layout, name, kind)),
+        )
+        for name, kind in layout.kinds.items()
+    )
+
+
+def _processes(lab: Lab, layout: Layout, node: str, kind: str) -> list[Process]:
+    if kind == "gateway":
+        found = []
+        for part in PARTS:
+            if part == "speaker":
+                files = sorted(lab.gateway_state(node).glob("speaker-*.pid"))
+                found += [Process(path.stem, _running(path)) for path in files]
+                if not files:
+                    found.append(Process(part, None))
+            else:
+                pids = part_pids(lab, node, part)
+                found.append(Process(part, pids[0] if pids else None))
+        return found
+    if kind == "router":
+        directory = lab.router_state(node)
+        return [Process(d, _running(directory / f"{d}.pid")) for d in frr.DAEMONS]
+    return []
+
+
+def _running(path: Path) -> int | None:
+    try:
+        pid = int(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return pid if netns.alive(pid) else None
