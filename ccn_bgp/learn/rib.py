@@ -40,7 +40,7 @@ from ccn_bgp.model.path import (
     PathAttributes,
     Unicast,
 )
-from ccn_bgp.model.reason import Denied, Looped, NotImported, Reason, Refused
+from ccn_bgp.model.reason import Denied, Looped, NotImported, Refused
 from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.topology import Gateway, Topology, Vpc
 
@@ -163,8 +163,8 @@ class Rib:
 
     # -- from a path to its places ------------------------------------------------------------
 
-    def _judge(self, peer: Peer, path: Path) -> Path | Reason:
-        """Loop check, claim, policy: the accepted path or why not."""
+    def _looped(self, peer: Peer, path: Path) -> Looped | None:
+        """RFC 4271 §9.1.2, RFC 4456 §8, and our own routes coming back from a reflector."""
         attributes = path.attributes
         if peer.local_asn in attributes.asns:
             return Looped(f"own AS {peer.local_asn} in the path {attributes.as_path_text}")
@@ -172,43 +172,48 @@ class Rib:
             return Looped("the originator is this gateway")
         if peer.role != "idc" and attributes.next_hop == self.gateway.vtep:
             return Looped("the next hop is this gateway")
-        changed = self.policy(peer, path)
-        if isinstance(changed, Denied):
-            return changed
-        return path if changed is attributes else path._replace(attributes=changed)
+        return None
 
     def _place(self, peer: Peer, heard: Heard) -> None:
-        nlri = heard.path.nlri
-        judged = self._judge(peer, heard.path)
-        heard.reason, heard.accepted, heard.places = None, None, ()
-        if not isinstance(judged, Path):
-            heard.reason = judged
+        """Judge one path: loop, import, claims, policy; then put it where it belongs.
+
+        Claims come before policy: no policy can switch them off, and what a peer may not say is a
+        finding even where a policy would have dropped it in silence.
+        """
+        if peer.router is not None:
+            self._limits.add(peer.name)
+        heard.accepted, heard.places = None, ()
+        heard.reason = self._looped(peer, heard.path)
+        if heard.reason is not None:
             return
+        nlri = heard.path.nlri
         if isinstance(nlri, EvpnOther):
             heard.reason = NotImported(f"EVPN type {nlri.kind}")
             return
-        imports = self.imports.of_path(self.gateway.name, peer, judged, self.vpcs)
+        imports = self.imports.of_path(self.gateway.name, peer, heard.path, self.vpcs)
         if not imports:
-            heard.reason = not_imported(peer, judged)
+            heard.reason = not_imported(peer, heard.path)
             return
-        places = []
-        for table, prefixes in imports:
-            if not shared(nlri, prefixes):
-                continue
-            finding = self.claim(peer, table.ccsi.name, judged)
+        takers = [table for table, prefixes in imports if shared(nlri, prefixes)]
+        heard.reason = None if takers else NotImported("no share covers it")
+        for table in list(takers):
+            finding = self.claim(peer, table.ccsi.name, heard.path)
             if finding is not None:
                 self.findings[peer.name, nlri.key] = finding
                 heard.reason = Refused(finding.rule, finding.message)
-                continue
-            self._insert(table, peer, judged)
-            places.append(table.ccsi.name)
-        heard.places = tuple(places)
-        if places:
-            heard.accepted, heard.reason = judged, None
-            if peer.router is not None:
-                self._limits.add(peer.name)
-        elif heard.reason is None:
-            heard.reason = NotImported("no share covers it")
+                takers.remove(table)
+        if not takers:
+            return
+        judged = self.policy(peer, heard.path)
+        if isinstance(judged, Denied):
+            heard.reason = judged
+            return
+        same = judged is heard.path.attributes
+        accepted = heard.path if same else heard.path._replace(attributes=judged)
+        for table in takers:
+            self._insert(table, peer, accepted)
+        heard.places = tuple(table.ccsi.name for table in takers)
+        heard.accepted, heard.reason = accepted, None
 
     def _insert(self, table: LocRib, peer: Peer, path: Path) -> None:
         nlri = path.nlri
@@ -247,7 +252,7 @@ class Rib:
                         table.remove_vm(nlri.ip, slot)
             elif not isinstance(nlri, EvpnOther):
                 table.remove(nlri.prefix, slot)
-        if heard.places and peer.router is not None:
+        if peer.router is not None:
             self._limits.add(peer.name)
         heard.places = ()
 
@@ -383,17 +388,17 @@ class Rib:
         return made
 
     def _apply_limits(self) -> None:
-        """max-prefixes, soft: of the accepted prefixes the first N in address order are used."""
+        """max-prefixes, soft: of the accepted prefixes the first N are used, shorter ones first."""
         for name in sorted(self._limits):
             adj = self.adj_in[name]
             router = adj.peer.router
             if router is None or router.max_prefixes is None:
                 continue
-            accepted = {k: h for k, h in adj.heard.items() if h.accepted is not None}
             before = self._held_back.get(name, frozenset())
-            if len(accepted) <= router.max_prefixes and not before:
+            if len(adj.heard) <= router.max_prefixes and not before:
                 continue
-            order = sorted(accepted, key=lambda k: (len(k), k))
+            accepted = {k: h for k, h in adj.heard.items() if h.accepted is not None}
+            order = sorted(accepted, key=shorter_first)
             over = frozenset(order[router.max_prefixes :])
             table = self.tables[f"{self.gateway.name}/{router.ccn}"]
             text = f"{len(accepted)} prefixes accepted, max-prefixes is {router.max_prefixes}"
@@ -414,22 +419,32 @@ class Rib:
     def limit_findings(self) -> list[Finding]:
         """One `capacity` finding for each router that says more than it may."""
         found = []
-        for name, over in sorted(self._held_back.items()):
-            router = self.peers[name].router
-            if not over or router is None:
+        for name, adj in sorted(self.adj_in.items()):
+            router = adj.peer.router
+            if router is None or len(adj.heard) <= (router.max_prefixes or len(adj.heard)):
                 continue
-            first = Prefix(min(over, key=lambda k: (len(k), k)))
+            over = self._held_back.get(name, frozenset())
+            first = Prefix(min(over or adj.heard, key=shorter_first))
+            text = f"{name} announces {len(adj.heard)} prefixes, max-prefixes is "
+            if over:
+                after = f"{len(over)} accepted ones are held back, from {first} on"
+            else:
+                after = "policy and claims accept no more than that"
             found.append(
                 Finding(
                     rule="capacity",
-                    message=f"{name} announces {len(over)} prefixes over its max-prefixes of "
-                    f"{router.max_prefixes}; held back from {first} on",
+                    message=f"{text}{router.max_prefixes}; {after}",
                     where=f"peer {name}",
                     ccn=router.ccn,
                     table=f"{self.gateway.name}/{router.ccn}",
                     prefix=str(first),
                     peer=name,
-                    witness={"address": str(first.address), "hops": [name]},
+                    witness={"address": str(first.address), "hops": [f"peer {name}"]},
                 )
             )
         return found
+
+
+def shorter_first(key: bytes) -> tuple[int, int, bytes]:
+    """IPv4 before IPv6, shorter before longer, then by address: the order of max-prefixes."""
+    return (len(key), key[-1], key)

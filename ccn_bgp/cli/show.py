@@ -1,0 +1,50 @@
+"""``ccn show``: the state of a running gateway."""
+
+from __future__ import annotations
+
+import enum
+import json
+from typing import Annotated
+
+import typer
+
+
+class View(enum.StrEnum):
+    """What can be shown."""
+
+    NEIGHBORS = "neighbors"
+    CCSIS = "ccsis"
+    ROUTES = "routes"
+    RECEIVED = "received"
+    ADVERTISED = "advertised"
+    VMS = "vms"
+    FIB = "fib"
+    COMMITS = "commits"
+    FINDINGS = "findings"
+    COUNTERS = "counters"
+    DIGEST = "digest"
+    MALFORMED = "malformed"
+
+
+def show(
+    what: Annotated[View, typer.Argument(help="What to show.", show_default=False)],
+    gateway: Annotated[
+        str | None,
+        typer.Option(help="Which gateway; not needed where one runs.", show_default=False),
+    ] = None,
+    ccn: Annotated[str | None, typer.Option(help="Only this CCN.", show_default=False)] = None,
+    neighbor: Annotated[
+        str | None, typer.Option(help="Only this neighbor.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Show the state of a running gateway: sessions, tables, routes, VMs, commits, findings."""
+    from ccn_bgp.observe.api import ask
+    from ccn_bgp.observe.render import draw
+
+    filters = {k: v for k, v in (("ccn", ccn), ("neighbor", neighbor)) if v is not None}
+    answer = ask(gateway, {"command": "show", "what": what.value, "filters": filters})
+    if as_json:
+        print(json.dumps(answer, indent=1))
+    else:
+        draw(what.value, answer)

@@ -1,0 +1,321 @@
+"""One running gateway: files in, sessions and packets out. One asyncio loop; read it top to bottom.
+
+start    intent → taps → forwarder → first proof → speakers → API
+learn    events of the speakers dirty the Rib (sessions.py)
+commit   settle → snapshot → VERIFY → plan → COMMIT → tell the peers
+SIGHUP   the file again, as one plan; whatever is wrong with it, the old state goes on
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from ccn_bgp.errors import CcnError, InputError, Problem, UnreachableError
+from ccn_bgp.forwarder.client import Counter
+from ccn_bgp.gateway.commit import Committer, ForwarderLink, NoForwarder
+from ccn_bgp.gateway.explain import explain
+from ccn_bgp.gateway.guard import Guard, Proved, new_findings
+from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.gateway.sessions import Sessions
+from ccn_bgp.gateway.views import show
+from ccn_bgp.learn.rib import Rib
+from ccn_bgp.linux.taps import prepare_taps, remove_taps
+from ccn_bgp.model.bgp import Ip
+from ccn_bgp.observe.api import Api, register, unregister
+from ccn_bgp.table.snapshot import NOTHING, Snapshot
+
+log = logging.getLogger("ccn.gateway")
+
+LINGER = 0.005
+"""Seconds that a commit waits for more of the same burst."""
+LONGEST = 0.25
+"""Seconds after which a commit is made even while UPDATEs keep coming."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRecord:
+    """The certificate of one commit: what was checked, what changed, what it took (seconds)."""
+
+    generation: int
+    when: float
+    summary: str
+    routes: int
+    digest: str
+    rounds: int
+    findings: int
+    prove_seconds: float
+    commit_seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``ccn show commits``."""
+        return {
+            "generation": self.generation,
+            "when": self.when,
+            "summary": self.summary,
+            "routes": self.routes,
+            "digest": self.digest,
+            "verify-rounds": self.rounds,
+            "findings": self.findings,
+            "prove-seconds": round(self.prove_seconds, 6),
+            "commit-seconds": round(self.commit_seconds, 6),
+        }
+
+
+class Daemon:
+    """One gateway, from ``ccn run`` until SIGTERM."""
+
+    def __init__(self, file: FilePath, name: str, state: FilePath, forwarder: str | None) -> None:
+        self.file = file
+        self.name = name
+        self.state = state
+        self.forwarder = forwarder
+        self.intent: Intent
+        self.rib: Rib
+        self.guard: Guard
+        self.sessions: Sessions
+        self.proved = Proved(NOTHING, (), 0)
+        self.held: Snapshot = NOTHING
+        self.link: ForwarderLink | NoForwarder
+        self.committer: Committer
+        self.commits: deque[CommitRecord] = deque(maxlen=200)
+        self._wake = asyncio.Event()
+        self._dirty_since = 0.0
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+
+    # -- life -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. InputError, RefusedError, CcnError if it cannot start."""
+        self.intent = read_intent(self.file, self.name)
+        with self._locked_state():
+            for number, event in (
+                (signal.SIGTERM, self._stop),
+                (signal.SIGINT, self._stop),
+                (signal.SIGHUP, self._reload),
+            ):
+                asyncio.get_running_loop().add_signal_handler(number, event.set)
+            try:
+                await self._start()
+                await self._serve()
+            finally:
+                await self._leave()
+
+    @contextlib.contextmanager
+    def _locked_state(self) -> Any:
+        """One daemon per state directory; the lock goes with the process."""
+        try:
+            self.state.mkdir(mode=0o755, parents=True, exist_ok=True)
+            lock = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CcnError(
+                Problem(str(self.state), f"cannot be used: {error.strerror}", "give --state DIR")
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise CcnError(
+                Problem(
+                    str(self.state),
+                    f"gateway {self.name} is running already",
+                    "stop it, or give another --state",
+                )
+            ) from None
+        (self.state / "gateway.pid").write_text(f"{os.getpid()}\n")
+        try:
+            yield
+        finally:
+            (self.state / "gateway.pid").unlink(missing_ok=True)
+            os.close(lock)
+
+    async def _start(self) -> None:
+        intent = self.intent
+        if self.forwarder == "none":
+            self.link = NoForwarder()
+        else:
+            if self.forwarder is None:
+                await prepare_taps(intent.topology, intent.gateway)
+            self.link = ForwarderLink(intent, self.state, self.forwarder)
+        await self.link.start()
+        self.committer = Committer(self.link, self.name)
+        self.rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+        self.guard = Guard(intent, self.rib)
+        self.sessions = Sessions(
+            intent, self.rib, self.state, self.changed, holding_back=self.link.generation > 0
+        )
+        if self.sessions.holding_back:
+            log.info("the forwarder holds generation %d: waiting for peers", self.link.generation)
+        self.commit()
+        self.api = Api(self.state / "api.sock", self.answer)
+        await self.api.start()
+        register(self.name, self.state)
+        await self.sessions.start()
+        log.info("gateway %s runs, %d peers", self.name, len(self.sessions.peers))
+
+    async def _leave(self) -> None:
+        """Planned end: sessions closed with a Cease, the forwarder and the taps removed."""
+        unregister(self.name, self.state)
+        if hasattr(self, "api"):
+            await self.api.stop()
+        if hasattr(self, "sessions"):
+            await self.sessions.stop()
+        if hasattr(self, "link"):
+            await self.link.stop()
+        if self.forwarder is None:
+            with contextlib.suppress(CcnError):
+                await remove_taps(self.intent.topology, self.intent.gateway)
+
+    async def _serve(self) -> None:
+        waits = {
+            "stop": asyncio.create_task(self._stop.wait()),
+            "commit": asyncio.create_task(self._committing()),
+            "reload": asyncio.create_task(self._reloading()),
+            "forwarder": asyncio.create_task(self.link.watch(self._forwarder_back)),
+        }
+        done, rest = await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    # -- commit -----------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Something was learned or lost: a commit is due soon."""
+        if not self._wake.is_set():
+            self._dirty_since = time.monotonic()
+        self._wake.set()
+
+    async def _committing(self) -> None:
+        took = 0.0
+        while True:
+            await self._wake.wait()
+            if self.sessions.holding_back:
+                await asyncio.sleep(0.02)
+                continue
+            # While a burst lasts, more of it is worth waiting for: the more a commit costs.
+            seen = -1
+            while seen != self.sessions.events and (
+                time.monotonic() - self._dirty_since < max(LONGEST, 2 * took)
+            ):
+                seen = self.sessions.events
+                await asyncio.sleep(LINGER)
+            self._wake.clear()
+            begun = time.monotonic()
+            try:
+                self.commit()
+            except UnreachableError as error:
+                log.warning("commit: %s", error)
+            took = time.monotonic() - begun
+
+    def commit(self) -> None:
+        """Prove what is known and put it in force; then tell the peers."""
+        if self.sessions_hold_back():
+            return
+        begun = time.perf_counter()
+        before = {f.sort_key: f for f in self.proved.findings}
+        proved = self.guard.prove()
+        new_findings(before, proved.findings)
+        self.proved = proved
+        middle = time.perf_counter()
+        summary = self.committer.commit(proved.snapshot)
+        self.held = proved.snapshot
+        if summary:
+            record = CommitRecord(
+                generation=self.link.generation,
+                when=time.time(),
+                summary=summary,
+                routes=proved.snapshot.route_count,
+                digest=proved.snapshot.digest.hex(),
+                rounds=proved.rounds,
+                findings=len(proved.findings),
+                prove_seconds=middle - begun,
+                commit_seconds=time.perf_counter() - middle,
+            )
+            self.commits.append(record)
+            log.info(
+                "commit %d: %s (%d routes, proved in %.1f ms, committed in %.1f ms)",
+                record.generation,
+                summary,
+                record.routes,
+                record.prove_seconds * 1e3,
+                record.commit_seconds * 1e3,
+            )
+        self.sessions.tell_all()
+
+    def sessions_hold_back(self) -> bool:
+        """After a restart over tables in force nothing is committed before peers have spoken."""
+        return self.sessions.holding_back
+
+    async def _forwarder_back(self) -> None:
+        """The forwarder was restarted and holds nothing: everything again, at once."""
+        self.committer.forget()
+        if self.sessions.holding_back:
+            # It has lost what was worth waiting for.
+            self.sessions.holding_back = False
+        self.commit()
+
+    @property
+    def generation(self) -> int:
+        """In force in the forwarder."""
+        return self.link.generation
+
+    # -- reload -----------------------------------------------------------------------------------
+
+    async def _reloading(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            try:
+                await self._take_over(read_intent(self.file, self.name))
+            except CcnError as error:
+                for problem in error.problems:
+                    log.error("reload refused, the old state goes on: %s", problem)
+
+    async def _take_over(self, intent: Intent) -> None:
+        if self.forwarder is None:
+            await prepare_taps(intent.topology, intent.gateway)
+        rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+        rib.adopt(self.rib)
+        self.link.check_ports(intent)
+        self.intent, self.rib, self.guard = intent, rib, Guard(intent, rib)
+        await self.sessions.adopt(intent, rib)
+        self.commit()
+        for session in self.sessions.peers.values():
+            self.sessions.resend(session)
+        log.info("reload: %s is in force", self.file)
+
+    # -- answers ----------------------------------------------------------------------------------
+
+    def counters(self) -> Sequence[Counter]:
+        """Of the forwarder; empty without one."""
+        return self.link.counters()
+
+    def lookup(self, ccsi: int, ip: Ip) -> Any:
+        """The row that the forwarder holds for an address, as JSON values."""
+        return self.link.lookup(ccsi, ip)
+
+    async def answer(self, request: dict[str, Any]) -> Any:
+        """One request of the API (cli/show.py, cli/explain.py, cli/neighbor.py)."""
+        match request.get("command"):
+            case "show":
+                return show(self, str(request.get("what")), request.get("filters") or {})
+            case "explain":
+                return explain(self, str(request.get("target")), str(request.get("ccn")))
+            case "neighbor":
+                return self.sessions.operate(str(request.get("name")), str(request.get("action")))
+            case other:
+                raise InputError(f"unknown request '{other}'")

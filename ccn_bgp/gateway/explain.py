@@ -1,0 +1,160 @@
+"""Why a prefix is (not) reached: every path heard, what became of it, the row in force.
+
+In: a prefix or an address, and a CCN. Out: JSON values that ``ccn explain`` prints.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.views import (
+    attributes_json,
+    next_hop_json,
+    nlri_json,
+    target_of,
+)
+from ccn_bgp.learn.candidate import Candidate
+from ccn_bgp.learn.loc_rib import LocRib
+from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.model.path import EvpnMacIp, EvpnOther
+
+if TYPE_CHECKING:
+    from ccn_bgp.gateway.daemon import Daemon
+
+
+def explain(daemon: Daemon, target: str, ccn: str) -> dict[str, Any]:
+    """Everything known of ``target`` in the table of ``ccn``. InputError: no such CCN here."""
+    wanted, address = target_of(target)
+    table = daemon.rib.tables.get(f"{daemon.name}/{ccn}")
+    if table is None:
+        known = ", ".join(sorted(t.ccsi.ccn for t in daemon.rib.tables.values()))
+        raise InputError(f"CCN '{ccn}' has no table on {daemon.name} (it has {known})")
+    match = longest_match(table, address)
+    prefixes = {p for p in table.candidates if _concerns(p, wanted, address)}
+    paths = [
+        _candidate_json(table, prefix, candidate)
+        for prefix in sorted(prefixes, key=lambda p: (-p.length, p))
+        for candidate in _ordered(table, prefix)
+    ]
+    paths += _unused(daemon, table, wanted, address)
+    paths += _taken_back(daemon, table, wanted, address)
+    chosen = table.routes.get(match) if match is not None else None
+    found: dict[str, Any] = {
+        "gateway": daemon.name,
+        "ccn": ccn,
+        "target": target,
+        "paths": paths,
+        "route": None,
+        "findings": [
+            f.as_json()
+            for f in daemon.proved.findings
+            if f.table == table.ccsi.name
+            and f.prefix
+            and _concerns(Prefix.parse(f.prefix), wanted, address)
+        ],
+        "forwarder": daemon.lookup(table.ccsi.id, address),
+    }
+    if chosen is not None:
+        found["route"] = {
+            "prefix": str(chosen.prefix),
+            "peer": chosen.path.peer or "declared",
+            "origin": chosen.origin,
+            "next-hop": next_hop_json(chosen.next_hop),
+            "text": str(chosen.next_hop),
+        }
+    return found
+
+
+def longest_match(table: LocRib, address: Ip) -> Prefix | None:
+    """The chosen prefix that a packet to ``address`` meets."""
+    bits = len(address) * 8
+    for length in range(bits, -1, -1):
+        prefix = Prefix.of(address, length)
+        if prefix in table.routes:
+            return prefix
+    return None
+
+
+def _concerns(prefix: Prefix, wanted: Prefix | None, address: Ip) -> bool:
+    if wanted is not None:
+        return prefix.overlaps(wanted) and (prefix.length > 0 or wanted.length == 0)
+    return prefix.contains(address)
+
+
+def _ordered(table: LocRib, prefix: Prefix) -> list[Candidate]:
+    held = table.candidates[prefix]
+    return [held[slot] for slot in sorted(held)]
+
+
+def _candidate_json(table: LocRib, prefix: Prefix, candidate: Candidate) -> dict[str, Any]:
+    reason = table.reason(prefix, candidate)
+    answer = table.answer(candidate)
+    return {
+        "prefix": str(prefix),
+        "peer": candidate.path.peer or "declared",
+        "source": candidate.source.text,
+        "origin": candidate.origin,
+        **{k: v for k, v in nlri_json(candidate.path.nlri).items() if k != "prefix"},
+        "attributes": attributes_json(candidate.path.attributes),
+        "resolves-to": str(answer),
+        "result": "chosen" if reason is None else str(reason),
+    }
+
+
+def _unused(
+    daemon: Daemon, table: LocRib, wanted: Prefix | None, address: Ip
+) -> list[dict[str, Any]]:
+    """Paths that never became candidates: looped, denied, refused, held back."""
+    rows = []
+    for name, adj in sorted(daemon.rib.adj_in.items()):
+        if adj.peer.router is not None and adj.peer.router.ccn != table.ccsi.ccn:
+            continue
+        for key in sorted(adj.heard):
+            heard = adj.heard[key]
+            nlri = heard.path.nlri
+            if heard.reason is None or isinstance(nlri, EvpnMacIp | EvpnOther):
+                continue
+            if not _concerns(nlri.prefix, wanted, address):
+                continue
+            if adj.peer.router is None and not _meant_for(daemon, table, heard.path.attributes):
+                continue
+            rows.append(
+                {
+                    "prefix": str(nlri.prefix),
+                    "peer": name,
+                    **{k: v for k, v in nlri_json(nlri).items() if k != "prefix"},
+                    "attributes": attributes_json(heard.path.attributes),
+                    "result": str(heard.reason),
+                }
+            )
+    return rows
+
+
+def _taken_back(
+    daemon: Daemon, table: LocRib, wanted: Prefix | None, address: Ip
+) -> list[dict[str, Any]]:
+    """Routes that were withdrawn lately and have not been said again."""
+    rows = []
+    for (name, key), gone in daemon.sessions.withdrawn.items():
+        adj = daemon.rib.adj_in.get(name)
+        if adj is None or key in adj.heard or isinstance(gone.nlri, EvpnMacIp | EvpnOther):
+            continue
+        if adj.peer.router is not None and adj.peer.router.ccn != table.ccsi.ccn:
+            continue
+        if _concerns(gone.nlri.prefix, wanted, address):
+            ago = time.time() - gone.when
+            rows.append(
+                {
+                    "prefix": str(gone.nlri.prefix),
+                    "peer": name,
+                    "result": f"{gone.why} by {name} {ago:.0f} s ago",
+                }
+            )
+    return rows
+
+
+def _meant_for(daemon: Daemon, table: LocRib, attributes: Any) -> bool:
+    taking = daemon.rib.imports.of(attributes.route_targets)
+    return any(t is table for t, _ in taking) or not taking

@@ -1,0 +1,121 @@
+"""The guard: nothing reaches the forwarder before it has been proved.
+
+In: a Rib with dirty prefixes. Out: a Snapshot without an error, and every Finding. Routes that the
+verifier names are quarantined, and only they; the rest goes on. Each check begins with no
+quarantine at all, so the refused set depends on what is held and never on the order of arrival.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ccn_bgp.gateway.fixed import interfaces, vnis, vteps
+from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.learn.rib import Rib
+from ccn_bgp.model.bgp import Prefix
+from ccn_bgp.model.finding import Finding
+from ccn_bgp.model.reason import Refused
+from ccn_bgp.model.route import VmEntry
+from ccn_bgp.table.snapshot import Contender, Snapshot, Table
+from ccn_bgp.table.verify.snapshot import verify_snapshot
+
+log = logging.getLogger("ccn.guard")
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A snapshot that passed, what was refused on the way, and how often it was checked."""
+
+    snapshot: Snapshot
+    findings: tuple[Finding, ...]
+    rounds: int
+
+
+class Guard:
+    """Builds and proves the snapshots of one Intent; unchanged tables are taken over."""
+
+    def __init__(self, intent: Intent, rib: Rib) -> None:
+        self.intent = intent
+        self.rib = rib
+        self._tables: dict[str, Table] = {}
+        self._vms: tuple[VmEntry, ...] = ()
+        self._interfaces = interfaces(intent.topology, intent.gateway)
+        self._vnis = vnis(intent.topology, intent.gateway)
+
+    def prove(self) -> Proved:
+        """Settle, build and verify until nothing is left to refuse."""
+        rib = self.rib
+        for table in rib.tables.values():
+            if table.refused:
+                table.release()
+        quarantined: list[Finding] = []
+        rounds = 0
+        while True:
+            rounds += 1
+            rib.settle()
+            snapshot = self._snapshot()
+            found = verify_snapshot(snapshot, self.intent.topology)
+            refused = self._quarantine(found)
+            if not refused:
+                break
+            quarantined += refused
+        findings = [*found, *quarantined, *rib.findings.values(), *rib.limit_findings()]
+        findings.sort(key=lambda f: f.sort_key)
+        return Proved(snapshot, tuple(findings), rounds)
+
+    def _quarantine(self, found: list[Finding]) -> list[Finding]:
+        """Refuse the rows that errors name; the findings by which something new was refused."""
+        acted: list[Finding] = []
+        for finding in found:
+            table = self.rib.tables.get(finding.table)
+            if finding.severity != "error" or table is None or not finding.prefix:
+                continue
+            prefix = Prefix.parse(finding.prefix)
+            if (prefix, finding.peer) not in table.refused:
+                table.refuse(prefix, finding.peer, Refused(finding.rule, finding.message))
+                acted.append(finding)
+        return acted
+
+    def _snapshot(self) -> Snapshot:
+        rib, intent = self.rib, self.intent
+        tables: dict[str, Table] = {}
+        for name, loc in rib.tables.items():
+            table = self._tables.get(name)
+            if loc.changed or table is None:
+                table = Table.build(
+                    name,
+                    loc.ccsi.id,
+                    loc.ccsi.ccn,
+                    loc.routes.values(),
+                    (
+                        Contender(prefix, origin, peer)
+                        for prefix, others in loc.contenders.items()
+                        for origin, peer in others
+                    ),
+                )
+                loc.changed = False
+            tables[name] = table
+        self._tables = tables
+        if rib.vms_changed:
+            self._vms = rib.vm_entries()
+        return Snapshot(
+            gateway=intent.gateway.name,
+            tables=tables,
+            interfaces=self._interfaces,
+            vnis=self._vnis,
+            vteps=vteps(intent.topology, intent.gateway, self._vms, tables),
+            vms=self._vms,
+        )
+
+
+def new_findings(before: Mapping[tuple[str, ...], Finding], now: tuple[Finding, ...]) -> None:
+    """Log each finding once, when it appears, and once when it has gone."""
+    keys = {f.sort_key for f in now}
+    for finding in now:
+        if finding.sort_key not in before:
+            log.warning("finding %s: %s", finding.rule, finding.message)
+    for key, finding in before.items():
+        if key not in keys:
+            log.info("finding gone %s: %s", finding.rule, finding.message)

@@ -1,0 +1,75 @@
+"""From files to what a gateway is meant to do. In: a topology file and a gateway's name. Out: an
+Intent whose declared network has been verified, or one error that says why not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path as FilePath
+
+from ccn_bgp.config.catalogue import declared_findings
+from ccn_bgp.config.load import load_topology
+from ccn_bgp.errors import InputError, Problem, RefusedError
+from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.finding import Finding
+from ccn_bgp.model.path import Path, PathAttributes
+from ccn_bgp.model.reason import Denied
+from ccn_bgp.model.topology import Gateway, Topology
+from ccn_bgp.policy.evaluate import Accepted, PolicySet, evaluate
+from ccn_bgp.policy.load import load_policies
+from ccn_bgp.table.verify import verify_world
+from ccn_bgp.table.verify.claims import Claims
+from ccn_bgp.table.verify.declared import declared_world
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One gateway's part of a verified topology, with the policies that bind its sessions."""
+
+    topology: Topology
+    gateway: Gateway
+    policies: PolicySet
+    claims: Claims
+
+    def import_policy(self, peer: Peer, path: Path) -> PathAttributes | Denied:
+        """Reject by default on IDC sessions (RFC 8212), accept on the others."""
+        if peer.router is None:
+            return path.attributes
+        result = evaluate(self.policies, peer.router.import_, path, default="reject")
+        return result.attributes if isinstance(result, Accepted) else result
+
+    def export_policy(self, peer: Peer, path: Path) -> PathAttributes | Denied:
+        """The same defaults outward."""
+        if peer.router is None:
+            return path.attributes
+        result = evaluate(self.policies, peer.router.export, path, default="reject")
+        return result.attributes if isinstance(result, Accepted) else result
+
+
+def declared_faults(topology: Topology, policies: PolicySet) -> list[Finding]:
+    """The whole catalogue on the declared topology, in a fixed order."""
+    found = declared_findings(topology, policies) + verify_world(declared_world(topology))
+    return sorted(found, key=lambda f: f.sort_key)
+
+
+def read_intent(file: FilePath, name: str) -> Intent:
+    """Load, resolve and verify. InputError: unreadable, invalid, or no such gateway. RefusedError:
+    the declared topology has errors; one line for each, with its witness."""
+    topology = load_topology(file)
+    if name not in topology.gateways:
+        near = get_close_matches(name, topology.gateways, 1)
+        hint = f"did you mean '{near[0]}'?" if near else "one of " + ", ".join(topology.gateways)
+        raise InputError(Problem(str(file), f"there is no gateway '{name}'", hint))
+    policies = load_policies(topology.policies)
+    errors = [f for f in declared_faults(topology, policies) if f.severity == "error"]
+    if errors:
+        raise RefusedError(*(Problem(f.where, finding_line(f)) for f in errors))
+    return Intent(topology, topology.gateways[name], policies, Claims(topology))
+
+
+def finding_line(finding: Finding) -> str:
+    """One line: severity, rule, message and the chain or hops that show it."""
+    shown = finding.witness.get("chain") or finding.witness.get("hops") or ()
+    way = " -> ".join(str(hop) for hop in shown)
+    return f"{finding.severity} {finding.rule}: {finding.message}" + (f" [{way}]" if way else "")

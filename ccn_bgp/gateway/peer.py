@@ -1,0 +1,114 @@
+"""The state of one peer's session: what OPEN agreed, what is awaited, what has been counted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from ccn_bgp.learn.adj_rib_out import AdjRibOut, ExportPolicy
+from ccn_bgp.model.bgp import Family
+from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.session.decode import Decoder, SessionParameters, Update
+from ccn_bgp.session.speaker import OpenFacts
+
+RING = 64
+"""Malformed messages kept per peer."""
+QUIET = 60.0
+"""Seconds between two log lines of one cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedMessage:
+    """A message that was not wholly usable, for ``ccn show malformed``."""
+
+    when: float
+    verdict: str
+    causes: tuple[str, ...]
+    octets: bytes
+
+
+class PeerSession:
+    """One peer of this gateway, up or down."""
+
+    def __init__(self, peer: Peer, policy: ExportPolicy) -> None:
+        self.peer = peer
+        self.out = AdjRibOut(peer, policy)
+        self.open: OpenFacts | None = None
+        self.decoder: Decoder | None = None
+        self.since = time.time()
+        self.last_reason = "not yet connected"
+        self.end_of_rib: set[Family] = set()
+        self.ever_complete = False
+        self.greeted = False
+        self.timer: asyncio.TimerHandle | None = None
+        self.updates = 0
+        self.causes: Counter[str] = Counter()
+        self.malformed: deque[MalformedMessage] = deque(maxlen=RING)
+        self._logged: dict[str, float] = {}
+
+    @property
+    def up(self) -> bool:
+        """Established."""
+        return self.open is not None
+
+    @property
+    def families(self) -> frozenset[Family]:
+        """What the session carries: as negotiated, or nothing while it is down."""
+        return self.open.families if self.open is not None else frozenset()
+
+    @property
+    def complete(self) -> bool:
+        """End-of-RIB has come for every family of the session."""
+        return self.up and self.families <= self.end_of_rib
+
+    def establish(self, facts: OpenFacts) -> None:
+        """The session is up: a fresh decoder, and the peer knows nothing."""
+        self.open = facts
+        self.decoder = Decoder(
+            SessionParameters(
+                peer=self.peer.name,
+                peer_asn=self.peer.asn,
+                local_asn=self.peer.local_asn,
+                asn4=facts.asn4,
+                families=facts.families,
+                enforce_first_as=self.peer.role != "reflector",
+            )
+        )
+        self.end_of_rib.clear()
+        self.greeted = False
+        self.since = time.time()
+        self.out.reset()
+
+    def end(self, reason: str) -> None:
+        """The session is down."""
+        self.open = None
+        self.decoder = None
+        self.since = time.time()
+        self.last_reason = reason
+        self.out.reset()
+
+    def stop_timer(self) -> None:
+        """No sweep is due any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def count_faults(self, update: Update, raw: bytes) -> list[str]:
+        """Count the causes of one faulty message; returns those due for a log line."""
+        now = time.monotonic()
+        due = []
+        for error in update.errors:
+            cause = f"{error.text} ({error.rfc})"
+            if len(self.causes) < 1000 or error.rfc in self.causes:
+                self.causes[error.rfc] += 1
+            if now - self._logged.get(error.rfc, -QUIET) >= QUIET:
+                self._logged[error.rfc] = now
+                due.append(cause)
+        self.malformed.append(
+            MalformedMessage(
+                time.time(), update.verdict.value, tuple(str(e) for e in update.errors), raw
+            )
+        )
+        return due

@@ -1,0 +1,398 @@
+"""All sessions of one gateway: events of the speakers in, learned paths and answers out.
+
+Decides about restarts (RFC 4724): what a lost peer said is kept as stale if it can restart
+gracefully or if the loss was ours, and swept by End-of-RIB or its timer. After a start over tables
+that are already in force, nothing is taken or said before every peer has told all (or time is up).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path as FilePath
+from typing import NamedTuple
+
+from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.gateway.peer import PeerSession
+from ccn_bgp.learn.adj_rib_out import Changes
+from ccn_bgp.learn.rib import Rib
+from ccn_bgp.model.bgp import Family
+from ccn_bgp.model.path import Nlri
+from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
+from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
+from ccn_bgp.session.speaker import (
+    CHILD_DOWN,
+    Block,
+    Event,
+    SessionDown,
+    SessionUp,
+    Speaker,
+    SpeakerDown,
+    SpeakerUp,
+)
+
+log = logging.getLogger("ccn.session")
+
+STALE_TIME = 120
+"""Seconds that a peer may take after its session is up again until its End-of-RIB."""
+HOLD_BACK = 30
+"""Seconds to wait for End-of-RIB of every peer after a restart (DESIGN, RFC 4724 §4.1)."""
+GATEWAY_ROLES = ("gateway", "reflector", "host")
+
+
+REMEMBERED = 10_000
+"""Withdrawn routes that explain can still name."""
+
+
+class Withdrawn(NamedTuple):
+    """A route that a peer took back: when (seconds since 1970) and why."""
+
+    peer: str
+    nlri: Nlri
+    when: float
+    why: str
+
+
+class Sessions:
+    """Peers, their speakers and what they have been told."""
+
+    def __init__(
+        self,
+        intent: Intent,
+        rib: Rib,
+        state: FilePath,
+        changed: Callable[[], None],
+        *,
+        holding_back: bool,
+        hold_time: int = 90,
+    ) -> None:
+        self.intent = intent
+        self.rib = rib
+        self.changed = changed
+        self.peers: dict[str, PeerSession] = {
+            name: PeerSession(peer, intent.export_policy) for name, peer in rib.peers.items()
+        }
+        self.speakers: dict[str, Speaker] = {}
+        self.holding_back = holding_back
+        self.events = 0
+        self.withdrawn: dict[tuple[str, bytes], Withdrawn] = {}
+        self._state = state
+        self._hold_time = hold_time
+        self._speaker_of: dict[str, str] = {}
+        self._readers: list[asyncio.Task[None]] = []
+
+    # -- speakers ---------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start one ExaBGP for gateway peers and one for IDC peers, where there are any."""
+        for name, members in self._by_speaker().items():
+            if members:
+                await self._start_speaker(name)
+        if self.holding_back:
+            asyncio.get_running_loop().call_later(HOLD_BACK, self._enough)
+            self._check_complete()
+
+    def _by_speaker(self) -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {"gateways": [], "idcs": []}
+        for name, session in self.peers.items():
+            group = "gateways" if session.peer.role in GATEWAY_ROLES else "idcs"
+            groups[group].append(name)
+            self._speaker_of[name] = group
+        return groups
+
+    async def _start_speaker(self, name: str) -> None:
+        members = [self.peers[p].peer for p in self._by_speaker()[name]]
+        speaker = Speaker(
+            name, members, self._state, hold_time=self._hold_time, restarting=self.holding_back
+        )
+        await speaker.start()
+        self.speakers[name] = speaker
+        self._readers.append(asyncio.create_task(self._read(speaker), name=f"speaker {name}"))
+
+    async def _read(self, speaker: Speaker) -> None:
+        async for event in speaker.events():
+            self.on_event(event)
+            # One block is milliseconds of work: let the API and the other speaker in between.
+            await asyncio.sleep(0)
+
+    async def stop(self, *, keep_routes: bool = False) -> None:
+        """End the speakers; with ``keep_routes`` peers hold on to what we said."""
+        for task in self._readers:
+            task.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+        for speaker in self.speakers.values():
+            await speaker.stop(keep_routes=keep_routes)
+        for session in self.peers.values():
+            session.stop_timer()
+
+    async def adopt(self, intent: Intent, rib: Rib) -> None:
+        """Go on under a new intent: sessions whose settings are the same are not touched."""
+        self.intent, self.rib = intent, rib
+        before = self.peers
+        self.peers = {}
+        for name, peer in rib.peers.items():
+            old = before.get(name)
+            if old is not None and old.peer == peer:
+                old.out.policy = intent.export_policy
+                self.peers[name] = old
+            else:
+                if old is not None:
+                    old.stop_timer()
+                self.peers[name] = PeerSession(peer, intent.export_policy)
+        for name, members in self._by_speaker().items():
+            speaker = self.speakers.get(name)
+            if speaker is not None:
+                await speaker.reconfigure([self.peers[p].peer for p in members])
+            elif members:
+                await self._start_speaker(name)
+
+    # -- events -----------------------------------------------------------------------------
+
+    def on_event(self, event: Event) -> None:
+        """One event of a speaker."""
+        self.events += 1
+        match event:
+            case Block(peer, messages):
+                self._block(peer, messages)
+            case SessionUp(peer, _):
+                self._up(event)
+            case SessionDown(peer, reason):
+                self._down(peer, reason)
+            case SpeakerUp():
+                log.info("speaker up")
+            case SpeakerDown(reason):
+                log.warning("speaker down: %s; it is being restarted", reason)
+
+    def _block(self, name: str, messages: bytes) -> None:
+        session = self.peers.get(name)
+        if session is None or session.decoder is None:
+            return
+        position = 0
+        while position < len(messages):
+            length = int.from_bytes(messages[position + 16 : position + 18], "big")
+            raw = messages[position : position + max(length, 19)]
+            position += max(length, 19)
+            for item in session.decoder.message(raw):
+                if isinstance(item, RouteRefresh):
+                    self._refresh(session, item)
+                elif not self._update(session, item, raw):
+                    return
+        self.changed()
+
+    def _update(self, session: PeerSession, update: Update, raw: bytes) -> bool:
+        """Take one UPDATE; False if it ends the session."""
+        name = session.peer.name
+        session.updates += 1
+        if update.errors:
+            for cause in session.count_faults(update, raw):
+                log.warning("peer %s: %s: %s", name, update.verdict.value, cause)
+        if update.verdict is Verdict.SESSION_RESET:
+            code, subcode = update.notification or (3, 1)
+            self.speakers[self._speaker_of[name]].teardown(name, code, subcode)
+            return False
+        if update.end_of_rib is not None:
+            self._end_of_rib(session, update.end_of_rib)
+            return True
+        if update.withdrawn:
+            self._remember(name, update)
+        self.rib.receive(name, update.announced, update.withdrawn, update.attributes)
+        return True
+
+    def _remember(self, name: str, update: Update) -> None:
+        """What was taken back lately, for ``ccn explain``; the oldest is forgotten."""
+        why = "withdrawn" if update.verdict is Verdict.OK else str(update.errors[0])
+        now = time.time()
+        for nlri in update.withdrawn:
+            if nlri.key in self.rib.adj_in[name].heard:
+                self.withdrawn.pop((name, nlri.key), None)
+                self.withdrawn[name, nlri.key] = Withdrawn(name, nlri, now, why)
+        while len(self.withdrawn) > REMEMBERED:
+            del self.withdrawn[next(iter(self.withdrawn))]
+
+    def _up(self, event: SessionUp) -> None:
+        session = self.peers.get(event.peer)
+        if session is None:
+            return
+        session.stop_timer()
+        facts = event.open_received
+        self.rib.speaks[event.peer].router_id = facts.router_id
+        adj = self.rib.adj_in[event.peer]
+        ours = session.last_reason == CHILD_DOWN
+        session.establish(facts)
+        log.info("peer %s: up, AS %d, router-id %s", event.peer, facts.asn, facts.router_id)
+        for family in Family:
+            # Without the F bit the peer has lost its own tables (RFC 4724 §4.2); where the fault
+            # was ours it has not restarted at all, and says everything again anyway.
+            lost = facts.restarted or not facts.restart_families
+            if not ours and lost and family not in facts.forwarding:
+                self.rib.sweep(event.peer, family)
+        if adj.stale_count:
+            self._sweep_later(session, STALE_TIME)
+        if not self.holding_back:
+            self._greet(session)
+        self.changed()
+
+    def _down(self, name: str, reason: str) -> None:
+        session = self.peers.get(name)
+        if session is None:
+            return
+        facts = session.open
+        ours = reason == CHILD_DOWN
+        notified = "notification" in reason.lower()
+        graceful = facts is not None and facts.restart_time is not None and not notified
+        keep = ours or graceful
+        session.end(reason)
+        self.rib.session_down(name, keep=keep)
+        held = len(self.rib.adj_in[name].heard)
+        log.warning("peer %s: down: %s; %d routes %s", name, reason, held, "kept" if keep else "")
+        if keep:
+            restart = facts.restart_time if facts is not None and not ours else None
+            self._sweep_later(session, restart or STALE_TIME)
+        self.changed()
+
+    def _sweep_later(self, session: PeerSession, seconds: int) -> None:
+        session.stop_timer()
+        name = session.peer.name
+
+        def sweep() -> None:
+            gone = self.rib.sweep(name, None)
+            if gone:
+                log.warning("peer %s: %d stale routes swept after %d s", name, gone, seconds)
+            self.changed()
+
+        session.timer = asyncio.get_running_loop().call_later(seconds, sweep)
+
+    def _end_of_rib(self, session: PeerSession, family: Family) -> None:
+        name = session.peer.name
+        session.end_of_rib.add(family)
+        gone = self.rib.sweep(name, family)
+        if gone:
+            log.info("peer %s: End-of-RIB %s, %d stale routes swept", name, family.text, gone)
+        if session.complete:
+            session.stop_timer()
+        self._check_complete()
+
+    def _refresh(self, session: PeerSession, refresh: RouteRefresh) -> None:
+        """Say everything of one family again (RFC 2918), framed if the peer can (RFC 7313)."""
+        if refresh.subtype != 0 or not session.greeted:
+            return
+        for key in [k for k, (n, _) in session.out.told.items() if n.family is refresh.family]:
+            del session.out.told[key]
+        enhanced = session.open is not None and session.open.enhanced_refresh
+        if enhanced:
+            self._send(session, route_refresh(refresh.family, 1))
+        self._offer_all(session)
+        self._tell(session)
+        if enhanced:
+            self._send(session, route_refresh(refresh.family, 2))
+
+    # -- holding back after a restart -------------------------------------------------------
+
+    def _check_complete(self) -> None:
+        if self.holding_back and all(s.complete for s in self.peers.values()):
+            self._enough()
+
+    def _enough(self) -> None:
+        if not self.holding_back:
+            return
+        missing = [n for n, s in self.peers.items() if not s.complete]
+        self.holding_back = False
+        if missing:
+            log.warning("no End-of-RIB from %s in %d s: going on", ", ".join(missing), HOLD_BACK)
+        self.changed()
+
+    # -- the operator ---------------------------------------------------------------------------
+
+    def operate(self, name: str, action: str) -> dict[str, str]:
+        """``clear`` ends the session (Cease, Administrative Reset), ``refresh`` asks for all routes
+        again and says ours again. InputError: no such neighbor or action, or it is down."""
+        session = self.peers.get(name)
+        if session is None:
+            known = ", ".join(sorted(self.peers))
+            raise InputError(f"there is no neighbor '{name}' (one of {known})")
+        if not session.up:
+            raise InputError(f"neighbor {name} is down: {session.last_reason}")
+        if action == "clear":
+            self.speakers[self._speaker_of[name]].teardown(name, 6, 4)
+        elif action == "refresh":
+            for family in sorted(session.families, key=lambda f: f.value):
+                self._send(session, route_refresh(family, 0))
+            self.resend(session)
+        else:
+            raise InputError(f"'{action}' is not one of clear, refresh")
+        return {"neighbor": name, "action": action}
+
+    # -- what we say --------------------------------------------------------------------------
+
+    def tell_all(self) -> None:
+        """After a commit: every peer that is up hears what has changed, or everything at first."""
+        exports = [(k, self.rib.exports.get(k)) for k in sorted(self.rib.dirty_exports)]
+        routes = self.rib.dirty_routes
+        for session in self.peers.values():
+            if not session.up:
+                continue
+            if not session.greeted:
+                self._greet(session)
+                continue
+            if session.peer.role in ("gateway", "reflector"):
+                for key, export in exports:
+                    session.out.offer_evpn(key, export)
+            elif session.peer.router is not None:
+                table = self.rib.tables[f"{self.intent.gateway.name}/{session.peer.router.ccn}"]
+                for prefix in routes.get(table.ccsi.name, ()):
+                    session.out.offer_route(
+                        prefix, table.routes.get(prefix), table.best.get(prefix)
+                    )
+            self._tell(session)
+        self.rib.dirty_exports = set()
+        self.rib.dirty_routes = {}
+
+    def _greet(self, session: PeerSession) -> None:
+        """The first words on a new session: everything, then End-of-RIB of each family."""
+        session.greeted = True
+        self._offer_all(session)
+        self._tell(session)
+        for family in sorted(session.families, key=lambda f: f.value):
+            self._send(session, end_of_rib(family))
+
+    def resend(self, session: PeerSession) -> None:
+        """Offer everything again, as after a change of export policy."""
+        if session.greeted:
+            for key in list(session.out.told):
+                session.out.offer(session.out.told[key][0], None)
+            self._offer_all(session)
+            self._tell(session)
+
+    def _offer_all(self, session: PeerSession) -> None:
+        if session.peer.role in ("gateway", "reflector"):
+            for key, export in self.rib.exports.items():
+                session.out.offer_evpn(key, export)
+        elif session.peer.router is not None:
+            table = self.rib.tables[f"{self.intent.gateway.name}/{session.peer.router.ccn}"]
+            for prefix, route in table.routes.items():
+                session.out.offer_route(prefix, route, table.best.get(prefix))
+
+    def _tell(self, session: PeerSession) -> None:
+        changes = session.out.take()
+        if changes:
+            self._send(session, self._encoded(session, changes))
+
+    def _encoded(self, session: PeerSession, changes: Changes) -> bytes:
+        facts = session.open
+        assert facts is not None
+        return b"".join(
+            encode_updates(
+                [(a, n) for a, n in changes.announce if n[0].family in facts.families],
+                [n for n in changes.withdraw if n.family in facts.families],
+                asn4=facts.asn4,
+                max_length=facts.max_message,
+            )
+        )
+
+    def _send(self, session: PeerSession, messages: bytes) -> None:
+        if messages:
+            name = session.peer.name
+            self.speakers[self._speaker_of[name]].send(name, messages)

@@ -1,0 +1,366 @@
+"""What a running gateway shows: its state as plain JSON values. Nothing is changed by it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ccn_bgp.errors import InputError
+from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.model.ccsi import ccsis
+from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri, PathAttributes, Unicast
+from ccn_bgp.model.route import NextHop, Route
+
+if TYPE_CHECKING:
+    from ccn_bgp.gateway.daemon import Daemon
+
+Filters = Mapping[str, str]
+Json = Any
+
+
+def show(daemon: Daemon, what: str, filters: Filters) -> Json:
+    """One view by its name; InputError for an unknown view, CCN or neighbor."""
+    view = VIEWS.get(what)
+    if view is None:
+        raise InputError(f"there is nothing called '{what}' to show (one of {', '.join(VIEWS)})")
+    ccn, neighbor = filters.get("ccn"), filters.get("neighbor")
+    if ccn and ccn not in daemon.intent.topology.ccns:
+        known = ", ".join(sorted(daemon.intent.topology.ccns))
+        raise InputError(f"there is no CCN '{ccn}' (one of {known})")
+    if neighbor and neighbor not in daemon.sessions.peers:
+        known = ", ".join(sorted(daemon.sessions.peers))
+        raise InputError(f"there is no neighbor '{neighbor}' (one of {known})")
+    return view(daemon, filters)
+
+
+def neighbors(daemon: Daemon, filters: Filters) -> Json:
+    """Sessions: state, what was negotiated, how much is held, why it went down last."""
+    rows = []
+    for name, session in sorted(daemon.sessions.peers.items()):
+        if filters.get("neighbor") not in (None, name):
+            continue
+        peer, adj = session.peer, daemon.rib.adj_in[name]
+        row: dict[str, Any] = {
+            "name": name,
+            "role": peer.role,
+            "asn": peer.asn,
+            "address": str(peer.address),
+            "local-address": str(peer.local_address),
+            "state": "established" if session.up else "down",
+            "seconds": round(time.time() - session.since, 1),
+            "received": len(adj.heard),
+            "accepted": adj.accepted_count,
+            "stale": adj.stale_count,
+            "advertised": len(session.out.told),
+            "updates": session.updates,
+            "malformed": sum(session.causes.values()),
+            "families": sorted(f.text for f in session.families),
+            "end-of-rib": sorted(f.text for f in session.end_of_rib),
+        }
+        if peer.router is not None:
+            row["ccn"] = peer.router.ccn
+            row["idc"] = peer.router.idc
+        if not session.up:
+            row["reason"] = session.last_reason
+        if session.open is not None:
+            row["hold-time"] = session.open.hold_time
+            row["router-id"] = str(session.open.router_id)
+        rows.append(row)
+    return {"gateway": daemon.name, "neighbors": rows}
+
+
+def tables(daemon: Daemon, filters: Filters) -> Json:
+    """CCSIs: whose they are, their targets and how many routes they hold."""
+    rows = []
+    for ccsi in ccsis(daemon.intent.topology, daemon.intent.gateway):
+        if filters.get("ccn") not in (None, ccsi.ccn):
+            continue
+        table = daemon.proved.snapshot.tables[ccsi.name]
+        rows.append(
+            {
+                "name": ccsi.name,
+                "ccn": ccsi.ccn,
+                "id": ccsi.id,
+                "vni": ccsi.vni,
+                "rd": str(ccsi.rd),
+                "import": sorted(str(t) for t in ccsi.import_rts),
+                "export": sorted(str(t) for t in ccsi.export_rts),
+                "vpcs": [v.name for v in ccsi.vpcs],
+                "routers": [r.name for r in ccsi.routers],
+                "routes": len(table),
+                "digest": table.digest.hex(),
+            }
+        )
+    return {"gateway": daemon.name, "ccsis": rows}
+
+
+def _chosen(daemon: Daemon, filters: Filters) -> Iterator[Route]:
+    for name in sorted(daemon.rib.tables):
+        table = daemon.rib.tables[name]
+        if filters.get("ccn") not in (None, table.ccsi.ccn):
+            continue
+        for prefix in sorted(table.routes, key=lambda p: (len(p), p)):
+            route = table.routes[prefix]
+            if filters.get("neighbor") in (None, route.path.peer):
+                yield route
+
+
+def routes(daemon: Daemon, filters: Filters) -> Json:
+    """The chosen routes: prefix, who said it, where it leads."""
+    rows = []
+    for route in _chosen(daemon, filters):
+        rows.append(
+            {
+                "table": route.table,
+                "ccn": route.table.rpartition("/")[2],
+                "prefix": str(route.prefix),
+                "origin": route.origin,
+                "peer": route.path.peer or "declared",
+                "next-hop": next_hop_json(route.next_hop),
+                "next-table": route.next_table or None,
+                "as-path": route.path.attributes.as_path_text,
+            }
+        )
+    return {"gateway": daemon.name, "routes": rows}
+
+
+def next_hop_json(next_hop: NextHop) -> Json:
+    """A next hop with the fields that its kind uses."""
+    found: dict[str, Any] = {"kind": next_hop.kind.name.lower().replace("_", "-")}
+    if next_hop.vni:
+        found["vni"] = next_hop.vni
+    if next_hop.ip:
+        found["ip"] = str(next_hop.ip)
+    if any(next_hop.mac):
+        found["mac"] = str(next_hop.mac)
+    if next_hop.interface:
+        found["interface"] = next_hop.interface
+    return found
+
+
+def nlri_json(nlri: Nlri) -> dict[str, Any]:
+    """An NLRI with the keys of ``ccn decode``."""
+    if isinstance(nlri, Unicast):
+        return {"family": nlri.family.text, "prefix": str(nlri.prefix)}
+    if isinstance(nlri, EvpnPrefix):
+        found = {"family": "evpn", "type": 5, "rd": str(nlri.rd), "prefix": str(nlri.prefix)}
+        if nlri.gateway is not None:
+            found["gateway"] = str(nlri.gateway)
+        return {**found, "vni": nlri.vni}
+    if isinstance(nlri, EvpnMacIp):
+        found = {"family": "evpn", "type": 2, "rd": str(nlri.rd), "mac": str(nlri.mac)}
+        if nlri.ip is not None:
+            found["ip"] = str(nlri.ip)
+        return {**found, "vni": nlri.vni, **({"vni2": nlri.vni2} if nlri.vni2 else {})}
+    return {"family": "evpn", "type": nlri.kind}
+
+
+def attributes_json(attributes: PathAttributes) -> dict[str, Any]:
+    """The attributes that are set."""
+    found: dict[str, Any] = {
+        "origin": attributes.origin.name.lower(),
+        "as-path": attributes.as_path_text,
+    }
+    if attributes.next_hop is not None:
+        found["next-hop"] = str(attributes.next_hop)
+    if attributes.med is not None:
+        found["med"] = attributes.med
+    if attributes.local_pref is not None:
+        found["local-pref"] = attributes.local_pref
+    if attributes.communities:
+        found["communities"] = [f"{c >> 16}:{c & 0xFFFF}" for c in attributes.communities]
+    if attributes.large_communities:
+        found["large-communities"] = [":".join(map(str, c)) for c in attributes.large_communities]
+    if attributes.route_targets:
+        found["route-targets"] = sorted(str(t) for t in attributes.route_targets)
+    if attributes.router_mac is not None:
+        found["router-mac"] = str(attributes.router_mac)
+    if attributes.encapsulation is not None:
+        found["encapsulation"] = attributes.encapsulation
+    if attributes.originator_id is not None:
+        found["originator-id"] = str(attributes.originator_id)
+    return found
+
+
+def received(daemon: Daemon, filters: Filters) -> Json:
+    """Adj-RIB-In, before policy: each path and what became of it."""
+    rows = []
+    for name, adj in sorted(daemon.rib.adj_in.items()):
+        if filters.get("neighbor") not in (None, name):
+            continue
+        for key in sorted(adj.heard):
+            heard = adj.heard[key]
+            ccns = {place.rpartition("/")[2] for place in heard.places}
+            if adj.peer.router is not None:
+                ccns.add(adj.peer.router.ccn)
+            if filters.get("ccn") and filters["ccn"] not in ccns:
+                continue
+            row = {"peer": name, **nlri_json(heard.path.nlri)}
+            row["attributes"] = attributes_json(heard.path.attributes)
+            row["tables"] = list(heard.places)
+            row["stale"] = heard.epoch != adj.epoch
+            if heard.reason is not None:
+                row["reason"] = str(heard.reason)
+            rows.append(row)
+    return {"gateway": daemon.name, "received": rows}
+
+
+def advertised(daemon: Daemon, filters: Filters) -> Json:
+    """Adj-RIB-Out: what each peer has been told, and what export policy held back."""
+    rows = []
+    for name, session in sorted(daemon.sessions.peers.items()):
+        if filters.get("neighbor") not in (None, name):
+            continue
+        for key in sorted(session.out.told):
+            nlri, attributes = session.out.told[key]
+            row = {"peer": name, **nlri_json(nlri), "attributes": attributes_json(attributes)}
+            rows.append(row)
+        for key, denied in sorted(session.out.denied.items()):
+            rows.append({"peer": name, "key": key.hex(), "reason": str(denied)})
+    return {"gateway": daemon.name, "advertised": rows}
+
+
+def vms(daemon: Daemon, _: Filters) -> Json:
+    """The VM table: where each VM of this region is reached."""
+    return {
+        "gateway": daemon.name,
+        "vms": [
+            {"vni": v.vni, "ip": str(v.ip), "mac": str(v.mac), "host": str(v.vtep)}
+            for v in daemon.proved.snapshot.vms
+        ],
+    }
+
+
+def fib(daemon: Daemon, filters: Filters) -> Json:
+    """The tables in force, in the form that ``ccn verify`` reads."""
+    topology = daemon.intent.topology
+    found: list[dict[str, Any]] = []
+    elsewhere: set[str] = set()
+    chosen = [
+        daemon.held.tables[n]
+        for n in sorted(daemon.held.tables)
+        if filters.get("ccn") in (None, daemon.held.tables[n].ccn)
+    ]
+    own = {t.name for t in chosen}
+    for table in chosen:
+        elsewhere |= (set(table.origins) | set(table.next_tables)) - own
+        for columns in (table.v4, table.v6):
+            for row in range(len(columns)):
+                next_hop = table.next_hops[columns.next_hop[row]]
+                at = int(columns.next_table[row])
+                following = "drop" if next_hop.kind.value == 0 else "deliver"
+                found.append(
+                    {
+                        "table": table.name,
+                        "prefix": str(columns.prefix(row)),
+                        "origin": table.origins[columns.origin[row]],
+                        "next": table.next_tables[at] if at >= 0 else following,
+                        "next-hop": next_hop_json(next_hop),
+                    }
+                )
+    local = [c for c in ccsis(topology, daemon.intent.gateway) if c.name in own]
+    return {
+        "gateway": daemon.name,
+        "generation": daemon.generation,
+        "tables": [{"name": t.name, "ccn": t.ccn} for t in chosen],
+        "external": [{"name": n, "ccn": n.rpartition("/")[2]} for n in sorted(elsewhere)],
+        "routes": found,
+        "shares": [
+            {"table": c.name, "provider": s.provider, "prefix": str(p)}
+            for c in local
+            for s in c.shares
+            for p in s.prefixes
+        ],
+        "ccsis": [
+            {
+                "name": c.name,
+                "ccn": c.ccn,
+                "import": sorted(str(t) for t in c.import_rts),
+                "export": sorted(str(t) for t in c.export_rts),
+                "reexport": c.reexport,
+            }
+            for c in local
+        ],
+        "shared-ccns": [[s.provider, s.consumer] for s in topology.shares],
+    }
+
+
+def commits(daemon: Daemon, _: Filters) -> Json:
+    """The last commits: what changed, what was checked, how long it took."""
+    return {"gateway": daemon.name, "commits": [c.as_json() for c in daemon.commits]}
+
+
+def findings(daemon: Daemon, filters: Filters) -> Json:
+    """What the verifier holds against what was learned."""
+    rows = [
+        f.as_json()
+        for f in daemon.proved.findings
+        if filters.get("ccn") in (None, f.ccn) and filters.get("neighbor") in (None, f.peer)
+    ]
+    return {"gateway": daemon.name, "findings": rows}
+
+
+def counters(daemon: Daemon, _: Filters) -> Json:
+    """The forwarder's counters, by scope."""
+    found: dict[str, dict[str, int]] = {}
+    for counter in daemon.counters():
+        found.setdefault(counter.scope, {})[counter.name] = counter.value
+    return {"gateway": daemon.name, "counters": found}
+
+
+def digest(daemon: Daemon, _: Filters) -> Json:
+    """One hash of all tables in force."""
+    return {
+        "gateway": daemon.name,
+        "digest": daemon.held.digest.hex(),
+        "generation": daemon.generation,
+        "routes": daemon.held.route_count,
+        "converged": not daemon.sessions.holding_back,
+    }
+
+
+def malformed(daemon: Daemon, filters: Filters) -> Json:
+    """The last messages that were not wholly usable, with their octets."""
+    rows = []
+    for name, session in sorted(daemon.sessions.peers.items()):
+        if filters.get("neighbor") not in (None, name):
+            continue
+        for message in session.malformed:
+            rows.append(
+                {
+                    "peer": name,
+                    "when": message.when,
+                    "verdict": message.verdict,
+                    "causes": list(message.causes),
+                    "hex": message.octets.hex(),
+                }
+            )
+    return {"gateway": daemon.name, "malformed": rows}
+
+
+VIEWS: Mapping[str, Callable[[Any, Filters], Json]] = {
+    "neighbors": neighbors,
+    "ccsis": tables,
+    "routes": routes,
+    "received": received,
+    "advertised": advertised,
+    "vms": vms,
+    "fib": fib,
+    "commits": commits,
+    "findings": findings,
+    "counters": counters,
+    "digest": digest,
+    "malformed": malformed,
+}
+
+
+def target_of(text: str) -> tuple[Prefix | None, Ip]:
+    """``explain`` takes a prefix or an address; InputError if it is neither."""
+    try:
+        if "/" in text:
+            prefix = Prefix.parse(text)
+            return prefix, prefix.address
+        return None, Ip.parse(text)
+    except ValueError as error:
+        raise InputError(str(error)) from None

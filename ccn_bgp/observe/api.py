@@ -1,0 +1,132 @@
+"""The API of a running gateway: one JSON object per line over a unix socket, one line back.
+
+In: ``{"command": "show", "what": "routes", "filters": {"ccn": "retail"}}``. Out: ``{"ok": true,
+"result": …}`` or ``{"ok": false, "error": "one line"}``. The run directory maps a gateway's name to
+its state directory, so that ``ccn show`` finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from ccn_bgp.errors import CcnError, InputError, Problem, UnreachableError
+
+RUN = Path(os.environ.get("CCN_RUN_DIR", "/run/ccn"))
+LONGEST_REQUEST = 65536
+TIMEOUT = 60.0
+
+
+class Api:
+    """The answering side. A client that is slow or sends garbage loses only itself."""
+
+    def __init__(self, path: Path, answer: Callable[[dict[str, Any]], Awaitable[Any]]) -> None:
+        self.path = path
+        self.answer = answer
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; a socket file left by a killed gateway is replaced."""
+        self.path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(
+            self._client, str(self.path), limit=LONGEST_REQUEST
+        )
+        self.path.chmod(0o660)
+
+    async def stop(self) -> None:
+        """Stop listening and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+        self.path.unlink(missing_ok=True)
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
+            while line := await asyncio.wait_for(reader.readline(), TIMEOUT):
+                writer.write(json.dumps(await self._one(line)).encode() + b"\n")
+                await asyncio.wait_for(writer.drain(), TIMEOUT)
+        writer.close()
+
+    async def _one(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                raise InputError("a request is a JSON object")
+            return {"ok": True, "result": await self.answer(request)}
+        except InputError as error:
+            return {"ok": False, "kind": "input", "error": str(error)}
+        except CcnError as error:
+            return {"ok": False, "kind": "fault", "error": str(error)}
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            return {"ok": False, "kind": "input", "error": "the request is not JSON"}
+
+
+def register(name: str, state: Path) -> None:
+    """Make ``ccn show --gateway NAME`` find this state directory."""
+    place = RUN / name
+    if state.absolute() == place.absolute():
+        return
+    with contextlib.suppress(OSError):
+        RUN.mkdir(parents=True, exist_ok=True)
+        if place.is_symlink() or not place.exists():
+            place.unlink(missing_ok=True)
+            place.symlink_to(state.absolute())
+
+
+def unregister(name: str, state: Path) -> None:
+    """Take the mapping away again, if it is ours."""
+    place = RUN / name
+    with contextlib.suppress(OSError):
+        if place.is_symlink() and place.readlink() == state.absolute():
+            place.unlink()
+
+
+def running() -> list[str]:
+    """Names of gateways with an API socket here, sorted."""
+    if not RUN.is_dir():
+        return []
+    return sorted(p.name for p in RUN.iterdir() if (p / "api.sock").exists())
+
+
+def ask(gateway: str | None, request: dict[str, Any]) -> Any:
+    """Ask one gateway; None means the only one that runs here.
+
+    UnreachableError: none runs, or it does not answer. InputError: several run and none was named,
+    or the gateway says that the request makes no sense.
+    """
+    names = running()
+    if gateway is None:
+        if len(names) > 1:
+            raise InputError(
+                Problem("", "several gateways run here", "give --gateway " + "|".join(names))
+            )
+        if not names:
+            raise UnreachableError(
+                Problem(str(RUN), "no gateway runs here", "start one with `ccn run`")
+            )
+        gateway = names[0]
+    path = RUN / gateway / "api.sock"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(TIMEOUT)
+            sock.connect(str(path))
+            sock.sendall(json.dumps(request).encode() + b"\n")
+            with sock.makefile("rb") as file:
+                line = file.readline()
+    except OSError as error:
+        known = f"running: {', '.join(names)}" if names else "none runs here"
+        raise UnreachableError(
+            Problem(gateway, f"gateway does not answer: {error.strerror or error}", known)
+        ) from None
+    if not line:
+        raise UnreachableError(Problem(gateway, "gateway closed the connection"))
+    answer = json.loads(line)
+    if not answer["ok"]:
+        kind = InputError if answer.get("kind") == "input" else CcnError
+        raise kind(answer["error"])
+    return answer["result"]

@@ -1,0 +1,115 @@
+"""Answers of the API as text for a terminal. In: the JSON values of a view. Out: lines on stdout.
+
+Plain columns: they survive a pipe, grep and a narrow terminal at 3 a.m.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+Row = Mapping[str, Any]
+
+COLUMNS: Mapping[str, Sequence[str]] = {
+    "neighbors": (
+        "name role asn address state seconds received accepted stale advertised malformed reason"
+    ).split(),
+    "ccsis": "name ccn id vni rd import export routes".split(),
+    "routes": "ccn prefix peer next-hop as-path origin".split(),
+    "received": "peer prefix ip vni as-path next-hop tables stale reason".split(),
+    "advertised": "peer prefix ip vni as-path next-hop reason".split(),
+    "vms": "vni ip mac host".split(),
+    "commits": "generation when summary routes findings prove-seconds commit-seconds".split(),
+    "findings": "severity rule ccn prefix peer message".split(),
+    "malformed": "when peer verdict causes hex".split(),
+}
+
+
+def draw(what: str, answer: Row) -> None:
+    """One view as aligned columns; an empty one says so."""
+    console = Console(soft_wrap=True, highlight=False)
+    if what == "digest":
+        for key, value in answer.items():
+            console.print(f"{key:<11}{value}")
+        return
+    if what == "counters":
+        for scope, values in answer["counters"].items():
+            console.print(f"[bold]{escape(scope)}[/]")
+            for name, value in values.items():
+                if value:
+                    console.print(f"  {name:<28}{value}")
+        return
+    if what == "fib":
+        table(console, "table prefix next next-hop origin".split(), answer["routes"])
+        return
+    rows = answer[what]
+    flat = [{**row.get("attributes", {}), **row} for row in rows]
+    table(console, COLUMNS[what], flat)
+
+
+def table(console: Console, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Aligned columns with a header; columns that are empty throughout are left out."""
+    texts = [[text(column, row.get(column)) for column in columns] for row in rows]
+    if not texts:
+        console.print("nothing")
+        return
+    used = [i for i in range(len(columns)) if any(line[i] for line in texts)]
+    widths = [max(len(columns[i]), *(len(line[i]) for line in texts)) for i in used]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (cells[i].ljust(w) for i, w in zip(used, widths, strict=True))
+        return escape("  ".join(padded).rstrip())
+
+    console.print(f"[bold]{line(columns)}[/]")
+    for cells in texts:
+        console.print(line(cells))
+
+
+def text(column: str, value: Any) -> str:
+    """One cell."""
+    if value is None or value is False or value == []:
+        return ""
+    if column == "when":
+        return datetime.datetime.fromtimestamp(value).astimezone().strftime("%F %T")
+    if isinstance(value, Mapping):
+        return " ".join(f"{v}" for v in value.values())
+    if isinstance(value, list):
+        return " ".join(str(v) for v in value)
+    return str(value)
+
+
+def draw_explanation(answer: Row) -> None:
+    """The paths, longest prefix first, then the answer."""
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(
+        f"[bold]{escape(answer['target'])}[/] in CCN {answer['ccn']} on {answer['gateway']}"
+    )
+    if not answer["paths"]:
+        console.print("  no path has been heard")
+    for path in answer["paths"]:
+        chosen = path["result"] == "chosen"
+        mark, style = ("*", "green") if chosen else ("-", "yellow")
+        console.print(
+            f"[{style}]{mark}[/] {path['prefix']} from {escape(path['peer'])}: "
+            f"[{style}]{escape(path['result'])}[/]"
+        )
+        attributes = path.get("attributes", {})
+        if attributes:
+            console.print("    " + escape("  ".join(f"{k} {v}" for k, v in attributes.items())))
+        if "resolves-to" in path:
+            console.print(f"    resolves to {escape(path['resolves-to'])}")
+    for finding in answer["findings"]:
+        console.print(
+            f"[red]! {finding['rule']}[/] {finding['prefix']}: {escape(finding['message'])}"
+        )
+    route = answer["route"]
+    if route is None:
+        console.print("=> no route: packets are dropped and counted as no-route")
+    else:
+        console.print(f"=> {route['prefix']} ({route['peer']}): {escape(route['text'])}")
+    if (held := answer["forwarder"]) is not None:
+        console.print(f"   forwarder: {escape(text('', held))}")
