@@ -31,7 +31,7 @@ class Family(enum.Enum):
 
 
 class Ip(bytes):
-    """An IPv4 or IPv6 address: 4 or 16 octets in network order."""
+    """An IPv4 or IPv6 address: 4 or 16 octets in network order; empty where there is none."""
 
     __slots__ = ()
 
@@ -59,6 +59,8 @@ class Ip(bytes):
         return Prefix(self + bytes((len(self) * 8,)))
 
     def __str__(self) -> str:
+        if not self:
+            return "-"
         return socket.inet_ntop(socket.AF_INET if len(self) == 4 else socket.AF_INET6, self)
 
     __repr__ = __str__
