@@ -31,7 +31,7 @@ _PROGRAMS = {
     "tc": "iproute2",
     "ethtool": "ethtool",
     "sysctl": "procps",
-    "ping": "iputils-ping",
+    "setpriv": "util-linux",
 }
 _RESPAWN = 'while :; do "$@"; echo "ccn lab: ended with status $?, starting again"; sleep 0.2; done'
 

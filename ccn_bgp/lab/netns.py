@@ -18,6 +18,8 @@ from ccn_bgp.errors import CcnError, Problem
 
 _RUN = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
+# a builder that is killed takes its helpers along, so that `lab down` finds a lab at rest
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def present(prefix: str) -> list[str]:
@@ -31,7 +33,7 @@ def present(prefix: str) -> list[str]:
 def batch(lines: Sequence[str]) -> None:
     """Run ``ip`` commands from the root namespace, all in one process; the first fault ends it."""
     done = subprocess.run(
-        ["ip", "-batch", "-"],
+        [*_DIES_WITH_US, "ip", "-batch", "-"],
         input="\n".join(lines) + "\n",
         text=True,
         capture_output=True,
@@ -44,7 +46,7 @@ def batch(lines: Sequence[str]) -> None:
 def run(netns: str, script: str, environment: Mapping[str, str] | None = None) -> str:
     """Run a shell script in a namespace and return its output. CcnError: a command failed."""
     done = subprocess.run(
-        ["ip", "netns", "exec", netns, "sh", "-eu"],
+        [*_DIES_WITH_US, "ip", "netns", "exec", netns, "sh", "-eu"],
         input=script,
         text=True,
         capture_output=True,
