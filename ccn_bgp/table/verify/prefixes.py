@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ccn_bgp.model.finding import Finding
+from ccn_bgp.table.verify.intervals import Bools, IntervalSet
 from ccn_bgp.table.verify.space import I8, Space
 from ccn_bgp.table.verify.world import DELIVER, DROP, Routes, World
 
@@ -65,52 +66,40 @@ class _Family:
         leaking = np.zeros(len(space.row), np.bool_)
         suspects = np.flatnonzero(self.foreign)
         leaking[suspects[~self._shared(suspects)]] = True
-        yield from self._report(_Fault("leak", *space.stretches(leaking & wins)))
+        yield from self._report(_Fault("leak", *space.stretches(leaking)))
         latent = np.flatnonzero(leaking & ~wins)
         yield from self._report(
             _Fault("latent-leak", latent, space.start[latent], space.end[latent])
         )
-        suspects = np.flatnonzero(self.foreign & wins)
+        suspects = np.flatnonzero(self.foreign)
         taken = np.zeros(len(space.row), np.bool_)
         taken[suspects[self._own_above(suspects) >= 0]] = True
         yield from self._report(_Fault("hijack", *space.stretches(taken)))
         for fault in self._followed():
             yield from self._report(fault)
 
-    def _shared(self, suspects: I8) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """For each sorted index: does a share of its table and its origin's CCN cover it?
-
-        Shares of one (table, provider) are sorted by start; among those that start at or before a
-        route, the one that reaches farthest covers it or none does.
-        """
+    def _shared(self, suspects: I8) -> Bools:
+        """bool[n]: does a share of its table and its origin's CCN cover each (a sorted index)?"""
         space, world = self.space, self.world
         octets = self.routes.address.shape[1] + 1
         shares = [s for s in world.shares if len(s.prefix) == octets]
-        covered = np.zeros(len(suspects), np.bool_)
-        if not shares or not len(suspects):
-            return covered
+        if not shares:
+            return np.zeros(len(suspects), np.bool_)
         names = {name: int(self.owner[i]) for i, name in enumerate(world.owners)}
         ccns = len(names) + 1
-        pair = np.array(
-            [s.table * ccns + names.get(s.provider, ccns - 1) for s in shares], np.int64
+        pair = [s.table * ccns + names.get(s.provider, ccns - 1) for s in shares]
+        groups = {p: number for number, p in enumerate(sorted(set(pair)))}
+        allowed = IntervalSet(
+            np.array([groups[p] for p in pair], np.int64),
+            space.share_start,
+            space.share_end,
+            space.stride,
         )
         wanted = space.table[suspects] * ccns + self.origin_owner[suspects]
-        pairs = np.unique(pair)
-        group = np.searchsorted(pairs, wanted)
-        known = group < len(pairs)
-        known[known] = pairs[group[known]] == wanted[known]
-        begins = np.searchsorted(pairs, pair) * space.stride + space.share_start
-        ends = np.searchsorted(pairs, pair) * space.stride + space.share_end
-        order = np.argsort(begins, kind="stable")
-        reach = np.maximum.accumulate(ends[order])
-        place = np.searchsorted(
-            begins[order], group * space.stride + space.start[suspects], "right"
-        )
-        known &= place > 0
-        covered[known] = (
-            reach[place[known] - 1] >= group[known] * space.stride + space.end[suspects[known]]
-        )
-        return covered
+        known = np.array(sorted(groups), np.int64)
+        group = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        same: Bools = known[group] == wanted
+        return same & allowed.covers(group, space.start[suspects], space.end[suspects])
 
     def _own_above(self, suspects: I8) -> I8:
         """The nearest shorter covering route that originates in the table's own CCN, or -1."""

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from ccn_bgp.model.bgp import Ip
+from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.table.verify.world import Routes, ShareRow
 
 I8 = npt.NDArray[np.int64]
@@ -50,20 +50,9 @@ class Space:
     @classmethod
     def of(cls, routes: Routes, shares: list[ShareRow]) -> Self:
         """Lay out the routes of one family; ``shares`` are of the same family."""
-        width = routes.address.shape[1]
-        raw = np.frombuffer(b"".join([s.prefix for s in shares]), np.uint8).reshape(-1, width + 1)
-        address = np.concatenate((routes.address, raw[:, :width]))
-        length = np.concatenate((routes.length, raw[:, width])).astype(np.int64)
-        ranks = None
-        if width == 4:
-            start = address.copy().view(">u4").astype(np.int64).reshape(-1)
-            end = start + (np.int64(1) << (32 - length))
-            stride = (1 << 32) + 1
-        else:
-            start, end, ranks = _ranked(address, length)
-            stride = len(ranks[0]) + 2
+        start, end, stride, ranks = positions(routes, [s.prefix for s in shares])
         n = len(routes)
-        order = np.lexsort((length[:n], start[:n] + routes.table * stride))
+        order = np.lexsort((-end[:n], start[:n] + routes.table * stride))
         table = routes.table[order]
         own_start, own_end = start[:n][order], end[:n][order]
         begins, ends = table * stride + own_start, table * stride + own_end
@@ -121,6 +110,22 @@ class Space:
         route = self.winner[place]
         base = self.table[route] * self.stride
         return route, self.border[place] - base, self.border[place + 1] - base
+
+
+def positions(routes: Routes, prefixes: list[Prefix]) -> tuple[I8, I8, int, tuple[U8, U8] | None]:
+    """(start, end, stride, ranks) of the routes and then of further prefixes of their family.
+
+    ``stride`` is above every position.
+    """
+    width = routes.address.shape[1]
+    raw = np.frombuffer(b"".join(prefixes), np.uint8).reshape(-1, width + 1)
+    address = np.concatenate((routes.address, raw[:, :width]))
+    length = np.concatenate((routes.length, raw[:, width])).astype(np.int64)
+    if width == 4:
+        start = address.copy().view(">u4").astype(np.int64).reshape(-1)
+        return start, start + (np.int64(1) << (32 - length)), (1 << 32) + 1, None
+    start, end, ranks = _ranked(address, length)
+    return start, end, len(ranks[0]) + 2, ranks
 
 
 def _ranked(address: npt.NDArray[np.uint8], length: I8) -> tuple[I8, I8, tuple[U8, U8]]:
