@@ -21,6 +21,8 @@ from ccn_bgp.model.finding import Finding
 from ccn_bgp.table.verify.world import CcsiNode, World
 
 HOLDS, SAYS = 0, 1
+BY_IDC = "idc"
+"""In the witness's ``by``, which names the route target of each step of the chain: no target."""
 State = tuple[int, int]
 """(index of the CCSI, HOLDS or SAYS)."""
 
@@ -82,8 +84,8 @@ def target_findings(world: World) -> Iterator[Finding]:
             chain, by = chains.shortest(origin)
             yield Finding(
                 rule="rt-leak",
-                message=f"{node.name} can hold routes of {source.name} (CCN {source.ccn}) over "
-                f"{', '.join(by)}, and no share allows it",
+                message=f"{node.name} can hold routes of {source.name} (CCN {source.ccn}) by "
+                f"{_ways(by)}, and no share allows it",
                 ccn=node.ccn,
                 table=node.name,
                 witness={"chain": chain, "by": by},
@@ -101,6 +103,11 @@ def target_findings(world: World) -> Iterator[Finding]:
                     peer=router,
                     witness={"chain": [*chain, router]},
                 )
+
+
+def _ways(by: list[str]) -> str:
+    """``route target 64600:100, then a data centre``."""
+    return ", then ".join("a data centre" if way == BY_IDC else f"route target {way}" for way in by)
 
 
 def _exposed(graph: _Graph, shared: frozenset[tuple[str, str]]) -> list[int]:
@@ -180,13 +187,13 @@ class _Chains:
         best: tuple[int, int, str] | None = None
         for sink in graph.out_of.get(number, ()):
             if self.distance.get((sink, SAYS)) == wanted:
-                best = min(best or (sink, -SAYS, "idc"), (sink, -SAYS, "idc"))
+                best = min(best or (sink, -SAYS, BY_IDC), (sink, -SAYS, BY_IDC))
         if state == SAYS:
             for target in sorted(graph.nodes[number].exports):
                 for sink in graph.importers.get(target, ()):
                     heard = graph.heard(sink)
                     if self.distance.get(heard) == wanted:
-                        step = (sink, -heard[1], f"route target {target}")
+                        step = (sink, -heard[1], target)
                         best = min(best or step, step)
         assert best is not None
         self._onward[at] = (best[0], -best[1]), best[2]
