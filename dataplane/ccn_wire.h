@@ -16,38 +16,41 @@
 #include <stdint.h>
 #endif
 
-#define CCN_WIRE_VERSION 1
-#define CCN_WIRE_MAGIC 0x314e4343 /* "CCN1" */
-#define CCN_MAX_MESSAGE 16777216  /* octets, header included */
+/* An enumeration, since the preprocessor would keep macros from cffi. */
+enum ccn_wire {
+	CCN_WIRE_VERSION = 1,
+	CCN_WIRE_MAGIC = 0x314e4343, /* "CCN1" */
+	CCN_MAX_MESSAGE = 16777216,  /* octets, header included */
+};
 
 enum ccn_message_type {
 	/* requests */
-	CCN_HELLO = 1,    /* struct ccn_hello; the first message of every connection */
-	CCN_BEGIN = 2,    /* struct ccn_begin */
-	CCN_COMMIT = 3,   /* struct ccn_commit */
-	CCN_DUMP = 4,     /* no record; answered by record messages of everything held, then ACK */
-	CCN_STATS = 5,    /* no record; answered by CCN_COUNTER and CCN_PORT_STATUS records, then ACK */
-	CCN_LOOKUP = 6,   /* struct ccn_lookup; answered by CCN_LOOKUP_RESULT */
+	CCN_HELLO = 1,	/* struct ccn_hello; the first message of every connection */
+	CCN_BEGIN = 2,	/* struct ccn_begin */
+	CCN_COMMIT = 3, /* struct ccn_commit */
+	CCN_DUMP = 4,	/* no record; answered by messages of all records held, then ACK */
+	CCN_STATS = 5,	/* no record; answered by COUNTER and PORT_STATUS records, then ACK */
+	CCN_LOOKUP = 6, /* struct ccn_lookup; answered by CCN_LOOKUP_RESULT */
 	/* answers */
-	CCN_HELLO_ACK = 16, /* struct ccn_hello_ack */
-	CCN_ACK = 17,       /* struct ccn_ack */
-	CCN_NAK = 18,       /* struct ccn_nak */
+	CCN_HELLO_ACK = 16,	/* struct ccn_hello_ack */
+	CCN_ACK = 17,		/* struct ccn_ack */
+	CCN_NAK = 18,		/* struct ccn_nak */
 	CCN_LOOKUP_RESULT = 19, /* struct ccn_lookup_result */
-	CCN_COUNTER = 20,       /* struct ccn_counter */
-	CCN_PORT_STATUS = 21,   /* struct ccn_port_status */
+	CCN_COUNTER = 20,	/* struct ccn_counter */
+	CCN_PORT_STATUS = 21,	/* struct ccn_port_status */
 	/* records of a transaction; with flag CCN_DELETE they remove what they name */
 	CCN_INTERFACE = 32, /* struct ccn_interface */
-	CCN_VNI = 33,       /* struct ccn_vni */
-	CCN_VTEP = 34,      /* struct ccn_vtep */
+	CCN_VNI = 33,	    /* struct ccn_vni */
+	CCN_VTEP = 34,	    /* struct ccn_vtep */
 	CCN_NEXT_HOP = 35,  /* struct ccn_next_hop */
-	CCN_VM = 36,        /* struct ccn_vm */
-	CCN_ROUTE = 37,     /* struct ccn_route */
-	CCN_CCSI = 38,      /* struct ccn_ccsi */
+	CCN_VM = 36,	    /* struct ccn_vm */
+	CCN_ROUTE = 37,	    /* struct ccn_route */
+	CCN_CCSI = 38,	    /* struct ccn_ccsi */
 };
 
 enum ccn_message_flags {
 	CCN_DELETE = 1, /* records: remove instead of add or replace */
-	CCN_FULL = 2,   /* BEGIN: what follows replaces everything, whatever the base */
+	CCN_FULL = 2,	/* BEGIN: what follows replaces everything, whatever the base */
 };
 
 struct ccn_header {
@@ -61,7 +64,8 @@ struct ccn_header {
 struct ccn_hello {
 	uint32_t magic;
 	uint32_t version;
-	uint32_t sizes[16]; /* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface,
+	uint32_t
+	    sizes[16]; /* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface,
 			     * vni, vtep, next_hop, vm, route, ccsi, counter, lookup_result */
 	uint8_t client[32]; /* who speaks, for the log */
 };
@@ -83,7 +87,8 @@ struct ccn_begin {
 
 struct ccn_commit {
 	uint64_t next;
-	uint32_t crc; /* CRC-32 (zlib) over all record messages of the transaction, headers included */
+	uint32_t
+	    crc; /* CRC-32 (zlib) over all record messages of the transaction, headers included */
 	uint32_t pad;
 	uint8_t digest[32]; /* of all tables as the control plane holds them; kept, not computed */
 };
@@ -93,25 +98,25 @@ struct ccn_ack {
 };
 
 enum ccn_nak_code {
-	CCN_NAK_VERSION = 1,    /* magic, version or sizes differ */
-	CCN_NAK_BASE = 2,       /* base is not in force: send a FULL transaction */
+	CCN_NAK_VERSION = 1, /* magic, version or sizes differ */
+	CCN_NAK_BASE = 2,    /* base is not in force: send a FULL transaction */
 	CCN_NAK_CRC = 3,
-	CCN_NAK_SEQUENCE = 4,   /* record outside BEGIN..COMMIT, BEGIN twice, COMMIT.next differs */
-	CCN_NAK_RECORD = 5,     /* a field out of range, or a name that does not exist */
-	CCN_NAK_MEMORY = 6,     /* would exceed the memory bound */
-	CCN_NAK_LENGTH = 7,     /* header length and count disagree, or message too long */
-	CCN_NAK_BUSY = 8,       /* another client holds a transaction */
+	CCN_NAK_SEQUENCE = 4, /* record outside BEGIN..COMMIT, BEGIN twice, COMMIT.next differs */
+	CCN_NAK_RECORD = 5,   /* a field out of range, or a name that does not exist */
+	CCN_NAK_MEMORY = 6,   /* would exceed the memory bound */
+	CCN_NAK_LENGTH = 7,   /* header length and count disagree, or message too long */
+	CCN_NAK_BUSY = 8,     /* another client holds a transaction */
 };
 
 struct ccn_nak {
 	uint32_t code;
-	uint32_t record; /* index of the offending record within its message */
+	uint32_t record;     /* index of the offending record within its message */
 	uint64_t generation; /* in force */
 	uint8_t text[112];   /* one line, NUL-padded */
 };
 
 enum ccn_interface_role {
-	CCN_UPLINK = 1,   /* underlay: VXLAN to `address` is decapsulated */
+	CCN_UPLINK = 1,	  /* underlay: VXLAN to `address` is decapsulated */
 	CCN_HAND_OFF = 2, /* IDC: plain IP inside CCSI `ccsi` */
 };
 
@@ -119,14 +124,14 @@ enum ccn_interface_role {
 struct ccn_interface {
 	uint32_t id;
 	uint8_t role;
-	uint8_t length;  /* of the IPv4 subnet */
-	uint16_t vlan;   /* 0 = untagged */
-	uint32_t ccsi;   /* hand-off only */
-	uint16_t mtu;    /* IP octets that may be sent */
+	uint8_t length;	  /* of the IPv4 subnet */
+	uint16_t vlan;	  /* 0 = untagged */
+	uint32_t ccsi;	  /* hand-off only */
+	uint16_t mtu;	  /* IP octets that may be sent */
 	uint16_t length6; /* of the IPv6 subnet; 0 = none */
 	uint8_t port[16]; /* name given by --port, NUL-padded */
 	uint8_t tap[16];  /* persistent tap for punt and inject; empty = none */
-	uint8_t mac[6];   /* source MAC; zero = the port's own */
+	uint8_t mac[6];	  /* source MAC; zero = the port's own */
 	uint8_t pad[2];
 	uint8_t address[4];
 	uint8_t via[4]; /* router for what is not on-link; zero = none */
@@ -142,7 +147,7 @@ struct ccn_ccsi {
 
 enum ccn_vni_kind {
 	CCN_VNI_VPC = 1, /* hosts of the region send here */
-	CCN_VNI_L3 = 2,  /* gateways send here */
+	CCN_VNI_L3 = 2,	 /* gateways send here */
 };
 
 /* VNI -> CCSI. Key: vni. */
@@ -161,10 +166,10 @@ struct ccn_vtep {
 
 enum ccn_next_hop_kind {
 	CCN_DROP = 0,
-	CCN_ON_LINK = 1,   /* vni: look the destination itself up in the VM table */
-	CCN_VIP = 2,       /* vni, ip: look that address up in the VM table */
-	CCN_REMOTE = 3,    /* vni, ip (VTEP), mac (router MAC): tunnel to another gateway */
-	CCN_NEIGHBOR = 4,  /* interface, ip: hand-off to a neighbour */
+	CCN_ON_LINK = 1,  /* vni: look the destination itself up in the VM table */
+	CCN_VIP = 2,	  /* vni, ip: look that address up in the VM table */
+	CCN_REMOTE = 3,	  /* vni, ip (VTEP), mac (router MAC): tunnel to another gateway */
+	CCN_NEIGHBOR = 4, /* interface, ip: hand-off to a neighbour */
 };
 
 /* Key: slot, 0..2^24-1. Replacing one is one store, whatever the routes behind it. */
@@ -223,7 +228,7 @@ struct ccn_lookup {
 };
 
 struct ccn_lookup_result {
-	uint8_t found;   /* 1: next_hop holds the longest match */
+	uint8_t found;	  /* 1: next_hop holds the longest match */
 	uint8_t vm_found; /* 1: vm holds the row that ON_LINK or VIP leads to */
 	uint8_t pad[6];
 	struct ccn_route route; /* prefix and length of the match where known, else zero */

@@ -1,1 +1,1 @@
-"""forwarder"""
+"""The forwarder as seen from Python: its wire contract, its control socket, its process."""

@@ -1,0 +1,308 @@
+"""The control socket's client: in come record arrays, out go commits, dumps, counters, look-ups.
+
+Blocking; a commit is short. One client holds one connection and is used by one thread at a time.
+Arrays are sent as they lie in memory, in messages below CCN_MAX_MESSAGE.
+"""
+
+from __future__ import annotations
+
+import socket
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from ccn_bgp.errors import CcnError, Problem, UnreachableError
+from ccn_bgp.forwarder import wire
+from ccn_bgp.forwarder.wire import Flag, MessageType, NakCode
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Records = Sequence[tuple[int, int, Array]]
+"""(message type, flags, array of that type's dtype), in the order in which they are sent."""
+
+
+class Hello(NamedTuple):
+    """What the forwarder says of itself: ``generation`` 0 means that it holds no tables."""
+
+    generation: int
+    digest: bytes
+    pid: int
+
+
+class Counter(NamedTuple):
+    """One counter, e.g. ``("port eth1", "rx-packets", 7)``."""
+
+    scope: str
+    name: str
+    value: int
+
+
+class PortStatus(NamedTuple):
+    """One port of the forwarder."""
+
+    name: str
+    driver: str
+    mac: bytes
+    up: bool
+
+
+class Nak(CcnError):  # noqa: N818 - the name of the message
+    """The forwarder refused; nothing was changed. ``generation`` is the one in force."""
+
+    def __init__(self, code: NakCode, text: str, generation: int, record: int = 0) -> None:
+        self.code = code
+        self.text = text
+        self.generation = generation
+        self.record = record
+        super().__init__(Problem("forwarder", f"refused ({code.name.lower()}): {text}"))
+
+
+class ForwarderClient:
+    """One connection to a forwarder. Use ``connect``; close it or use it as a context manager."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._socket: socket.socket
+        self.hello: Hello
+        self._open()
+
+    @classmethod
+    def connect(cls, path: str | Path, timeout: float = 5.0) -> Self:
+        """Connect and greet. UnreachableError if nobody answers within ``timeout`` seconds."""
+        return cls(Path(path), timeout)
+
+    def _open(self) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._socket.settimeout(self._timeout)
+        greeting = np.zeros(1, wire.HELLO)
+        greeting["magic"] = wire.MAGIC
+        greeting["version"] = wire.VERSION
+        greeting["sizes"] = wire.SIZES
+        greeting["client"] = wire.octets(b"ccn_bgp", 32)
+        try:
+            self._socket.connect(str(self._path))
+            self._send(MessageType.HELLO, 0, greeting)
+            ack = self._expect(MessageType.HELLO_ACK)[0]
+        except OSError as error:
+            self._socket.close()
+            raise self._unreachable(error) from None
+        except CcnError:
+            self._socket.close()
+            raise
+        if int(ack["magic"]) != wire.MAGIC or tuple(ack["sizes"].tolist()) != wire.SIZES:
+            self._socket.close()
+            raise CcnError(
+                Problem(
+                    f"forwarder {self._path}",
+                    "speaks another version of the wire contract",
+                    "install the package and the forwarder from the same build",
+                )
+            )
+        self.hello = Hello(int(ack["generation"]), ack["digest"].tobytes(), int(ack["pid"]))
+
+    def _unreachable(self, error: OSError) -> UnreachableError:
+        what = "does not answer" if isinstance(error, TimeoutError) else error.strerror or error
+        return UnreachableError(
+            Problem(f"forwarder {self._path}", str(what), "is ccn-forwarder running?")
+        )
+
+    def close(self) -> None:
+        """Close the connection; an open transaction is forgotten by the forwarder."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def at_end(self) -> bool:
+        """True if the forwarder has closed the connection; does not wait."""
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    # --- requests ---
+
+    def commit(self, base: int, next: int, records: Records, digest: bytes, full: bool) -> int:
+        """Put a transaction into force; the generation then in force.
+
+        ``digest`` is kept by the forwarder (at most 32 octets). Raises Nak (nothing changed) or
+        UnreachableError (the commit may or may not have happened: reconnect and read ``hello``).
+        """
+        begin = np.zeros(1, wire.BEGIN)
+        begin["base"], begin["next"] = base, next
+        end = np.zeros(1, wire.COMMIT)
+        end["next"] = next
+        end["digest"] = wire.octets(digest, 32)
+        crc = 0
+        try:
+            self._send(MessageType.BEGIN, Flag.FULL if full else 0, begin)
+            for kind, flags, array in records:
+                for chunk in _chunks(MessageType(kind), array):
+                    crc = self._send(MessageType(kind), flags, chunk, crc)
+            end["crc"] = crc
+            self._send(MessageType.COMMIT, 0, end)
+            # a large commit may take the forwarder longer than an answer should
+            self._socket.settimeout(max(self._timeout, 60.0))
+            generation = int(self._expect(MessageType.ACK)[0]["generation"])
+            self._socket.settimeout(self._timeout)
+        except Nak:
+            self._reopen()  # what was still under way has been refused too
+            raise
+        except OSError as error:
+            # the refusal may be what closed the connection: it says more than a broken pipe
+            raise self._pending_nak() or self._unreachable(error) from None
+        self.hello = Hello(generation, end["digest"].tobytes(), self.hello.pid)
+        return generation
+
+    def dump(self) -> dict[MessageType, Array]:
+        """Every record that the forwarder holds, per type; VTEPs and VMs sorted by key."""
+        found = self._ask(MessageType.DUMP)
+        records = {kind: found.get(kind, np.zeros(0, wire.RECORDS[kind])) for kind in wire.RECORDS}
+        for kind, keys in ((MessageType.VTEP, 2), (MessageType.VM, 3)):
+            array = records[kind]
+            columns = (
+                [array["vni"], array["address"]]
+                if keys == 2
+                else [
+                    array["vni"],
+                    array["family"],
+                    array["ip"],
+                ]
+            )
+            records[kind] = array[_order(columns)]
+        return records
+
+    def counters(self) -> list[Counter]:
+        """All counters, as they stand."""
+        return [
+            Counter(wire.text_of(c["scope"]), wire.text_of(c["name"]), int(c["value"]))
+            for c in self._ask(MessageType.STATS).get(MessageType.COUNTER, ())
+        ]
+
+    def port_status(self) -> list[PortStatus]:
+        """All ports, in the order of the command line."""
+        return [
+            PortStatus(
+                wire.text_of(p["name"]),
+                wire.text_of(p["driver"]),
+                p["mac"].tobytes(),
+                bool(p["up"]),
+            )
+            for p in self._ask(MessageType.STATS).get(MessageType.PORT_STATUS, ())
+        ]
+
+    def lookup(self, ccsi: int, ip: bytes) -> np.void:
+        """The rows that a packet to ``ip`` (4 or 16 octets) in this CCSI meets: LOOKUP_RESULT."""
+        question = np.zeros(1, wire.LOOKUP)
+        question["ccsi"] = ccsi
+        question["family"] = 4 if len(ip) == 4 else 6
+        question["ip"] = wire.octets(ip, 16)
+        try:
+            self._send(MessageType.LOOKUP, 0, question)
+            answer: np.void = self._expect(MessageType.LOOKUP_RESULT)[0]
+        except OSError as error:
+            raise self._unreachable(error) from None
+        return answer
+
+    # --- messages ---
+
+    def _ask(self, kind: MessageType) -> dict[MessageType, Array]:
+        """All records of the answer up to its ACK, per type."""
+        parts: dict[MessageType, list[Array]] = {}
+        try:
+            self._send(kind, 0, None)
+            while True:
+                answer, array = self._receive()
+                if answer is MessageType.ACK:
+                    break
+                parts.setdefault(answer, []).append(array)
+        except OSError as error:
+            raise self._unreachable(error) from None
+        return {answer: np.concatenate(arrays) for answer, arrays in parts.items()}
+
+    def _send(self, kind: int, flags: int, array: Array | None, crc: int = 0) -> int:
+        """Send one message; the CRC-32 continued over its octets."""
+        body = memoryview(b"") if array is None else array.view(np.uint8).data
+        header = np.zeros(1, wire.HEADER)
+        header["length"] = wire.HEADER.itemsize + len(body)
+        header["type"], header["flags"] = kind, flags
+        header["count"] = 0 if array is None else len(array)
+        head = header.tobytes()
+        self._socket.sendall(head)
+        if body:
+            self._socket.sendall(body)
+        return zlib.crc32(body, zlib.crc32(head, crc))
+
+    def _receive(self) -> tuple[MessageType, Array]:
+        """The next message; Nak raised if it is one."""
+        header = np.frombuffer(self._exactly(wire.HEADER.itemsize), wire.HEADER)[0]
+        kind = MessageType(int(header["type"]))
+        body = self._exactly(int(header["length"]) - wire.HEADER.itemsize)
+        array = np.frombuffer(body, wire.ANSWERS[kind])
+        if kind is MessageType.NAK:
+            nak = array[0]
+            raise Nak(
+                NakCode(int(nak["code"])),
+                wire.text_of(nak["text"]),
+                int(nak["generation"]),
+                int(nak["record"]),
+            )
+        return kind, array
+
+    def _expect(self, wanted: MessageType) -> Array:
+        kind, array = self._receive()
+        if kind is not wanted:
+            raise CcnError(
+                Problem(f"forwarder {self._path}", f"answered {kind.name} instead of {wanted.name}")
+            )
+        return array
+
+    def _exactly(self, size: int) -> bytearray:
+        data = bytearray(size)
+        view = memoryview(data)
+        while view:
+            count = self._socket.recv_into(view)
+            if count == 0:
+                raise ConnectionResetError(0, "closed the connection")
+            view = view[count:]
+        return data
+
+    def _pending_nak(self) -> Nak | None:
+        try:
+            self._receive()
+        except Nak as nak:
+            return nak
+        except (OSError, CcnError):
+            return None
+        return None
+
+    def _reopen(self) -> None:
+        self._socket.close()
+        self._open()
+
+
+def _chunks(kind: MessageType, array: Array) -> Iterator[Array]:
+    """The array in pieces that fit a message; ValueError if it is not of the type's dtype."""
+    wanted = wire.RECORDS[kind]
+    if array.dtype != wanted:
+        raise ValueError(f"{kind.name}: records have dtype {array.dtype}, not {wanted}")
+    array = np.ascontiguousarray(array)
+    size = (wire.MAX_MESSAGE - wire.HEADER.itemsize) // wanted.itemsize
+    for first in range(0, len(array), size):
+        yield array[first : first + size]
+
+
+def _order(columns: list[Array]) -> Array:
+    """Indices that sort by these columns, the first counting most."""
+    keys: list[Array] = []
+    for column in columns:
+        keys.extend([column] if column.ndim == 1 else list(column.T))
+    return np.lexsort(keys[::-1])

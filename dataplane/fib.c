@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tables of one generation: making, freeing, adjacencies, look-ups for people, dump.
+ */
+#include "fib.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_malloc.h>
+
+struct fib *fib_current;
+struct rte_rcu_qsbr *fib_qsbr;
+
+int fib_init(void)
+{
+	size_t size = rte_rcu_qsbr_get_memsize(READER_COUNT);
+
+	fib_qsbr = rte_zmalloc("qsbr", size, RTE_CACHE_LINE_SIZE);
+	if (!fib_qsbr || rte_rcu_qsbr_init(fib_qsbr, READER_COUNT))
+		return -1;
+	for (unsigned i = 0; i < READER_COUNT; i++)
+		rte_rcu_qsbr_thread_register(fib_qsbr, i);
+	return 0;
+}
+
+void fib_wait_for_readers(void)
+{
+	rte_rcu_qsbr_synchronize(fib_qsbr, RTE_QSBR_THRID_INVALID);
+}
+
+struct fib *fib_new(void)
+{
+	struct fib *fib = calloc(1, sizeof(*fib));
+
+	if (!fib)
+		return NULL;
+	fib->interfaces = calloc(1, sizeof(*fib->interfaces));
+	fib->adjacencies = calloc(1, sizeof(*fib->adjacencies));
+	fib->adjacency_of = keymap_new(0);
+	fib->vteps = keymap_new(0);
+	if (!fib->interfaces || !fib->adjacencies || !fib->adjacency_of || !fib->vteps ||
+	    vm_table_init(&fib->vms) < 0) {
+		fib_free(fib);
+		return NULL;
+	}
+	memset(fib->interfaces->by_vlan, 0xff, sizeof(fib->interfaces->by_vlan));
+	return fib;
+}
+
+static void free_next_hop(struct next_hop *hop)
+{
+	if (hop)
+		neigh_release(hop->neigh);
+	free(hop);
+}
+
+void fib_free(struct fib *fib)
+{
+	if (!fib)
+		return;
+	free(fib->interfaces);
+	adjacencies_free(fib->adjacencies);
+	free(fib->adjacency_of);
+	free(fib->vteps);
+	vm_table_free(&fib->vms);
+	for (unsigned i = 0; i < (1 << 24) / PAGE; i++) {
+		free(fib->vni_page[i]);
+		for (unsigned j = 0; fib->next_hop_page[i] && j < PAGE; j++) {
+			free_next_hop(fib->next_hop_page[i][j].live);
+			free_next_hop(fib->next_hop_page[i][j].staged);
+		}
+		free(fib->next_hop_page[i]);
+	}
+	for (unsigned i = 0; i < MAX_CCSIS; i++) {
+		for (unsigned f = 0; f < 2; f++) {
+			lpm_free(fib->lpm[f][i]);
+			if (!fib->ccsi[i])
+				continue;
+			free(fib->ccsi[i]->family[f].now.prefix);
+			free(fib->ccsi[i]->family[f].staged.prefix);
+			lpm_free(fib->ccsi[i]->family[f].staged_lpm);
+		}
+		free(fib->ccsi[i]);
+	}
+	free(fib);
+}
+
+/* The first uplink (by id) whose subnet holds the VTEP, else the first that has a router. */
+static void resolve(struct adjacency *adjacency, const struct interface_table *interfaces)
+{
+	const struct interface *chosen = NULL;
+	bool on_link = false;
+
+	for (unsigned i = 0; i < interfaces->count; i++) {
+		const struct interface *n = &interfaces->at[i];
+		bool match = (adjacency->vtep & n->mask) == (n->address & n->mask);
+
+		if (!n->present || n->record.role != CCN_UPLINK || (!match && !n->via))
+			continue;
+		if (!chosen || (match && !on_link) ||
+		    (match == on_link && n->record.id < chosen->record.id)) {
+			chosen = n;
+			on_link = match;
+		}
+	}
+	adjacency->interface = NO_INTERFACE;
+	adjacency->neigh = NULL;
+	if (!chosen)
+		return;
+
+	struct neigh_key key = {
+	    .port = chosen->port, .vlan = chosen->record.vlan, .role = CCN_UPLINK, .family = 4};
+
+	memcpy(key.ip, on_link ? &adjacency->vtep : &chosen->via, 4);
+	adjacency->interface = (uint16_t)(chosen - interfaces->at);
+	adjacency->neigh = neigh_hold(&key);
+}
+
+struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint32_t more,
+					 const struct interface_table *interfaces)
+{
+	uint32_t capacity = old->count + more;
+	struct adjacency_table *table =
+	    calloc(1, sizeof(*table) + capacity * sizeof(struct adjacency));
+
+	if (!table)
+		return NULL;
+	table->capacity = capacity;
+	table->count = old->count;
+	for (uint32_t i = 0; i < old->count; i++) {
+		table->at[i].vtep = old->at[i].vtep;
+		resolve(&table->at[i], interfaces);
+	}
+	return table;
+}
+
+void adjacencies_free(struct adjacency_table *table)
+{
+	if (!table)
+		return;
+	for (uint32_t i = 0; i < table->count; i++)
+		neigh_release(table->at[i].neigh);
+	free(table);
+}
+
+uint32_t adjacency_index(struct fib *fib, struct adjacency_table *table, uint32_t vtep_be)
+{
+	uint64_t index, key = 1ULL << 32 | vtep_be;
+
+	if (keymap_get(fib->adjacency_of, key, &index))
+		return (uint32_t)index;
+	if (table->count == table->capacity)
+		return NO_ADJACENCY;
+	index = table->count;
+	table->at[index].vtep = vtep_be;
+	resolve(&table->at[index], fib->interfaces);
+	__atomic_store_n(&table->count, table->count + 1, __ATOMIC_RELEASE);
+	keymap_put(fib->adjacency_of, key, index);
+	return (uint32_t)index;
+}
+
+static const struct lpm_prefix *longest_match(const struct route_set *routes, int family,
+					      const uint8_t *ip)
+{
+	const unsigned octets = family == 4 ? 4 : 16;
+
+	for (int length = (int)octets * 8; length >= 0; length--) {
+		struct lpm_prefix wanted = {.length = (uint8_t)length};
+		size_t low = 0, high = routes->count;
+
+		memcpy(wanted.address, ip, octets);
+		for (unsigned bit = (unsigned)length; bit < octets * 8; bit++)
+			wanted.address[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+		while (low < high) {
+			size_t middle = (low + high) / 2;
+			int order = lpm_prefix_compare(&routes->prefix[middle], &wanted);
+
+			if (order == 0)
+				return &routes->prefix[middle];
+			if (order < 0)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+	}
+	return NULL;
+}
+
+static void vm_record(struct ccn_vm *record, const struct fib *fib, int family, const uint8_t *ip,
+		      const struct vm_value *value)
+{
+	*record = (struct ccn_vm){.vni = value->vni, .family = (uint8_t)family};
+	memcpy(record->ip, ip, family == 4 ? 4 : 16);
+	memcpy(record->mac, value->mac, 6);
+	memcpy(record->vtep, &fib->adjacencies->at[value->adjacency].vtep, 4);
+}
+
+void fib_lookup(const struct fib *fib, const struct ccn_lookup *question,
+		struct ccn_lookup_result *answer)
+{
+	const struct ccsi *ccsi = fib ? fib->ccsi[question->ccsi % MAX_CCSIS] : NULL;
+	int family = question->family;
+	struct vm_value value;
+
+	*answer = (struct ccn_lookup_result){0};
+	if (!ccsi || !ccsi->live)
+		return;
+	const struct lpm_prefix *match =
+	    longest_match(&ccsi->family[family == 6].now, family, question->ip);
+
+	if (!match)
+		return;
+	answer->found = 1;
+	answer->route.ccsi = question->ccsi;
+	answer->route.family = question->family;
+	answer->route.length = match->length;
+	answer->route.next_hop = match->next_hop;
+	memcpy(answer->route.prefix, match->address, 16);
+	const struct next_hop *hop = fib_next_hop(fib, match->next_hop);
+
+	if (!hop)
+		return;
+	answer->next_hop = hop->record;
+	const uint8_t *ip = question->ip;
+
+	if (hop->record.kind == CCN_VIP) {
+		ip = hop->record.ip;
+		family = hop->record.family;
+	} else if (hop->record.kind != CCN_ON_LINK) {
+		return;
+	}
+	if (vm_get(&fib->vms, family, hop->record.vni, ip, &value)) {
+		answer->vm_found = 1;
+		vm_record(&answer->vm, fib, family, ip, &value);
+	}
+}
+
+struct dump {
+	const struct fib *fib;
+	int (*emit)(void *context, uint16_t type, const void *record, size_t size);
+	void *context;
+	int result;
+};
+
+static void dump_vm(void *context, int family, const uint8_t *ip, const struct vm_value *value)
+{
+	struct dump *dump = context;
+	struct ccn_vm record;
+
+	if (dump->result < 0)
+		return;
+	vm_record(&record, dump->fib, family, ip, value);
+	dump->result = dump->emit(dump->context, CCN_VM, &record, sizeof(record));
+}
+
+static int dump_routes(struct dump *dump, uint32_t id)
+{
+	const struct ccsi *ccsi = dump->fib->ccsi[id];
+
+	for (unsigned f = 0; ccsi && ccsi->live && f < 2; f++) {
+		for (size_t i = 0; i < ccsi->family[f].now.count; i++) {
+			const struct lpm_prefix *p = &ccsi->family[f].now.prefix[i];
+			struct ccn_route record = {.ccsi = id,
+						   .next_hop = p->next_hop,
+						   .family = f ? 6 : 4,
+						   .length = p->length};
+
+			memcpy(record.prefix, p->address, 16);
+			if (dump->emit(dump->context, CCN_ROUTE, &record, sizeof(record)) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static int dump_vnis(struct dump *dump)
+{
+	for (uint32_t vni = 0; vni < 1 << 24; vni++) {
+		const struct vni_entry *page = dump->fib->vni_page[vni / PAGE];
+
+		if (!page) {
+			vni |= PAGE - 1;
+			continue;
+		}
+		uint32_t held = page[vni % PAGE].live;
+		struct ccn_vni record = {
+		    .vni = vni, .ccsi = held & 0xffff, .kind = (uint8_t)(held >> 16)};
+
+		if (held && dump->emit(dump->context, CCN_VNI, &record, sizeof(record)) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int dump_next_hops(struct dump *dump)
+{
+	for (uint32_t slot = 0; slot < 1 << 24; slot++) {
+		if (!dump->fib->next_hop_page[slot / PAGE]) {
+			slot |= PAGE - 1;
+			continue;
+		}
+		const struct next_hop *hop = fib_next_hop(dump->fib, slot);
+
+		if (hop &&
+		    dump->emit(dump->context, CCN_NEXT_HOP, &hop->record, sizeof(hop->record)) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int dump_vteps(struct dump *dump)
+{
+	const struct keymap *map = dump->fib->vteps;
+
+	for (uint64_t i = 0; i <= map->mask; i++) {
+		uint64_t key = map->slots[i].key;
+		uint32_t address = (uint32_t)key;
+		struct ccn_vtep record = {.vni = (uint32_t)(key >> 32)};
+
+		if (key == 0 || key == KEYMAP_DELETED)
+			continue;
+		memcpy(record.address, &address, 4);
+		if (dump->emit(dump->context, CCN_VTEP, &record, sizeof(record)) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int fib_dump(const struct fib *fib,
+	     int (*emit)(void *context, uint16_t type, const void *record, size_t size),
+	     void *context)
+{
+	struct dump dump = {.fib = fib, .emit = emit, .context = context};
+
+	if (!fib)
+		return 0;
+	for (unsigned i = 0; i < fib->interfaces->count; i++) {
+		const struct interface *n = &fib->interfaces->at[i];
+
+		if (n->present && emit(context, CCN_INTERFACE, &n->record, sizeof(n->record)) < 0)
+			return -1;
+	}
+	for (unsigned i = 0; i < MAX_CCSIS; i++)
+		if (fib->ccsi[i] && fib->ccsi[i]->live &&
+		    emit(context, CCN_CCSI, &fib->ccsi[i]->record, sizeof(struct ccn_ccsi)) < 0)
+			return -1;
+	if (dump_vnis(&dump) < 0 || dump_vteps(&dump) < 0 || dump_next_hops(&dump) < 0)
+		return -1;
+	vm_walk(&fib->vms, 4, dump_vm, &dump);
+	vm_walk(&fib->vms, 6, dump_vm, &dump);
+	for (uint32_t i = 0; dump.result == 0 && i < MAX_CCSIS; i++)
+		dump.result = dump_routes(&dump, i);
+	return dump.result;
+}

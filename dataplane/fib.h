@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The forwarding tables of one generation, and their commit.
+ *
+ * Readers (the packet loop, the slow path) take `fib_current` once per burst and follow pointers
+ * without locks; they report quiescent states to `fib_qsbr`. The control thread is the only writer.
+ * A FULL commit builds a whole new struct fib and swaps the pointer. An incremental one changes the
+ * current fib in this order: rows that others will refer to, routing tables (each by one pointer),
+ * grace period, rows that nothing refers to any more. Nothing is freed before a grace period.
+ */
+#ifndef CCN_FIB_H
+#define CCN_FIB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rte_rcu_qsbr.h>
+
+#include "ccn_wire.h"
+#include "keymap.h"
+#include "lpm.h"
+#include "neigh.h"
+#include "stats.h"
+#include "vm_table.h"
+
+#define NO_INTERFACE UINT16_MAX
+#define NO_ADJACENCY UINT32_MAX
+#define MAX_VLAN 4096
+#define PAGE 4096U /* entries of a page of the VNI and next-hop tables */
+
+enum reader { READER_WORKER, READER_SLOW, READER_COUNT };
+
+struct interface {
+	struct ccn_interface record;
+	bool present;
+	uint16_t port;
+	uint8_t mac[6];		     /* of frames on the wire */
+	uint8_t router_mac[6];	     /* uplink: source of inner frames */
+	uint32_t address, mask, via; /* network order */
+};
+
+/* Immutable. `slot`s are stable for the life of an interface. */
+struct interface_table {
+	uint16_t count;
+	uint16_t by_vlan[3][MAX_PORTS][MAX_VLAN]; /* [role][port][vlan] -> slot or NO_INTERFACE */
+	struct interface at[];
+};
+
+/* How a VTEP is reached. */
+struct adjacency {
+	uint32_t vtep;	    /* network order */
+	uint16_t interface; /* slot of the uplink, or NO_INTERFACE */
+	struct neigh *neigh;
+};
+
+struct adjacency_table {
+	uint32_t count, capacity;
+	struct adjacency at[];
+};
+
+struct next_hop {
+	struct ccn_next_hop record;
+	uint16_t interface;  /* NEIGHBOR: slot */
+	uint32_t adjacency;  /* REMOTE */
+	struct neigh *neigh; /* NEIGHBOR */
+};
+
+struct next_hop_entry {
+	struct next_hop *live; /* what readers see */
+	struct next_hop *staged;
+	uint32_t references; /* routes */
+	bool doomed;	     /* the transaction removes it */
+};
+
+struct vni_entry {
+	uint32_t live; /* what readers see: ccsi | kind << 16, 0 = none */
+	uint32_t staged;
+	bool touched;
+};
+
+struct route_set {
+	struct lpm_prefix *prefix; /* sorted */
+	size_t count;
+};
+
+/* Control-plane side of a routing table; readers see fib.lpm only. */
+struct ccsi {
+	struct ccn_ccsi record, staged_record;
+	bool live, after; /* exists now; will exist after the transaction */
+	bool touched;	  /* by the transaction */
+	struct {
+		struct route_set now, staged;
+		struct lpm *staged_lpm;
+		bool touched;
+	} family[2]; /* IPv4, IPv6 */
+};
+
+struct fib {
+	uint64_t generation;
+	uint8_t digest[32];
+	struct interface_table *interfaces;
+	struct adjacency_table *adjacencies;
+	struct keymap *adjacency_of; /* control: 1 << 32 | VTEP -> index */
+	struct keymap *vteps;	     /* vtep_key */
+	struct vm_table vms;
+	struct vni_entry *vni_page[(1 << 24) / PAGE];
+	struct next_hop_entry *next_hop_page[(1 << 24) / PAGE];
+	struct lpm *lpm[2][MAX_CCSIS];
+	struct ccsi *ccsi[MAX_CCSIS];
+	size_t routes, next_hops;
+};
+
+extern struct fib *fib_current; /* NULL before the first commit */
+extern struct rte_rcu_qsbr *fib_qsbr;
+
+int fib_init(void); /* -1: out of memory */
+
+static inline uint64_t vtep_key(uint32_t vni, uint32_t address_be)
+{
+	return (uint64_t)vni << 32 | address_be;
+}
+
+/* ccsi | kind << 16, or 0 */
+static inline uint32_t fib_vni(const struct fib *fib, uint32_t vni)
+{
+	const struct vni_entry *page =
+	    __atomic_load_n(&fib->vni_page[vni / PAGE], __ATOMIC_ACQUIRE);
+
+	return page ? __atomic_load_n(&page[vni % PAGE].live, __ATOMIC_RELAXED) : 0;
+}
+
+static inline const struct next_hop *fib_next_hop(const struct fib *fib, uint32_t slot)
+{
+	const struct next_hop_entry *page =
+	    __atomic_load_n(&fib->next_hop_page[slot / PAGE], __ATOMIC_ACQUIRE);
+
+	return page ? __atomic_load_n(&page[slot % PAGE].live, __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* Control thread only, from here. */
+
+struct fib *fib_new(void); /* NULL: out of memory */
+/* After a grace period. */
+void fib_free(struct fib *fib);
+void fib_wait_for_readers(void);
+
+/* The uplink and neighbour for every VTEP of `old`, with room for `more`; NULL: out of memory. */
+struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint32_t more,
+					 const struct interface_table *interfaces);
+void adjacencies_free(struct adjacency_table *table);
+/* Index for a VTEP, made if needed (room must have been reserved). */
+uint32_t adjacency_index(struct fib *fib, struct adjacency_table *table, uint32_t vtep_be);
+
+/* The row a packet to `ip` in this CCSI meets. */
+void fib_lookup(const struct fib *fib, const struct ccn_lookup *question,
+		struct ccn_lookup_result *answer);
+
+/* Calls `emit` for every record, type by type in the order of DUMP. -1 as soon as emit says -1. */
+int fib_dump(const struct fib *fib,
+	     int (*emit)(void *context, uint16_t type, const void *record, size_t size),
+	     void *context);
+
+#endif

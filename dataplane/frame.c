@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Header arithmetic.
+ */
+#include "frame.h"
+
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <nmmintrin.h>
+
+#define ETHER_VLAN 0x8100
+#define ETHER_IPV4 0x0800
+
+static void put16(uint8_t *at, uint16_t value)
+{
+	at[0] = (uint8_t)(value >> 8);
+	at[1] = (uint8_t)value;
+}
+
+uint16_t frame_checksum(const uint8_t *data, size_t length)
+{
+	uint64_t sum = 0;
+
+	for (; length >= 2; data += 2, length -= 2) {
+		uint16_t word;
+
+		memcpy(&word, data, 2);
+		sum += word;
+	}
+	if (length)
+		sum += *data; /* the missing octet is zero; little-endian */
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+size_t frame_ethernet(uint8_t *frame, const uint8_t *dst, const uint8_t *src, uint16_t vlan,
+		      uint16_t ether_type)
+{
+	size_t at = 12;
+
+	memcpy(frame, dst, 6);
+	memcpy(frame + 6, src, 6);
+	if (vlan) {
+		put16(frame + 12, ETHER_VLAN);
+		put16(frame + 14, vlan);
+		at = 16;
+	}
+	put16(frame + at, ether_type);
+	return at + 2;
+}
+
+size_t frame_vxlan_size(const struct encapsulation *what)
+{
+	return (what->vlan ? 18 : 14) + OUTER_L3;
+}
+
+void frame_vxlan(uint8_t *frame, const struct encapsulation *what)
+{
+	uint8_t *ip =
+	    frame + frame_ethernet(frame, what->outer_dst, what->outer_src, what->vlan, ETHER_IPV4);
+	const uint16_t udp = (uint16_t)(sizeof(struct vxlan_frame) + 14 + what->ip_length);
+	const struct vxlan_frame vxlan = {
+	    .src_port = htons((uint16_t)(0xc000 | what->entropy >> 18)),
+	    .dst_port = htons(VXLAN_PORT),
+	    .udp_length = htons(udp),
+	    .flags = VXLAN_FLAG_VNI,
+	    .vni = htonl(what->vni << 8),
+	};
+	uint16_t sum;
+
+	ip[0] = 0x45;
+	ip[1] = what->tos;
+	put16(ip + 2, (uint16_t)(20 + udp));
+	put16(ip + 4, 0);
+	put16(ip + 6, 0x4000); /* do not fragment */
+	ip[8] = 64;
+	ip[9] = IPPROTO_UDP;
+	put16(ip + 10, 0);
+	memcpy(ip + 12, &what->src, 4);
+	memcpy(ip + 16, &what->dst, 4);
+	sum = frame_checksum(ip, 20);
+	memcpy(ip + 10, &sum, 2);
+	memcpy(ip + 20, &vxlan, sizeof(vxlan));
+	frame_ethernet(ip + 20 + sizeof(vxlan), what->inner_dst, what->inner_src, 0,
+		       what->ether_type);
+}
+
+uint32_t frame_flow_hash(const uint8_t *ip, int family, size_t length)
+{
+	const size_t addresses = family == 4 ? 12 : 8, octets = family == 4 ? 8 : 32;
+	const size_t header = family == 4 ? (ip[0] & 15) * 4U : 40;
+	const uint8_t protocol = family == 4 ? ip[9] : ip[6];
+	const bool fragment = family == 4 && ((ip[6] & 0x3f) || ip[7]);
+	uint64_t hash = protocol, word;
+
+	for (size_t i = 0; i < octets; i += 8) {
+		memcpy(&word, ip + addresses + i, 8);
+		hash = _mm_crc32_u64(hash, word);
+	}
+	if ((protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) && !fragment &&
+	    length >= header + 4) {
+		uint32_t ports;
+
+		memcpy(&ports, ip + header, 4);
+		hash = _mm_crc32_u32((uint32_t)hash, ports);
+	}
+	return (uint32_t)hash * 0x9e3779b1U;
+}
+
+uint8_t frame_tos(const uint8_t *ip, int family)
+{
+	return family == 4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+}
+
+bool frame_forwardable(const uint8_t *ip, int family)
+{
+	return (family == 4 ? ip[8] : ip[7]) > 1;
+}
+
+/* RFC 1624: HC' = ~(~HC + ~m + m'), words in the order of memory. */
+static void adjust(uint8_t *checksum, uint16_t before, uint16_t after)
+{
+	uint16_t old;
+	uint32_t sum;
+
+	memcpy(&old, checksum, 2);
+	sum = (uint16_t)~old + (uint32_t)(uint16_t)~before + after;
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	old = (uint16_t)~sum;
+	memcpy(checksum, &old, 2);
+}
+
+void frame_hop(uint8_t *ip, int family, uint8_t ecn)
+{
+	uint16_t before, after;
+
+	if (family == 6) {
+		ip[7]--;
+		if (ecn == 3 && (ip[1] & 0x30))
+			ip[1] |= 0x30;
+		return;
+	}
+	memcpy(&before, ip + 8, 2);
+	ip[8]--;
+	memcpy(&after, ip + 8, 2);
+	adjust(ip + 10, before, after);
+	if (ecn == 3 && (ip[1] & 3) && (ip[1] & 3) != 3) {
+		memcpy(&before, ip, 2);
+		ip[1] |= 3;
+		memcpy(&after, ip, 2);
+		adjust(ip + 10, before, after);
+	}
+}

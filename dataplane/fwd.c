@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The packet loop, top to bottom: receive a burst -> classify each frame (VXLAN to us, plain IP of
+ * a hand-off, or for the slow path) -> longest match in its CCSI -> next hop -> VM -> rewrite ->
+ * send. Each stage goes over the whole burst, so that its cache misses overlap.
+ */
+#include "fwd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+
+#include "fib.h"
+#include "frame.h"
+#include "log.h"
+#include "port.h"
+#include "slow.h"
+#include "stats.h"
+
+#define BURST 64
+#define EMPTY_POLLS_BEFORE_SLEEP 32
+#define LONGEST_SLEEP_NS 500000L
+#define EMPTY_POLLS_AT_END 64 /* of a pcap file */
+
+struct job {
+	struct rte_mbuf *m;
+	uint8_t *ip; /* the IP packet to forward; m's data begins at the frame */
+	uint16_t ccsi;
+	uint16_t length; /* of that IP packet */
+	uint8_t family;
+	uint8_t ecn; /* of the outer header */
+	uint32_t slot;
+	const struct next_hop *hop;
+	/* encapsulation */
+	uint32_t vni, adjacency;
+	uint8_t mac[6];
+};
+
+struct tx_queue {
+	struct rte_mbuf *m[BURST];
+	unsigned count;
+};
+
+static struct {
+	struct fwd_options options;
+	pthread_t thread;
+	int wake_fd;
+	bool stop, asleep;
+	struct tx_queue tx[MAX_PORTS];
+	unsigned empty_polls[MAX_PORTS];
+	bool punted;
+} loop = {.wake_fd = -1};
+
+static void drop(struct rte_mbuf *m, enum drop_reason reason)
+{
+	worker_stats.drop[reason]++;
+	rte_pktmbuf_free(m);
+}
+
+static void flush(unsigned port)
+{
+	struct tx_queue *q = &loop.tx[port];
+	struct port_stats *stats = &worker_stats.port[port];
+	unsigned sent = 0;
+	uint64_t octets = 0;
+
+	for (unsigned i = 0; i < q->count; i++)
+		octets += q->m[i]->pkt_len;
+	for (unsigned attempt = 0; attempt < 8 && sent < q->count; attempt++)
+		sent += rte_eth_tx_burst(port_dpdk_id(port), 0, q->m + sent,
+					 (uint16_t)(q->count - sent));
+	for (unsigned i = sent; i < q->count; i++) {
+		octets -= q->m[i]->pkt_len;
+		drop(q->m[i], DROP_TX_FULL);
+	}
+	stats->tx_packets += sent;
+	stats->tx_bytes += octets;
+	q->count = 0;
+}
+
+static void transmit(unsigned port, struct rte_mbuf *m)
+{
+	struct tx_queue *q = &loop.tx[port];
+
+	q->m[q->count++] = m;
+	if (q->count == BURST)
+		flush(port);
+}
+
+/* --- classify --- */
+
+static void punt(struct rte_mbuf *m, uint16_t slot, uint16_t vlan, unsigned port, bool tagged)
+{
+	if (tagged) { /* the slow path sees untagged frames */
+		uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+
+		memmove(frame + 4, frame, 12);
+		rte_pktmbuf_adj(m, 4);
+	}
+	m->port = (uint16_t)port;
+	m->vlan_tci = vlan;
+	m->hash.usr = slot;
+	if (!slow_punt(m)) {
+		drop(m, DROP_PUNT_FULL);
+		return;
+	}
+	worker_stats.punted++;
+	loop.punted = true;
+}
+
+/* The inner or plain IP packet at `ip`: fills the job, or says why not. */
+static bool take_ip(struct job *job, uint8_t *ip, size_t room, uint16_t ether_type)
+{
+	if (ether_type == RTE_ETHER_TYPE_IPV4) {
+		const struct rte_ipv4_hdr *h = (const void *)ip;
+
+		if (room < sizeof(*h) || h->version != 4 || h->ihl < 5)
+			return false;
+		job->length = rte_be_to_cpu_16(h->total_length);
+		job->family = 4;
+		if (job->length < h->ihl * 4U || job->length > room)
+			return false;
+	} else if (ether_type == RTE_ETHER_TYPE_IPV6) {
+		const struct rte_ipv6_hdr *h = (const void *)ip;
+
+		if (room < sizeof(*h) || ip[0] >> 4 != 6)
+			return false;
+		job->length = (uint16_t)(rte_be_to_cpu_16(h->payload_len) + sizeof(*h));
+		job->family = 6;
+		if (job->length > room || job->length < sizeof(*h))
+			return false;
+	} else {
+		return false;
+	}
+	job->ip = ip;
+	return true;
+}
+
+/* VXLAN to our address: RFC 7348 section 5. */
+static enum drop_reason take_vxlan(const struct fib *fib, struct job *job,
+				   const struct rte_ipv4_hdr *outer, uint8_t *at, size_t room)
+{
+	const struct vxlan_frame *v = (const void *)at;
+	const struct rte_ether_hdr *inner;
+	uint32_t vni, entry;
+
+	if (room < sizeof(*v) + sizeof(*inner))
+		return DROP_RUNT;
+	if (!(v->flags & VXLAN_FLAG_VNI) || rte_be_to_cpu_16(v->udp_length) > room ||
+	    rte_be_to_cpu_16(v->udp_length) < sizeof(*v) + sizeof(*inner))
+		return DROP_BAD_VXLAN;
+	vni = rte_be_to_cpu_32(v->vni) >> 8;
+	entry = fib_vni(fib, vni);
+	if (entry == 0)
+		return DROP_UNKNOWN_VNI;
+	if (!keymap_has(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE),
+			vtep_key(vni, outer->src_addr)))
+		return DROP_UNKNOWN_VTEP;
+	job->ccsi = (uint16_t)entry;
+	job->ecn = outer->type_of_service & 3;
+	inner = (const void *)(v + 1);
+	if (rte_is_multicast_ether_addr(&inner->dst_addr) && !loop.options.any_mac)
+		return DROP_BAD_INNER;
+	if (!take_ip(job, at + sizeof(*v) + sizeof(*inner), room - sizeof(*v) - sizeof(*inner),
+		     rte_be_to_cpu_16(inner->ether_type)))
+		return DROP_BAD_INNER;
+	return DROP_REASON_COUNT;
+}
+
+/* True: the job is to be forwarded. False: the frame was dropped or went to the slow path. */
+static bool classify(const struct fib *fib, const struct interface_table *interfaces,
+		     struct rte_mbuf *m, unsigned port, struct job *job)
+{
+	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+	const struct rte_ether_hdr *eth = (const void *)frame;
+	size_t length = m->data_len, l2 = sizeof(*eth);
+	bool tagged = false;
+	uint16_t vlan = 0, ether_type, uplink, hand_off, mine;
+
+	if (m->nb_segs > 1)
+		return drop(m, DROP_OVERSIZE), false;
+	if (length < sizeof(*eth))
+		return drop(m, DROP_RUNT), false;
+	ether_type = rte_be_to_cpu_16(eth->ether_type);
+	if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
+		vlan = m->vlan_tci & 0xfff;
+		m->ol_flags &= ~(RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_VLAN);
+	} else if (ether_type == RTE_ETHER_TYPE_VLAN) {
+		if (length < sizeof(*eth) + 4)
+			return drop(m, DROP_RUNT), false;
+		vlan = (uint16_t)((frame[14] << 8 | frame[15]) & 0xfff);
+		ether_type = (uint16_t)(frame[16] << 8 | frame[17]);
+		tagged = true;
+		l2 += 4;
+	}
+	if (!interfaces || vlan == 4095)
+		return drop(m, DROP_NO_INTERFACE), false;
+	uplink = interfaces->by_vlan[CCN_UPLINK][port][vlan];
+	hand_off = interfaces->by_vlan[CCN_HAND_OFF][port][vlan];
+	mine = hand_off != NO_INTERFACE ? hand_off : uplink;
+	if (mine == NO_INTERFACE)
+		return drop(m, DROP_NO_INTERFACE), false;
+	if (!loop.options.any_mac && !rte_is_multicast_ether_addr(&eth->dst_addr) &&
+	    memcmp(&eth->dst_addr, port_mac(port), 6) != 0 &&
+	    memcmp(&eth->dst_addr, interfaces->at[mine].mac, 6) != 0)
+		return drop(m, DROP_OTHER_MAC), false;
+
+	const struct interface *up = uplink != NO_INTERFACE ? &interfaces->at[uplink] : NULL;
+	const struct interface *off = hand_off != NO_INTERFACE ? &interfaces->at[hand_off] : NULL;
+	uint8_t *ip = frame + l2;
+	size_t room = length - l2;
+
+	if (ether_type == RTE_ETHER_TYPE_ARP)
+		return punt(m, mine, vlan, port, tagged), false;
+	if (ether_type == RTE_ETHER_TYPE_IPV4) {
+		const struct rte_ipv4_hdr *h = (const void *)ip;
+
+		if (room < sizeof(*h))
+			return drop(m, DROP_RUNT), false;
+		if (up && h->dst_addr == up->address) {
+			size_t header = h->ihl * 4U, total = rte_be_to_cpu_16(h->total_length);
+			bool whole = (h->fragment_offset & rte_cpu_to_be_16(0x3fff)) == 0;
+
+			if (h->version != 4 || header < sizeof(*h) || total < header ||
+			    total > room)
+				return drop(m, DROP_BAD_HEADER), false;
+			if (h->next_proto_id == IPPROTO_UDP && total >= header + 8 && whole &&
+			    ((const struct vxlan_frame *)(ip + header))->dst_port ==
+				RTE_BE16(VXLAN_PORT)) {
+				enum drop_reason reason;
+
+				if (header == sizeof(*h) && rte_ipv4_cksum(h) != 0)
+					return drop(m, DROP_BAD_HEADER), false;
+				reason = take_vxlan(fib, job, h, ip + header, total - header);
+				if (reason != DROP_REASON_COUNT)
+					return drop(m, reason), false;
+				job->m = m;
+				return true;
+			}
+			return punt(m, uplink, vlan, port, tagged), false;
+		}
+		if (off && h->dst_addr == off->address)
+			return punt(m, hand_off, vlan, port, tagged), false;
+	} else if (ether_type == RTE_ETHER_TYPE_IPV6 && off) {
+		const struct rte_ipv6_hdr *h = (const void *)ip;
+
+		if (room < sizeof(*h))
+			return drop(m, DROP_RUNT), false;
+		if (!memcmp(h->dst_addr, off->record.address6, 16) || h->dst_addr[0] == 0xff ||
+		    (h->dst_addr[0] == 0xfe && (h->dst_addr[1] & 0xc0) == 0x80))
+			return punt(m, hand_off, vlan, port, tagged), false;
+	} else if (ether_type != RTE_ETHER_TYPE_IPV6) {
+		return drop(m, DROP_NOT_VXLAN), false;
+	}
+	if (!off || rte_is_multicast_ether_addr(&eth->dst_addr)) {
+		/* broadcasts and the underlay's own traffic */
+		if (!off || !loop.options.any_mac)
+			return drop(m, DROP_NOT_OURS), false;
+	}
+	job->ccsi = (uint16_t)off->record.ccsi;
+	job->ecn = 0;
+	if (!take_ip(job, ip, room, ether_type))
+		return drop(m, DROP_BAD_INNER), false;
+	job->m = m;
+	return true;
+}
+
+/* --- look up --- */
+
+static void match_routes(const struct fib *fib, struct job *jobs, unsigned count)
+{
+	const struct lpm *table4[BURST], *table6[BURST];
+	uint32_t address4[BURST], slot4[BURST], slot6[BURST];
+	uint8_t address6[BURST][16];
+	unsigned n4 = 0, n6 = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct job *job = &jobs[i];
+
+		if (job->family == 4) {
+			uint32_t address;
+
+			memcpy(&address, job->ip + 16, 4);
+			table4[n4] = __atomic_load_n(&fib->lpm[0][job->ccsi], __ATOMIC_ACQUIRE);
+			address4[n4++] = rte_be_to_cpu_32(address);
+		} else {
+			table6[n6] = __atomic_load_n(&fib->lpm[1][job->ccsi], __ATOMIC_ACQUIRE);
+			memcpy(address6[n6++], job->ip + 24, 16);
+		}
+	}
+	lpm_lookup_burst4(table4, address4, slot4, n4);
+	if (n6 > 0)
+		lpm_lookup_burst6(table6, (const uint8_t(*)[16])address6, slot6, n6);
+	n4 = n6 = 0;
+	for (unsigned i = 0; i < count; i++)
+		jobs[i].slot = jobs[i].family == 4 ? slot4[n4++] : slot6[n6++];
+}
+
+/* Follows next hops; those that lead to a VM are looked up together. Keeps what survives. */
+static unsigned find_next_hops(const struct fib *fib, struct job *jobs, unsigned count)
+{
+	struct vm_value value[BURST];
+	struct job *vm4[BURST], *vm6[BURST];
+	uint64_t key4[BURST], found;
+	uint32_t vni6[BURST];
+	uint8_t ip6[BURST][16];
+	unsigned n4 = 0, n6 = 0, kept = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct job *job = &jobs[i];
+		const struct next_hop *hop =
+		    job->slot == LPM_NONE ? NULL : fib_next_hop(fib, job->slot);
+		const uint8_t *ip;
+		int family = job->family;
+
+		job->hop = hop;
+		if (!hop || hop->record.kind == CCN_DROP) {
+			drop(job->m, hop ? DROP_BLACKHOLE : DROP_NO_ROUTE);
+			job->m = NULL;
+			continue;
+		}
+		job->vni = hop->record.vni;
+		switch (hop->record.kind) {
+		case CCN_REMOTE:
+			job->adjacency = hop->adjacency;
+			memcpy(job->mac, hop->record.mac, 6);
+			continue;
+		case CCN_ON_LINK:
+			ip = family == 4 ? job->ip + 16 : job->ip + 24;
+			break;
+		case CCN_VIP:
+			ip = hop->record.ip;
+			family = hop->record.family;
+			break;
+		default:
+			continue;
+		}
+		if (family == 4) {
+			uint32_t address;
+
+			memcpy(&address, ip, 4);
+			key4[n4] = vm_key4(job->vni, address);
+			vm4[n4++] = job;
+		} else {
+			vni6[n6] = job->vni;
+			memcpy(ip6[n6], ip, 16);
+			vm6[n6++] = job;
+		}
+	}
+	found = n4 ? vm_lookup_burst4(&fib->vms, key4, value, n4) : 0;
+	for (unsigned i = 0; i < n4; i++) {
+		if (!(found >> i & 1)) {
+			drop(vm4[i]->m, DROP_NO_VM);
+			vm4[i]->m = NULL;
+			continue;
+		}
+		vm4[i]->adjacency = value[i].adjacency;
+		memcpy(vm4[i]->mac, value[i].mac, 6);
+	}
+	found = n6 ? vm_lookup_burst6(&fib->vms, vni6, (const uint8_t(*)[16])ip6, value, n6) : 0;
+	for (unsigned i = 0; i < n6; i++) {
+		if (!(found >> i & 1)) {
+			drop(vm6[i]->m, DROP_NO_VM);
+			vm6[i]->m = NULL;
+			continue;
+		}
+		vm6[i]->adjacency = value[i].adjacency;
+		memcpy(vm6[i]->mac, value[i].mac, 6);
+	}
+	for (unsigned i = 0; i < count; i++)
+		if (jobs[i].m)
+			jobs[kept++] = jobs[i];
+	return kept;
+}
+
+/* --- rewrite and send --- */
+
+/* Leaves the mbuf with the IP packet alone. */
+static void strip(struct job *job)
+{
+	uint16_t front = (uint16_t)(job->ip - rte_pktmbuf_mtod(job->m, uint8_t *));
+
+	rte_pktmbuf_adj(job->m, front);
+	rte_pktmbuf_trim(job->m, (uint16_t)(job->m->data_len - job->length));
+}
+
+static enum drop_reason encapsulate(const struct fib *fib, const struct interface_table *interfaces,
+				    struct job *job, unsigned *port)
+{
+	const struct adjacency_table *table = __atomic_load_n(&fib->adjacencies, __ATOMIC_ACQUIRE);
+	const struct adjacency *adjacency;
+	const struct interface *up;
+	uint64_t mac;
+	uint8_t *frame;
+
+	if (job->adjacency >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE))
+		return DROP_NO_NEIGHBOR;
+	adjacency = &table->at[job->adjacency];
+	if (adjacency->interface >= interfaces->count || !adjacency->neigh)
+		return DROP_NO_UPLINK;
+	up = &interfaces->at[adjacency->interface];
+	if (job->length + OUTER_L3 > up->record.mtu)
+		return DROP_MTU;
+	mac = neigh_mac(adjacency->neigh);
+	if (!mac)
+		return DROP_NO_NEIGHBOR;
+	strip(job);
+
+	const struct encapsulation what = {
+	    .outer_dst = (const uint8_t *)&mac,
+	    .outer_src = up->mac,
+	    .inner_dst = job->mac,
+	    .inner_src = up->router_mac,
+	    .vlan = up->record.vlan,
+	    .vni = job->vni,
+	    .src = up->address,
+	    .dst = adjacency->vtep,
+	    .tos = frame_tos(job->ip, job->family),
+	    .entropy = frame_flow_hash(job->ip, job->family, job->length),
+	    .ip_length = job->length,
+	    .ether_type = job->family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6,
+	};
+
+	frame = (uint8_t *)rte_pktmbuf_prepend(job->m, (uint16_t)frame_vxlan_size(&what));
+	if (!frame)
+		return DROP_OVERSIZE;
+	frame_vxlan(frame, &what);
+	*port = up->port;
+	return DROP_REASON_COUNT;
+}
+
+static enum drop_reason hand_off(const struct interface_table *interfaces, struct job *job,
+				 unsigned *port)
+{
+	const struct interface *off;
+	uint64_t mac;
+	uint8_t *frame;
+
+	if (job->hop->interface >= interfaces->count ||
+	    !interfaces->at[job->hop->interface].present)
+		return DROP_NO_INTERFACE;
+	off = &interfaces->at[job->hop->interface];
+	if (job->length > off->record.mtu)
+		return DROP_MTU;
+	mac = neigh_mac(job->hop->neigh);
+	if (!mac)
+		return DROP_NO_NEIGHBOR;
+	strip(job);
+	frame = (uint8_t *)rte_pktmbuf_prepend(job->m, off->record.vlan ? 18 : 14);
+	if (!frame)
+		return DROP_OVERSIZE;
+	frame_ethernet(frame, (const uint8_t *)&mac, off->mac, off->record.vlan,
+		       job->family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+	*port = off->port;
+	return DROP_REASON_COUNT;
+}
+
+static void rewrite(const struct fib *fib, struct job *job)
+{
+	const struct interface_table *interfaces =
+	    __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE);
+	enum drop_reason reason;
+	unsigned port = 0;
+
+	if (!frame_forwardable(job->ip, job->family)) {
+		drop(job->m, DROP_TTL);
+		return;
+	}
+	if (job->hop->record.kind == CCN_NEIGHBOR)
+		reason = hand_off(interfaces, job, &port);
+	else
+		reason = encapsulate(fib, interfaces, job, &port);
+	if (reason != DROP_REASON_COUNT) {
+		drop(job->m, reason);
+		return;
+	}
+	frame_hop(job->ip, job->family, job->ecn);
+	worker_stats.ccsi[job->ccsi].packets++;
+	worker_stats.ccsi[job->ccsi].bytes += job->length;
+	transmit(port, job->m);
+}
+
+static void forward(const struct fib *fib, unsigned port, struct rte_mbuf **packets, unsigned count)
+{
+	const struct interface_table *interfaces =
+	    fib ? __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE) : NULL;
+	struct job jobs[BURST];
+	struct port_stats *stats = &worker_stats.port[port];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
+	for (unsigned i = 0; i < count; i++) {
+		stats->rx_bytes += packets[i]->pkt_len;
+		n += classify(fib, interfaces, packets[i], port, &jobs[n]);
+	}
+	stats->rx_packets += count;
+	if (n == 0)
+		return;
+	match_routes(fib, jobs, n);
+	n = find_next_hops(fib, jobs, n);
+	for (unsigned i = 0; i < n; i++)
+		rewrite(fib, &jobs[i]);
+}
+
+/* --- the thread --- */
+
+static unsigned poll_once(void)
+{
+	const struct fib *fib = __atomic_load_n(&fib_current, __ATOMIC_ACQUIRE);
+	struct rte_mbuf *packets[BURST];
+	unsigned total = 0, count;
+
+	for (unsigned port = 0; port < port_count(); port++) {
+		if (port_is_file(port) && (!fib || worker_stats.port[port].rx_finished))
+			continue; /* a file is read once, with tables to forward by */
+		count = rte_eth_rx_burst(port_dpdk_id(port), 0, packets, BURST);
+		if (count > 0)
+			forward(fib, port, packets, count);
+		loop.empty_polls[port] = count ? 0 : loop.empty_polls[port] + 1;
+		if (port_is_file(port) && loop.empty_polls[port] >= EMPTY_POLLS_AT_END)
+			worker_stats.port[port].rx_finished = 1;
+		total += count;
+	}
+	count = slow_injected(packets, BURST);
+	for (unsigned i = 0; i < count; i++)
+		transmit(packets[i]->port, packets[i]);
+	worker_stats.injected += count;
+	for (unsigned port = 0; port < port_count(); port++)
+		if (loop.tx[port].count > 0)
+			flush(port);
+	if (loop.punted)
+		slow_wake();
+	loop.punted = false;
+	worker_stats.polls++;
+	worker_stats.packets += total;
+	return total + count;
+}
+
+/* The kernel's devices offer no wake-up to the poll-mode drivers, so sleeps grow while idle. */
+static void rest(unsigned empty)
+{
+	long nanoseconds = 20000L << RTE_MIN((empty - EMPTY_POLLS_BEFORE_SLEEP) / 8, 8U);
+	struct timespec limit = {0, RTE_MIN(nanoseconds, LONGEST_SLEEP_NS)};
+	struct pollfd wake = {.fd = loop.wake_fd, .events = POLLIN};
+	uint64_t ignored;
+
+	rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
+	if (ppoll(&wake, 1, &limit, NULL) > 0 && read(loop.wake_fd, &ignored, 8) < 0)
+		ignored = 0;
+	rte_rcu_qsbr_thread_online(fib_qsbr, READER_WORKER);
+	worker_stats.sleeps++;
+}
+
+static void *run(void *unused)
+{
+	unsigned empty = 0;
+
+	(void)unused;
+	if (loop.options.cpu >= 0) {
+		cpu_set_t set;
+
+		CPU_ZERO(&set);
+		CPU_SET((unsigned)loop.options.cpu, &set);
+		if (pthread_setaffinity_np(pthread_self(), sizeof(set), &set) != 0)
+			log_line("--cpu %d: cannot be used (is that CPU there?); not pinned",
+				 loop.options.cpu);
+	}
+	rte_thread_register(); /* for the buffer pool's per-thread cache */
+	rte_rcu_qsbr_thread_online(fib_qsbr, READER_WORKER);
+	while (!__atomic_load_n(&loop.stop, __ATOMIC_RELAXED)) {
+		uint64_t before = rte_rdtsc();
+
+		if (poll_once() > 0) {
+			worker_stats.busy_cycles += rte_rdtsc() - before;
+			empty = 0;
+		} else if (++empty > EMPTY_POLLS_BEFORE_SLEEP && !loop.options.busy_poll) {
+			rest(empty);
+		}
+		rte_rcu_qsbr_quiescent(fib_qsbr, READER_WORKER);
+	}
+	rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
+	rte_thread_unregister();
+	return NULL;
+}
+
+int fwd_start(const struct fwd_options *options)
+{
+	loop.options = *options;
+	loop.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (loop.wake_fd < 0 || pthread_create(&loop.thread, NULL, run, NULL) != 0) {
+		log_line("cannot start the packet loop: %s (raise the limits on threads and files)",
+			 strerror(errno));
+		return -1;
+	}
+	pthread_setname_np(loop.thread, "ccn-worker");
+	return 0;
+}
+
+void fwd_wake(void)
+{
+	uint64_t one = 1;
+
+	if (write(loop.wake_fd, &one, 8) < 0)
+		return; /* already awake */
+}
+
+void fwd_stop(void)
+{
+	__atomic_store_n(&loop.stop, true, __ATOMIC_RELAXED);
+	fwd_wake();
+	pthread_join(loop.thread, NULL);
+	close(loop.wake_fd);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The packet loop's thread.
+ */
+#ifndef CCN_FWD_H
+#define CCN_FWD_H
+
+#include <stdbool.h>
+
+struct fwd_options {
+	int cpu;	/* pin to this CPU; -1: let the kernel schedule */
+	bool busy_poll; /* never sleep */
+	bool any_mac;	/* take frames to any destination MAC */
+};
+
+int fwd_start(const struct fwd_options *options); /* -1 after one line on stderr */
+void fwd_stop(void);
+void fwd_wake(void); /* something was injected */
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Checks and indexes interface records.
+ */
+#include "interface.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+
+#include "port.h"
+
+struct interface_table *interfaces_copy(const struct interface_table *old, size_t more)
+{
+	size_t held = sizeof(*old) + old->count * sizeof(struct interface);
+	struct interface_table *table = calloc(1, held + more * sizeof(struct interface));
+
+	if (table)
+		memcpy(table, old, held);
+	return table;
+}
+
+uint16_t interfaces_find(const struct interface_table *table, uint32_t id)
+{
+	for (uint16_t i = 0; i < table->count; i++)
+		if (table->at[i].present && table->at[i].record.id == id)
+			return i;
+	return NO_INTERFACE;
+}
+
+static const char *fault_of(const struct ccn_interface *r)
+{
+	static const uint8_t zero[4];
+
+	if (r->role != CCN_UPLINK && r->role != CCN_HAND_OFF)
+		return "unknown role";
+	if (r->length > 32 || r->length6 > 128)
+		return "subnet length out of range";
+	if (r->vlan > 4094)
+		return "VLAN not in 0..4094";
+	if (r->mtu < 576)
+		return "MTU under 576";
+	if (r->port[15] || r->tap[15])
+		return "a name has more than 15 characters";
+	if (port_find(r->port) < 0)
+		return "this forwarder has no such port";
+	if (r->role == CCN_UPLINK && !memcmp(r->address, zero, 4))
+		return "an uplink needs an address";
+	if (r->role == CCN_HAND_OFF && (r->ccsi == 0 || r->ccsi >= MAX_CCSIS))
+		return "CCSI not in 1..65535";
+	if (r->mac[0] & 1)
+		return "a group MAC address";
+	return NULL;
+}
+
+static uint16_t free_slot(struct interface_table *table)
+{
+	for (uint16_t i = 0; i < table->count; i++)
+		if (!table->at[i].present)
+			return i;
+	return table->count++;
+}
+
+const char *interfaces_apply(struct interface_table *table, const struct ccn_interface *record,
+			     bool remove)
+{
+	static const uint8_t zero[6];
+	uint16_t slot = interfaces_find(table, record->id);
+
+	if (remove) {
+		if (slot == NO_INTERFACE)
+			return "does not exist";
+		table->at[slot].present = false;
+		return NULL;
+	}
+	const char *fault = fault_of(record);
+
+	if (fault)
+		return fault;
+	if (slot == NO_INTERFACE)
+		slot = free_slot(table);
+	if (slot >= 4096)
+		return "more than 4096 interfaces";
+
+	struct interface *n = &table->at[slot];
+
+	*n = (struct interface){.record = *record, .present = true};
+	n->port = (uint16_t)port_find(record->port);
+	bool own = !memcmp(record->mac, zero, 6);
+
+	memcpy(n->router_mac, own ? port_mac(n->port) : record->mac, 6);
+	/* an uplink's `mac` is the gateway's router MAC, seen in inner frames only */
+	memcpy(n->mac, own || record->role == CCN_UPLINK ? port_mac(n->port) : record->mac, 6);
+	memcpy(&n->address, record->address, 4);
+	memcpy(&n->via, record->via, 4);
+	n->mask = record->length ? htonl(UINT32_MAX << (32 - record->length)) : 0;
+	return NULL;
+}
+
+const char *interfaces_index(struct interface_table *table, uint32_t *id)
+{
+	memset(table->by_vlan, 0xff, sizeof(table->by_vlan));
+	for (uint16_t i = 0; i < table->count; i++) {
+		const struct interface *n = &table->at[i];
+
+		if (!n->present)
+			continue;
+		uint16_t *place = &table->by_vlan[n->record.role][n->port][n->record.vlan];
+
+		*id = n->record.id;
+		if (*place != NO_INTERFACE)
+			return "another interface has the same port, VLAN and role";
+		*place = i;
+	}
+	return NULL;
+}

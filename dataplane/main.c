@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ccn-forwarder: arguments, DPDK's environment, threads, signals. Exit 0 after SIGTERM or SIGINT,
+ * 1 after one line on stderr.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+#include <rte_mbuf.h>
+
+#include "control.h"
+#include "fib.h"
+#include "fwd.h"
+#include "log.h"
+#include "neigh.h"
+#include "port.h"
+#include "slow.h"
+
+#define BUFFER_OCTETS 2816 /* of memory per packet buffer, roughly */
+
+static const char help[] =
+    "ccn-forwarder --socket PATH --port NAME=SPEC [--port NAME=SPEC...]\n"
+    "\n"
+    "Forwards the packets of a CCN gateway by the tables that the control plane commits over "
+    "PATH.\n"
+    "\n"
+    "  --socket PATH        control socket (see ccn_wire.h)\n"
+    "  --port NAME=SPEC     a port; SPEC is one of\n"
+    "                         af_xdp:DEV      a network device, by XDP\n"
+    "                         af_packet:DEV   a network device, by packet socket\n"
+    "                         auto:DEV        af_xdp, else af_packet\n"
+    "                         pcap:IN,OUT     packets from one file, to another\n"
+    "                         pcap-loop:IN    a file over and over; what is sent is dropped\n"
+    "                         null            receives nothing, drops what is sent\n"
+    "  --cpu N|auto         pin the packet loop to a CPU (auto: let the kernel schedule it)\n"
+    "  --memory MB          for packet buffers (256)\n"
+    "  --huge               take that memory from hugepages\n"
+    "  --busy-poll          never sleep\n"
+    "  --static-neighbors   MAC of every neighbour is 02:00 and its four octets; frames to any\n"
+    "                       MAC are taken\n"
+    "  --once               pcap input: say in the log when it has been read (it is kept open\n"
+    "                       until SIGTERM either way)\n"
+    "  --name NAME          shown in logs (PATH's last part)\n"
+    "  --ports              list the network devices that a port may use\n";
+
+struct options {
+	const char *socket, *name;
+	const char *ports[16];
+	unsigned port_count;
+	unsigned long memory;
+	bool huge, static_neighbors, once;
+	struct fwd_options fwd;
+};
+
+static int usage(const char *what, const char *argument)
+{
+	log_line("%s%s (see ccn-forwarder --help)", what, argument);
+	return -1;
+}
+
+/* 1: done already, -1: after one line on stderr. */
+static int parse(int argc, char **argv, struct options *o)
+{
+	static const struct option known[] = {
+	    {"socket", required_argument, NULL, 's'}, {"port", required_argument, NULL, 'p'},
+	    {"cpu", required_argument, NULL, 'c'},    {"memory", required_argument, NULL, 'm'},
+	    {"name", required_argument, NULL, 'n'},   {"huge", no_argument, NULL, 'H'},
+	    {"busy-poll", no_argument, NULL, 'b'},    {"static-neighbors", no_argument, NULL, 'S'},
+	    {"once", no_argument, NULL, 'o'},	      {"ports", no_argument, NULL, 'P'},
+	    {"help", no_argument, NULL, 'h'},	      {NULL, 0, NULL, 0},
+	};
+	char *end;
+	int c;
+
+	*o = (struct options){.memory = 256, .fwd.cpu = -1};
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", known, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			o->socket = optarg;
+			break;
+		case 'p':
+			if (o->port_count == 16)
+				return usage("more than 16 ports: ", optarg);
+			o->ports[o->port_count++] = optarg;
+			break;
+		case 'c':
+			o->fwd.cpu = (int)strtol(optarg, &end, 10);
+			if (!strcmp(optarg, "auto"))
+				o->fwd.cpu = -1;
+			else if (!isdigit((unsigned char)*optarg) || *end || o->fwd.cpu > 1023)
+				return usage("--cpu is not a number or 'auto': ", optarg);
+			break;
+		case 'm':
+			o->memory = strtoul(optarg, &end, 10);
+			if (!isdigit((unsigned char)*optarg) || *end || o->memory < 64 ||
+			    o->memory > 65536)
+				return usage("--memory is not 64..65536: ", optarg);
+			break;
+		case 'n':
+			o->name = optarg;
+			break;
+		case 'H':
+			o->huge = true;
+			break;
+		case 'b':
+			o->fwd.busy_poll = true;
+			break;
+		case 'S':
+			o->static_neighbors = o->fwd.any_mac = true;
+			break;
+		case 'o':
+			o->once = true;
+			break;
+		case 'P':
+			port_list_devices();
+			return 1;
+		case 'h':
+			fputs(help, stdout);
+			return 1;
+		case ':':
+			return usage("an argument is missing: ", argv[optind - 1]);
+		default:
+			return usage("unknown argument: ", argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return usage("unknown argument: ", argv[optind]);
+	if (!o->socket || o->port_count == 0)
+		return usage("--socket and at least one --port are needed", "");
+	if (!o->name)
+		o->name = strrchr(o->socket, '/') ? strrchr(o->socket, '/') + 1 : o->socket;
+	return 0;
+}
+
+/* "0@(0,1,5)": one lcore on every CPU that we may use, so that the kernel schedules. */
+static void lcores(char *text, size_t size)
+{
+	cpu_set_t set;
+	size_t at = (size_t)snprintf(text, size, "0@(");
+
+	CPU_ZERO(&set);
+	sched_getaffinity(0, sizeof(set), &set);
+	for (unsigned i = 0; i < CPU_SETSIZE && at < size - 8; i++)
+		if (CPU_ISSET(i, &set))
+			at += (size_t)snprintf(text + at, size - at, "%s%u",
+					       text[at - 1] == '(' ? "" : ",", i);
+	snprintf(text + at, size - at, ")");
+}
+
+static int start_dpdk(const struct options *o)
+{
+	char memory[16], prefix[32], cores[4096];
+	char *arguments[] = {"ccn-forwarder",
+			     "--lcores",
+			     cores,
+			     "-m",
+			     memory,
+			     "--file-prefix",
+			     prefix,
+			     "--no-pci",
+			     "--no-telemetry",
+			     "--no-shconf",
+			     "--iova-mode=va",
+			     "--log-level=*:emergency",
+			     "--log-level=lib.eal:critical",
+			     o->huge ? "--huge-unlink" : "--no-huge"};
+	char directory[64];
+
+	lcores(cores, sizeof(cores));
+	snprintf(memory, sizeof(memory), "%lu", o->memory);
+	snprintf(prefix, sizeof(prefix), "ccn-%d", (int)getpid());
+	if (rte_eal_init(sizeof(arguments) / sizeof(*arguments), arguments) < 0) {
+		log_line("DPDK cannot start: %s (%s)", rte_strerror(rte_errno),
+			 o->huge ? "reserve hugepages or leave --huge out"
+				 : "is there as much memory as --memory says?");
+		return -1;
+	}
+	/* DPDK makes a directory per instance that nothing is put into; kill -9 must not leave it */
+	for (int i = 0; i < 2; i++) {
+		const char *base = i == 0 ? "/var/run" : getenv("XDG_RUNTIME_DIR");
+
+		snprintf(directory, sizeof(directory), "%s/dpdk/%s", base ? base : "/tmp", prefix);
+		rmdir(directory);
+	}
+	return 0;
+}
+
+/* Like rte_pktmbuf_pool_create, but buffers may lie across pages: no driver here does DMA, and
+ * with 4 KiB pages each buffer would take a whole one. */
+static struct rte_mempool *make_pool(unsigned count)
+{
+	struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size =
+						       RTE_MBUF_DEFAULT_BUF_SIZE};
+	struct rte_mempool *pool = rte_mempool_create_empty(
+	    "buffers", count, sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE, 256,
+	    sizeof(private), SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+
+	if (!pool)
+		return NULL;
+	rte_pktmbuf_pool_init(pool, &private);
+	if (rte_mempool_populate_default(pool) < 0) {
+		rte_mempool_free(pool);
+		rte_errno = ENOMEM;
+		return NULL;
+	}
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+}
+
+static int start(const struct options *o)
+{
+	struct rte_mempool *pool;
+	unsigned buffers = (unsigned)(o->memory * 3 / 4 * 1048576 / BUFFER_OCTETS);
+
+	if (control_bind(o->socket) < 0 || start_dpdk(o) < 0)
+		return -1;
+	pool = make_pool(buffers);
+	if (!pool || fib_init() < 0) {
+		log_line("no room for packet buffers: %s (raise --memory)",
+			 rte_strerror(rte_errno));
+		return -1;
+	}
+	neigh_init(o->static_neighbors);
+	for (unsigned i = 0; i < o->port_count; i++)
+		if (port_open(o->ports[i], pool) < 0)
+			return -1;
+	if (slow_start(pool) < 0)
+		return -1;
+	if (fwd_start(&o->fwd) < 0 || control_start() < 0)
+		return -1;
+	for (unsigned i = 0; i < port_count(); i++) {
+		struct ccn_port_status status;
+
+		port_status(i, &status);
+		log_line("%s: port %s is %s, driver %s", o->name, port_name(i),
+			 status.up ? "up" : "down", (const char *)status.driver);
+	}
+	log_line("%s: ready, pid %d, control socket %s", o->name, (int)getpid(), o->socket);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	sigset_t signals;
+	int number, result = parse(argc, argv, &options);
+
+	if (result != 0)
+		return result < 0;
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in all threads; main waits for them */
+	if (start(&options) < 0) {
+		port_close_all();
+		control_stop();
+		_exit(1); /* threads that did start need no farewell */
+	}
+	sigwait(&signals, &number);
+	control_stop();
+	fwd_stop();
+	slow_stop();
+	port_close_all();
+	log_line("%s: stopped by %s", options.name, strsignal(number));
+	rte_eal_cleanup();
+	return 0;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Opens ports on the DPDK drivers that this forwarder supports.
+ */
+#include "port.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_bus_vdev.h>
+#include <rte_ethdev.h>
+
+#include "log.h"
+#include "stats.h"
+
+#define DESCRIPTORS 1024
+
+static struct port {
+	char name[16];
+	char driver[32];
+	char device[32]; /* DPDK's name */
+	uint16_t id;
+	bool file, endless;
+	struct rte_ether_addr mac;
+} ports[MAX_PORTS];
+static unsigned count;
+
+unsigned port_count(void)
+{
+	return count;
+}
+
+int port_find(const uint8_t name[16])
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!strncmp(ports[i].name, (const char *)name, sizeof(ports[i].name)))
+			return (int)i;
+	return -1;
+}
+
+const char *port_name(unsigned port)
+{
+	return ports[port].name;
+}
+
+const uint8_t *port_mac(unsigned port)
+{
+	return ports[port].mac.addr_bytes;
+}
+
+uint16_t port_dpdk_id(unsigned port)
+{
+	return ports[port].id;
+}
+
+bool port_is_file(unsigned port)
+{
+	return ports[port].file;
+}
+
+bool port_is_endless(unsigned port)
+{
+	return ports[port].endless;
+}
+
+void port_status(unsigned port, struct ccn_port_status *status)
+{
+	struct rte_eth_link link = {0};
+
+	*status = (struct ccn_port_status){0};
+	rte_eth_link_get_nowait(ports[port].id, &link);
+	memcpy(status->name, ports[port].name, sizeof(status->name));
+	memcpy(status->driver, ports[port].driver, sizeof(status->driver));
+	memcpy(status->mac, port_mac(port), 6);
+	status->up = link.link_status == RTE_ETH_LINK_UP;
+}
+
+/* Creates the device, configures one queue each way and starts it; 0 or a negative errno. */
+static int start(struct port *port, const char *driver, const char *arguments,
+		 struct rte_mempool *pool)
+{
+	const struct rte_eth_conf conf = {0};
+	int result;
+
+	snprintf(port->device, sizeof(port->device), "%s%u", driver, count);
+	snprintf(port->driver, sizeof(port->driver), "%s", driver);
+	result = rte_vdev_init(port->device, arguments);
+	if (result < 0)
+		return result;
+	result = rte_eth_dev_get_port_by_name(port->device, &port->id);
+	if (result == 0)
+		result = rte_eth_dev_configure(port->id, 1, 1, &conf);
+	if (result == 0)
+		result =
+		    rte_eth_rx_queue_setup(port->id, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL, pool);
+	if (result == 0)
+		result = rte_eth_tx_queue_setup(port->id, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL);
+	if (result == 0)
+		result = rte_eth_dev_start(port->id);
+	if (result == 0)
+		result = rte_eth_macaddr_get(port->id, &port->mac);
+	if (result < 0) {
+		rte_vdev_uninit(port->device);
+		return result;
+	}
+	rte_eth_promiscuous_enable(port->id); /* a router MAC may differ from the port's */
+	return 0;
+}
+
+static int start_kernel_device(struct port *port, const char *kind, const char *device,
+			       struct rte_mempool *pool)
+{
+	char arguments[128];
+	int result;
+
+	if (if_nametoindex(device) == 0) {
+		log_line("port %s: no network device '%s' here (create it first, or name another; "
+			 "`ccn-forwarder --ports` lists them)",
+			 port->name, device);
+		return -1;
+	}
+	if (strcmp(kind, "af_packet") != 0) {
+		/* busy polling of the socket needs driver support that veth lacks */
+		snprintf(arguments, sizeof(arguments),
+			 "iface=%s,start_queue=0,queue_count=1,busy_budget=0", device);
+		result = start(port, "net_af_xdp", arguments, pool);
+		if (result == 0)
+			return 0;
+		if (strcmp(kind, "af_xdp") == 0) {
+			log_line("port %s: af_xdp on %s failed: %s (run as root, with BPF in the "
+				 "kernel; or use af_packet:%s)",
+				 port->name, device, strerror(-result), device);
+			return -1;
+		}
+		log_line("port %s: af_xdp on %s failed: %s; using af_packet", port->name, device,
+			 strerror(-result));
+	}
+	snprintf(arguments, sizeof(arguments),
+		 "iface=%s,blocksz=1048576,framesz=4096,framecnt=2048", device);
+	result = start(port, "net_af_packet", arguments, pool);
+	if (result < 0)
+		log_line("port %s: af_packet on %s failed: %s (run as root or with CAP_NET_RAW)",
+			 port->name, device, strerror(-result));
+	return result;
+}
+
+static int start_pcap(struct port *port, const char *files, bool endless, struct rte_mempool *pool)
+{
+	char in[256], arguments[640];
+	const char *comma = strchr(files, ',');
+	int result;
+
+	snprintf(in, sizeof(in), "%.*s", comma ? (int)(comma - files) : 255, files);
+	if (access(in, R_OK) < 0) {
+		log_line("port %s: cannot read %s: %s (give a pcap file)", port->name, in,
+			 strerror(errno));
+		return -1;
+	}
+	snprintf(arguments, sizeof(arguments), "rx_pcap=%s%s%s%s", in, comma ? ",tx_pcap=" : "",
+		 comma ? comma + 1 : "", endless ? ",infinite_rx=1" : "");
+	port->file = true;
+	port->endless = endless;
+	result = start(port, "net_pcap", arguments, pool);
+	if (result < 0)
+		log_line("port %s: pcap:%s failed: %s (is the first a pcap file and the second "
+			 "writable?)",
+			 port->name, files, strerror(-result));
+	return result;
+}
+
+int port_open(const char *argument, struct rte_mempool *pool)
+{
+	struct port *port = &ports[count];
+	const char *equals = strchr(argument, '=');
+	const char *spec = equals ? equals + 1 : "";
+	int result;
+
+	if (!equals || equals == argument || equals - argument > 15) {
+		log_line(
+		    "--port %s: not NAME=SPEC with a NAME of at most 15 characters (see --help)",
+		    argument);
+		return -1;
+	}
+	if (count == MAX_PORTS) {
+		log_line("--port %s: more than %d ports (start a second forwarder)", argument,
+			 MAX_PORTS);
+		return -1;
+	}
+	*port = (struct port){0};
+	memcpy(port->name, argument, (size_t)(equals - argument));
+	if (port_find((const uint8_t *)port->name) >= 0) {
+		log_line("--port %s: the name is taken (name each port once)", argument);
+		return -1;
+	}
+	if (!strncmp(spec, "af_xdp:", 7))
+		result = start_kernel_device(port, "af_xdp", spec + 7, pool);
+	else if (!strncmp(spec, "af_packet:", 10))
+		result = start_kernel_device(port, "af_packet", spec + 10, pool);
+	else if (!strncmp(spec, "auto:", 5))
+		result = start_kernel_device(port, "auto", spec + 5, pool);
+	else if (!strncmp(spec, "pcap:", 5))
+		result = start_pcap(port, spec + 5, false, pool);
+	else if (!strncmp(spec, "pcap-loop:", 10))
+		result = start_pcap(port, spec + 10, true, pool);
+	else if (!strcmp(spec, "null"))
+		result = start(port, "net_null", "no-rx=1", pool);
+	else {
+		log_line("--port %s: unknown SPEC (use af_xdp:DEV, af_packet:DEV, auto:DEV, "
+			 "pcap:IN,OUT, pcap-loop:IN or null)",
+			 argument);
+		return -1;
+	}
+	if (result < 0)
+		return -1;
+	count++;
+	return 0;
+}
+
+void port_close_all(void)
+{
+	while (count > 0) {
+		struct port *port = &ports[--count];
+
+		rte_eth_dev_stop(port->id);
+		rte_eth_dev_close(port->id);
+		rte_vdev_uninit(port->device);
+	}
+}
+
+void port_list_devices(void)
+{
+	struct if_nameindex *list = if_nameindex();
+
+	for (struct if_nameindex *n = list; n && n->if_index; n++)
+		if (strcmp(n->if_name, "lo") != 0)
+			printf("%s\taf_xdp:%s af_packet:%s auto:%s\n", n->if_name, n->if_name,
+			       n->if_name, n->if_name);
+	if_freenameindex(list);
+}

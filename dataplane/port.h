@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Ports: NAME=SPEC of the command line -> a started DPDK port with one queue each way.
+ */
+#ifndef CCN_PORT_H
+#define CCN_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ccn_wire.h"
+
+struct rte_mempool;
+
+/* Opens "NAME=SPEC" (see --help) as the next port; -1 after one line on stderr. */
+int port_open(const char *argument, struct rte_mempool *pool);
+void port_close_all(void);
+
+unsigned port_count(void);
+int port_find(const uint8_t name[16]); /* index, or -1 */
+const char *port_name(unsigned port);
+const uint8_t *port_mac(unsigned port);
+uint16_t port_dpdk_id(unsigned port);
+bool port_is_file(unsigned port);    /* reads a pcap file: not before the first commit */
+bool port_is_endless(unsigned port); /* never runs dry: --once does not wait for it */
+void port_status(unsigned port, struct ccn_port_status *status);
+
+/* Prints the devices that a port may use. */
+void port_list_devices(void);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counters. Each has one writing thread; readers take them as they stand. Every packet that is not
+ * forwarded, answered or punted counts under exactly one drop reason.
+ */
+#ifndef CCN_STATS_H
+#define CCN_STATS_H
+
+#include <stdint.h>
+
+#include "ccn_wire.h"
+
+#define MAX_PORTS 16
+#define MAX_CCSIS 65536
+
+#define DROP_REASONS(X)                                                                            \
+	X(DROP_NO_INTERFACE, "no-interface") /* no interface for this port and VLAN */             \
+	X(DROP_RUNT, "runt")		     /* shorter than its headers say */                    \
+	X(DROP_OVERSIZE, "oversize")	     /* longer than one buffer */                          \
+	X(DROP_OTHER_MAC, "other-mac")	     /* unicast to a MAC that is not ours */               \
+	X(DROP_NOT_OURS, "not-ours")	     /* underlay packet to another address */              \
+	X(DROP_BAD_HEADER, "bad-header")     /* outer IP header wrong or a fragment */             \
+	X(DROP_NOT_VXLAN, "not-vxlan")	     /* ethertype nobody takes */                          \
+	X(DROP_BAD_VXLAN, "bad-vxlan")	     /* no I flag, or lengths disagree */                  \
+	X(DROP_UNKNOWN_VNI, "unknown-vni")                                                         \
+	X(DROP_UNKNOWN_VTEP, "unknown-vtep") /* outer source not allowed on this VNI */            \
+	X(DROP_BAD_INNER, "bad-inner")	     /* inner frame is no unicast IP packet */             \
+	X(DROP_NO_ROUTE, "no-route")                                                               \
+	X(DROP_BLACKHOLE, "blackhole") /* the route says drop */                                   \
+	X(DROP_NO_VM, "no-vm")                                                                     \
+	X(DROP_NO_UPLINK, "no-uplink")	   /* no uplink reaches that VTEP */                       \
+	X(DROP_NO_NEIGHBOR, "no-neighbor") /* MAC of the next hop not known (yet) */               \
+	X(DROP_TTL, "ttl")                                                                         \
+	X(DROP_MTU, "mtu")                                                                         \
+	X(DROP_TX_FULL, "tx-full")                                                                 \
+	X(DROP_PUNT_FULL, "punt-full") /* the slow path cannot keep up */                          \
+	X(DROP_TAP, "tap")	       /* punted, but there is no tap or it is full */             \
+	X(DROP_INJECT_FULL, "inject-full")
+
+enum drop_reason {
+#define X(id, text) id,
+	DROP_REASONS(X)
+#undef X
+	    DROP_REASON_COUNT
+};
+
+struct port_stats {
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+	uint64_t rx_finished; /* pcap: the input has been read whole */
+};
+
+struct ccsi_stats {
+	uint64_t packets, bytes; /* forwarded; octets of the inner IP packets */
+};
+
+struct worker_stats {
+	uint64_t polls, packets, busy_cycles, sleeps;
+	uint64_t punted, injected;
+	uint64_t drop[DROP_REASON_COUNT];
+	struct port_stats port[MAX_PORTS];
+	struct ccsi_stats ccsi[MAX_CCSIS];
+};
+
+/* The slow path's own counters. */
+struct slow_stats {
+	uint64_t arp_requests_sent, arp_replies_sent, echo_replies_sent, tap_written, tap_read;
+	uint64_t drop[DROP_REASON_COUNT];
+};
+
+extern struct worker_stats worker_stats;
+extern struct slow_stats slow_stats;
+
+/* Calls `emit` for every counter: of the worker, ports, drops, the slow path and each CCSI that has
+ * forwarded something. */
+void stats_walk(void (*emit)(void *context, const struct ccn_counter *counter), void *context);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Open addressing with linear probing, two slots of 32 octets in a cache line, at most 5/8 full.
+ * IPv4: key in its own word. IPv6: the address in the first half, the VNI in the value's half, so
+ * that for both one 16-octet store makes a slot valid.
+ */
+#include "vm_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <emmintrin.h>
+
+#define EMPTY 0U
+#define DELETED UINT32_MAX /* as a VNI; no VNI has more than 24 bits */
+
+struct slot {
+	union {
+		uint64_t key4[2]; /* [0]: vm_key4; [1] unused */
+		uint8_t ip6[16];
+	};
+	struct vm_value value; /* value.vni: EMPTY, DELETED or the VNI */
+} __attribute__((aligned(32)));
+
+struct vm_array {
+	uint64_t mask;
+	size_t live; /* keys */
+	size_t used; /* slots that are not empty: keys and deleted ones */
+	struct slot slots[] __attribute__((aligned(64)));
+};
+
+static inline uint64_t mix(uint64_t x)
+{
+	x ^= x >> 32;
+	x *= 0xd6e8feb86659fd93ULL;
+	x ^= x >> 29;
+	x *= 0x9e3779b97f4a7c15ULL;
+	return x ^ x >> 32;
+}
+
+static inline uint64_t hash4(uint64_t key)
+{
+	return mix(key);
+}
+
+static inline uint64_t hash6(uint32_t vni, const uint8_t *ip)
+{
+	uint64_t high, low;
+
+	memcpy(&high, ip, 8);
+	memcpy(&low, ip + 8, 8);
+	return mix(mix(high ^ (uint64_t)vni << 32) ^ low);
+}
+
+static inline struct vm_value load_value(const struct slot *slot)
+{
+	struct vm_value value;
+
+	_mm_store_si128((__m128i *)&value, *(const volatile __m128i *)&slot->value);
+	return value;
+}
+
+static inline void store_value(struct slot *slot, const struct vm_value *value)
+{
+	__asm__ volatile("" ::: "memory"); /* the key first (x86 keeps the order of stores) */
+	*(volatile __m128i *)&slot->value = _mm_load_si128((const __m128i *)value);
+}
+
+static uint64_t load_key4(uint32_t vni, const uint8_t *ip)
+{
+	uint32_t address;
+
+	memcpy(&address, ip, 4);
+	return vm_key4(vni, address);
+}
+
+static struct vm_array *new_array(size_t keys)
+{
+	uint64_t slots = 16;
+
+	while (slots * 5 / 8 < keys)
+		slots *= 2;
+	struct vm_array *array = aligned_alloc(64, sizeof(*array) + slots * sizeof(struct slot));
+
+	if (!array)
+		return NULL;
+	memset(array, 0, sizeof(*array) + slots * sizeof(struct slot));
+	array->mask = slots - 1;
+	return array;
+}
+
+int vm_table_init(struct vm_table *table)
+{
+	table->v4 = new_array(0);
+	table->v6 = new_array(0);
+	if (table->v4 && table->v6)
+		return 0;
+	vm_table_free(table);
+	return -1;
+}
+
+void vm_table_free(struct vm_table *table)
+{
+	free(table->v4);
+	free(table->v6);
+	table->v4 = table->v6 = NULL;
+}
+
+void vm_array_free(struct vm_array *array)
+{
+	free(array);
+}
+
+/* The slot of the key, or the empty one where the search ended. */
+static struct slot *find(struct vm_array *array, int family, uint32_t vni, const uint8_t *ip)
+{
+	uint64_t key4 = family == 4 ? load_key4(vni, ip) : 0;
+	uint64_t at = family == 4 ? hash4(key4) : hash6(vni, ip);
+
+	for (;; at++) {
+		struct slot *slot = &array->slots[at & array->mask];
+
+		if (slot->value.vni == EMPTY)
+			return slot;
+		if (slot->value.vni == vni &&
+		    (family == 4 ? slot->key4[0] == key4 : !memcmp(slot->ip6, ip, 16)))
+			return slot;
+	}
+}
+
+static void put(struct vm_array *array, int family, const uint8_t *ip, const struct vm_value *value)
+{
+	struct slot *slot = find(array, family, value->vni, ip);
+
+	if (slot->value.vni == EMPTY) {
+		if (family == 4)
+			slot->key4[0] = load_key4(value->vni, ip);
+		else
+			memcpy(slot->ip6, ip, 16);
+		array->live++;
+		array->used++;
+	}
+	store_value(slot, value);
+}
+
+int vm_reserve(struct vm_table *table, int family, size_t more, struct vm_array **retired)
+{
+	struct vm_array **place = family == 4 ? &table->v4 : &table->v6;
+	struct vm_array *old = *place;
+
+	*retired = NULL;
+	if (old->used + more <= (old->mask + 1) * 5 / 8)
+		return 0;
+	/* a quarter more than asked for, or a table full of deleted slots is rebuilt each time */
+	struct vm_array *array = new_array((old->live + more) * 5 / 4);
+
+	if (!array)
+		return -1;
+	for (uint64_t i = 0; i <= old->mask; i++) {
+		const struct slot *slot = &old->slots[i];
+		uint8_t ip[16];
+
+		if (slot->value.vni == EMPTY || slot->value.vni == DELETED)
+			continue;
+		if (family == 4) {
+			uint32_t address = (uint32_t)slot->key4[0];
+
+			memcpy(ip, &address, 4);
+		} else {
+			memcpy(ip, slot->ip6, 16);
+		}
+		put(array, family, ip, &slot->value);
+	}
+	__atomic_store_n(place, array, __ATOMIC_RELEASE);
+	*retired = old;
+	return 0;
+}
+
+void vm_put(struct vm_table *table, int family, const uint8_t *ip, const struct vm_value *value)
+{
+	put(family == 4 ? table->v4 : table->v6, family, ip, value);
+}
+
+bool vm_delete(struct vm_table *table, int family, uint32_t vni, const uint8_t *ip)
+{
+	struct vm_array *array = family == 4 ? table->v4 : table->v6;
+	struct slot *slot = find(array, family, vni, ip);
+
+	if (slot->value.vni == EMPTY)
+		return false;
+	__atomic_store_n(&slot->value.vni, DELETED, __ATOMIC_RELEASE);
+	array->live--;
+	return true;
+}
+
+bool vm_get(const struct vm_table *table, int family, uint32_t vni, const uint8_t *ip,
+	    struct vm_value *value)
+{
+	struct slot *slot = find(family == 4 ? table->v4 : table->v6, family, vni, ip);
+
+	*value = load_value(slot);
+	return value->vni == vni;
+}
+
+size_t vm_count(const struct vm_table *table, int family)
+{
+	return (family == 4 ? table->v4 : table->v6)->live;
+}
+
+void vm_walk(const struct vm_table *table, int family,
+	     void (*visit)(void *context, int family, const uint8_t *ip,
+			   const struct vm_value *value),
+	     void *context)
+{
+	const struct vm_array *array = family == 4 ? table->v4 : table->v6;
+
+	for (uint64_t i = 0; i <= array->mask; i++) {
+		const struct slot *slot = &array->slots[i];
+		uint32_t address = (uint32_t)slot->key4[0];
+
+		if (slot->value.vni == EMPTY || slot->value.vni == DELETED)
+			continue;
+		visit(context, family,
+		      family == 4 ? (const uint8_t *)&address : (const uint8_t *)slot->ip6,
+		      &slot->value);
+	}
+}
+
+uint64_t vm_lookup_burst4(const struct vm_table *table, const uint64_t *keys,
+			  struct vm_value *values, unsigned count)
+{
+	const struct vm_array *array = __atomic_load_n(&table->v4, __ATOMIC_ACQUIRE);
+	uint64_t at[64], found = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		at[i] = hash4(keys[i]);
+		__builtin_prefetch(&array->slots[at[i] & array->mask]);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		for (uint64_t n = at[i];; n++) {
+			const struct slot *slot = &array->slots[n & array->mask];
+
+			values[i] = load_value(slot);
+			if (values[i].vni == EMPTY)
+				break;
+			if (values[i].vni == keys[i] >> 32 && slot->key4[0] == keys[i]) {
+				found |= 1ULL << i;
+				break;
+			}
+		}
+	}
+	return found;
+}
+
+uint64_t vm_lookup_burst6(const struct vm_table *table, const uint32_t *vnis,
+			  const uint8_t (*ips)[16], struct vm_value *values, unsigned count)
+{
+	const struct vm_array *array = __atomic_load_n(&table->v6, __ATOMIC_ACQUIRE);
+	uint64_t at[64], found = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		at[i] = hash6(vnis[i], ips[i]);
+		__builtin_prefetch(&array->slots[at[i] & array->mask]);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		for (uint64_t n = at[i];; n++) {
+			const struct slot *slot = &array->slots[n & array->mask];
+
+			values[i] = load_value(slot);
+			if (values[i].vni == EMPTY)
+				break;
+			if (values[i].vni == vnis[i] && !memcmp(slot->ip6, ips[i], 16)) {
+				found |= 1ULL << i;
+				break;
+			}
+		}
+	}
+	return found;
+}

@@ -1,0 +1,150 @@
+"""Rows of a small gateway, and real ccn-forwarder processes that hold them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ccn_bgp.forwarder import wire
+from ccn_bgp.forwarder.client import ForwarderClient
+from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
+from ccn_bgp.forwarder.wire import MessageType, NextHopKind, Role, VniKind
+
+
+def ip(text: str) -> np.ndarray:
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    return wire.octets(socket.inet_pton(family, text), 16)
+
+
+def mac(text: str) -> np.ndarray:
+    return np.frombuffer(bytes.fromhex(text.replace(":", "")), np.uint8)
+
+
+def record(dtype: np.dtype, **fields: object) -> np.ndarray:
+    row = np.zeros(1, dtype)
+    for name, value in fields.items():
+        row[name] = value
+    return row
+
+
+def interface(id: int, role: Role, port: str, prefix: str, **more: object) -> tuple:
+    address, _, length = prefix.partition("/")
+    via = more.pop("via", "0.0.0.0")
+    row = record(
+        wire.INTERFACE,
+        id=id,
+        role=role,
+        length=int(length),
+        mtu=more.pop("mtu", 1600),
+        port=wire.octets(port.encode(), 16),
+        tap=wire.octets(str(more.pop("tap", "")).encode(), 16),
+        mac=mac(str(more.pop("mac", "00:00:00:00:00:00"))),
+        address=ip(address)[:4],
+        via=ip(str(via))[:4],
+        **more,
+    )
+    return (MessageType.INTERFACE, 0, row)
+
+
+def ccsi(id: int, name: str) -> tuple:
+    row = record(wire.CCSI, id=id, name=wire.octets(name.encode(), 32))
+    return (MessageType.CCSI, 0, row)
+
+
+def vni(number: int, ccsi: int, kind: VniKind = VniKind.VPC) -> tuple:
+    return (MessageType.VNI, 0, record(wire.VNI, vni=number, ccsi=ccsi, kind=kind))
+
+
+def vtep(number: int, address: str) -> tuple:
+    return (MessageType.VTEP, 0, record(wire.VTEP, vni=number, address=ip(address)[:4]))
+
+
+def next_hop(slot: int, kind: NextHopKind, **more: object) -> tuple:
+    address = str(more.pop("ip", ""))
+    row = record(
+        wire.NEXT_HOP,
+        slot=slot,
+        kind=kind,
+        family=0 if not address else 6 if ":" in address else 4,
+        mac=mac(str(more.pop("mac", "00:00:00:00:00:00"))),
+        **more,
+    )
+    if address:
+        row["ip"] = ip(address)
+    return (MessageType.NEXT_HOP, 0, row)
+
+
+def vm(number: int, address: str, mac_text: str, host: str) -> tuple:
+    row = record(
+        wire.VM,
+        vni=number,
+        family=6 if ":" in address else 4,
+        mac=mac(mac_text),
+        ip=ip(address),
+        vtep=ip(host)[:4],
+    )
+    return (MessageType.VM, 0, row)
+
+
+def route(ccsi: int, prefix: str, slot: int) -> tuple:
+    address, _, length = prefix.partition("/")
+    row = record(
+        wire.ROUTE,
+        ccsi=ccsi,
+        next_hop=slot,
+        prefix=ip(address),
+        family=6 if ":" in address else 4,
+        length=int(length),
+    )
+    return (MessageType.ROUTE, 0, row)
+
+
+def counters(client: ForwarderClient) -> dict[tuple[str, str], int]:
+    return {(c.scope, c.name): c.value for c in client.counters()}
+
+
+@pytest.fixture(scope="session")
+def rows() -> SimpleNamespace:
+    """The record makers, for the tests' own tables."""
+    return SimpleNamespace(
+        interface=interface,
+        ccsi=ccsi,
+        vni=vni,
+        vtep=vtep,
+        next_hop=next_hop,
+        vm=vm,
+        route=route,
+        counters=counters,
+    )
+
+
+@pytest.fixture
+def forwarder(tmp_path: Path) -> Iterator[Callable[..., tuple[Path, subprocess.Popen]]]:
+    """Starts forwarders (ports, *extra arguments, netns=NAME); ends them with the test."""
+    running: list[subprocess.Popen] = []
+
+    def start(
+        ports: dict[str, str], *extra: str, netns: str = "", name: str = "fwd"
+    ) -> tuple[Path, subprocess.Popen]:
+        path = tmp_path / f"{name}.sock"
+        command = forwarder_command(path, ports, name=name, extra=["--memory", "128", *extra])
+        if netns:
+            command = ["ip", "netns", "exec", netns, *command]
+        process = start_forwarder(command, path, tmp_path / f"{name}.log")
+        running.append(process)
+        return path, process
+
+    yield start
+    for process in running:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
