@@ -59,6 +59,10 @@ class OpenFacts:
         )
 
 
+CHILD_DOWN = "the speaker is down"
+"""The reason of a SessionDown that the peer is not to blame for."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionUp:
     """Established. Everything that is to be known to the peer must be sent again."""

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import importlib.metadata
 import inspect
+import os
+import pwd
 import select
 import socket
 import sys
@@ -48,6 +49,7 @@ from exabgp.reactor.protocol import Protocol
 
 from ccn_bgp.session.bgp_stream import cut
 from ccn_bgp.session.hub import READ, Hub, Session
+from ccn_bgp.session.listening import bind_check
 
 VERSION = "5.0.15"
 RETRY_CAP = 8
@@ -212,7 +214,7 @@ class SpokenProtocol(Protocol):  # type: ignore[misc]
         self.hub.flush()
         if found.notification is not None:
             body = found.notification
-            raise Notification(body[0], body[1], body[2:], False)
+            raise Notification(body[0], body[1], body[2:])
         if found.fault:
             raise Notify(found.fault.code, found.fault.subcode, found.fault.data)
         return _UPDATE if found.heard else _NOP
@@ -313,50 +315,23 @@ class ChannelProcesses(Processes):  # type: ignore[misc]
 
 
 def reason_of(message: str, error: Any) -> str:
-    """One line out of ExaBGP's two."""
-    if isinstance(error, Notification) and not isinstance(error, Notify):
-        return f"NOTIFICATION received: {error}"
+    """One printable line out of ExaBGP's two; a peer may have written part of it."""
+    text = f"{error}"
     if isinstance(error, Notify):
-        return f"NOTIFICATION sent: {error}"
-    text = " ".join(str(error).split())
-    return text if text and message.startswith("closing") else f"{message} {text}".strip()
-
-
-_BIND_HINTS = {
-    errno.EADDRINUSE: "another program has it; `ss -ltnp` shows which",
-    errno.EADDRNOTAVAIL: "no interface has this address",
-    errno.EACCES: "run as root or with CAP_NET_BIND_SERVICE",
-}
-
-
-def bind_check(listeners: list[tuple[str, int]]) -> str:
-    """Why one of the (address, port) pairs cannot be listened on, or ``""``.
-
-    A port that is taken is tried for two seconds: a predecessor may be on its way out.
-    """
-    for address, port in listeners:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        end = time.monotonic() + 2
-        while True:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((address, port))
-                    probe.listen(1)
-                    break
-                except OSError as error:
-                    if error.errno == errno.EADDRINUSE and time.monotonic() < end:
-                        time.sleep(0.05)
-                        continue
-                    hint = _BIND_HINTS.get(error.errno or 0, "see `ip address`")
-                    return f"cannot listen on {address} port {port}: {error.strerror} ({hint})"
-    return ""
+        text = f"NOTIFICATION sent: {text}"
+    elif isinstance(error, Notification):
+        text = f"NOTIFICATION received: {text}"
+    elif not text or not message.startswith("closing"):
+        text = f"{message} {text}"
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable.split())[:300]
 
 
 def environment(log_file: str) -> None:
     """ExaBGP's own settings: quiet, bounded logs, no text API, no listener of its own."""
     env = getenv()
-    env.daemon.user = "root"  # only looked at by root: stay root, ports and devices need it
+    with contextlib.suppress(KeyError):  # stay who we are: ports and devices need it
+        env.daemon.user = pwd.getpwuid(os.getuid()).pw_name
     env.daemon.drop = False
     env.daemon.umask = 0o077
     env.log.level = "WARNING"

@@ -12,10 +12,8 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import socket
 import struct
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -24,7 +22,9 @@ from pathlib import Path
 from ccn_bgp.errors import CcnError, InputError, Problem
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.session.channel import PROTOCOL, ChannelError, FrameQueue, Frames, Kind
+from ccn_bgp.session.child import Child, listen, receive
 from ccn_bgp.session.events import (
+    CHILD_DOWN,
     Block,
     Event,
     OpenFacts,
@@ -37,7 +37,6 @@ from ccn_bgp.session.exabgp_config import RESTART_TIME, render
 
 log = logging.getLogger("ccn.speaker")
 
-READ = 256 << 10
 QUEUED = 2 << 20
 """Octets of events that may wait for the consumer before the child is no longer read."""
 WINDOW = 4 << 20
@@ -45,7 +44,8 @@ WINDOW = 4 << 20
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before the restarts of a child that dies again and again."""
 _SETTLED = 10.0
-_PATH_LIMIT = 107  # sun_path without its final zero
+START_LIMIT = 20
+"""Seconds that a child has to load its configuration and to bind its ports."""
 
 
 class _Outgoing:
@@ -84,7 +84,7 @@ class Speaker:
         self._files = {
             kind: state / f"speaker-{name}.{kind}" for kind in ("conf", "sock", "log", "err", "pid")
         }
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: Child | None = None
         self._listener: socket.socket | None = None
         self._socket: socket.socket | None = None
         self._frames = Frames()
@@ -101,7 +101,7 @@ class Speaker:
     @property
     def pid(self) -> int | None:
         """The child's process id while it runs."""
-        return self._child.pid if self._child and self._child.returncode is None else None
+        return self._child.pid if self._child and self._child.alive else None
 
     async def start(self) -> None:
         """Write the configuration, start the child, wait until it listens.
@@ -110,7 +110,7 @@ class Speaker:
         not start, with its last words (a port that is taken, an address that is missing).
         """
         self._write_config(self._peers)
-        self._listen()
+        self._listener = listen(self._files["sock"])
         try:
             await self._spawn()
         except BaseException:
@@ -119,13 +119,16 @@ class Speaker:
             raise
         self._put(SpeakerUp(), 0)
         self._task = asyncio.create_task(self._run(), name=f"speaker-{self.name}")
+        self._task.add_done_callback(lambda _: self._changed.set())
 
     async def events(self) -> AsyncIterator[Event]:
         """Everything that happens, in order; ends after ``stop``. For one consumer."""
         while True:
             while not self._events:
-                if self._stopping or (self._task and self._task.done()):
+                if self._stopping:
                     return
+                if self._task and self._task.done():
+                    self._task.result()  # a fault of ours: let it be seen
                 self._changed.clear()
                 await self._changed.wait()
             event = self._events.popleft()
@@ -203,79 +206,29 @@ class Speaker:
                 Problem(f"{path}", f"cannot write: {error.strerror}", "choose another --state")
             ) from None
 
-    def _listen(self) -> None:
-        path = self._files["sock"]
-        if len(os.fsencode(path)) > _PATH_LIMIT:
-            raise InputError(
-                Problem(f"{path}", f"longer than {_PATH_LIMIT} octets", "choose a shorter --state")
-            )
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.setblocking(False)
-        listener.bind(os.fspath(path))
-        path.chmod(0o600)
-        listener.listen(1)
-        self._listener = listener
-
     async def _spawn(self) -> None:
         """Start one child and wait for its HELLO; CcnError with its last words."""
         assert self._listener is not None
-        loop = asyncio.get_running_loop()
-        arguments = [sys.executable, "-m", "ccn_bgp.session.launcher", "--name", self.name]
-        for option, kind in (("--config", "conf"), ("--socket", "sock"), ("--log", "log")):
-            arguments += [option, os.fspath(self._files[kind].absolute())]
-        if self._restarting:
-            arguments.append("--restarting")
-        environment = {k: v for k, v in os.environ.items() if not k.lower().startswith("exabgp")}
-        with self._files["err"].open("wb") as err:
-            self._child = await asyncio.create_subprocess_exec(
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=err,
-                stderr=err,
-                env=environment,
-                start_new_session=True,
-            )
-        self._files["pid"].write_text(f"{self._child.pid}\n")
+        self._child = await Child.start(self.name, self._files, self._restarting)
         try:
-            async with asyncio.timeout(20):
-                self._socket = await self._accept(loop)
+            async with asyncio.timeout(START_LIMIT):
+                self._socket = await self._child.accept(self._listener)
                 self._frames = Frames()
                 self._queue = FrameQueue(self._socket)
-                await self._hello(loop, self._socket)
+                await self._hello(self._socket)
         except TimeoutError:
-            raise CcnError(f"speaker {self.name}: no answer from ExaBGP in 20 s") from None
+            raise CcnError(
+                f"speaker {self.name}: no answer from ExaBGP in {START_LIMIT} s"
+            ) from None
 
-    async def _accept(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
-        """The child's connection, and nobody else's."""
-        assert self._child is not None and self._listener is not None
-        ended = asyncio.ensure_future(self._child.wait())
-        try:
-            while True:
-                accepted = asyncio.ensure_future(loop.sock_accept(self._listener))
-                await asyncio.wait((accepted, ended), return_when=asyncio.FIRST_COMPLETED)
-                if not accepted.done():
-                    accepted.cancel()
-                    raise self._last_words()
-                sock, _ = accepted.result()
-                credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-                if struct.unpack("3i", credentials)[0] == self._child.pid:
-                    sock.setblocking(False)
-                    with contextlib.suppress(OSError):
-                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-                    return sock
-                sock.close()
-        finally:
-            ended.cancel()
-
-    async def _hello(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    async def _hello(self, sock: socket.socket) -> None:
+        assert self._child is not None
         greeted = False
         while not greeted:
-            octets = await self._receive(loop, sock)
+            octets = await receive(sock)
             if not octets:
-                assert self._child is not None
                 await self._child.wait()
-                raise self._last_words()
+                raise CcnError(self._child.last_words())
             for kind, session, payload in self._frames.feed(octets):
                 if kind is Kind.HELLO:
                     greeted = True
@@ -284,35 +237,16 @@ class Speaker:
                 else:
                     self._take(kind, session, payload)
 
-    @staticmethod
-    async def _receive(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
-        """The next octets, or ``b""`` when the child is gone."""
-        try:
-            return await loop.sock_recv(sock, READ)
-        except OSError:
-            return b""
-
-    def _last_words(self) -> CcnError:
-        """Why the child ended: the last line it wrote."""
-        try:
-            lines = self._files["err"].read_text(errors="replace").strip().splitlines()
-        except OSError:
-            lines = []
-        code = self._child.returncode if self._child else None
-        how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        return CcnError(f"speaker {self.name}: {lines[-1] if lines else f'ExaBGP ended, {how}'}")
-
     async def _run(self) -> None:
         """Read the child for ever; start it again when it is gone."""
-        loop = asyncio.get_running_loop()
         deaths = 0
         while True:
             since = time.monotonic()
             pid = self.pid
-            reason = await self._read(loop)
+            reason = await self._read()
             await self._reap()
             for name in list(self._names.values()):
-                self._put(SessionDown(name, "the speaker is down"), 0)
+                self._put(SessionDown(name, CHILD_DOWN), 0)
             self._names.clear()
             self._outgoing.clear()
             self._put(SpeakerDown(reason), 0)
@@ -332,7 +266,7 @@ class Speaker:
             log.info("speaker %s: ExaBGP is up again (pid %s)", self.name, self.pid)
             self._put(SpeakerUp(), 0)
 
-    async def _read(self, loop: asyncio.AbstractEventLoop) -> str:
+    async def _read(self) -> str:
         """Read frames until the child ends; why it did."""
         sock = self._socket
         assert sock is not None and self._child is not None
@@ -340,7 +274,7 @@ class Speaker:
             while self._queued > QUEUED:
                 self._changed.clear()
                 await self._changed.wait()
-            octets = await self._receive(loop, sock)
+            octets = await receive(sock)
             try:
                 for kind, session, payload in self._frames.feed(octets):
                     self._take(kind, session, payload)
@@ -351,7 +285,7 @@ class Speaker:
                     await asyncio.wait_for(self._child.wait(), 1)
                 except TimeoutError:
                     return f"speaker {self.name}: ExaBGP closed the channel"
-                return str(self._last_words())
+                return self._child.last_words()
 
     def _take(self, kind: Kind, session: int, payload: bytes) -> None:
         """One frame of the child."""
@@ -426,17 +360,9 @@ class Speaker:
             self._socket.close()
             self._socket = None
         self._queue = None
-        child = self._child
-        if child is None:
-            return
-        for number in (signal.SIGCONT, signal.SIGKILL):
-            if child.returncode is not None:
-                break
-            with contextlib.suppress(ProcessLookupError):
-                child.send_signal(number)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(child.wait(), 2)
-        self._child = None
+        if self._child is not None:
+            await self._child.end()
+            self._child = None
 
     def _remove_files(self) -> None:
         if self._listener is not None:

@@ -278,6 +278,24 @@ def test_malformed_updates_pass_and_broken_headers_do_not(tmp_path):
     run(body())
 
 
+def test_a_notification_is_told_as_the_reason(tmp_path):
+    async def body():
+        raw = await RawPeer().listen()
+        async with running(tmp_path, [peer_of(raw)]) as (_, log):
+            await log.until(lambda: log.of(SessionUp))
+            await raw.send(type5_update(1) + message(NOTIFICATION, b"\x06\x04\x04b\nye"))
+            await log.until(lambda: log.of(SessionDown))
+            assert log.octets["p1"] == type5_update(1)
+            reason = log.of(SessionDown)[0].reason
+            assert reason == (
+                "NOTIFICATION received: Cease / Administrative Reset / "
+                'Shutdown Communication: "b ye"'
+            )
+            assert not raw.kinds(NOTIFICATION)
+
+    run(body())
+
+
 def test_what_is_sent_stays_whole_between_keepalives(tmp_path):
     async def body():
         raw = await RawPeer().listen()
