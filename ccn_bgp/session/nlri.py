@@ -29,13 +29,27 @@ _NO_GATEWAY4, _NO_GATEWAY6 = bytes(4), bytes(16)
 
 @dataclass(slots=True)
 class ParsedNlri:
-    """One field. ``unusable`` holds routes that count as withdrawn; ``empty`` says that the field
-    had no octets at all."""
+    """One field. ``unusable`` holds routes that count as withdrawn, before ``usable`` counts;
+    ``empty`` says that the field had no octets at all."""
 
     usable: list[Nlri] = field(default_factory=list)
     unusable: list[Nlri] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     empty: bool = True
+    _replaced: dict[bytes, int] = field(default_factory=dict)
+
+    def refuse(self, nlri: Nlri, why: Fault) -> None:
+        """The route counts as withdrawn, and so does what the field said of it before."""
+        self.faults.append(why)
+        self.unusable.append(nlri)
+        self._replaced[nlri.key] = len(self.usable)
+
+    def settle(self) -> None:
+        """Called at the end of a field: the last word on each route holds, as if each stood in a
+        message of its own."""
+        if self._replaced:
+            first = self._replaced.get
+            self.usable = [n for i, n in enumerate(self.usable) if i >= first(n.key, 0)]
 
 
 class DistinguisherCache(dict[bytes, RouteDistinguisher]):
@@ -127,10 +141,10 @@ def parse_evpn(
         vni = (high << 16 | low) >> label_shift
         route = new(EvpnPrefix, (distinguishers[rd], esi, etag, prefix, via, vni))
         if announcing and (via is not None or vni == 0) and (why := _unusable(route, router_mac)):
-            faults.append(why)
-            parsed.unusable.append(route)
+            parsed.refuse(route, why)
         else:
             usable.append(route)
+    parsed.settle()
     return parsed
 
 
@@ -152,11 +166,7 @@ def _other(
     label_shift: int,
 ) -> None:
     if kind == 2:
-        found = _mac_ip(value, distinguishers, label_shift)
-        if isinstance(found, Fault):
-            parsed.faults.append(found)
-        else:
-            parsed.usable.append(found)
+        _mac_ip(parsed, value, distinguishers, label_shift)
     elif kind == 5:
         text = f"type 5: length {len(value)}, not 34 or 58"
         parsed.faults.append(withdraw("RFC 9136 §3.1", text))
@@ -166,36 +176,39 @@ def _other(
             parsed.usable.append(route)
         else:
             text = f"type {kind}: its lengths do not agree"
-            parsed.faults.append(withdraw(f"RFC 7432 §7.{kind}", text))
-            parsed.unusable.append(route)
+            parsed.refuse(route, withdraw(f"RFC 7432 §7.{kind}", text))
 
 
 def _mac_ip(
-    value: bytes, distinguishers: DistinguisherCache, label_shift: int
-) -> EvpnMacIp | Fault:
-    """Type 2. Without its own key the route cannot be withdrawn: only the fault comes back."""
+    parsed: ParsedNlri, value: bytes, distinguishers: DistinguisherCache, label_shift: int
+) -> None:
+    """Type 2. Where its key cannot be told it cannot be withdrawn either."""
     if len(value) < 33:
-        return withdraw("RFC 7432 §7.2", f"type 2: length {len(value)} is under 33")
+        text = f"type 2: length {len(value)} is under 33"
+        parsed.faults.append(withdraw("RFC 7432 §7.2", text))
+        return
     rd, esi, etag, mac_bits, mac, ip_bits = _TYPE2(value)
-    if mac_bits != 48:
-        return withdraw("RFC 7432 §7.2", f"type 2: MAC length {mac_bits}, not 48")
-    if ip_bits not in (0, 32, 128):
-        return withdraw("RFC 7432 §7.2", f"type 2: IP length {ip_bits}, not 0, 32 or 128")
     labels = 30 + ip_bits // 8
-    if len(value) not in (labels + 3, labels + 6):
-        text = f"type 2: length {len(value)} does not fit an IP length of {ip_bits}"
-        return withdraw("RFC 7432 §7.2", text)
-    return EvpnMacIp(
+    if mac_bits != 48 or ip_bits not in (0, 32, 128) or labels > len(value):
+        text = f"type 2: {len(value)} octets, MAC length {mac_bits}, IP length {ip_bits}"
+        parsed.faults.append(withdraw("RFC 7432 §7.2", text))
+        return
+    first, second = value[labels : labels + 3], value[labels + 3 :]
+    route = EvpnMacIp(
         distinguishers[rd],
         NO_ESI if esi == NO_ESI else esi,
         etag,
         Mac(mac),
         Ip(value[30:labels]) if ip_bits else None,
-        int.from_bytes(value[labels : labels + 3], "big") >> label_shift,
-        int.from_bytes(value[labels + 3 :], "big") >> label_shift
-        if len(value) > labels + 3
-        else None,
+        int.from_bytes(first, "big") >> label_shift,
+        int.from_bytes(second, "big") >> label_shift if second else None,
     )
+    if len(value) in (labels + 3, labels + 6):
+        parsed.usable.append(route)
+        return
+    text = f"type 2: {len(value) - labels} octets of labels, not 3 or 6"
+    blank = route._replace(vni=0, vni2=None)
+    parsed.refuse(blank, withdraw("RFC 7432 §7.2", text))
 
 
 def _address_at(position: int) -> Callable[[bytes], bool]:

@@ -179,6 +179,39 @@ def test_one_route_per_update_says_the_same(
     assert said[0] == said[1]
 
 
+few = st.integers(0, 3).map(lambda n: RouteDistinguisher(bytes(7) + bytes((n,))))
+good_or_bad = st.builds(
+    EvpnPrefix,
+    few,
+    st.sampled_from((bytes(10), b"\1" * 10)),
+    st.just(0),
+    st.just(Prefix.parse("10.0.0.0/8")),
+    st.sampled_from((None, Ip.parse("10.0.0.1"))),
+    st.integers(0, 2),
+)
+
+
+@given(attribute_sets(hosts4), st.lists(good_or_bad, min_size=1, max_size=30))
+def test_bad_routes_do_to_the_table_what_they_would_do_alone(
+    attributes: PathAttributes, announce: list[Nlri]
+) -> None:
+    packed = encode_updates([(attributes, announce)])
+    single = [m for nlri in announce for m in encode_updates([(attributes, [nlri])])]
+    tables = []
+    for messages in (packed, single):
+        table: dict[bytes, Nlri] = {}
+        for update in Decoder(INTERNAL).block(b"".join(messages)):
+            assert isinstance(update, Update)
+            for nlri in update.withdrawn:
+                table.pop(nlri.key, None)
+            table |= {nlri.key: nlri for nlri in update.announced}
+        tables.append(table)
+    assert tables[0] == tables[1]
+    assert not any(
+        isinstance(n, EvpnPrefix) and n.gateway and any(n.esi) for n in tables[0].values()
+    )
+
+
 def hold_what_always_holds(raw: bytes) -> None:
     """Nothing raises, and a verdict agrees with what stands beside it."""
     for asn4 in (True, False):

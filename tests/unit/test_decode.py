@@ -502,8 +502,9 @@ def test_families_that_were_not_negotiated_are_ignored() -> None:
         (type5(label=0), "RFC 9136 §3.1", 1),
         (type2(mac_bits=47), "RFC 7432 §7.2", 0),
         (type2("0a01"), "RFC 7432 §7.2", 0),
-        (type2("0a010001", ()), "RFC 7432 §7.2", 0),
-        (type2("0a010001", (1, 2, 3)), "RFC 7432 §7.2", 0),
+        (type2("0a010001", ()), "RFC 7432 §7.2", 1),
+        (type2("0a010001", (1, 2, 3)), "RFC 7432 §7.2", 1),
+        (b"\2\x28" + type2("20010db8" + "00" * 12)[2:42], "RFC 7432 §7.2", 0),
         (b"\2\4" + RD[:4], "RFC 7432 §7.2", 0),
         (b"\1\x18" + bytes(24), "RFC 7432 §7.1", 1),
         (b"\3\x11" + bytes(17), "RFC 7432 §7.3", 1),
@@ -518,6 +519,15 @@ def test_one_bad_evpn_route_costs_only_itself(bad: bytes, rfc: str, withdrawn: i
     assert len(got.withdrawn) == withdrawn
     assert [e.rfc for e in got.errors] == [rfc]
     assert got.attributes is not None
+
+
+def test_the_last_word_on_a_route_holds() -> None:
+    """As if each route stood in an UPDATE of its own."""
+    good, bad = type5(), type5(gateway="0a020001", esi=SOME_ESI)
+    last_bad, last_good = judge(evpn(good + bad)), judge(evpn(bad + good))
+    assert (len(last_bad.announced), len(last_bad.withdrawn)) == (0, 1)
+    assert (len(last_good.announced), len(last_good.withdrawn)) == (1, 1)
+    assert last_bad.verdict is last_good.verdict is WITHDRAW
 
 
 def test_a_zero_label_rests_on_an_overlay_index() -> None:
