@@ -80,7 +80,8 @@ def number(low: int, high: int) -> PlainValidator:
 
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"{_shown(value)} is not a whole number from {low} to {high}")
+            kind = "the text " if isinstance(value, str) else ""
+            raise ValueError(f"{kind}{_shown(value)} is not a whole number from {low} to {high}")
         return value
 
     return PlainValidator(check)
