@@ -1,0 +1,368 @@
+"""From plans to the records of a transaction, and from a dump back to what is held.
+
+In: a Plan (table/plan.py) or a Snapshot, and the NextHopSlots of the forwarder. Out: (type, flags,
+record array) in make-before-break order: what is referred to is added before and removed after what
+refers to it. After a refusal (NAK) or a lost connection the slots are no longer the forwarder's:
+begin again from its dump (``encode_against``) or with everything (``encode_full``).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccn_bgp.forwarder import wire
+from ccn_bgp.forwarder.wire import Flag, MessageType
+from ccn_bgp.model.bgp import Ip, Mac
+from ccn_bgp.model.route import Kind, NextHop, VmEntry
+from ccn_bgp.table.plan import CcsiEntry, Plan, Rows, TableChange, taps_of
+from ccn_bgp.table.snapshot import Columns, InterfaceEntry, Snapshot, Table, VniEntry, VtepEntry
+
+Array = npt.NDArray[Any]
+Records = list[tuple[MessageType, Flag, Array]]
+Held = Mapping[MessageType, Array]
+"""The rows of a forwarder: one array for each record type, each key once."""
+
+KEYS: Mapping[MessageType, tuple[str, ...]] = {
+    MessageType.INTERFACE: ("id",),
+    MessageType.CCSI: ("id",),
+    MessageType.VNI: ("vni",),
+    MessageType.VTEP: ("vni", "address"),
+    MessageType.NEXT_HOP: ("slot",),
+    MessageType.VM: ("vni", "family", "ip"),
+    MessageType.ROUTE: ("ccsi", "family", "prefix", "length"),
+}
+"""What identifies a record of each type, in the order in which types are added."""
+
+
+class NextHopSlots:
+    """Which slot holds which next hop: the same content keeps its slot as long as a table uses it.
+
+    Freed slots are used again, lowest first, from the next transaction on: within one, a packet may
+    still follow an old route into a slot.
+    """
+
+    def __init__(self) -> None:
+        self._slot: dict[NextHop, int] = {}
+        self._uses: dict[NextHop, int] = {}
+        self._free: list[int] = []
+        self._end = 0
+
+    @classmethod
+    def seeded(cls, held: Held) -> NextHopSlots:
+        """The slots of a forwarder that is already holding something; nothing uses them yet."""
+        slots = cls()
+        taps = {int(r["id"]): wire.text_of(r["tap"]) for r in held[MessageType.INTERFACE]}
+        taken = set()
+        for record in held[MessageType.NEXT_HOP]:
+            slot = int(record["slot"])
+            taken.add(slot)
+            content = _content(record, taps)
+            if content is not None and slot < slots._slot.get(content, slot + 1):
+                slots._slot[content], slots._uses[content] = slot, 0
+        slots._end = max(taken, default=-1) + 1
+        slots._free = [s for s in range(slots._end) if s not in taken]
+        return slots
+
+    def __getitem__(self, content: NextHop) -> int:
+        return self._slot[content]
+
+    def __len__(self) -> int:
+        return len(self._slot)
+
+    def items(self) -> Iterable[tuple[NextHop, int]]:
+        """(next hop, slot) of all, in no particular order."""
+        return self._slot.items()
+
+    def use(self, content: NextHop) -> bool:
+        """Count one more table; True if the content has got a slot by it."""
+        fresh = content not in self._slot
+        if fresh:
+            if self._free:
+                self._slot[content] = heapq.heappop(self._free)
+            else:
+                self._slot[content] = self._end
+                self._end += 1
+        self._uses[content] = self._uses.get(content, 0) + 1
+        return fresh
+
+    def leave(self, content: NextHop) -> None:
+        """Count one table less."""
+        self._uses[content] -= 1
+
+    def sweep(self, among: Iterable[NextHop] | None = None) -> list[tuple[NextHop, int]]:
+        """Free what no table uses (``among`` these, or all): (next hop, slot), by slot."""
+        if among is None:
+            gone = [c for c, uses in self._uses.items() if not uses]
+        else:
+            gone = [c for c in set(among) if c in self._uses and not self._uses[c]]
+        freed = sorted(((c, self._slot[c]) for c in gone), key=lambda item: item[1])
+        for content, slot in freed:
+            del self._slot[content], self._uses[content]
+            heapq.heappush(self._free, slot)
+        return freed
+
+    def compact(self) -> None:
+        """Let every slot without content be used again: held duplicates that are given up."""
+        self._end = max(self._slot.values(), default=-1) + 1
+        taken = set(self._slot.values())
+        self._free = [s for s in range(self._end) if s not in taken]
+
+
+def encode(plan: Plan, slots: NextHopSlots) -> Records:
+    """The transaction of a Plan; ``slots`` are moved on as if it had been accepted."""
+    fresh: list[NextHop] = []
+    left: list[NextHop] = []
+    for change in plan.tables:
+        used, unused = change.next_hops
+        fresh += [content for content in used if slots.use(content)]
+        left += unused
+    for content in left:
+        slots.leave(content)
+    again = [c for c, _ in slots.items() if c.interface and c.interface in plan.rebound]
+    said = {content: slots[content] for content in (*fresh, *again)}
+    freed = slots.sweep(left)
+    said = {content: slot for content, slot in said.items() if (content, slot) not in freed}
+    put: dict[MessageType, Array] = {
+        MessageType.INTERFACE: _interfaces(plan.interfaces.put),
+        MessageType.CCSI: _ccsis(plan.ccsis.put),
+        MessageType.VNI: _vnis(plan.vnis.put),
+        MessageType.VTEP: _vteps(plan.vteps.put),
+        MessageType.NEXT_HOP: _next_hops(sorted(said.items(), key=lambda i: i[1]), plan.taps),
+        MessageType.VM: _vms(plan.vms.put),
+        MessageType.ROUTE: _joined([_put_routes(change, slots) for change in plan.tables]),
+    }
+    remove: dict[MessageType, Array] = {
+        MessageType.INTERFACE: _interfaces(plan.interfaces.removed),
+        MessageType.CCSI: _ccsis(plan.ccsis.removed),
+        MessageType.VNI: _vnis(plan.vnis.removed),
+        MessageType.VTEP: _vteps(plan.vteps.removed),
+        MessageType.NEXT_HOP: _next_hops(freed, {}),
+        MessageType.VM: _vms(plan.vms.removed),
+        MessageType.ROUTE: _joined([_gone_routes(change) for change in plan.tables]),
+    }
+    return _ordered(put, remove)
+
+
+def encode_full(snapshot: Snapshot, slots: NextHopSlots) -> Records:
+    """Everything, for a FULL transaction; ``slots`` must be new."""
+    return _ordered(rows(snapshot, slots), {})
+
+
+def encode_against(held: Held, snapshot: Snapshot) -> tuple[Records, NextHopSlots]:
+    """What turns the held rows into the snapshot, and the slots from then on: the first commit of a
+    control plane that finds a forwarder at work."""
+    slots = NextHopSlots.seeded(held)
+    wanted = rows(snapshot, slots)
+    slots.sweep()
+    slots.compact()
+    return difference(held, wanted), slots
+
+
+def held_from_dump(dump: Mapping[MessageType, Array]) -> Held:
+    """A forwarder's dump with every record type present."""
+    return {
+        kind: np.asarray(dump.get(kind, np.zeros(0, dtype)), dtype)
+        for kind, dtype in wire.RECORDS.items()
+    }
+
+
+def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
+    """All records of a snapshot; next hops are counted in ``slots``, once for each table."""
+    tables = [snapshot.tables[name] for name in sorted(snapshot.tables)]
+    for table in tables:
+        for content in table.next_hops:
+            slots.use(content)
+    contents = {content for table in tables for content in table.next_hops}
+    said = sorted(((c, slots[c]) for c in contents), key=lambda item: item[1])
+    return {
+        MessageType.INTERFACE: _interfaces(snapshot.interfaces),
+        MessageType.CCSI: _ccsis([CcsiEntry(t.id, t.ccn) for t in tables]),
+        MessageType.VNI: _vnis(snapshot.vnis),
+        MessageType.VTEP: _vteps(snapshot.vteps),
+        MessageType.NEXT_HOP: _next_hops(said, taps_of(snapshot.interfaces)),
+        MessageType.VM: _vms(snapshot.vms),
+        MessageType.ROUTE: _joined([_table_routes(table, slots) for table in tables]),
+    }
+
+
+def difference(held: Held, wanted: Held) -> Records:
+    """What turns one set of rows into another, by key and octet by octet."""
+    put, remove = {}, {}
+    for kind, fields in KEYS.items():
+        old, new = held[kind], wanted[kind]
+        old_keys, new_keys = _keys(old, fields), _keys(new, fields)
+        order = np.argsort(old_keys)
+        place = np.searchsorted(old_keys, new_keys, sorter=order)
+        found = place < len(order)
+        found[found] = old_keys[order[place[found]]] == new_keys[found]
+        match = order[place[found]]
+        same = np.zeros(len(new), np.bool_)
+        same[found] = (_octets(old)[match] == _octets(new)[found]).all(axis=1)
+        kept = np.zeros(len(old), np.bool_)
+        kept[match] = True
+        put[kind], remove[kind] = new[~same], old[~kept]
+    return _ordered(put, remove)
+
+
+def _octets(records: Array) -> npt.NDArray[np.uint8]:
+    width = records.dtype.itemsize
+    return np.ascontiguousarray(records).view(np.uint8).reshape(len(records), width)
+
+
+def _keys(records: Array, fields: Sequence[str]) -> Array:
+    """The key of each record as one comparable string of octets."""
+    parts = []
+    for name in fields:
+        column = np.ascontiguousarray(records[name])
+        parts.append(column.view(np.uint8).reshape(len(records), -1 if len(records) else 1))
+    joined = np.ascontiguousarray(np.concatenate(parts, axis=1))
+    return joined.view(f"S{joined.shape[1]}").reshape(-1)
+
+
+def _ordered(put: Mapping[MessageType, Array], remove: Mapping[MessageType, Array]) -> Records:
+    found: Records = [(kind, Flag.NONE, put[kind]) for kind in KEYS if len(put[kind])]
+    for kind in reversed(list(KEYS)):
+        if kind in remove and len(remove[kind]):
+            found.append((kind, Flag.DELETE, remove[kind]))
+    return found
+
+
+# -- one record type after the other ---------------------------------------------------------------
+
+
+def _interfaces(entries: Sequence[InterfaceEntry]) -> Array:
+    records = np.zeros(len(entries), wire.INTERFACE)
+    for record, entry in zip(records, entries, strict=True):
+        for name in ("id", "role", "length", "vlan", "ccsi", "mtu", "length6"):
+            record[name] = getattr(entry, name)
+        for name, value in (("port", entry.port.encode()), ("tap", entry.tap.encode())):
+            record[name] = wire.octets(value, 16)
+        record["mac"] = wire.octets(entry.mac, 6)
+        record["address"] = wire.octets(entry.address, 4)
+        record["via"] = wire.octets(entry.via, 4)
+        record["address6"] = wire.octets(entry.address6, 16)
+    return records
+
+
+def _ccsis(entries: Sequence[CcsiEntry]) -> Array:
+    records = np.zeros(len(entries), wire.CCSI)
+    for record, entry in zip(records, entries, strict=True):
+        record["id"] = entry.id
+        record["name"] = wire.octets(entry.name.encode()[:32], 32)
+    return records
+
+
+def _vnis(entries: Sequence[VniEntry]) -> Array:
+    records = np.zeros(len(entries), wire.VNI)
+    for name in ("vni", "ccsi", "kind"):
+        records[name] = [getattr(entry, name) for entry in entries]
+    return records
+
+
+def _vteps(entries: Sequence[VtepEntry]) -> Array:
+    records = np.zeros(len(entries), wire.VTEP)
+    records["vni"] = [entry.vni for entry in entries]
+    records["address"] = _packed([entry.address for entry in entries], 4)
+    return records
+
+
+def _next_hops(items: Sequence[tuple[NextHop, int]], taps: Mapping[str, int]) -> Array:
+    records = np.zeros(len(items), wire.NEXT_HOP)
+    records["slot"] = [slot for _, slot in items]
+    records["kind"] = [int(hop.kind) for hop, _ in items]
+    records["family"] = [{0: 0, 4: 4, 16: 6}[len(hop.ip)] for hop, _ in items]
+    records["vni"] = [hop.vni for hop, _ in items]
+    records["interface"] = [taps.get(hop.interface, 0) for hop, _ in items]
+    records["ip"] = _packed([hop.ip for hop, _ in items], 16)
+    records["mac"] = _packed([hop.mac for hop, _ in items], 6)
+    return records
+
+
+def _content(record: Any, taps: Mapping[int, str]) -> NextHop | None:
+    """The next hop that a record holds; None if no snapshot could have made it."""
+    interface = int(record["interface"])
+    try:
+        kind = Kind(int(record["kind"]))
+        size = {0: 0, 4: 4, 6: 16}[int(record["family"])]
+    except (ValueError, KeyError):
+        return None
+    if interface and interface not in taps:
+        return None
+    return NextHop(
+        kind,
+        int(record["vni"]),
+        Ip(record["ip"].tobytes()[:size]),
+        Mac(record["mac"].tobytes()),
+        taps.get(interface, ""),
+    )
+
+
+def _vms(entries: Sequence[VmEntry]) -> Array:
+    records = np.zeros(len(entries), wire.VM)
+    records["vni"] = [vm.vni for vm in entries]
+    records["family"] = [4 if len(vm.ip) == 4 else 6 for vm in entries]
+    records["mac"] = _packed([vm.mac for vm in entries], 6)
+    records["ip"] = _packed([vm.ip for vm in entries], 16)
+    records["vtep"] = _packed([vm.vtep for vm in entries], 4)
+    return records
+
+
+def _packed(values: Sequence[bytes], size: int) -> npt.NDArray[np.uint8]:
+    """Octets, padded with NULs: uint8[n, size]."""
+    joined = b"".join([value.ljust(size, b"\0") for value in values])
+    return np.frombuffer(joined, np.uint8).reshape(len(values), size)
+
+
+def _table_routes(table: Table, slots: NextHopSlots) -> Array:
+    every = Rows(np.arange(len(table.v4)), np.arange(len(table.v6)))
+    return _routes(table, every, _slots(table, slots))
+
+
+def _put_routes(change: TableChange, slots: NextHopSlots) -> Array:
+    if change.after is None:
+        return np.zeros(0, wire.ROUTE)
+    of = _slots(change.after, slots)
+    parts = [_routes(change.after, rows, of) for rows in (change.added, change.changed)]
+    return _joined(parts)
+
+
+def _gone_routes(change: TableChange) -> Array:
+    if change.before is None:
+        return np.zeros(0, wire.ROUTE)
+    nothing = np.zeros(len(change.before.next_hops) + 1, np.uint32)
+    return _routes(change.before, change.removed, nothing)
+
+
+def _slots(table: Table, slots: NextHopSlots) -> npt.NDArray[np.uint32]:
+    return np.array([*(slots[content] for content in table.next_hops), 0], np.uint32)
+
+
+def _routes(table: Table, chosen: Rows, slot: npt.NDArray[np.uint32]) -> Array:
+    return _joined(
+        [
+            _family(table.id, table.v4, chosen.v4, slot, 4),
+            _family(table.id, table.v6, chosen.v6, slot, 6),
+        ]
+    )
+
+
+def _family(
+    ccsi: int, columns: Columns, chosen: Array, slot: npt.NDArray[np.uint32], family: int
+) -> Array:
+    records = np.zeros(len(chosen), wire.ROUTE)
+    records["ccsi"] = ccsi
+    records["next_hop"] = slot[columns.next_hop[chosen]]
+    records["prefix"][:, : columns.address.shape[1]] = columns.address[chosen]
+    records["family"] = family
+    records["length"] = columns.length[chosen]
+    return records
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    filled = [part for part in parts if len(part)]
+    return np.concatenate(filled) if filled else np.zeros(0, wire.ROUTE)

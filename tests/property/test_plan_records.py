@@ -1,0 +1,232 @@
+"""Plans and records against a forwarder that is a dictionary: what is sent makes what is wanted.
+
+However a snapshot is reached, step by step, from a dump or all at once, the rows say the same; no
+transaction uses a slot again that it frees; references are whole after each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ccn_bgp.forwarder import wire
+from ccn_bgp.forwarder.records import (
+    KEYS,
+    Held,
+    NextHopSlots,
+    Records,
+    encode,
+    encode_against,
+    encode_full,
+    held_from_dump,
+    rows,
+)
+from ccn_bgp.forwarder.wire import Flag, MessageType
+from ccn_bgp.model.bgp import Ip, Mac, Prefix
+from ccn_bgp.model.path import EvpnPrefix, Path, PathAttributes
+from ccn_bgp.model.route import Kind, NextHop, Route, VmEntry
+from ccn_bgp.table.plan import diff
+from ccn_bgp.table.snapshot import (
+    NOTHING,
+    InterfaceEntry,
+    Snapshot,
+    Table,
+    VniEntry,
+    VtepEntry,
+)
+
+PREFIXES = [Prefix.parse(f"10.{n}.0.0/{16 + n}") for n in range(0, 16, 4)] + [
+    Prefix.parse(p)
+    for p in ("0.0.0.0/0", "0.0.0.0/8", "::/0", "fd00::/64", "fd00:0:0:1::/64", "fd00::/65")
+]
+TAPS = ["eth2.101t", "eth3.0t"]
+HOPS = [
+    NextHop(Kind.DROP),
+    NextHop(Kind.ON_LINK, 10001),
+    NextHop(Kind.VIP, 10001, Ip.parse("10.0.0.9")),
+    NextHop(Kind.VIP, 10001, Ip.parse("fd00::9")),
+    NextHop(Kind.VTEP, 20100, Ip.parse("192.0.2.9"), Mac.parse("02:cc:c0:00:02:09")),
+    *(NextHop(Kind.HAND_OFF, ip=Ip.parse("169.254.1.2"), interface=t) for t in TAPS),
+]
+PATHS = [
+    Path(p, EvpnPrefix(b"", b"", 0, PREFIXES[0], None, 0), PathAttributes()) for p in ("a", "b")
+]
+State = dict[MessageType, dict[bytes, Any]]
+
+
+@st.composite
+def tables(draw: st.DrawFn, number: int) -> Table:
+    chosen = draw(st.dictionaries(st.sampled_from(PREFIXES), st.sampled_from(HOPS), max_size=8))
+    name = f"gw/{draw(st.sampled_from('xy'))}{number}"
+    routes = [
+        Route(name, p, draw(st.sampled_from(["gw/x", "hk/x"])), h, "", draw(st.sampled_from(PATHS)))
+        for p, h in chosen.items()
+    ]
+    return Table.build(name, number, name[3:], routes)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    held = [draw(tables(n)) for n in draw(st.frozensets(st.integers(1, 4), max_size=4))]
+    order = draw(st.permutations(TAPS))
+    interfaces = tuple(
+        InterfaceEntry(
+            n + 1,
+            2,
+            tap[:4],
+            0,
+            1,
+            tap,
+            Mac(bytes(6)),
+            Ip.parse("169.254.1.1"),
+            30,
+            Ip(bytes(4)),
+            1500,
+        )
+        for n, tap in enumerate(order)
+    )
+    vms = draw(
+        st.dictionaries(
+            st.tuples(
+                st.sampled_from([10001, 10002]), st.sampled_from(["10.0.0.9", "fd00::9", "::"])
+            ),
+            st.sampled_from(["192.0.2.101", "192.0.2.102"]),
+        )
+    )
+    return Snapshot(
+        gateway="gw",
+        tables={t.name: t for t in held},
+        interfaces=interfaces,
+        vnis=tuple(VniEntry(10000 + t.id, t.id, 1) for t in held),
+        vteps=tuple(VtepEntry(20000 + t.id, Ip.parse("192.0.2.101")) for t in held),
+        vms=tuple(
+            sorted(
+                VmEntry(vni, Ip.parse(ip), Mac.parse("02:00:00:00:00:01"), Ip.parse(host))
+                for (vni, ip), host in vms.items()
+            )
+        ),
+    )
+
+
+def empty() -> State:
+    return {kind: {} for kind in KEYS}
+
+
+def key_of(kind: MessageType, record: Any) -> bytes:
+    return b"".join(record[name].tobytes() for name in KEYS[kind])
+
+
+def apply(state: State, records: Records) -> None:
+    """What the forwarder does with a transaction, one record after the other."""
+    freed, said = set(), set()
+    for kind, flags, array in records:
+        assert array.dtype == wire.RECORDS[kind]
+        assert len(array)
+        keys = [key_of(kind, record) for record in array]
+        assert len(set(keys)) == len(keys)
+        for key, record in zip(keys, array, strict=True):
+            if flags & Flag.DELETE:
+                del state[kind][key]
+                if kind is MessageType.NEXT_HOP:
+                    freed.add(key)
+            else:
+                state[kind][key] = record.copy()
+                if kind is MessageType.NEXT_HOP:
+                    said.add(key)
+    assert not freed & said
+    order = [(bool(flags & Flag.DELETE), list(KEYS).index(kind)) for kind, flags, _ in records]
+    puts = [place for gone, place in order if not gone]
+    gone = [place for gone, place in order if gone]
+    assert order == [(False, p) for p in sorted(puts)] + [(True, p) for p in sorted(gone)[::-1]]
+
+
+def meaning(state: State) -> dict[MessageType, Any]:
+    """The rows with slots replaced by what stands in them; every reference must be there."""
+    hops = {}
+    for record in state[MessageType.NEXT_HOP].values():
+        content = record.copy()
+        content["slot"] = 0
+        hops[int(record["slot"])] = content.tobytes()
+    used = set()
+    found: dict[MessageType, Any] = {}
+    for kind, held in state.items():
+        if kind is MessageType.ROUTE:
+            found[kind] = {k: hops[int(r["next_hop"])] for k, r in held.items()}
+            used = {int(r["next_hop"]) for r in held.values()}
+        elif kind is not MessageType.NEXT_HOP:
+            found[kind] = {k: r.tobytes() for k, r in held.items()}
+    assert used == set(hops), "a slot that no route uses"
+    assert len(set(hops.values())) == len(hops), "the same content in two slots"
+    ids = {int(r["id"]) for r in state[MessageType.CCSI].values()}
+    assert {int(r["ccsi"]) for r in state[MessageType.ROUTE].values()} <= ids
+    return found
+
+
+def dump_of(state: State) -> Held:
+    return held_from_dump(
+        {
+            kind: np.array([r for _, r in sorted(held.items())], wire.RECORDS[kind])
+            for kind, held in state.items()
+            if held
+        }
+    )
+
+
+def state_of(snapshot: Snapshot) -> State:
+    state = empty()
+    apply(state, encode_full(snapshot, NextHopSlots()))
+    return state
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(snapshots(), min_size=1, max_size=5), st.integers(0, 5))
+def test_incremental_equals_full(steps: list[Snapshot], restart: int) -> None:
+    state, slots, held = empty(), NextHopSlots(), NOTHING
+    for number, wanted in enumerate(steps):
+        if number == restart:
+            records, slots = encode_against(dump_of(state), wanted)
+        else:
+            plan = diff(held, wanted)
+            records = encode(plan, slots)
+            assert plan.is_empty == (not records)
+            assert bool(plan.summary()) == (not plan.is_empty)
+        apply(state, records)
+        assert meaning(state) == meaning(state_of(wanted))
+        held_slots = {int(r["slot"]) for r in state[MessageType.NEXT_HOP].values()}
+        assert held_slots == {slot for _, slot in slots.items()}
+        held = wanted
+    assert encode(diff(held, held), slots) == []
+    assert encode_against(dump_of(state), held)[0] == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(snapshots(), snapshots())
+def test_restart_finds_nothing_to_do(first: Snapshot, second: Snapshot) -> None:
+    """A control plane that comes back with the same tables sends nothing, whatever the slots."""
+    state, slots = empty(), NextHopSlots()
+    apply(state, encode(diff(NOTHING, first), slots))
+    apply(state, encode(diff(first, second), slots))
+    records, again = encode_against(dump_of(state), second)
+    assert records == []
+    assert dict(again.items()) == dict(slots.items())
+
+
+@settings(max_examples=100, deadline=None)
+@given(snapshots())
+def test_rows_are_free_of_order(snapshot: Snapshot) -> None:
+    def everything(held: Held) -> list[bytes]:
+        return [held[kind].tobytes() for kind in KEYS]
+
+    turned = Snapshot(
+        gateway=snapshot.gateway,
+        tables=dict(reversed(list(snapshot.tables.items()))),
+        interfaces=snapshot.interfaces,
+        vnis=snapshot.vnis,
+        vteps=snapshot.vteps,
+        vms=snapshot.vms,
+    )
+    a, b = NextHopSlots(), NextHopSlots()
+    assert everything(rows(snapshot, a)) == everything(rows(turned, b))
