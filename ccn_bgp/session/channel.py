@@ -27,12 +27,12 @@ _IOVECS = 64
 class Kind(enum.IntEnum):
     """The frames. JSON payloads are objects; the others are as said."""
 
-    HELLO = 1  # child: {"protocol", "version", "pid"}: configuration loaded, listeners bound
+    HELLO = 1  # child: {"protocol", "version"}: configuration loaded, listeners bound
     UP = 2  # child: {"peer", "open": {...}}: Established
     DOWN = 3  # child: {"reason"}
     BLOCK = 4  # child: whole UPDATE and ROUTE-REFRESH messages as they came
     SENT = 5  # child: u32, octets of SEND that the peer's TCP has taken
-    RELOADED = 6  # child: {"ok", "text"}
+    RELOADED = 6  # child: {"problem"}, empty if the new configuration is served
     SEND = 16  # gateway: whole messages for the peer
     TEARDOWN = 17  # gateway: u8 code, u8 subcode of the NOTIFICATION
     RELOAD = 18  # gateway: the configuration file was rewritten

@@ -12,7 +12,7 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from ccn_bgp.session.bgp_stream import NOTIFICATION, SendBuffer
@@ -75,6 +75,7 @@ class Hub:
         self.queue = FrameQueue(channel)
         self.sessions: dict[int, Session] = {}
         self.reactor: Any = None
+        self.reload: Callable[[], str] = lambda: "not started"
         self._number = 0
         self._greeted = False
         self._pushed = 0  # octets ever pushed: the difference to the queue's rest is a position
@@ -175,8 +176,6 @@ class Hub:
         elif kind is Kind.TEARDOWN and session:
             session.notify = (payload[0], payload[1])
         elif kind is Kind.RELOAD:
-            ok = bool(self.reactor.reload())
-            text = "" if ok else " ".join(str(self.reactor.configuration.error).split())
-            self.push(Kind.RELOADED, 0, jsoned({"ok": ok, "text": text}))
+            self.push(Kind.RELOADED, 0, jsoned({"problem": self.reload()}))
         elif kind is Kind.STOP:
             self.reactor.signal.received = self.reactor.signal.SHUTDOWN

@@ -89,6 +89,7 @@ _USED = (  # (function, names that it must use): attributes we rely on, and the 
     (exabgp_loop.Reactor.run, ("Processes", "received", "fds", "_poller")),
     (exabgp_loop.Reactor.reload, ("Peer", "reestablish", "reconfigure", "remove")),
     (exabgp_loop.Reactor.shutdown, ("shutdown",)),
+    (exabgp_loop.Listener._listen, ("_sockets",)),
 )
 
 
@@ -184,6 +185,8 @@ class SpokenProtocol(Protocol):  # type: ignore[misc]
         if session is None:
             session = self.session = self.hub.up(self, open_facts(self.negotiated))
             self.connection.writer = session.writer
+            with contextlib.suppress(OSError):  # ExaBGP does it for accepted connections only
+                self.connection.io.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield self._read(session)
 
     def _read(self, session: Session) -> Any:
@@ -327,6 +330,21 @@ def reason_of(message: str, error: Any) -> str:
     return " ".join(printable.split())[:300]
 
 
+def listeners(configuration: Any) -> set[tuple[str, int]]:
+    """The (address, port) pairs that passive peers dial."""
+    neighbors = configuration.neighbors.values()
+    return {(n["md5-ip"].top(), n["listen"]) for n in neighbors if n["listen"]}
+
+
+def reload(reactor: Any) -> str:
+    """Read the configuration again; what is wrong with it, or ``""``."""
+    SpokenPeer.restarting = False  # peers that are new now never had a session with us
+    if not reactor.reload():
+        return " ".join(str(reactor.configuration.error).split())
+    bound = {(local, port) for local, port, _, _ in reactor.listener._sockets.values()}
+    return bind_check(listeners(reactor.configuration) - bound, patience=0)
+
+
 def environment(log_file: str) -> None:
     """ExaBGP's own settings: quiet, bounded logs, no text API, no listener of its own."""
     env = getenv()
@@ -375,14 +393,12 @@ def main() -> int:
         text = " ".join(str(configuration.error).split())
         print(f"{arguments.config}: {text}", file=sys.stderr)
         return 1
-    neighbors = configuration.neighbors.values()
-    wanted = {(n["md5-ip"].top(), n["listen"]) for n in neighbors if n["listen"]}
-    if problem := bind_check(sorted(wanted)):
+    if problem := bind_check(listeners(configuration)):
         print(problem, file=sys.stderr)
         return 1
     hub.reactor = exabgp_loop.Reactor(configuration)
+    hub.reload = lambda: reload(hub.reactor)
     code = int(hub.reactor.run())
-    channel.setblocking(True)
     hub.flush()
     return code
 

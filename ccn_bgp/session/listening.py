@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from collections.abc import Set
 
 _BIND_HINTS = {
     errno.EADDRINUSE: "another program has it; `ss -ltnp` shows which",
@@ -16,14 +17,14 @@ _BIND_HINTS = {
 }
 
 
-def bind_check(listeners: list[tuple[str, int]]) -> str:
+def bind_check(listeners: Set[tuple[str, int]], patience: float = 2.0) -> str:
     """Why one of the (address, port) pairs cannot be listened on, or ``""``.
 
-    A port that is taken is tried for two seconds: a predecessor may be on its way out.
+    A port that is taken is tried for ``patience`` seconds: a predecessor may be on its way out.
     """
-    for address, port in listeners:
+    for address, port in sorted(listeners):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        end = time.monotonic() + 2
+        end = time.monotonic() + patience
         while True:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

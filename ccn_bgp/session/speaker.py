@@ -110,12 +110,14 @@ class Speaker:
         not start, with its last words (a port that is taken, an address that is missing).
         """
         self._write_config(self._peers)
-        self._listener = listen(self._files["sock"])
         try:
+            self._listener = listen(self._files["sock"])
             await self._spawn()
-        except BaseException:
+        except BaseException as error:
             await self._reap()
             self._remove_files()
+            if isinstance(error, OSError):
+                raise CcnError(f"speaker {self.name}: cannot start ExaBGP: {error}") from None
             raise
         self._put(SpeakerUp(), 0)
         self._task = asyncio.create_task(self._run(), name=f"speaker-{self.name}")
@@ -290,9 +292,8 @@ class Speaker:
     def _take(self, kind: Kind, session: int, payload: bytes) -> None:
         """One frame of the child."""
         if kind is Kind.RELOADED:
-            answer = json.loads(payload)
-            if not answer["ok"]:
-                log.error("speaker %s: configuration refused: %s", self.name, answer["text"])
+            if problem := json.loads(payload)["problem"]:
+                log.error("speaker %s: the new configuration: %s", self.name, problem)
         elif kind is Kind.UP:
             up = json.loads(payload)
             self._names[session] = up["peer"]

@@ -427,7 +427,7 @@ def test_stop_says_cease_or_nothing(tmp_path, keep_routes, notifications):
     run(body())
 
 
-def test_reconfigure_touches_only_what_changed(tmp_path):
+def test_reconfigure_touches_only_what_changed(tmp_path, caplog):
     async def body():
         a, b, c, d = [
             await RawPeer(address=f"127.0.0.{n}", asn=65000 + n).listen() for n in range(1, 5)
@@ -459,8 +459,12 @@ def test_reconfigure_touches_only_what_changed(tmp_path):
             await log.until(lambda: log.octets.get("a") == type5_update(5))
             await speaker.reconfigure([])
             await log.until(lambda: len(log.of(SessionDown)) == 5)
-            await speaker.reconfigure([peer_of(a, "a")])
-            await log.until(lambda: len(log.of(SessionUp)) == 6)
+            with socket.create_server(("127.0.0.9", 0)) as taken:
+                port = taken.getsockname()[1]
+                waiting = peer_of(b, "waiting", passive=True, port=port)
+                await speaker.reconfigure([peer_of(a, "a"), waiting])
+                await log.until(lambda: len(log.of(SessionUp)) == 6)
+                await log.until(lambda: f"port {port}: Address already in use" in caplog.text)
 
     run(body())
 
