@@ -73,11 +73,13 @@ def start_forwarder(
         if process.poll() is not None:
             raise CcnError(_last_line(log))
         try:
-            ForwarderClient.connect(control_socket, timeout=1.0).close()
+            with ForwarderClient.connect(control_socket, timeout=1.0) as client:
+                # another forwarder may answer there: then ours is about to give up
+                if client.hello.pid == process.pid:
+                    return process
         except UnreachableError:
-            time.sleep(0.02)
-        else:
-            return process
+            pass
+        time.sleep(0.02)
     process.kill()
     process.wait()
     raise UnreachableError(

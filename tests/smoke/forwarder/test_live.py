@@ -1,0 +1,247 @@
+"""A forwarder on af_xdp between real hosts: ARP, ping, VXLAN, TCP through a tap, death, return."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ccn_bgp.forwarder.client import ForwarderClient
+from ccn_bgp.forwarder.wire import NextHopKind, Role
+
+pytestmark = pytest.mark.smoke
+
+ROUTER_MAC = "02:cc:c0:00:02:0b"
+GATEWAY, NET, ROUTER, HOST1, HOST2 = (f"fwd-{n}" for n in ("gw", "net", "r", "h1", "h2"))
+
+
+def sh(command: str, check: bool = True) -> str:
+    done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def link(ns1: str, dev1: str, ns2: str, dev2: str) -> None:
+    sh(f"ip -n {ns1} link add {dev1} type veth peer name {dev2} netns {ns2}")
+    for ns, dev in ((ns1, dev1), (ns2, dev2)):
+        sh(f"ip netns exec {ns} ethtool -K {dev} tx off")
+        sh(f"ip -n {ns} link set {dev} up")
+
+
+def host(ns: str, underlay: str, vni: int, address: str, mac: str, gateway: str) -> None:
+    """A kernel VXLAN host; its VM lives in the same namespace."""
+    sh(f"ip -n {ns} addr add {underlay}/24 dev u0")
+    sh(
+        f"ip -n {ns} link add vx0 address {mac} type vxlan id {vni} local {underlay}"
+        " remote 192.0.2.11 dstport 4789"
+    )
+    sh(f"ip -n {ns} link set vx0 mtu 1500 up")
+    sh(f"ip -n {ns} addr add {address}/16 dev vx0")
+    sh(f"ip -n {ns} neigh add {gateway} lladdr {ROUTER_MAC} dev vx0")
+    sh(f"ip -n {ns} route add default via {gateway}")
+
+
+def tables(rows, port_tap: str = "eth1.t") -> list:
+    return [
+        rows.ccsi(100, "retail"),
+        rows.interface(1, Role.UPLINK, "eth1", "192.0.2.11/24", tap=port_tap, mac=ROUTER_MAC),
+        rows.interface(2, Role.HAND_OFF, "eth2", "169.254.1.1/30", tap="eth2.0t", ccsi=100),
+        rows.vni(10001, 100),
+        rows.vni(10002, 100),
+        rows.vtep(10001, "192.0.2.101"),
+        rows.vtep(10002, "192.0.2.102"),
+        rows.next_hop(0, NextHopKind.ON_LINK, vni=10001),
+        rows.next_hop(1, NextHopKind.ON_LINK, vni=10002),
+        rows.next_hop(2, NextHopKind.NEIGHBOR, interface=2, ip="169.254.1.2"),
+        rows.vm(10001, "10.1.0.10", "02:00:0a:01:00:0a", "192.0.2.101"),
+        rows.vm(10002, "10.2.0.10", "02:00:0a:02:00:0a", "192.0.2.102"),
+        rows.route(100, "10.1.0.0/16", 0),
+        rows.route(100, "10.2.0.0/16", 1),
+        rows.route(100, "172.16.0.0/16", 2),
+    ]
+
+
+@pytest.fixture(scope="module")
+def network():
+    names = (GATEWAY, NET, ROUTER, HOST1, HOST2)
+    for ns in names:
+        sh(f"ip netns del {ns}", check=False)
+        sh(f"ip netns add {ns}")
+        sh(f"ip -n {ns} link set lo up")
+        sh(f"ip netns exec {ns} sysctl -qw net.ipv6.conf.default.disable_ipv6=1")
+    try:
+        sh(f"ip -n {NET} link add br0 type bridge")
+        sh(f"ip -n {NET} link set br0 up")
+        for ns, dev, port in ((GATEWAY, "eth1", "g"), (HOST1, "u0", "h1"), (HOST2, "u0", "h2")):
+            link(ns, dev, NET, port)
+            for where, name in ((ns, dev), (NET, port)):
+                sh(f"ip -n {where} link set {name} mtu 1600")
+            sh(f"ip -n {NET} link set {port} master br0")
+        link(GATEWAY, "eth2", ROUTER, "e0")
+        host(HOST1, "192.0.2.101", 10001, "10.1.0.10", "02:00:0a:01:00:0a", "10.1.0.1")
+        host(HOST2, "192.0.2.102", 10002, "10.2.0.10", "02:00:0a:02:00:0a", "10.2.0.1")
+        sh(f"ip -n {ROUTER} addr add 169.254.1.2/30 dev e0")
+        sh(f"ip -n {ROUTER} addr add 172.16.0.1/32 dev lo")
+        sh(f"ip -n {ROUTER} route add 10.0.0.0/8 via 169.254.1.1")
+        for tap, port, address in (
+            ("eth1.t", "eth1", "192.0.2.11/24"),
+            ("eth2.0t", "eth2", "169.254.1.1/30"),
+        ):
+            mac = Path(f"/sys/class/net/{port}/address")
+            text = sh(f"ip netns exec {GATEWAY} cat {mac}").strip()
+            sh(f"ip -n {GATEWAY} tuntap add {tap} mode tap")
+            sh(f"ip -n {GATEWAY} link set {tap} address {text} up")
+            sh(f"ip -n {GATEWAY} addr add {address} dev {tap}")
+        yield
+    finally:
+        for ns in names:
+            sh(f"ip netns del {ns}", check=False)
+
+
+@pytest.fixture
+def gateway(network, forwarder, rows):
+    path, process = forwarder({"eth1": "af_xdp:eth1", "eth2": "af_xdp:eth2"}, netns=GATEWAY)
+    with ForwarderClient.connect(path) as client:
+        client.commit(0, 1, tables(rows), b"one", full=True)
+        yield client, process
+
+
+def ping(ns: str, to: str, count: int = 3, size: int = 56, source: str = "") -> str:
+    extra = f"-I {source}" if source else ""
+    return sh(
+        f"ip netns exec {ns} ping -n -i 0.05 -W 1 -s {size} -c {count} {extra} {to}", check=False
+    )
+
+
+def wait_for_ping(ns: str, to: str, seconds: float = 5) -> float:
+    begin = time.monotonic()
+    while " 0% packet loss" not in ping(ns, to, 1):
+        assert time.monotonic() - begin < seconds, f"{ns} does not reach {to}"
+    return time.monotonic() - begin
+
+
+def test_own_addresses_answer(gateway):
+    assert " 0% packet loss" in ping(HOST1, "192.0.2.11")
+    assert " 0% packet loss" in ping(ROUTER, "169.254.1.1")
+
+
+def test_vms_and_idc_reach_each_other(gateway, rows):
+    client, _ = gateway
+    wait_for_ping(HOST1, "10.2.0.10")
+    assert " 0% packet loss" in ping(HOST1, "10.2.0.10", 20)
+    assert " 0% packet loss" in ping(HOST1, "10.2.0.10", 3, 1472)  # whole 1500 octets
+    assert " 0% packet loss" in ping(HOST1, "172.16.0.1", 20)
+    assert " 0% packet loss" in ping(ROUTER, "10.1.0.10", 20, source="172.16.0.1")
+    seen = rows.counters(client)
+    assert seen["ccsi 100", "packets"] >= 126
+    assert seen["port eth2", "tx-packets"] >= 40
+
+
+SERVER = """
+import socket, sys
+s = socket.create_server((sys.argv[1], 179), reuse_port=True)
+print("ready", flush=True)
+c, peer = s.accept()
+while data := c.recv(65536):
+    c.sendall(data)
+"""
+
+CLIENT = """
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], 179), timeout=15)
+for line in sys.stdin:
+    want = bytes(int(line))
+    begin = time.monotonic()
+    s.sendall(want)
+    got = 0
+    while got < len(want):
+        got += len(s.recv(65536))
+    print(f"{time.monotonic() - begin:.4f}", flush=True)
+"""
+
+
+@pytest.fixture
+def tcp(gateway):
+    """An echo server behind the hand-off's tap and a client in the IDC: sizes in, seconds out."""
+    python = [sys.executable, "-c"]
+    server = subprocess.Popen(
+        ["ip", "netns", "exec", GATEWAY, *python, SERVER, "169.254.1.1"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout.readline() == "ready\n"
+    client = subprocess.Popen(
+        ["ip", "netns", "exec", ROUTER, *python, CLIENT, "169.254.1.1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def echo(size: int) -> float:
+        client.stdin.write(f"{size}\n")
+        client.stdin.flush()
+        return float(client.stdout.readline())
+
+    yield echo
+    for process in (client, server):
+        process.kill()
+        process.wait()
+
+
+def test_tcp_runs_through_the_tap(tcp):
+    assert tcp(1_000_000) < 5
+    assert sorted(tcp(100) for _ in range(20))[10] < 0.02
+
+
+def test_death_and_return(gateway, tcp, forwarder, rows):
+    _, process = gateway
+    wait_for_ping(HOST1, "10.2.0.10")
+    assert tcp(1000) < 1
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    path, _ = forwarder({"eth1": "af_xdp:eth1", "eth2": "af_xdp:eth2"}, netns=GATEWAY)
+    with ForwarderClient.connect(path) as client:
+        assert client.hello.generation == 0
+        client.commit(0, 7, tables(rows), b"seven", full=True)
+        assert wait_for_ping(HOST1, "10.2.0.10") < 1.5
+        assert tcp(1000) < 5  # the same connection
+
+
+def test_a_tap_may_come_later(gateway, rows):
+    client, _ = gateway
+    record = rows.interface(1, Role.UPLINK, "eth1", "192.0.2.11/24", tap="later.t", mac=ROUTER_MAC)
+    client.commit(1, 2, [record], b"two", full=False)
+    assert " 0% packet loss" in ping(HOST1, "192.0.2.11")
+    sh(f"ip -n {GATEWAY} tuntap add later.t mode tap")
+    sh(f"ip -n {GATEWAY} link set later.t up")
+    time.sleep(0.6)
+    before = rows.counters(client)["slow-path", "tap-written"]
+    # a datagram to a port that is not VXLAN's belongs to the kernel
+    subprocess.run(["ip", "netns", "exec", HOST1, sys.executable, "-c", UDP_PROBE], check=True)
+    time.sleep(0.1)
+    assert rows.counters(client)["slow-path", "tap-written"] == before + 1
+    sh(f"ip -n {GATEWAY} link del later.t")
+
+
+UDP_PROBE = """
+import socket
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.11", 9))
+"""
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_idle_costs_little(gateway):
+    _, process = gateway
+    time.sleep(0.5)
+    before = cpu_seconds(process.pid)
+    time.sleep(3)
+    assert cpu_seconds(process.pid) - before < 0.3
