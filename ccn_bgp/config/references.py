@@ -6,7 +6,7 @@ undefined names together; whatever has the wrong shape is passed over here (the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from ccn_bgp.errors import Problem
@@ -27,10 +27,10 @@ def undefined_names(
     regions = {g["region"] for g in gateways.values() if isinstance(g.get("region"), str)}
     found: list[Problem] = []
 
-    def need(word: Any, known: Iterable[str], kind: str, plural: str, *path: str | int) -> None:
-        if isinstance(word, str) and word not in (names := set(known)):
+    def need(word: Any, known: Collection[str], kind: str, plural: str, *path: str | int) -> None:
+        if isinstance(word, str) and word not in known:
             what = f"{kind} '{word}' is not defined"
-            hint = nearest(word, names, plural) or f"no {kind} is defined"
+            hint = nearest(word, known, plural) or f"no {kind} is defined"
             found.append(Problem(positions.near(*path), what, hint))
 
     for section, entries in (("vpcs", vpcs), ("idcs", idcs)):
