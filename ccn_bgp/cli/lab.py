@@ -19,6 +19,7 @@ from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import CcnError, InputError, Problem, RefusedError
 from ccn_bgp.lab import building, checking, demo, moving, state
 from ccn_bgp.lab.layout import host_node, lab_prefix
+from ccn_bgp.lab.status import dead_parts
 from ccn_bgp.lab.status import status as node_status
 
 app = typer.Typer(
@@ -180,10 +181,12 @@ def demo_(file: File) -> None:
 
 def wait_converged(lab: state.Lab, began: float, patience: float) -> None:
     """Wait and report; CcnError with one line per pair that does not reach."""
-    found = checking.wait_until_converged(lab.layout(), patience, began)
+    layout = lab.layout()
+    found = checking.wait_until_converged(layout, patience, began)
     if found.missing:
         raise CcnError(
-            *(Problem(str(pair), f"nothing arrived in {patience:.0f} s") for pair in found.missing)
+            *dead_parts(lab, layout),
+            *(Problem(str(pair), f"nothing arrived in {patience:.0f} s") for pair in found.missing),
         )
     if found.first is not None and found.all is not None:
         out.print(f"first packet after {found.first:.1f} s, every pair after {found.all:.1f} s")

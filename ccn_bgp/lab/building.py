@@ -140,7 +140,9 @@ def _require(layout: Layout) -> None:
 
 
 def forwarder() -> str | None:
-    """The forwarder's program: beside Python, then on PATH."""
+    """The forwarder's program: what CCN_FORWARDER names, beside Python, on PATH."""
+    if named := os.environ.get("CCN_FORWARDER"):
+        return named
     return shutil.which("ccn-forwarder", path=str(Path(sys.executable).parent)) or shutil.which(
         "ccn-forwarder"
     )
@@ -221,10 +223,11 @@ def _start_gateway(lab: Lab, layout: Layout, gateway: str) -> None:
     program = [sys.executable, "-m", "ccn_bgp.cli.main", "run", str(lab.topology_file)]
     program += ["--gateway", gateway, "--state", str(state)]
     package = str(Path(__file__).resolve().parents[2])
+    modules = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     found = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     netns.spawn(
         layout.netns(gateway),
         ["sh", "-c", _RESPAWN, "ccn-lab", *program],
         state / "gateway.log",
-        {"PATH": found, "PYTHONPATH": package},
+        {"PATH": found, "PYTHONPATH": modules},
     )

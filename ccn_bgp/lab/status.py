@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ccn_bgp.errors import Problem
 from ccn_bgp.lab import frr, netns
 from ccn_bgp.lab.layout import Layout
 from ccn_bgp.lab.moving import PARTS, part_pids
@@ -59,6 +60,31 @@ def status(lab: Lab, layout: Layout) -> tuple[NodeStatus, ...]:
         )
         for name, kind in layout.kinds.items()
     )
+
+
+def dead_parts(lab: Lab, layout: Layout) -> list[Problem]:
+    """Every process that ought to run and does not, with the last line of its log."""
+    found = []
+    for node in status(lab, layout):
+        for process in node.processes:
+            if process.pid is None:
+                directory = (
+                    lab.gateway_state(node.name)
+                    if node.kind == "gateway"
+                    else lab.router_state(node.name)
+                )
+                log = directory / f"{process.name}.log"
+                found.append(Problem(f"{node.name}/{process.name}", _last_line(log), f"see {log}"))
+    return found
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return "does not run"
+    said = [line for line in lines if line.strip() and not line.startswith("ccn lab:")]
+    return f"does not run: {said[-1].strip()}" if said else "does not run"
 
 
 def _processes(lab: Lab, layout: Layout, node: str, kind: str) -> list[Process]:
