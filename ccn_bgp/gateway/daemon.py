@@ -23,10 +23,11 @@ from typing import Any
 
 from ccn_bgp.errors import CcnError, InputError, Problem, UnreachableError
 from ccn_bgp.forwarder.client import Counter
-from ccn_bgp.gateway.commit import Committer, ForwarderLink, NoForwarder
+from ccn_bgp.gateway.commit import Committer
 from ccn_bgp.gateway.explain import explain
 from ccn_bgp.gateway.guard import Guard, Proved, new_findings
 from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.gateway.link import ForwarderLink, NoForwarder
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.gateway.views import show
 from ccn_bgp.learn.rib import Rib
@@ -149,7 +150,7 @@ class Daemon:
                 await prepare_taps(intent.topology, intent.gateway)
             self.link = ForwarderLink(intent, self.state, self.forwarder)
         await self.link.start()
-        self.committer = Committer(self.link, self.name)
+        self.committer = Committer(self.link)
         self.rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
         self.guard = Guard(intent, self.rib)
         self.sessions = Sessions(
@@ -223,8 +224,8 @@ class Daemon:
 
     def commit(self) -> None:
         """Prove what is known and put it in force; then tell the peers."""
-        if self.sessions_hold_back():
-            return
+        if self.sessions.holding_back:
+            return  # what is in force stays in force until every peer has spoken
         begun = time.perf_counter()
         before = {f.sort_key: f for f in self.proved.findings}
         proved = self.guard.prove()
@@ -255,10 +256,6 @@ class Daemon:
                 record.commit_seconds * 1e3,
             )
         self.sessions.tell_all()
-
-    def sessions_hold_back(self) -> bool:
-        """After a restart over tables in force nothing is committed before peers have spoken."""
-        return self.sessions.holding_back
 
     async def _forwarder_back(self) -> None:
         """The forwarder was restarted and holds nothing: everything again, at once."""

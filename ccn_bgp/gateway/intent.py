@@ -4,20 +4,21 @@ Intent whose declared network has been verified, or one error that says why not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path as FilePath
 
-from ccn_bgp.config.catalogue import declared_findings
+from ccn_bgp.config.catalogue import declared_findings, in_file_order
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError, Problem, RefusedError
-from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.ccsi import Peer, export_targets
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import Path, PathAttributes
 from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.topology import Gateway, Topology
-from ccn_bgp.policy.evaluate import Accepted, PolicySet, evaluate
-from ccn_bgp.policy.load import load_policies
+from ccn_bgp.policy.evaluate import Accepted, evaluate
+from ccn_bgp.policy.load import load_policies, read_policies, undefined_sets
+from ccn_bgp.policy.rules import PolicySet
 from ccn_bgp.table.verify import verify_world
 from ccn_bgp.table.verify.claims import Claims
 from ccn_bgp.table.verify.declared import declared_world
@@ -47,10 +48,37 @@ class Intent:
         return result.attributes if isinstance(result, Accepted) else result
 
 
-def declared_faults(topology: Topology, policies: PolicySet) -> list[Finding]:
-    """The whole catalogue on the declared topology, in a fixed order."""
-    found = declared_findings(topology, policies) + verify_world(declared_world(topology))
-    return sorted(found, key=lambda f: f.sort_key)
+def topology_findings(topology: Topology) -> list[Finding]:
+    """The whole catalogue on the declared topology and its policies, in the order of the file.
+
+    InputError: a policy file cannot be used.
+    """
+    found = undefined_sets(read_policies(topology.policies))
+    found += declared_findings(topology)
+    found += [placed(f, topology) for f in verify_world(declared_world(topology))]
+    return in_file_order(found)
+
+
+def placed(finding: Finding, topology: Topology) -> Finding:
+    """The verifier knows tables, not lines: point at what the file says about this CCN or peer."""
+    if finding.where:
+        return finding
+    where = topology.at("ccns", finding.ccn)
+    for router in topology.routers if finding.peer else ():
+        if finding.peer == router.name:
+            where = topology.at("idcs", router.idc, "routers", router.name, "ccn")
+    ccn = topology.ccns.get(finding.ccn)
+    if ccn and (targets := ccn.import_rts) is not None:
+        # What the chain came over, or else the first that is not the CCN's own.
+        heard = {word.rpartition(" ")[2] for word in finding.witness.get("by", ())}
+        own = export_targets(topology, ccn)
+        order = sorted(
+            range(len(targets)), key=lambda i: (str(targets[i]) not in heard, targets[i] in own, i)
+        )
+        where = topology.at("ccns", finding.ccn, "import-rts", *order[:1])
+    elif ccn and ccn.export_rts is not None:
+        where = topology.at("ccns", finding.ccn, "export-rts")
+    return replace(finding, where=where)
 
 
 def read_intent(file: FilePath, name: str) -> Intent:
@@ -62,7 +90,7 @@ def read_intent(file: FilePath, name: str) -> Intent:
         hint = f"did you mean '{near[0]}'?" if near else "one of " + ", ".join(topology.gateways)
         raise InputError(Problem(str(file), f"there is no gateway '{name}'", hint))
     policies = load_policies(topology.policies)
-    errors = [f for f in declared_faults(topology, policies) if f.severity == "error"]
+    errors = [f for f in topology_findings(topology) if f.severity == "error"]
     if errors:
         raise RefusedError(*(Problem(f.where, finding_line(f)) for f in errors))
     return Intent(topology, topology.gateways[name], policies, Claims(topology))

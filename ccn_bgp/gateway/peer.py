@@ -11,7 +11,7 @@ from ccn_bgp.learn.adj_rib_out import AdjRibOut, ExportPolicy
 from ccn_bgp.model.bgp import Family
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.session.decode import Decoder, SessionParameters, Update
-from ccn_bgp.session.speaker import OpenFacts
+from ccn_bgp.session.events import OpenFacts
 
 RING = 64
 """Malformed messages kept per peer."""

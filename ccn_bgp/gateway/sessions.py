@@ -23,16 +23,16 @@ from ccn_bgp.model.bgp import Family
 from ccn_bgp.model.path import Nlri
 from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
 from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
-from ccn_bgp.session.speaker import (
+from ccn_bgp.session.events import (
     CHILD_DOWN,
     Block,
     Event,
     SessionDown,
     SessionUp,
-    Speaker,
     SpeakerDown,
     SpeakerUp,
 )
+from ccn_bgp.session.speaker import Speaker
 
 log = logging.getLogger("ccn.session")
 

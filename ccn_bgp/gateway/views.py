@@ -76,7 +76,7 @@ def tables(daemon: Daemon, filters: Filters) -> Json:
     for ccsi in ccsis(daemon.intent.topology, daemon.intent.gateway):
         if filters.get("ccn") not in (None, ccsi.ccn):
             continue
-        table = daemon.proved.snapshot.tables[ccsi.name]
+        table = daemon.held.tables.get(ccsi.name)
         rows.append(
             {
                 "name": ccsi.name,
@@ -88,8 +88,8 @@ def tables(daemon: Daemon, filters: Filters) -> Json:
                 "export": sorted(str(t) for t in ccsi.export_rts),
                 "vpcs": [v.name for v in ccsi.vpcs],
                 "routers": [r.name for r in ccsi.routers],
-                "routes": len(table),
-                "digest": table.digest.hex(),
+                "routes": len(table) if table is not None else 0,
+                "digest": table.digest.hex() if table is not None else None,
             }
         )
     return {"gateway": daemon.name, "ccsis": rows}

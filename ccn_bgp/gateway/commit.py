@@ -1,0 +1,102 @@
+"""From a proved Snapshot to rows in force: the difference, as one transaction.
+
+In: snapshots, one after another. Out: transactions over a link, and a line that says what changed.
+What is in force is known from the last commit; after a restart it is read back from the forwarder,
+so that the first commit too is a difference against what it holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ccn_bgp.errors import UnreachableError
+from ccn_bgp.forwarder.client import Nak, Records
+from ccn_bgp.forwarder.records import (
+    NextHopSlots,
+    encode,
+    encode_against,
+    encode_full,
+    held_from_dump,
+)
+from ccn_bgp.forwarder.wire import MessageType
+from ccn_bgp.table.plan import diff
+from ccn_bgp.table.snapshot import NOTHING, Snapshot
+
+log = logging.getLogger("ccn.commit")
+
+
+class Link(Protocol):
+    """Where transactions go: gateway/link.py."""
+
+    @property
+    def generation(self) -> int:
+        """In force; 0 means that nothing has been committed."""
+
+    def commit(self, records: Records, digest: bytes, *, full: bool) -> None:
+        """One transaction. Nak: nothing changed. UnreachableError: it may have happened."""
+
+    def dump(self) -> Mapping[MessageType, Any]:
+        """All records held."""
+
+
+class Committer:
+    """What is in force, and the way from there to the next snapshot."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.held: Snapshot | None = None
+        self._slots = NextHopSlots()
+        if link.generation == 0:
+            self.held = NOTHING
+
+    def forget(self) -> None:
+        """The forwarder has started again and holds nothing."""
+        self.held = NOTHING
+        self._slots = NextHopSlots()
+
+    def commit(self, snapshot: Snapshot) -> str:
+        """Put ``snapshot`` in force; what changed, in one line, or nothing if nothing did.
+
+        UnreachableError: the forwarder is gone; it is told everything when it is back. A refusal is
+        logged and answered with everything at once; a second one is raised as Nak.
+        """
+        if self.held is None:
+            return self._take_over(snapshot)
+        plan = diff(self.held, snapshot)
+        summary = plan.summary()
+        if plan.is_empty:
+            self.held = snapshot
+            return ""
+        # A next hop that changed its interface has no row of its own in the summary.
+        try:
+            self.link.commit(encode(plan, self._slots), snapshot.digest, full=False)
+        except Nak as refusal:
+            log.error("commit refused, sending everything: %s", refusal)
+            self._everything(snapshot)
+        except UnreachableError:
+            self.held = None
+            raise
+        self.held = snapshot
+        return summary or "next hops changed"
+
+    def _everything(self, snapshot: Snapshot) -> None:
+        self._slots = NextHopSlots()
+        self.link.commit(encode_full(snapshot, self._slots), snapshot.digest, full=True)
+
+    def _take_over(self, snapshot: Snapshot) -> str:
+        """The first commit over a forwarder that is at work: the difference to its own rows."""
+        if self.link.generation == 0:
+            self.forget()
+            return self.commit(snapshot)
+        records, self._slots = encode_against(held_from_dump(self.link.dump()), snapshot)
+        count = sum(len(array) for _, _, array in records)
+        if records:
+            try:
+                self.link.commit(records, snapshot.digest, full=False)
+            except Nak as refusal:
+                log.error("commit refused, sending everything: %s", refusal)
+                self._everything(snapshot)
+        self.held = snapshot
+        return f"taken over, {count} records differed"

@@ -1,0 +1,218 @@
+"""The forwarder as the gateway sees it: start or adopt it, keep it, notice when it dies.
+
+A forwarder that survived its control plane is adopted with what it holds (HELLO{generation}); one
+that died is started again and told everything. NoForwarder stands in for ``--forwarder none``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from ccn_bgp.errors import CcnError, Problem, UnreachableError
+from ccn_bgp.forwarder.client import Counter, ForwarderClient, Records
+from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
+from ccn_bgp.forwarder.wire import MessageType
+from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.linux.taps import port_names
+from ccn_bgp.model.bgp import Ip, Mac
+from ccn_bgp.model.route import Kind
+
+log = logging.getLogger("ccn.forwarder")
+
+LOOK = 0.05
+"""Seconds between two looks whether the forwarder still lives."""
+BACKOFF = (0.05, 0.2, 0.5, 1.0, 2.0)
+"""Seconds before the next attempt to reach or restart a forwarder."""
+
+
+class NoForwarder:
+    """``--forwarder none``: learn and verify; commits go nowhere."""
+
+    generation = 0
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def watch(self, back: Callable[[], Awaitable[None]]) -> None:
+        """Nothing to watch."""
+        await asyncio.Event().wait()
+
+    def commit(self, records: Records, digest: bytes, *, full: bool) -> None:
+        """Count the generation."""
+        self.generation += 1
+
+    def dump(self) -> Mapping[MessageType, Any]:
+        """It holds nothing."""
+        return {}
+
+    def counters(self) -> Sequence[Counter]:
+        """It counts nothing."""
+        return ()
+
+    def lookup(self, ccsi: int, ip: Ip) -> Any:
+        """It has no rows."""
+        return None
+
+    def check_ports(self, intent: Intent) -> None:
+        """It has no ports."""
+
+
+class ForwarderLink:
+    """The control socket of one forwarder, and its process where it is ours."""
+
+    def __init__(self, intent: Intent, state: FilePath, external: str | None) -> None:
+        self.intent = intent
+        self.state = state
+        self.ours = external is None
+        self.path = FilePath(external) if external else state / "forwarder.sock"
+        self.generation = 0
+        self.client: ForwarderClient | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid_file = state / "forwarder.pid"
+
+    async def start(self) -> None:
+        """Adopt the forwarder that runs, or start one. CcnError, UnreachableError."""
+        try:
+            self._connect()
+            log.info("forwarder %d adopted, generation %d", self._pid, self.generation)
+        except UnreachableError:
+            if not self.ours:
+                raise
+            await self._spawn()
+
+    def _connect(self) -> None:
+        self.client = ForwarderClient.connect(self.path, timeout=5.0)
+        self.generation = self.client.hello.generation
+        if self.ours:
+            self._pid_file.write_text(f"{self._pid}\n")
+
+    @property
+    def _pid(self) -> int:
+        return self.client.hello.pid if self.client is not None else 0
+
+    async def _spawn(self) -> None:
+        topology, gateway = self.intent.topology, self.intent.gateway
+        drivers = {u.port: u.driver for u in gateway.uplinks}
+        ports = {
+            name: f"{drivers.get(name, 'auto')}:{name}" for name in port_names(topology, gateway)
+        }
+        command = forwarder_command(self.path, ports, name=gateway.name)
+        self._process = await asyncio.to_thread(
+            start_forwarder, command, self.path, self.state / "forwarder.log"
+        )
+        self._connect()
+        log.info("forwarder %d started on %s", self._pid, ", ".join(ports))
+
+    async def stop(self) -> None:
+        """End our own forwarder; an external one goes on."""
+        pid = self._pid
+        if self.client is not None:
+            self.client.close()
+            self.client = None
+        if not self.ours or not pid:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+            for _ in range(100):
+                await asyncio.sleep(0.03)
+                self._reap()
+                os.kill(pid, 0)
+            os.kill(pid, signal.SIGKILL)
+        self._pid_file.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def _reap(self) -> None:
+        """Take the exit status of a child; an adopted forwarder is not our child."""
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+
+    async def watch(self, back: Callable[[], Awaitable[None]]) -> None:
+        """For ever: when the forwarder is gone, get it back, then call ``back``."""
+        while True:
+            await self._lost()
+            then = "restarting it" if self.ours else "waiting for it"
+            log.error("forwarder %d is gone: %s", self._pid, then)
+            if self.client is not None:
+                self.client.close()
+            self.client = None
+            self.generation = 0
+            attempt = 0
+            while self.client is None:
+                self._reap()
+                try:
+                    await self.start()
+                except CcnError as error:
+                    await asyncio.sleep(BACKOFF[min(attempt, len(BACKOFF) - 1)])
+                    attempt += 1
+                    log.error("forwarder: %s", error)
+            await back()
+
+    async def _lost(self) -> None:
+        """Returns when the control socket has reached its end; a look costs a microsecond."""
+        # Looked at, not waited for: a refused commit goes on over a new socket.
+        while self.client is not None and not self.client.at_end():  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)
+
+    def commit(self, records: Records, digest: bytes, *, full: bool) -> None:
+        """One transaction. UnreachableError: it is gone; Nak: it refused."""
+        if self.client is None:
+            raise UnreachableError(Problem(str(self.path), "the forwarder is being restarted"))
+        following = self.generation + 1
+        self.client.commit(self.generation, following, records, digest, full=full)
+        self.generation = following
+
+    def dump(self) -> Mapping[MessageType, Any]:
+        """All records that the forwarder holds."""
+        assert self.client is not None
+        return self.client.dump()
+
+    def counters(self) -> Sequence[Counter]:
+        """All counters."""
+        return self.client.counters() if self.client is not None else ()
+
+    def lookup(self, ccsi: int, ip: Ip) -> Any:
+        """What the forwarder would do with a packet to ``ip`` in this CCSI."""
+        return lookup_json(self.client.lookup(ccsi, ip)) if self.client is not None else None
+
+    def check_ports(self, intent: Intent) -> None:
+        """CcnError if the new intent needs a port that this forwarder has not opened."""
+        if self.client is None or not self.ours:
+            return
+        have = {status.name for status in self.client.port_status()}
+        missing = [p for p in port_names(intent.topology, intent.gateway) if p not in have]
+        if missing:
+            raise CcnError(
+                Problem(
+                    intent.gateway.name,
+                    f"port {', '.join(missing)} is not open in the running forwarder",
+                    "restart the gateway to open it",
+                )
+            )
+        self.intent = intent
+
+
+def lookup_json(answer: Any) -> dict[str, Any]:
+    """LOOKUP_RESULT as JSON values: the next hop, and the VM row that it leads to."""
+    if not answer["found"]:
+        return {"found": False}
+    hop, vm = answer["next_hop"], answer["vm"]
+    found: dict[str, Any] = {"found": True, "kind": Kind(int(hop["kind"])).name.lower()}
+    if hop["vni"]:
+        found["vni"] = int(hop["vni"])
+    if hop["family"]:
+        found["ip"] = str(Ip(hop["ip"].tobytes()[: 4 if hop["family"] == 4 else 16]))
+    if answer["vm_found"]:
+        found["vm-host"] = str(Ip(vm["vtep"].tobytes()))
+        found["vm-mac"] = str(Mac(vm["mac"].tobytes()))
+    return found
