@@ -365,7 +365,10 @@ def test_a_stopped_gateway_loses_neither_session_nor_routes(net):
     until(lambda: announced(b"".join(gateway.messages("r1")), (172, 17)) >= wanted)
     assert not gateway.events("SessionDown")
     assert frr.neighbor()["connectionsEstablished"] == 1
-    gateway.stop()
+    # Killed, it takes the speaker with it, and FRR keeps our route: no NOTIFICATION was sent.
+    gateway.process.kill()
+    until(lambda: not Path(f"/proc/{speaker}").exists(), 2)
+    until(lambda: frr.prefixes()["10.1.0.0/24"][0].get("stale"), 2)
 
 
 def test_evpn_with_frr_and_gobgp(net):

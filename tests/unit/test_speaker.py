@@ -61,8 +61,8 @@ class RawPeer:
         self.reading.set()
         self.connections = 0
 
-    async def listen(self):
-        self.server = await asyncio.start_server(self._session, self.address, 0, limit=1 << 16)
+    async def listen(self, port=0):
+        self.server = await asyncio.start_server(self._session, self.address, port, limit=1 << 16)
         self.port = self.server.sockets[0].getsockname()[1]
         return self
 
@@ -403,6 +403,36 @@ def test_a_dead_child_is_replaced_and_sets_the_r_bit(tmp_path):
             raw.writer.close()
             await log.until(lambda: len(log.of(SessionUp)) == 3)
             assert raw.restart_capability(2)[0] is False
+
+    run(body())
+
+
+def test_sigterm_says_cease_and_the_child_comes_back(tmp_path):
+    async def body():
+        raw = await RawPeer().listen()
+        async with running(tmp_path, [peer_of(raw)]) as (speaker, log):
+            await log.until(lambda: log.of(SessionUp))
+            os.kill(speaker.pid, signal.SIGTERM)
+            await log.until(lambda: len(log.of(SessionUp)) == 2)
+            assert [n[19:21] for n in raw.kinds(NOTIFICATION)] == [b"\x06\x02"]
+            assert "exit code 0" in log.of(SpeakerDown)[0].reason
+
+    run(body())
+
+
+def test_a_peer_that_is_not_there_yet_is_dialled_calmly(tmp_path):
+    async def body():
+        late = RawPeer(address="127.0.0.6")
+        with socket.create_server((late.address, 0)) as free:
+            late.port = free.getsockname()[1]
+        async with running(tmp_path, [peer_of(late)]) as (speaker, log):
+            await asyncio.sleep(2)
+            before = cpu(speaker.pid)
+            await asyncio.sleep(1)
+            assert cpu(speaker.pid) - before < 0.2
+            await late.listen(late.port)
+            await log.until(lambda: log.of(SessionUp), 2)
+            assert late.connections == 1
 
     run(body())
 
