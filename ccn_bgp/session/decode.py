@@ -41,8 +41,8 @@ __all__ = ["Decoder", "RouteRefresh", "SessionParameters", "Update", "Verdict"]
 
 MARKER = b"\xff" * 16
 UPDATE, ROUTE_REFRESH = 2, 5
-CACHED_OCTETS = 16 << 20
-"""Attribute octets that one session may keep parsed; then its cache starts anew."""
+CACHED_OCTETS = 32 << 20
+"""Memory that one session's parsed attributes may take, estimated; then its cache starts anew."""
 
 _ALL_FAMILIES = frozenset(Family)
 _FAMILIES = {family.value: family for family in Family}
@@ -212,7 +212,7 @@ class Decoder:
         verdict = Verdict.OK
         errors: tuple[Malformed, ...] = ()
         if faults or classic.faults or arrived.nlri.faults or before.faults or gone.faults:
-            everything = list(chain(faults, *(f.faults for f in fields)))
+            everything = list(dict.fromkeys(chain(faults, *(f.faults for f in fields))))
             verdict = strongest(everything)
             if verdict is Verdict.SESSION_RESET:
                 return (_reset(everything),)
@@ -244,11 +244,12 @@ class Decoder:
     def _parsed(self, rest: bytes) -> AttributeSet:
         found = self._sets.get(rest)
         if found is None:
-            self._kept += len(rest) + 1024
+            cost = 1024 + 12 * len(rest)  # an AS number or a community of 4 octets takes 40
+            self._kept += cost
             if self._kept > CACHED_OCTETS:
                 self._sets.clear()
                 self._shared.clear()
-                self._kept = len(rest) + 1024
+                self._kept = cost
             self._sets[rest] = found = parse(rest, self._wire)
         return found
 

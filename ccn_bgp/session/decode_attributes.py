@@ -93,9 +93,13 @@ def parse(blob: bytes, session: Session) -> AttributeSet:
     faults: list[Fault] = []
     unknown: list[UnknownAttribute] = []
     as4: dict[int, Any] = {}
+    repeated: set[int] = set()
     position = 0
     for flags, code, _, value_at, position in walk(blob):
+        if code in repeated:
+            continue  # said already: thousands fit into one message
         if code in seen:
+            repeated.add(code)
             name = NAMES.get(code, f"attribute {code}")
             text = f"{name} stands there twice, the first counts"
             faults.append(discard("RFC 7606 §3 g", text))

@@ -436,6 +436,13 @@ def test_a_first_occurrence_counts() -> None:
     assert got.attributes.origin is Origin.IGP
 
 
+def test_thousands_of_faults_are_said_once() -> None:
+    got = judge(update(BASE + attribute(0xC0, 99) * 20000, h("21 00")))
+    assert (got.verdict, len(got.errors)) == (RESET, 2)
+    got = judge(evpn(type5(bits=33) * 1000))
+    assert (got.verdict, len(got.errors)) == (WITHDRAW, 1)
+
+
 @pytest.mark.parametrize("tail", [h("40"), h("4005"), h("500500"), h("400504 000000"), h("c0ff01")])
 def test_attributes_that_do_not_fill_their_length(tail: bytes) -> None:
     """RFC 7606 §4: the routes can still be found, so they are withdrawn."""
