@@ -14,12 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ccn_bgp.config.catalogue import declared_findings, in_file_order
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.intent import topology_findings
 from ccn_bgp.model.finding import ERRORS, WARNINGS, Finding
-from ccn_bgp.model.topology import Topology
-from ccn_bgp.policy.load import read_policies, undefined_sets
 from ccn_bgp.source import place
 
 MAX_RANGES = 4
@@ -45,7 +43,7 @@ def validate(
     """
     form = Form.JSON if json else form
     try:
-        findings = topology_findings(file)
+        findings = topology_findings(load_topology(file))
     except InputError as error:
         if form is not Form.TEXT:
             schema = [
@@ -61,49 +59,6 @@ def validate(
     show(findings, form, file)
     if any(f.severity == "error" for f in findings):
         raise typer.Exit(3)
-
-
-def topology_findings(file: Path) -> list[Finding]:
-    """All findings of a topology file and its policies, in the order of the file.
-
-    Raises InputError with every problem of form.
-    """
-    from ccn_bgp.table.verify import verify_world
-    from ccn_bgp.table.verify.declared import declared_world
-
-    topology = load_topology(file)
-    findings = undefined_sets(read_policies(topology.policies))
-    findings += declared_findings(topology)
-    findings += [placed(f, topology) for f in verify_world(declared_world(topology))]
-    return in_file_order(findings)
-
-
-def placed(finding: Finding, topology: Topology) -> Finding:
-    """The verifier knows tables, not lines: point at what the file says about this CCN or peer."""
-    if finding.where:
-        return finding
-    where = topology.at("ccns", finding.ccn)
-    for router in topology.routers:
-        if finding.peer == router.name:
-            where = topology.at("idcs", router.idc, "routers", router.name, "ccn")
-    ccn = topology.ccns.get(finding.ccn)
-    if ccn and ccn.import_rts is not None:
-        heard = finding.witness.get("by", ())
-        index = next((i for i, rt in enumerate(ccn.import_rts) if str(rt) in heard), None)
-        path = ("import-rts",) if index is None else ("import-rts", index)
-        where = topology.at("ccns", finding.ccn, *path)
-    elif ccn and ccn.export_rts is not None:
-        where = topology.at("ccns", finding.ccn, "export-rts")
-    return Finding(
-        rule=finding.rule,
-        message=finding.message,
-        where=where,
-        ccn=finding.ccn,
-        table=finding.table,
-        prefix=finding.prefix,
-        peer=finding.peer,
-        witness=finding.witness,
-    )
 
 
 def show(findings: Sequence[Finding], form: Form, file: Path) -> None:
