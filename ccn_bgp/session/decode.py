@@ -244,20 +244,23 @@ class Decoder:
     def _parsed(self, rest: bytes) -> AttributeSet:
         found = self._sets.get(rest)
         if found is None:
-            cost = 1024 + 12 * len(rest)  # an AS number or a community of 4 octets takes 40
-            self._kept += cost
-            if self._kept > CACHED_OCTETS:
-                self._sets.clear()
-                self._shared.clear()
-                self._kept = cost
+            # An AS number or a community of 4 octets takes 40 in Python.
+            self._keep(1024 + 12 * len(rest))
             self._sets[rest] = found = parse(rest, self._wire)
         return found
+
+    def _keep(self, cost: int) -> None:
+        self._kept += cost
+        if self._kept > CACHED_OCTETS:
+            self._sets.clear()
+            self._shared.clear()
+            self._kept = cost
 
     def _share(self, base: PathAttributes, rest: bytes, next_hop: bytes) -> PathAttributes:
         key = (rest, next_hop)
         found = self._shared.get(key)
         if found is None:
-            self._kept += 1024
+            self._keep(1024 + len(rest))
             self._shared[key] = found = attributes_of({"next_hop": Ip(next_hop)}, base)
         return found
 

@@ -255,6 +255,8 @@ def test_equal_attributes_are_one_object_and_bounded(monkeypatch: pytest.MonkeyP
         rest = ORIGIN + AS_PATH + attribute(0x80, 4, med.to_bytes(4, "big"))
         decoder.message(evpn(type5(), rest))
     assert len(decoder._sets) < 100
+    for hop in range(1, 1000):
+        decoder.message(evpn(type5(), next_hop=f"c00a{hop:04x}"))
     assert len(decoder._shared) < 100
 
 
