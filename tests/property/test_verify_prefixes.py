@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ccn_bgp.table.verify import parse_world, prefixes, verify_world
+from ccn_bgp.table.verify import parse_world, prefixes, space, verify_world
 
 BITS = 6
 ADDRESSES = range(1 << BITS)
@@ -219,4 +219,13 @@ def test_small_frontier(world: dict[str, Any], place: tuple[str, int], file: Pat
     """Splitting the work bounds memory and changes nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prefixes, "FRONTIER", 1)
+        check(world, place, file, list)
+
+
+@settings(max_examples=100, deadline=None)
+@given(world=worlds(), place=st.sampled_from(PLACES))
+def test_keys_beyond_a_word(world: dict[str, Any], place: tuple[str, int], file: Path) -> None:
+    """Where table, address and length do not fit one word, they are sorted as two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(space, "LENGTH_BITS", 62)
         check(world, place, file, list)

@@ -22,6 +22,7 @@ U8 = npt.NDArray[np.uint64]
 
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _TOP = np.uint64(64)
+LENGTH_BITS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +53,7 @@ class Space:
         """Lay out the routes of one family; ``shares`` are of the same family."""
         start, end, stride, ranks = positions(routes, [s.prefix for s in shares])
         n = len(routes)
-        order = np.lexsort((-end[:n], start[:n] + routes.table * stride))
+        order = _order(start[:n] + routes.table * stride, routes.length.astype(np.int64))
         table = routes.table[order]
         own_start, own_end = start[:n][order], end[:n][order]
         begins, ends = table * stride + own_start, table * stride + own_end
@@ -155,6 +156,13 @@ def _ranked(address: npt.NDArray[np.uint8], length: I8) -> tuple[I8, I8, tuple[U
     return rank[:n], rank[n:], values
 
 
+def _order(begins: I8, length: I8) -> I8:
+    """Sort by (table, address, length); one key if it fits a word, since tables come sorted."""
+    if len(begins) and int(begins.max()) >= 1 << (63 - LENGTH_BITS):
+        return np.lexsort((length, begins))
+    return np.argsort(begins << LENGTH_BITS | length, kind="stable")
+
+
 def _parents(begins: I8, ends: I8) -> I8:
     """The nearest earlier interval that covers each; intervals are sorted and never cross.
 
@@ -179,7 +187,9 @@ def _parents(begins: I8, ends: I8) -> I8:
 
 def _intervals(begins: I8, ends: I8, parent: I8) -> tuple[I8, I8]:
     """Borders and the longest match from each to the next."""
-    border = np.unique(np.concatenate((begins, ends)))
+    # Both halves are nearly sorted, which a stable sort turns to account (and np.unique does not).
+    border = np.sort(np.concatenate((begins, ends)), kind="stable")
+    border = border[np.append(border[1:] != border[:-1], True)] if len(border) else border
     winner = np.searchsorted(begins, border, "right") - 1
     active = np.flatnonzero(ends[winner] <= border) if len(border) else border
     while len(active):
