@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 
 from ccn_bgp.cli import decode, explain, lab, neighbor, replay, run, show, validate, verify
@@ -67,6 +66,14 @@ def exit_code(error: CcnError) -> int:
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
+def usage_line(error: typer.TyperException) -> str:
+    """What is wrong with the words on the command line, and where the manual is."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "ccn"
+    words = " ".join(error.format_message().split())
+    return f"{words} (see '{command} --help')"
+
+
 def main() -> None:
     """Run one command; the only place where an error becomes a line on stderr and an exit code."""
     try:
@@ -75,10 +82,11 @@ def main() -> None:
         for problem in error.problems:
             print(f"ccn: {problem}", file=sys.stderr)
         status = exit_code(error)
-    except click.ClickException as error:
-        error.show(sys.stderr)
+    except typer.TyperException as error:
+        if error.format_message():  # without one it was `ccn` alone: the manual has been shown
+            print(f"ccn: {usage_line(error)}", file=sys.stderr)
         status = 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         status = 130
     except BrokenPipeError:
         # The reader has left (`| head`); nothing more can be said to it.

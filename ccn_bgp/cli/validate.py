@@ -50,7 +50,7 @@ def validate(
                 Finding(
                     rule="schema",
                     message=p.what + (f" ({p.hint})" if p.hint else ""),
-                    where=p.where,
+                    where=p.where if place(p.where)[1] else f"{p.where}:1:1",
                 )
                 for p in error.problems
             ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from ccn_bgp.cli.main import main
 from ccn_bgp.cli.validate import Form, sarif, show, validate
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError
@@ -129,3 +130,39 @@ def test_positions_of_findings_without_one(tmp_path: Path) -> None:
     kept = Finding("mtu", "", where="x:1:1")
     assert placed(kept, topology) is kept
     assert placed(Finding("loop", ""), topology).where == f"{file}:{rows['ccns']}:1"
+
+
+def test_where_has_line_and_column_even_if_there_is_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError):
+        validate(tmp_path / "none.yaml", json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert [f["where"] for f in document["findings"]] == [f"{tmp_path}/none.yaml:1:1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["validate"], "Missing argument 'FILE'"),
+        (["validate", "x", "--format", "xml"], "'xml' is not one of 'text', 'json', 'sarif'"),
+        (["nope"], "No such command 'nope'"),
+        (["validate", "a", "b"], "unexpected extra argument"),
+        (["validate", "--nope", "a"], "No such option"),
+    ],
+)
+def test_wrong_words_on_the_command_line_cost_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    expected: str,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ccn", *words])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("ccn: ")
+    assert err.count("\n") == 1
+    assert expected in err
