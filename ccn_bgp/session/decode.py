@@ -6,13 +6,13 @@ RFC section. RFC 4271 §4 and §6, 4760, 6793, 7313, 7432, 7606, 8654, 9136, 923
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
 from ccn_bgp.model.bgp import Family, Ip, Mac
-from ccn_bgp.model.path import EvpnPrefix, Nlri, PathAttributes
+from ccn_bgp.model.path import EvpnPrefix, PathAttributes
 from ccn_bgp.model.reason import Malformed
 from ccn_bgp.session import attributes as wire
 from ccn_bgp.session import decode_messages
@@ -27,6 +27,14 @@ from ccn_bgp.session.decode_faults import (
     strongest,
     withdraw,
     withdrawing,
+)
+from ccn_bgp.session.decode_update import (
+    Decoded,
+    RouteRefresh,
+    Update,
+    reset_update,
+    usable_update,
+    withdrawn_update,
 )
 from ccn_bgp.session.nlri import (
     INVALID_NETWORK_FIELD,
@@ -80,37 +88,6 @@ class SessionParameters:
         return self.peer_asn != self.local_asn
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
-    """One UPDATE, judged; withdrawals count before announcements.
-
-    ``announced`` holds usable routes only, all with ``attributes``; ``withdrawn`` also those that
-    are treated as withdrawn. At a session reset both are empty and ``notification`` is the (code,
-    subcode) to send. The verdict is that of the whole message: a malformed EVPN route makes it
-    treat-as-withdraw, while the other routes of its message stay announced.
-    """
-
-    verdict: Verdict
-    announced: tuple[Nlri, ...] = ()
-    withdrawn: tuple[Nlri, ...] = ()
-    attributes: PathAttributes | None = None
-    errors: tuple[Malformed, ...] = ()
-    end_of_rib: Family | None = None
-    notification: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RouteRefresh:
-    """ROUTE-REFRESH; ``subtype`` 0 asks for the routes (RFC 2918), 1 and 2 mark the beginning and
-    the end of an answer (RFC 7313)."""
-
-    family: Family
-    subtype: int
-
-
-Decoded = Update | RouteRefresh
-
-
 class Decoder:
     """Decodes one session. Keeps parsed attributes, so that equal octets give the same object."""
 
@@ -145,7 +122,7 @@ class Decoder:
             return _header(f"length {len(raw)} is under 19")
         if raw[:16] != MARKER:
             text = "the marker is not all ones"
-            return (_reset([reset("RFC 4271 §6.1", text, HEADER_ERROR, 1)]),)
+            return (reset_update([reset("RFC 4271 §6.1", text, HEADER_ERROR, 1)]),)
         length = raw[16] << 8 | raw[17]
         if length != len(raw):
             return _header(f"the header says {length} octets, there are {len(raw)}")
@@ -155,7 +132,7 @@ class Decoder:
         if kind == ROUTE_REFRESH:
             return self._refresh(raw)
         fault = decode_messages.check(raw)
-        return (_reset([fault]),) if fault else ()
+        return (reset_update([fault]),) if fault else ()
 
     def _refresh(self, raw: bytes) -> tuple[Decoded, ...]:
         if len(raw) < 23:
@@ -163,7 +140,7 @@ class Decoder:
         subtype = raw[21]
         if subtype in (1, 2) and len(raw) != 23:
             text = f"ROUTE-REFRESH of subtype {subtype}: length {len(raw)}, not 23"
-            return (_reset([reset("RFC 7313 §5", text, REFRESH_ERROR, 1)]),)
+            return (reset_update([reset("RFC 7313 §5", text, REFRESH_ERROR, 1)]),)
         family = _FAMILIES.get((raw[19] << 8 | raw[20], raw[22]))
         if subtype > 2 or family is None or family not in self.session.families:
             return ()  # to be ignored: RFC 7313 §5, RFC 2918 §4
@@ -215,14 +192,14 @@ class Decoder:
             everything = list(dict.fromkeys(chain(faults, *(f.faults for f in fields))))
             verdict = strongest(everything)
             if verdict is Verdict.SESSION_RESET:
-                return (_reset(everything),)
+                return (reset_update(everything),)
             errors = tuple(f.reason for f in everything)
             if withdrawing(faults):
-                return (_withdrawn(verdict, errors, fields),)
+                return (withdrawn_update(verdict, errors, fields),)
         shared = _NOTHING.base
         if arrived.nlri.usable:
             shared = self._share(known.base, rest, arrived.next_hop)
-        return _usable(verdict, errors, fields, known.base, shared)
+        return usable_update(verdict, errors, fields, known.base, shared)
 
     def _end_of_rib(self, family: Family | None) -> tuple[Update, ...]:
         if family not in self.session.families:
@@ -375,48 +352,9 @@ def _not_negotiated(where: str, afi: int, safi: int) -> Fault:
     return discard("RFC 4760 §8", f"{where}: AFI {afi} SAFI {safi} was not negotiated")
 
 
-def _usable(
-    verdict: Verdict,
-    errors: tuple[Malformed, ...],
-    fields: tuple[ParsedNlri, ...],
-    classic_attributes: PathAttributes,
-    shared: PathAttributes,
-) -> tuple[Update, ...]:
-    """The attributes are good; routes that are wrong by themselves are withdrawn."""
-    before, gone, classic, nlri = fields
-    withdrawn = (*before.usable, *gone.usable, *gone.unusable, *nlri.unusable)
-    if not nlri.usable:
-        attributes = classic_attributes if classic.usable else None
-        return (Update(verdict, tuple(classic.usable), withdrawn, attributes, errors),)
-    if not classic.usable:
-        return (Update(verdict, tuple(nlri.usable), withdrawn, shared, errors),)
-    return (
-        Update(verdict, tuple(classic.usable), withdrawn, classic_attributes, errors),
-        Update(verdict, tuple(nlri.usable), (), shared, errors),
-    )
-
-
-def _withdrawn(
-    verdict: Verdict, errors: tuple[Malformed, ...], fields: tuple[ParsedNlri, ...]
-) -> Update:
-    """No route of the message is usable."""
-    routes = dict.fromkeys(chain.from_iterable((*f.usable, *f.unusable) for f in fields))
-    return Update(verdict, (), tuple(routes), None, errors)
-
-
-def _reset(faults: Sequence[Fault]) -> Update:
-    """The first fault that demands the reset also names its NOTIFICATION."""
-    first = next(f for f in faults if f.verdict is Verdict.SESSION_RESET)
-    return Update(
-        Verdict.SESSION_RESET,
-        errors=tuple(f.reason for f in faults),
-        notification=first.notification,
-    )
-
-
 def _header(text: str) -> tuple[Update, ...]:
-    return (_reset([reset("RFC 4271 §6.1", text, HEADER_ERROR, 2)]),)
+    return (reset_update([reset("RFC 4271 §6.1", text, HEADER_ERROR, 2)]),)
 
 
 def _list_broken(text: str) -> tuple[Update, ...]:
-    return (_reset([reset("RFC 4271 §6.3", text)]),)
+    return (reset_update([reset("RFC 4271 §6.3", text)]),)
