@@ -172,7 +172,7 @@ def test_no_message_is_over_its_limit(max_length: int) -> None:
     routes: list[Nlri] = [
         EvpnMacIp(RD, bytes(10), 0, Mac(bytes((2, 0, 0, 0, 0, i))), None, 1, None) for i in range(9)
     ]
-    four: list[Nlri] = [Unicast(Prefix.of(bytes((10, i, 0, 0)), 9 + i)) for i in range(9)]
+    four: list[Nlri] = [Unicast(Prefix.of(bytes((10, i, 0, 0)), 16 + i % 9)) for i in range(45)]
     messages = list(encode_updates([(BASE, routes + four)], routes + four, max_length=max_length))
     assert all(len(m) <= max_length for m in messages)
     updates = decoded(messages)
