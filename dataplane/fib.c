@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_malloc.h>
-
 struct fib *fib_current;
 struct rte_rcu_qsbr *fib_qsbr;
 
@@ -15,7 +13,7 @@ int fib_init(void)
 {
 	size_t size = rte_rcu_qsbr_get_memsize(READER_COUNT);
 
-	fib_qsbr = rte_zmalloc("qsbr", size, RTE_CACHE_LINE_SIZE);
+	fib_qsbr = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN(size, RTE_CACHE_LINE_SIZE));
 	if (!fib_qsbr || rte_rcu_qsbr_init(fib_qsbr, READER_COUNT))
 		return -1;
 	for (unsigned i = 0; i < READER_COUNT; i++)

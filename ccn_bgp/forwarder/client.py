@@ -133,9 +133,13 @@ class ForwarderClient:
     def commit(self, base: int, next: int, records: Records, digest: bytes, full: bool) -> int:
         """Put a transaction into force; the generation then in force.
 
-        ``digest`` is kept by the forwarder (at most 32 octets). Raises Nak (nothing changed) or
+        ``digest`` is kept by the forwarder (at most 32 octets). ``full`` replaces all tables,
+        whatever the base. Raises ValueError for a wrong dtype, Nak (nothing changed) or
         UnreachableError (the commit may or may not have happened: reconnect and read ``hello``).
         """
+        pieces = [
+            (kind, flags, _checked(MessageType(kind), array)) for kind, flags, array in records
+        ]
         begin = np.zeros(1, wire.BEGIN)
         begin["base"], begin["next"] = base, next
         end = np.zeros(1, wire.COMMIT)
@@ -144,9 +148,9 @@ class ForwarderClient:
         crc = 0
         try:
             self._send(MessageType.BEGIN, Flag.FULL if full else 0, begin)
-            for kind, flags, array in records:
-                for chunk in _chunks(MessageType(kind), array):
-                    crc = self._send(MessageType(kind), flags, chunk, crc)
+            for kind, flags, array in pieces:
+                for chunk in _chunks(array):
+                    crc = self._send(kind, flags, chunk, crc)
             end["crc"] = crc
             self._send(MessageType.COMMIT, 0, end)
             # a large commit may take the forwarder longer than an answer should
@@ -289,13 +293,17 @@ class ForwarderClient:
         self._open()
 
 
-def _chunks(kind: MessageType, array: Array) -> Iterator[Array]:
-    """The array in pieces that fit a message; ValueError if it is not of the type's dtype."""
+def _checked(kind: MessageType, array: Array) -> Array:
+    """The array, contiguous; ValueError if it is not of the type's dtype."""
     wanted = wire.RECORDS[kind]
     if array.dtype != wanted:
         raise ValueError(f"{kind.name}: records have dtype {array.dtype}, not {wanted}")
-    array = np.ascontiguousarray(array)
-    size = (wire.MAX_MESSAGE - wire.HEADER.itemsize) // wanted.itemsize
+    return np.ascontiguousarray(array)
+
+
+def _chunks(array: Array) -> Iterator[Array]:
+    """The array in pieces that fit a message."""
+    size = (wire.MAX_MESSAGE - wire.HEADER.itemsize) // array.dtype.itemsize
     for first in range(0, len(array), size):
         yield array[first : first + size]
 

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Random transactions, good and bad. A refused one leaves the dump as it was; an accepted one makes
+ * the dump that a FULL transaction of the same rows makes; and a reader beside them never follows a
+ * route into another table's next hop.
+ */
+#include "commit.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "check.h"
+#include "port.h"
+
+/* One port, "p0": the tables need no device. */
+int port_find(const uint8_t name[16])
+{
+	return memcmp(name, "p0", 3) == 0 ? 0 : -1;
+}
+
+const uint8_t *port_mac(unsigned port)
+{
+	static const uint8_t mac[6] = {0x02, 0, 0, 0, 0, 1};
+
+	(void)port;
+	return mac;
+}
+
+struct bytes {
+	uint8_t data[1 << 17];
+	size_t length;
+};
+
+static void add(struct bytes *to, uint16_t type, uint16_t flags, const void *record)
+{
+	const size_t size = record_size(type);
+	const struct ccn_header header = {
+	    .length = (uint32_t)(sizeof(header) + size), .type = type, .flags = flags, .count = 1};
+
+	CHECK(to->length + header.length <= sizeof(to->data));
+	memcpy(to->data + to->length, &header, sizeof(header));
+	memcpy(to->data + to->length + sizeof(header), record, size);
+	to->length += header.length;
+}
+
+/* CCSI c (1..4) uses VNI 100 + c, and slots that are c modulo 4: a reader can tell them apart. */
+static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
+{
+	uint32_t c = 1 + random_below(state, 4), n = random_below(state, 8);
+	uint16_t flags = may_remove && random_below(state, 3) == 0 ? CCN_DELETE : 0;
+	union {
+		struct ccn_ccsi ccsi;
+		struct ccn_vni vni;
+		struct ccn_vtep vtep;
+		struct ccn_next_hop hop;
+		struct ccn_vm vm;
+		struct ccn_route route;
+		struct ccn_interface interface;
+	} r;
+
+	memset(&r, 0, sizeof(r));
+	switch (random_below(state, 10)) {
+	case 0:
+		r.ccsi.id = c;
+		add(to, CCN_CCSI, flags, &r);
+		break;
+	case 1:
+		r.vni.vni = 100 + c;
+		r.vni.ccsi = c;
+		r.vni.kind = CCN_VNI_VPC;
+		add(to, CCN_VNI, flags, &r);
+		break;
+	case 2:
+		r.vtep.vni = 100 + c;
+		r.vtep.address[3] = (uint8_t)n;
+		add(to, CCN_VTEP, flags, &r);
+		break;
+	case 3:
+	case 4:
+		r.hop.slot = n / 2 * 4 + c;
+		r.hop.kind = n == 7 ? CCN_NEIGHBOR : n % 4;
+		r.hop.family = 4;
+		r.hop.vni = 100 + c;
+		r.hop.interface = 1 + random_below(state, 3);
+		r.hop.ip[0] = 10;
+		r.hop.ip[3] = (uint8_t)random_below(state, 200);
+		add(to, CCN_NEXT_HOP, flags, &r);
+		break;
+	case 5:
+	case 6:
+		r.vm.vni = 100 + c;
+		r.vm.family = n % 2 ? 4 : 6;
+		r.vm.ip[3] = (uint8_t)n;
+		r.vm.vtep[0] = 10;
+		r.vm.vtep[3] = (uint8_t)random_below(state, 200);
+		add(to, CCN_VM, flags, &r);
+		break;
+	case 7:
+		r.interface.id = 1 + random_below(state, 3);
+		r.interface.role = r.interface.id == 1 ? CCN_UPLINK : CCN_HAND_OFF;
+		r.interface.vlan = (uint16_t)(r.interface.id == 1 ? 0 : random_below(state, 3));
+		r.interface.ccsi = c;
+		r.interface.mtu = 1600;
+		memcpy(r.interface.port, "p0", 3);
+		memcpy(r.interface.address, (uint8_t[]){10, 0, 0, 1}, 4);
+		r.interface.length = 24;
+		add(to, CCN_INTERFACE, flags, &r);
+		break;
+	default:
+		r.route.ccsi = c;
+		r.route.family = n % 2 ? 4 : 6;
+		r.route.length = (uint8_t)(n < 4 ? 8 : 16);
+		r.route.prefix[0] = (uint8_t)n;
+		r.route.next_hop = random_below(state, 4) * 4 + c;
+		add(to, CCN_ROUTE, flags, &r);
+		break;
+	}
+}
+
+static int collect(void *context, uint16_t type, const void *record, size_t size)
+{
+	(void)size;
+	add(context, type, 0, record);
+	return 0;
+}
+
+static void dump(struct bytes *to)
+{
+	to->length = 0;
+	CHECK(fib_dump(fib_current, collect, to) == 0);
+}
+
+static int compare_messages(const void *a, const void *b)
+{
+	return memcmp(a, b, 16 + 80);
+}
+
+/* VMs and VTEPs are dumped in no order: compares dumps as sets. */
+static bool same(const struct bytes *a, const struct bytes *b)
+{
+	static uint8_t rows[2][512][16 + 80];
+	const struct bytes *of[2] = {a, b};
+	size_t count[2] = {0, 0};
+
+	memset(rows, 0, sizeof(rows));
+	for (int i = 0; i < 2; i++) {
+		for (size_t at = 0; at < of[i]->length;) {
+			struct ccn_header header;
+
+			memcpy(&header, of[i]->data + at, sizeof(header));
+			CHECK(count[i] < 512);
+			memcpy(rows[i][count[i]++], of[i]->data + at, header.length);
+			at += header.length;
+		}
+		qsort(rows[i], count[i], sizeof(rows[i][0]), compare_messages);
+	}
+	return count[0] == count[1] && !memcmp(rows[0], rows[1], sizeof(rows[0]));
+}
+
+static int put_into_force(const struct bytes *messages, bool full, struct refusal *refusal)
+{
+	static const uint8_t digest[32];
+	uint64_t now = fib_current ? fib_current->generation : 0;
+
+	return commit(messages->data, messages->length, full, now + 1, digest, refusal);
+}
+
+static bool stop;
+
+static void *read_on(void *unused)
+{
+	(void)unused;
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		rte_rcu_qsbr_thread_online(fib_qsbr, READER_WORKER);
+		const struct fib *fib = __atomic_load_n(&fib_current, __ATOMIC_ACQUIRE);
+
+		for (uint32_t c = 1; fib && c <= 4; c++) {
+			const struct lpm *tables[8];
+			uint32_t address[8], slot[8];
+
+			for (uint32_t n = 0; n < 8; n++) {
+				tables[n] = __atomic_load_n(&fib->lpm[0][c], __ATOMIC_ACQUIRE);
+				address[n] = n << 24;
+			}
+			lpm_lookup_burst4(tables, address, slot, 8);
+			for (uint32_t n = 0; n < 8; n++) {
+				const struct next_hop *hop;
+
+				if (slot[n] == LPM_NONE)
+					continue;
+				CHECK(slot[n] % 4 == c % 4);
+				/* make before break: what a route names is there */
+				hop = fib_next_hop(fib, slot[n]);
+				CHECK(hop && hop->record.vni == 100 + c);
+				CHECK(hop->record.slot == slot[n]);
+			}
+		}
+		rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
+	}
+	return NULL;
+}
+
+int main(void)
+{
+	static struct bytes messages, before, after, again;
+	struct refusal refusal;
+	uint64_t state = 2026;
+	unsigned accepted = 0, refused = 0;
+	pthread_t reader;
+
+	CHECK(fib_init() == 0);
+	neigh_init(true);
+	CHECK(pthread_create(&reader, NULL, read_on, NULL) == 0);
+	for (int step = 0; step < 8000; step++) {
+		bool full = random_below(&state, 200) == 0;
+		uint32_t count = random_below(&state, 6);
+
+		dump(&before);
+		messages.length = 0;
+		for (uint32_t i = 0; i <= count; i++)
+			random_record(&state, &messages, !full);
+		if (put_into_force(&messages, full, &refusal) < 0) {
+			refused++;
+			CHECK(refusal.text[0]);
+			dump(&after);
+			CHECK(same(&before, &after));
+			continue;
+		}
+		accepted++;
+		if (step % 10 != 0)
+			continue;
+		dump(&after);
+		CHECK(put_into_force(&after, true, &refusal) == 0);
+		dump(&again);
+		CHECK(same(&after, &again));
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(reader, NULL);
+	CHECK(accepted > 1000 && refused > 1000);
+	fib_free(fib_current);
+	free(fib_qsbr);
+	return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Header arithmetic against the plain definitions.
+ */
+#include "frame.h"
+
+#include <string.h>
+
+#include "check.h"
+
+static void random_ipv4(uint64_t *state, uint8_t *ip)
+{
+	uint16_t sum;
+
+	for (int i = 0; i < 40; i++)
+		ip[i] = (uint8_t)random_u64(state);
+	ip[0] = 0x45;
+	ip[8] = (uint8_t)(2 + random_below(state, 254));
+	memset(ip + 10, 0, 2);
+	sum = frame_checksum(ip, 20);
+	memcpy(ip + 10, &sum, 2);
+}
+
+static void a_hop_keeps_the_checksum_right(void)
+{
+	uint64_t state = 3;
+
+	for (int i = 0; i < 200000; i++) {
+		uint8_t ip[40], ecn = (uint8_t)random_below(&state, 4);
+
+		random_ipv4(&state, ip);
+		uint8_t ttl = ip[8], tos = ip[1];
+
+		frame_hop(ip, 4, ecn);
+		CHECK(ip[8] == ttl - 1);
+		CHECK(frame_checksum(ip, 20) == 0);
+		/* congestion is taken over only by those who can say it (RFC 6040) */
+		CHECK(ip[1] == (ecn == 3 && (tos & 3) ? (tos | 3) : tos));
+	}
+}
+
+static void checksums(void)
+{
+	/* the example of RFC 1071, section 3 */
+	const uint8_t rfc[] = {0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7};
+	const uint8_t odd[] = {0x12, 0x34, 0x56};
+	uint16_t sum = frame_checksum(rfc, 8);
+
+	CHECK(!memcmp(&sum, (uint8_t[]){0x22, 0x0d}, 2));
+	sum = frame_checksum(odd, 3);
+	CHECK(!memcmp(&sum, (uint8_t[]){0x97, 0xcb}, 2));
+}
+
+static void fragments_of_a_flow_share_its_addresses_only(void)
+{
+	uint64_t state = 5;
+	uint8_t first[40], later[40];
+
+	random_ipv4(&state, first);
+	first[9] = 17;
+	first[6] = 0x20; /* more fragments */
+	first[7] = 0;
+	memcpy(later, first, 40);
+	later[6] = 0;
+	later[7] = 185;
+	later[20] ^= 0xff; /* payload, not ports */
+	CHECK(frame_flow_hash(first, 4, 40) == frame_flow_hash(later, 4, 40));
+	first[6] = first[7] = later[6] = later[7] = 0;
+	CHECK(frame_flow_hash(first, 4, 40) != frame_flow_hash(later, 4, 40));
+}
+
+static void outer_headers(void)
+{
+	const uint8_t mac[4][6] = {{2, 1}, {2, 2}, {2, 3}, {2, 4}};
+	struct encapsulation what = {.outer_dst = mac[0],
+				     .outer_src = mac[1],
+				     .inner_dst = mac[2],
+				     .inner_src = mac[3],
+				     .vni = 0xabcdef,
+				     .tos = 0x2e,
+				     .entropy = UINT32_MAX,
+				     .ip_length = 100,
+				     .ether_type = 0x86dd};
+	uint8_t frame[128];
+
+	for (uint16_t vlan = 0; vlan < 4095; vlan += 4094) {
+		what.vlan = vlan;
+		memset(frame, 0xee, sizeof(frame));
+		frame_vxlan(frame, &what);
+		const uint8_t *ip = frame + (vlan ? 18 : 14);
+
+		CHECK(frame_vxlan_size(&what) == (size_t)(ip - frame) + OUTER_L3);
+		CHECK(!memcmp(ip - 2, (uint8_t[]){0x08, 0x00}, 2));
+		CHECK(frame_checksum(ip, 20) == 0);
+		CHECK(ip[1] == 0x2e && ip[2] == 0 && ip[3] == 20 + 16 + 14 + 100);
+		CHECK(!memcmp(ip + 20, (uint8_t[]){0xff, 0xff, 0x12, 0xb5, 0, 130, 0, 0}, 8));
+		CHECK(!memcmp(ip + 28, (uint8_t[]){8, 0, 0, 0, 0xab, 0xcd, 0xef, 0}, 8));
+		CHECK(!memcmp(ip + 36, mac[2], 6) && !memcmp(ip + 42, mac[3], 6));
+		CHECK(ip[48] == 0x86 && ip[49] == 0xdd);
+		CHECK(frame[frame_vxlan_size(&what)] == 0xee);
+	}
+}
+
+int main(void)
+{
+	checksums();
+	a_hop_keeps_the_checksum_right();
+	fragments_of_a_flow_share_its_addresses_only();
+	outer_headers();
+	return 0;
+}
