@@ -296,7 +296,8 @@ def _compose(path: Path, text: str, kind: str, known: frozenset[str], pure: bool
                 )
             else:
                 top.data[top.key] = data
-                top.marks[top.key] = (top.key_mark, marks)
+                # Nothing after the colon: parsers disagree where it stands; the key is certain.
+                top.marks[top.key] = (top.key_mark, top.key_mark if data is None else marks)
             top.key = None
 
     if root is None or root[0] is None:

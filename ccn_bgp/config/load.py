@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from ccn_bgp.config import references
 from ccn_bgp.config.schema import GatewayEntry, RouterEntry, TopologyFile, VpcEntry, keys_at
 from ccn_bgp.errors import InputError, Problem
-from ccn_bgp.model.bgp import Asn, Ip, Mac, Vni
+from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, Vni
 from ccn_bgp.model.topology import (
     Attachment,
     Ccn,
@@ -225,10 +225,22 @@ def _vpc(name: str, entry: VpcEntry) -> Vpc:
         region=entry.region,
         vni=Vni(entry.vni),
         cidrs=tuple(entry.cidrs),
-        gateways=tuple(entry.gateway or [_first_host(c.address, c.length) for c in entry.cidrs]),
+        gateways=_vpc_gateways(entry.cidrs, entry.gateway or []),
         vms=tuple(Vm(v.ip, v.mac, v.host) for v in entry.vms),
         routes=tuple(VpcRoute(r.prefix, r.via) for r in entry.routes),
     )
+
+
+def _vpc_gateways(cidrs: list[Prefix], given: list[Ip]) -> tuple[Ip, ...]:
+    """One per CIDR, in order: the given one that lies in it, or its first host address.
+
+    What was given beyond that comes last, for the catalogue to judge.
+    """
+    found = []
+    for cidr in cidrs:
+        inside = next((ip for ip in given if cidr.contains(ip)), None)
+        found.append(inside or _first_host(cidr.address, cidr.length))
+    return (*found, *(ip for ip in given if ip not in found))
 
 
 def _first_host(address: Ip, length: int) -> Ip:

@@ -63,13 +63,13 @@ def vms_outside(topology: Topology) -> Iterator[Finding]:
                     ccn=ccn,
                     witness={"address": str(vm.ip), "hops": [f"vpc/{name}"]},
                 )
-        for index, address in enumerate(vpc.gateways):
+        for address in vpc.gateways:
             if not any(c.contains(address) for c in vpc.cidrs):
                 yield Finding(
                     rule="vm-outside-cidr",
                     message=f"the gateway address {address} lies outside the CIDRs of vpc/{name}"
                     f" ({cidrs})",
-                    where=topology.at("vpcs", name, "gateway", index),
+                    where=topology.at("vpcs", name, "gateway"),
                     ccn=ccn,
                     witness={"address": str(address), "hops": [f"vpc/{name}"]},
                 )

@@ -88,7 +88,7 @@ def test_what_is_given_overrides_what_is_derived(tmp_path: Path) -> None:
     topology = load(tmp_path, text)
     assert str(topology.gateways["gw1"].router_id) == "1.2.3.4"
     assert str(topology.gateways["gw1"].mac) == "02:00:00:00:00:01"
-    assert topology.vpcs["web"].gateways == (Ip.parse("10.1.0.254"),)
+    assert topology.vpcs["web"].gateways == (Ip.parse("10.1.0.254"), Ip.parse("fd00:1::1"))
     ccn = topology.ccns["retail"]
     assert ccn.import_rts == (RouteTarget.parse("64600:1"),)
     assert ccn.export_rts == (RouteTarget.parse("1.2.3.4:5"),)
@@ -228,3 +228,30 @@ def test_the_same_problem_is_told_once_and_few_are_told_of_many(tmp_path: Path) 
     found = problems(tmp_path, BASE + f"shares:\n{items}\n")
     assert len(found) == 201
     assert found[-1] == "t.yaml: and 800 more problems"
+
+
+def test_route_targets_and_ipv6_need_no_quotes_in_lists(tmp_path: Path) -> None:
+    text = BASE.replace('"fd00:1::/64"', "fd00:1::/64").replace(
+        "attach: [vpc/web]", "import-rts: [64600:100, 64600:7], attach: [vpc/web]"
+    )
+    topology = load(tmp_path, text)
+    assert topology.vpcs["web"].cidrs[1] == Prefix.parse("fd00:1::/64")
+    assert topology.ccns["retail"].import_rts == tuple(
+        RouteTarget.parse(t) for t in ("64600:100", "64600:7")
+    )
+
+
+def test_gateway_addresses_stand_in_the_order_of_the_cidrs(tmp_path: Path) -> None:
+    text = edited(
+        "    region: east\n", '    region: east\n    gateway: ["fd00:1::fe", 10.1.0.254]\n'
+    )
+    topology = load(tmp_path, text)
+    assert [str(g) for g in topology.vpcs["web"].gateways] == ["10.1.0.254", "fd00:1::fe"]
+
+
+@pytest.mark.parametrize("text", ["gateways: {}", "gateways:", "gateways: []", "gateways: x"])
+def test_a_topology_needs_a_gateway(tmp_path: Path, text: str) -> None:
+    found = problems(tmp_path, f"name: t\nfabric: {{asn: 1}}\n{text}\n")
+    assert len(found) == 1
+    assert found[0].startswith("t.yaml:3:")
+    assert "gateways: must" in found[0]
