@@ -6,6 +6,7 @@ Arrays are sent as they lie in memory, in messages below CCN_MAX_MESSAGE.
 
 from __future__ import annotations
 
+import select
 import socket
 import zlib
 from collections.abc import Iterator, Sequence
@@ -121,11 +122,12 @@ class ForwarderClient:
 
     def at_end(self) -> bool:
         """True if the forwarder has closed the connection; does not wait."""
+        # A socket with a timeout is waited for in recv, whatever MSG_DONTWAIT says.
+        look = select.poll()
         try:
-            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
+            look.register(self._socket, select.POLLIN)
+            return bool(look.poll(0)) and self._socket.recv(1, socket.MSG_PEEK) == b""
+        except (OSError, ValueError):
             return True
 
     # --- requests ---
