@@ -206,6 +206,9 @@ def difference(held: Held, wanted: Held) -> Records:
         kept = np.zeros(len(old), np.bool_)
         kept[match] = True
         put[kind], remove[kind] = new[~same], old[~kept]
+    routes = remove[MessageType.ROUTE]
+    gone = np.isin(routes["ccsi"], remove[MessageType.CCSI]["id"])
+    remove[MessageType.ROUTE] = routes[~gone]  # with a CCSI go its routes, by themselves
     return _ordered(put, remove)
 
 
@@ -332,8 +335,8 @@ def _put_routes(change: TableChange, slots: NextHopSlots) -> Array:
 
 
 def _gone_routes(change: TableChange) -> Array:
-    if change.before is None:
-        return np.zeros(0, wire.ROUTE)
+    if change.before is None or change.after is None:
+        return np.zeros(0, wire.ROUTE)  # with a CCSI go its routes, by themselves
     nothing = np.zeros(len(change.before.next_hops) + 1, np.uint32)
     return _routes(change.before, change.removed, nothing)
 

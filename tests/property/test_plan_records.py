@@ -129,7 +129,11 @@ def apply(state: State, records: Records) -> None:
         assert len(set(keys)) == len(keys)
         for key, record in zip(keys, array, strict=True):
             if flags & Flag.DELETE:
-                del state[kind][key]
+                gone = state[kind].pop(key)
+                if kind is MessageType.CCSI:
+                    held = state[MessageType.ROUTE]
+                    for other in [k for k, r in held.items() if r["ccsi"] == gone["id"]]:
+                        del held[other]
                 if kind is MessageType.NEXT_HOP:
                     freed.add(key)
             else:
@@ -137,6 +141,10 @@ def apply(state: State, records: Records) -> None:
                 if kind is MessageType.NEXT_HOP:
                     said.add(key)
     assert not freed & said
+    ids = {int(r["id"]) for r in state[MessageType.CCSI].values()}
+    for kind, _, array in records:
+        if kind is MessageType.ROUTE:
+            assert set(array["ccsi"].tolist()) <= ids, "a route of a table that has gone"
     order = [(bool(flags & Flag.DELETE), list(KEYS).index(kind)) for kind, flags, _ in records]
     puts = [place for gone, place in order if not gone]
     gone = [place for gone, place in order if gone]
