@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
@@ -242,10 +242,18 @@ class Sessions:
         facts = session.open
         ours = reason == CHILD_DOWN
         notified = "notification" in reason.lower()
-        graceful = facts is not None and facts.restart_time is not None and not notified
-        keep = ours or graceful
+        # What a peer keeps forwarding while it restarts: the families it named (RFC 4724 §3).
+        kept: frozenset[Family] = frozenset()
+        if ours:
+            kept = frozenset(Family)
+        elif facts is not None and facts.restart_time is not None and not notified:
+            kept = facts.restart_families
+        keep = bool(kept)
         session.end(reason)
         self.rib.session_down(name, keep=keep)
+        for family in Family:
+            if keep and family not in kept:
+                self.rib.sweep(name, family)
         held = len(self.rib.adj_in[name].heard)
         log.warning("peer %s: down: %s; %d routes %s", name, reason, held, "kept" if keep else "")
         if keep:
@@ -393,6 +401,19 @@ class Sessions:
         )
 
     def _send(self, session: PeerSession, messages: bytes) -> None:
-        if messages:
-            name = session.peer.name
-            self.speakers[self._speaker_of[name]].send(name, messages)
+        name = session.peer.name
+        speaker = self.speakers[self._speaker_of[name]]
+        for piece in pieces(messages):
+            speaker.send(name, piece)
+
+
+def pieces(messages: bytes, size: int = 1 << 20) -> Iterator[bytes]:
+    """Whole messages in pieces of about ``size`` octets: the speaker interleaves peers by piece."""
+    begin = position = 0
+    while position < len(messages):
+        position += int.from_bytes(messages[position + 16 : position + 18], "big")
+        if position - begin >= size:
+            yield messages[begin:position]
+            begin = position
+    if begin < len(messages):
+        yield messages[begin:]
