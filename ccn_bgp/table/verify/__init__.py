@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.table.verify.prefixes import prefix_findings
+from ccn_bgp.table.verify.reading import parse_world
 from ccn_bgp.table.verify.targets import target_findings
-from ccn_bgp.table.verify.world import World, parse_world
+from ccn_bgp.table.verify.world import World
 
 __all__ = ["World", "parse_world", "verify_world"]
 

@@ -11,19 +11,7 @@ from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther, Path
 from ccn_bgp.model.topology import Topology
-
-BOGONS = tuple(
-    Prefix.parse(p)
-    for p in (
-        "0.0.0.0/8",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "224.0.0.0/3",
-        "::1/128",
-        "fe80::/10",
-        "ff00::/8",
-    )
-)
+from ccn_bgp.table.verify.owned import BOGONS
 
 
 class Claims:
@@ -37,13 +25,16 @@ class Claims:
             for uplink in gateway.uplinks:
                 where = f"the underlay of {gateway.region}"
                 self.underlay.append((uplink.address.subnet, where))
-        self.members: dict[str, list[tuple[Prefix, str, str]]] = {}
+        self.homes: dict[tuple[str, str], list[Prefix]] = {}
+        self.members: dict[str, list[tuple[Prefix, str]]] = {}
         for name, ccn in topology.ccns.items():
             spaces = self.members.setdefault(name, [])
             for attachment in ccn.attach:
                 if attachment.kind == "vpc":
                     vpc = topology.vpcs[attachment.name]
-                    spaces.extend((cidr, vpc.name, vpc.region) for cidr in vpc.cidrs)
+                    spaces.extend((cidr, vpc.name) for cidr in vpc.cidrs)
+                    home = self.homes.setdefault((name, vpc.region), [])
+                    home += [*vpc.cidrs, *(route.prefix for route in vpc.routes)]
         self.regions = {g.vtep: g.region for g in topology.gateways.values()}
 
     def __call__(self, peer: Peer, table: str, path: Path) -> Finding | None:
@@ -60,11 +51,10 @@ class Claims:
         if prefix.length and (bogon := next((b for b in BOGONS if b.overlaps(prefix)), None)):
             return "bogon", f"{peer.name} announces {prefix}, in {bogon}, which is never routed"
         ccn = table.rpartition("/")[2]
-        for space, vpc, region in self.members.get(ccn, ()):
+        for space, vpc in self.members.get(ccn, ()):
             if not space.covers(prefix):
                 continue
-            next_hop = path.attributes.next_hop or Ip(bytes(4))
-            if peer.router is not None or self.regions.get(next_hop) != region:
+            if peer.router is not None or not self._at_home(ccn, path, prefix):
                 return "owned-space", f"{peer.name} announces {prefix}, which VPC {vpc} owns"
         if prefix.length:
             for space, what in self.underlay:
@@ -80,6 +70,11 @@ class Claims:
                     f"{peer.router.idc} ({allowed})",
                 )
         return "", ""
+
+    def _at_home(self, ccn: str, path: Path, prefix: Prefix) -> bool:
+        """Is it inside a CIDR or a declared route of the region that it is announced from?"""
+        region = self.regions.get(path.attributes.next_hop or Ip(bytes(4)), "")
+        return any(space.covers(prefix) for space in self.homes.get((ccn, region), ()))
 
     def _vm(self, peer: Peer, table: str, path: Path, nlri: EvpnMacIp) -> Finding | None:
         if nlri.ip is None or peer.role != "host":
