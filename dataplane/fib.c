@@ -45,7 +45,7 @@ struct fib *fib_new(void)
 	return fib;
 }
 
-static void free_next_hop(struct next_hop *hop)
+void next_hop_free(struct next_hop *hop)
 {
 	if (hop)
 		neigh_release(hop->neigh);
@@ -64,8 +64,8 @@ void fib_free(struct fib *fib)
 	for (unsigned i = 0; i < (1 << 24) / PAGE; i++) {
 		free(fib->vni_page[i]);
 		for (unsigned j = 0; fib->next_hop_page[i] && j < PAGE; j++) {
-			free_next_hop(fib->next_hop_page[i][j].live);
-			free_next_hop(fib->next_hop_page[i][j].staged);
+			next_hop_free(fib->next_hop_page[i][j].live);
+			next_hop_free(fib->next_hop_page[i][j].staged);
 		}
 		free(fib->next_hop_page[i]);
 	}

@@ -43,6 +43,7 @@ struct interface {
 /* Immutable. `slot`s are stable for the life of an interface. */
 struct interface_table {
 	uint16_t count;
+	uint8_t port_mac[MAX_PORTS][6];
 	uint16_t by_vlan[3][MAX_PORTS][MAX_VLAN]; /* [role][port][vlan] -> slot or NO_INTERFACE */
 	struct interface at[];
 };
@@ -144,6 +145,7 @@ struct fib *fib_new(void); /* NULL: out of memory */
 /* After a grace period. */
 void fib_free(struct fib *fib);
 void fib_wait_for_readers(void);
+void next_hop_free(struct next_hop *hop);
 
 /* The uplink and neighbour for every VTEP of `old`, with room for `more`; NULL: out of memory. */
 struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint32_t more,

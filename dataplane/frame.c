@@ -11,6 +11,15 @@
 #define ETHER_VLAN 0x8100
 #define ETHER_IPV4 0x0800
 
+struct outer {
+	uint8_t version, tos;
+	uint16_t length, identification, fragment;
+	uint8_t ttl, protocol;
+	uint16_t checksum;
+	uint32_t src, dst;
+	struct vxlan_frame vxlan;
+} __attribute__((packed));
+
 static void put16(uint8_t *at, uint16_t value)
 {
 	at[0] = (uint8_t)(value >> 8);
@@ -55,35 +64,44 @@ size_t frame_vxlan_size(const struct encapsulation *what)
 	return (what->vlan ? 18 : 14) + OUTER_L3;
 }
 
+/* Of the outer header below, from its parts: reading back what was just written in smaller pieces
+ * would stall. Words in the order of memory. */
+static uint16_t outer_checksum(const struct encapsulation *what, uint16_t total)
+{
+	uint32_t sum = htons((uint16_t)(0x4500 | what->tos)) + htons(total) + htons(0x4000) +
+		       htons(64 << 8 | IPPROTO_UDP) + (what->src & 0xffff) + (what->src >> 16) +
+		       (what->dst & 0xffff) + (what->dst >> 16);
+
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
 void frame_vxlan(uint8_t *frame, const struct encapsulation *what)
 {
 	uint8_t *ip =
 	    frame + frame_ethernet(frame, what->outer_dst, what->outer_src, what->vlan, ETHER_IPV4);
 	const uint16_t udp = (uint16_t)(sizeof(struct vxlan_frame) + 14 + what->ip_length);
-	const struct vxlan_frame vxlan = {
+	struct outer *outer = (void *)ip;
+
+	outer->version = 0x45;
+	outer->tos = what->tos;
+	outer->length = htons((uint16_t)(20 + udp));
+	outer->identification = 0;
+	outer->fragment = htons(0x4000); /* do not fragment */
+	outer->ttl = 64;
+	outer->protocol = IPPROTO_UDP;
+	outer->checksum = outer_checksum(what, (uint16_t)(20 + udp));
+	outer->src = what->src;
+	outer->dst = what->dst;
+	outer->vxlan = (struct vxlan_frame){
 	    .src_port = htons((uint16_t)(0xc000 | what->entropy >> 18)),
 	    .dst_port = htons(VXLAN_PORT),
 	    .udp_length = htons(udp),
 	    .flags = VXLAN_FLAG_VNI,
 	    .vni = htonl(what->vni << 8),
 	};
-	uint16_t sum;
-
-	ip[0] = 0x45;
-	ip[1] = what->tos;
-	put16(ip + 2, (uint16_t)(20 + udp));
-	put16(ip + 4, 0);
-	put16(ip + 6, 0x4000); /* do not fragment */
-	ip[8] = 64;
-	ip[9] = IPPROTO_UDP;
-	put16(ip + 10, 0);
-	memcpy(ip + 12, &what->src, 4);
-	memcpy(ip + 16, &what->dst, 4);
-	sum = frame_checksum(ip, 20);
-	memcpy(ip + 10, &sum, 2);
-	memcpy(ip + 20, &vxlan, sizeof(vxlan));
-	frame_ethernet(ip + 20 + sizeof(vxlan), what->inner_dst, what->inner_src, 0,
-		       what->ether_type);
+	frame_ethernet(ip + sizeof(*outer), what->inner_dst, what->inner_src, 0, what->ether_type);
 }
 
 uint32_t frame_flow_hash(const uint8_t *ip, int family, size_t length)

@@ -22,6 +22,7 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 
+#include "classify.h"
 #include "fib.h"
 #include "frame.h"
 #include "log.h"
@@ -36,11 +37,7 @@
 
 struct job {
 	struct rte_mbuf *m;
-	uint8_t *ip; /* the IP packet to forward; m's data begins at the frame */
-	uint16_t ccsi;
-	uint16_t length; /* of that IP packet */
-	uint8_t family;
-	uint8_t ecn; /* of the outer header */
+	struct packet packet; /* the IP packet to forward; m's data begins at the frame */
 	uint32_t slot;
 	const struct next_hop *hop;
 	/* encapsulation */
@@ -120,161 +117,32 @@ static void punt(struct rte_mbuf *m, uint16_t slot, uint16_t vlan, unsigned port
 	loop.punted = true;
 }
 
-/* The inner or plain IP packet at `ip`: fills the job, or says why not. */
-static bool take_ip(struct job *job, uint8_t *ip, size_t room, uint16_t ether_type)
-{
-	if (ether_type == RTE_ETHER_TYPE_IPV4) {
-		const struct rte_ipv4_hdr *h = (const void *)ip;
-
-		if (room < sizeof(*h) || h->version != 4 || h->ihl < 5)
-			return false;
-		job->length = rte_be_to_cpu_16(h->total_length);
-		job->family = 4;
-		if (job->length < h->ihl * 4U || job->length > room)
-			return false;
-	} else if (ether_type == RTE_ETHER_TYPE_IPV6) {
-		const struct rte_ipv6_hdr *h = (const void *)ip;
-
-		if (room < sizeof(*h) || ip[0] >> 4 != 6)
-			return false;
-		job->length = (uint16_t)(rte_be_to_cpu_16(h->payload_len) + sizeof(*h));
-		job->family = 6;
-		if (job->length > room || job->length < sizeof(*h))
-			return false;
-	} else {
-		return false;
-	}
-	job->ip = ip;
-	return true;
-}
-
-/* VXLAN to our address: RFC 7348 section 5. */
-static enum drop_reason take_vxlan(const struct fib *fib, struct job *job,
-				   const struct rte_ipv4_hdr *outer, uint8_t *at, size_t room)
-{
-	const struct vxlan_frame *v = (const void *)at;
-	const struct rte_ether_hdr *inner;
-	uint32_t vni, entry;
-
-	if (room < sizeof(*v) + sizeof(*inner))
-		return DROP_RUNT;
-	if (!(v->flags & VXLAN_FLAG_VNI) || rte_be_to_cpu_16(v->udp_length) > room ||
-	    rte_be_to_cpu_16(v->udp_length) < sizeof(*v) + sizeof(*inner))
-		return DROP_BAD_VXLAN;
-	vni = rte_be_to_cpu_32(v->vni) >> 8;
-	entry = fib_vni(fib, vni);
-	if (entry == 0)
-		return DROP_UNKNOWN_VNI;
-	if (!keymap_has(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE),
-			vtep_key(vni, outer->src_addr)))
-		return DROP_UNKNOWN_VTEP;
-	job->ccsi = (uint16_t)entry;
-	job->ecn = outer->type_of_service & 3;
-	inner = (const void *)(v + 1);
-	if (rte_is_multicast_ether_addr(&inner->dst_addr) && !loop.options.any_mac)
-		return DROP_BAD_INNER;
-	if (!take_ip(job, at + sizeof(*v) + sizeof(*inner), room - sizeof(*v) - sizeof(*inner),
-		     rte_be_to_cpu_16(inner->ether_type)))
-		return DROP_BAD_INNER;
-	return DROP_REASON_COUNT;
-}
-
 /* True: the job is to be forwarded. False: the frame was dropped or went to the slow path. */
-static bool classify(const struct fib *fib, const struct interface_table *interfaces,
+static bool sort_out(const struct fib *fib, const struct interface_table *interfaces,
 		     struct rte_mbuf *m, unsigned port, struct job *job)
 {
-	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
-	const struct rte_ether_hdr *eth = (const void *)frame;
-	size_t length = m->data_len, l2 = sizeof(*eth);
-	bool tagged = false;
-	uint16_t vlan = 0, ether_type, uplink, hand_off, mine;
+	struct frame_in in = {.data = rte_pktmbuf_mtod(m, uint8_t *),
+			      .length = m->data_len,
+			      .port = (uint16_t)port,
+			      .any_mac = loop.options.any_mac};
+	enum verdict verdict;
 
-	if (m->nb_segs > 1)
-		return drop(m, DROP_OVERSIZE), false;
-	if (length < sizeof(*eth))
-		return drop(m, DROP_RUNT), false;
-	ether_type = rte_be_to_cpu_16(eth->ether_type);
-	if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
-		vlan = m->vlan_tci & 0xfff;
+	if (m->nb_segs > 1) {
+		drop(m, DROP_OVERSIZE);
+		return false;
+	}
+	if (m->ol_flags &
+	    RTE_MBUF_F_RX_VLAN_STRIPPED) { /* af_packet gets the tag beside the frame */
+		in.vlan = m->vlan_tci & 0xfff;
 		m->ol_flags &= ~(RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_VLAN);
-	} else if (ether_type == RTE_ETHER_TYPE_VLAN) {
-		if (length < sizeof(*eth) + 4)
-			return drop(m, DROP_RUNT), false;
-		vlan = (uint16_t)((frame[14] << 8 | frame[15]) & 0xfff);
-		ether_type = (uint16_t)(frame[16] << 8 | frame[17]);
-		tagged = true;
-		l2 += 4;
 	}
-	if (!interfaces || vlan == 4095)
-		return drop(m, DROP_NO_INTERFACE), false;
-	uplink = interfaces->by_vlan[CCN_UPLINK][port][vlan];
-	hand_off = interfaces->by_vlan[CCN_HAND_OFF][port][vlan];
-	mine = hand_off != NO_INTERFACE ? hand_off : uplink;
-	if (mine == NO_INTERFACE)
-		return drop(m, DROP_NO_INTERFACE), false;
-	if (!loop.options.any_mac && !rte_is_multicast_ether_addr(&eth->dst_addr) &&
-	    memcmp(&eth->dst_addr, port_mac(port), 6) != 0 &&
-	    memcmp(&eth->dst_addr, interfaces->at[mine].mac, 6) != 0)
-		return drop(m, DROP_OTHER_MAC), false;
-
-	const struct interface *up = uplink != NO_INTERFACE ? &interfaces->at[uplink] : NULL;
-	const struct interface *off = hand_off != NO_INTERFACE ? &interfaces->at[hand_off] : NULL;
-	uint8_t *ip = frame + l2;
-	size_t room = length - l2;
-
-	if (ether_type == RTE_ETHER_TYPE_ARP)
-		return punt(m, mine, vlan, port, tagged), false;
-	if (ether_type == RTE_ETHER_TYPE_IPV4) {
-		const struct rte_ipv4_hdr *h = (const void *)ip;
-
-		if (room < sizeof(*h))
-			return drop(m, DROP_RUNT), false;
-		if (up && h->dst_addr == up->address) {
-			size_t header = h->ihl * 4U, total = rte_be_to_cpu_16(h->total_length);
-			bool whole = (h->fragment_offset & rte_cpu_to_be_16(0x3fff)) == 0;
-
-			if (h->version != 4 || header < sizeof(*h) || total < header ||
-			    total > room)
-				return drop(m, DROP_BAD_HEADER), false;
-			if (h->next_proto_id == IPPROTO_UDP && total >= header + 8 && whole &&
-			    ((const struct vxlan_frame *)(ip + header))->dst_port ==
-				RTE_BE16(VXLAN_PORT)) {
-				enum drop_reason reason;
-
-				if (header == sizeof(*h) && rte_ipv4_cksum(h) != 0)
-					return drop(m, DROP_BAD_HEADER), false;
-				reason = take_vxlan(fib, job, h, ip + header, total - header);
-				if (reason != DROP_REASON_COUNT)
-					return drop(m, reason), false;
-				job->m = m;
-				return true;
-			}
-			return punt(m, uplink, vlan, port, tagged), false;
-		}
-		if (off && h->dst_addr == off->address)
-			return punt(m, hand_off, vlan, port, tagged), false;
-	} else if (ether_type == RTE_ETHER_TYPE_IPV6 && off) {
-		const struct rte_ipv6_hdr *h = (const void *)ip;
-
-		if (room < sizeof(*h))
-			return drop(m, DROP_RUNT), false;
-		if (!memcmp(h->dst_addr, off->record.address6, 16) || h->dst_addr[0] == 0xff ||
-		    (h->dst_addr[0] == 0xfe && (h->dst_addr[1] & 0xc0) == 0x80))
-			return punt(m, hand_off, vlan, port, tagged), false;
-	} else if (ether_type != RTE_ETHER_TYPE_IPV6) {
-		return drop(m, DROP_NOT_VXLAN), false;
-	}
-	if (!off || rte_is_multicast_ether_addr(&eth->dst_addr)) {
-		/* broadcasts and the underlay's own traffic */
-		if (!off || !loop.options.any_mac)
-			return drop(m, DROP_NOT_OURS), false;
-	}
-	job->ccsi = (uint16_t)off->record.ccsi;
-	job->ecn = 0;
-	if (!take_ip(job, ip, room, ether_type))
-		return drop(m, DROP_BAD_INNER), false;
+	verdict = classify(fib, interfaces, &in, &job->packet);
 	job->m = m;
-	return true;
+	if (verdict == VERDICT_DROP)
+		drop(m, in.reason);
+	else if (verdict == VERDICT_PUNT)
+		punt(m, in.slot, in.vlan, port, in.tagged);
+	return verdict == VERDICT_FORWARD;
 }
 
 /* --- look up --- */
@@ -289,15 +157,17 @@ static void match_routes(const struct fib *fib, struct job *jobs, unsigned count
 	for (unsigned i = 0; i < count; i++) {
 		const struct job *job = &jobs[i];
 
-		if (job->family == 4) {
+		if (job->packet.family == 4) {
 			uint32_t address;
 
-			memcpy(&address, job->ip + 16, 4);
-			table4[n4] = __atomic_load_n(&fib->lpm[0][job->ccsi], __ATOMIC_ACQUIRE);
+			memcpy(&address, job->packet.ip + 16, 4);
+			table4[n4] =
+			    __atomic_load_n(&fib->lpm[0][job->packet.ccsi], __ATOMIC_ACQUIRE);
 			address4[n4++] = rte_be_to_cpu_32(address);
 		} else {
-			table6[n6] = __atomic_load_n(&fib->lpm[1][job->ccsi], __ATOMIC_ACQUIRE);
-			memcpy(address6[n6++], job->ip + 24, 16);
+			table6[n6] =
+			    __atomic_load_n(&fib->lpm[1][job->packet.ccsi], __ATOMIC_ACQUIRE);
+			memcpy(address6[n6++], job->packet.ip + 24, 16);
 		}
 	}
 	lpm_lookup_burst4(table4, address4, slot4, n4);
@@ -305,7 +175,7 @@ static void match_routes(const struct fib *fib, struct job *jobs, unsigned count
 		lpm_lookup_burst6(table6, (const uint8_t(*)[16])address6, slot6, n6);
 	n4 = n6 = 0;
 	for (unsigned i = 0; i < count; i++)
-		jobs[i].slot = jobs[i].family == 4 ? slot4[n4++] : slot6[n6++];
+		jobs[i].slot = jobs[i].packet.family == 4 ? slot4[n4++] : slot6[n6++];
 }
 
 /* Follows next hops; those that lead to a VM are looked up together. Keeps what survives. */
@@ -323,7 +193,7 @@ static unsigned find_next_hops(const struct fib *fib, struct job *jobs, unsigned
 		const struct next_hop *hop =
 		    job->slot == LPM_NONE ? NULL : fib_next_hop(fib, job->slot);
 		const uint8_t *ip;
-		int family = job->family;
+		int family = job->packet.family;
 
 		job->hop = hop;
 		if (!hop || hop->record.kind == CCN_DROP) {
@@ -338,7 +208,7 @@ static unsigned find_next_hops(const struct fib *fib, struct job *jobs, unsigned
 			memcpy(job->mac, hop->record.mac, 6);
 			continue;
 		case CCN_ON_LINK:
-			ip = family == 4 ? job->ip + 16 : job->ip + 24;
+			ip = family == 4 ? job->packet.ip + 16 : job->packet.ip + 24;
 			break;
 		case CCN_VIP:
 			ip = hop->record.ip;
@@ -390,10 +260,10 @@ static unsigned find_next_hops(const struct fib *fib, struct job *jobs, unsigned
 /* Leaves the mbuf with the IP packet alone. */
 static void strip(struct job *job)
 {
-	uint16_t front = (uint16_t)(job->ip - rte_pktmbuf_mtod(job->m, uint8_t *));
+	uint16_t front = (uint16_t)(job->packet.ip - rte_pktmbuf_mtod(job->m, uint8_t *));
 
 	rte_pktmbuf_adj(job->m, front);
-	rte_pktmbuf_trim(job->m, (uint16_t)(job->m->data_len - job->length));
+	rte_pktmbuf_trim(job->m, (uint16_t)(job->m->data_len - job->packet.length));
 }
 
 static enum drop_reason encapsulate(const struct fib *fib, const struct interface_table *interfaces,
@@ -411,7 +281,7 @@ static enum drop_reason encapsulate(const struct fib *fib, const struct interfac
 	if (adjacency->interface >= interfaces->count || !adjacency->neigh)
 		return DROP_NO_UPLINK;
 	up = &interfaces->at[adjacency->interface];
-	if (job->length + OUTER_L3 > up->record.mtu)
+	if (job->packet.length + OUTER_L3 > up->record.mtu)
 		return DROP_MTU;
 	mac = neigh_mac(adjacency->neigh);
 	if (!mac)
@@ -427,10 +297,10 @@ static enum drop_reason encapsulate(const struct fib *fib, const struct interfac
 	    .vni = job->vni,
 	    .src = up->address,
 	    .dst = adjacency->vtep,
-	    .tos = frame_tos(job->ip, job->family),
-	    .entropy = frame_flow_hash(job->ip, job->family, job->length),
-	    .ip_length = job->length,
-	    .ether_type = job->family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6,
+	    .tos = frame_tos(job->packet.ip, job->packet.family),
+	    .entropy = frame_flow_hash(job->packet.ip, job->packet.family, job->packet.length),
+	    .ip_length = job->packet.length,
+	    .ether_type = job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6,
 	};
 
 	frame = (uint8_t *)rte_pktmbuf_prepend(job->m, (uint16_t)frame_vxlan_size(&what));
@@ -452,7 +322,7 @@ static enum drop_reason hand_off(const struct interface_table *interfaces, struc
 	    !interfaces->at[job->hop->interface].present)
 		return DROP_NO_INTERFACE;
 	off = &interfaces->at[job->hop->interface];
-	if (job->length > off->record.mtu)
+	if (job->packet.length > off->record.mtu)
 		return DROP_MTU;
 	mac = neigh_mac(job->hop->neigh);
 	if (!mac)
@@ -462,7 +332,7 @@ static enum drop_reason hand_off(const struct interface_table *interfaces, struc
 	if (!frame)
 		return DROP_OVERSIZE;
 	frame_ethernet(frame, (const uint8_t *)&mac, off->mac, off->record.vlan,
-		       job->family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+		       job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
 	*port = off->port;
 	return DROP_REASON_COUNT;
 }
@@ -474,7 +344,7 @@ static void rewrite(const struct fib *fib, struct job *job)
 	enum drop_reason reason;
 	unsigned port = 0;
 
-	if (!frame_forwardable(job->ip, job->family)) {
+	if (!frame_forwardable(job->packet.ip, job->packet.family)) {
 		drop(job->m, DROP_TTL);
 		return;
 	}
@@ -486,9 +356,9 @@ static void rewrite(const struct fib *fib, struct job *job)
 		drop(job->m, reason);
 		return;
 	}
-	frame_hop(job->ip, job->family, job->ecn);
-	worker_stats.ccsi[job->ccsi].packets++;
-	worker_stats.ccsi[job->ccsi].bytes += job->length;
+	frame_hop(job->packet.ip, job->packet.family, job->packet.ecn);
+	worker_stats.ccsi[job->packet.ccsi].packets++;
+	worker_stats.ccsi[job->packet.ccsi].bytes += job->packet.length;
 	transmit(port, job->m);
 }
 
@@ -504,7 +374,7 @@ static void forward(const struct fib *fib, unsigned port, struct rte_mbuf **pack
 		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
 	for (unsigned i = 0; i < count; i++) {
 		stats->rx_bytes += packets[i]->pkt_len;
-		n += classify(fib, interfaces, packets[i], port, &jobs[n]);
+		n += sort_out(fib, interfaces, packets[i], port, &jobs[n]);
 	}
 	stats->rx_packets += count;
 	if (n == 0)
@@ -516,6 +386,14 @@ static void forward(const struct fib *fib, unsigned port, struct rte_mbuf **pack
 }
 
 /* --- the thread --- */
+
+static void finish(unsigned port)
+{
+	worker_stats.port[port].rx_finished = 1;
+	if (loop.options.once)
+		log_line("port %s: the input has been read: %llu packets", port_name(port),
+			 (unsigned long long)worker_stats.port[port].rx_packets);
+}
 
 static unsigned poll_once(void)
 {
@@ -530,8 +408,9 @@ static unsigned poll_once(void)
 		if (count > 0)
 			forward(fib, port, packets, count);
 		loop.empty_polls[port] = count ? 0 : loop.empty_polls[port] + 1;
-		if (port_is_file(port) && loop.empty_polls[port] >= EMPTY_POLLS_AT_END)
-			worker_stats.port[port].rx_finished = 1;
+		if (port_is_file(port) && !port_is_endless(port) &&
+		    loop.empty_polls[port] >= EMPTY_POLLS_AT_END)
+			finish(port);
 		total += count;
 	}
 	count = slow_injected(packets, BURST);

@@ -10,6 +10,7 @@ struct fwd_options {
 	int cpu;	/* pin to this CPU; -1: let the kernel schedule */
 	bool busy_poll; /* never sleep */
 	bool any_mac;	/* take frames to any destination MAC */
+	bool once;	/* say so when a pcap file has been read */
 };
 
 int fwd_start(const struct fwd_options *options); /* -1 after one line on stderr */

@@ -111,6 +111,7 @@ const char *interfaces_index(struct interface_table *table, uint32_t *id)
 		if (*place != NO_INTERFACE)
 			return "another interface has the same port, VLAN and role";
 		*place = i;
+		memcpy(table->port_mac[n->port], port_mac(n->port), 6);
 	}
 	return NULL;
 }

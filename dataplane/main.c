@@ -58,7 +58,7 @@ struct options {
 	const char *ports[16];
 	unsigned port_count;
 	unsigned long memory;
-	bool huge, static_neighbors, once;
+	bool huge, static_neighbors;
 	struct fwd_options fwd;
 };
 
@@ -120,7 +120,7 @@ static int parse(int argc, char **argv, struct options *o)
 			o->static_neighbors = o->fwd.any_mac = true;
 			break;
 		case 'o':
-			o->once = true;
+			o->fwd.once = true;
 			break;
 		case 'P':
 			port_list_devices();

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -152,12 +154,12 @@ while data := c.recv(65536):
 """
 
 CLIENT = """
-import socket, sys, time
+import socket, sys, threading, time
 s = socket.create_connection((sys.argv[1], 179), timeout=15)
 for line in sys.stdin:
     want = bytes(int(line))
     begin = time.monotonic()
-    s.sendall(want)
+    threading.Thread(target=s.sendall, args=(want,)).start()
     got = 0
     while got < len(want):
         got += len(s.recv(65536))
@@ -165,32 +167,49 @@ for line in sys.stdin:
 """
 
 
-@pytest.fixture
-def tcp(gateway):
-    """An echo server behind the hand-off's tap and a client in the IDC: sizes in, seconds out."""
+@contextmanager
+def echo(server_ns: str, client_ns: str, address: str) -> Iterator[Callable[[int], float]]:
+    """An echo server and its client over one TCP connection: octets there and back, in seconds."""
     python = [sys.executable, "-c"]
     server = subprocess.Popen(
-        ["ip", "netns", "exec", GATEWAY, *python, SERVER, "169.254.1.1"],
+        ["ip", "netns", "exec", server_ns, *python, SERVER, address],
         stdout=subprocess.PIPE,
         text=True,
     )
     assert server.stdout.readline() == "ready\n"
     client = subprocess.Popen(
-        ["ip", "netns", "exec", ROUTER, *python, CLIENT, "169.254.1.1"],
+        ["ip", "netns", "exec", client_ns, *python, CLIENT, address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
 
-    def echo(size: int) -> float:
+    def exchange(size: int) -> float:
         client.stdin.write(f"{size}\n")
         client.stdin.flush()
         return float(client.stdout.readline())
 
-    yield echo
-    for process in (client, server):
-        process.kill()
-        process.wait()
+    try:
+        yield exchange
+    finally:
+        for process in (client, server):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def tcp(gateway):
+    """From the IDC router to the gateway's own address, as BGP runs."""
+    with echo(GATEWAY, ROUTER, "169.254.1.1") as exchange:
+        yield exchange
+
+
+def test_tcp_between_vms_in_bulk(gateway, rows):
+    client, _ = gateway
+    wait_for_ping(HOST1, "10.2.0.10")
+    with echo(HOST2, HOST1, "10.2.0.10") as exchange:
+        assert exchange(30_000_000) < 15
+    assert rows.counters(client)["drop", "oversize"] == 0
 
 
 def test_tcp_runs_through_the_tap(tcp):

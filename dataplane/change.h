@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside of a commit: one transaction on its way from records to tables. stage.c and row_stage.c
+ * check the records against the tables as they will be and do beside the live tables all that can
+ * fail; commit.c publishes or takes back.
+ */
+#ifndef CCN_CHANGE_H
+#define CCN_CHANGE_H
+
+#include "commit.h"
+#include "interface.h"
+#include "route_stage.h"
+
+struct op {
+	const uint8_t *record;
+	uint32_t index;
+	bool remove, last; /* last: no later record has the same key */
+};
+
+struct op_list {
+	struct op *op;
+	size_t count, removes;
+};
+
+struct change {
+	struct fib *fib;
+	bool full;
+	const uint8_t *messages;
+	size_t length;
+	struct refusal *refusal;
+	struct interface_table *interfaces; /* new ones, or NULL */
+	struct adjacency_table *adjacencies;
+	struct op_list vteps, vms;
+	struct vm_array *retired_vms[2];
+	struct keymap *retired_vteps;
+	struct adjacency_table **retired_adjacencies;
+	uint32_t retired_adjacency_count;
+	uint32_t *vnis, *slots; /* touched */
+	size_t vni_count, slot_count;
+	struct route_stage routes;
+	bool ccsi_removed;
+};
+
+/* Notes why the transaction is refused; always -1. */
+int change_refuse(struct change *c, uint32_t code, uint32_t record, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+int change_no_memory(struct change *c);
+size_t change_count(const struct change *c, uint16_t type); /* records of this type */
+
+/* In the tables as they will be. */
+static inline bool change_has_ccsi(const struct change *c, uint32_t id)
+{
+	return id < MAX_CCSIS && c->fib->ccsi[id] && c->fib->ccsi[id]->after;
+}
+
+/* One record each, in the order of calls of commit.c; -1: refused. */
+int stage_interface(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_ccsi(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_vni(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_vtep(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_vm(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_next_hop(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_route(struct change *c, const void *record, bool remove, uint32_t index);
+
+/* What can be said only of all records of a type; -1: refused. */
+int check_interfaces(struct change *c);
+int check_vnis(struct change *c); /* a CCSI that goes must not leave a VNI behind */
+int settle_vteps(struct change *c);
+int settle_vms(struct change *c);
+int restage_neighbors(struct change *c);
+int check_doomed(struct change *c); /* no route may use a next hop that goes */
+
+/* Index of the adjacency of a VTEP; -1: refused. Making one changes nothing that packets see. */
+int change_adjacency(struct change *c, const uint8_t vtep[4], uint32_t *index);
+uint64_t op_vtep_key(const struct op *op);
+
+#endif

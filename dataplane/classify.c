@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Headers from the outside in: Ethernet, VLAN, IP, UDP, VXLAN, inner Ethernet, inner IP.
+ */
+#include "classify.h"
+
+#include <string.h>
+
+#include <rte_ether.h>
+#include <rte_ip.h>
+
+#include "frame.h"
+
+static enum verdict drop(struct frame_in *in, enum drop_reason reason)
+{
+	in->reason = reason;
+	return VERDICT_DROP;
+}
+
+static enum verdict punt(struct frame_in *in, uint16_t slot)
+{
+	in->slot = slot;
+	return VERDICT_PUNT;
+}
+
+/* The inner or plain IP packet at `ip`: fills the job, or says why not. */
+static bool take_ip(struct packet *packet, uint8_t *ip, size_t room, uint16_t ether_type)
+{
+	if (ether_type == RTE_ETHER_TYPE_IPV4) {
+		const struct rte_ipv4_hdr *h = (const void *)ip;
+
+		if (room < sizeof(*h) || h->version != 4 || h->ihl < 5)
+			return false;
+		packet->length = rte_be_to_cpu_16(h->total_length);
+		packet->family = 4;
+		if (packet->length < h->ihl * 4U || packet->length > room)
+			return false;
+	} else if (ether_type == RTE_ETHER_TYPE_IPV6) {
+		const struct rte_ipv6_hdr *h = (const void *)ip;
+
+		if (room < sizeof(*h) || ip[0] >> 4 != 6)
+			return false;
+		packet->length = (uint16_t)(rte_be_to_cpu_16(h->payload_len) + sizeof(*h));
+		packet->family = 6;
+		if (packet->length > room || packet->length < sizeof(*h))
+			return false;
+	} else {
+		return false;
+	}
+	packet->ip = ip;
+	return true;
+}
+
+/* VXLAN to our address: RFC 7348 section 5. */
+static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet, bool any_mac,
+				   const struct rte_ipv4_hdr *outer, uint8_t *at, size_t room)
+{
+	const struct vxlan_frame *v = (const void *)at;
+	const struct rte_ether_hdr *inner;
+	uint32_t vni, entry;
+
+	if (room < sizeof(*v) + sizeof(*inner))
+		return DROP_RUNT;
+	if (!(v->flags & VXLAN_FLAG_VNI) || rte_be_to_cpu_16(v->udp_length) > room ||
+	    rte_be_to_cpu_16(v->udp_length) < sizeof(*v) + sizeof(*inner))
+		return DROP_BAD_VXLAN;
+	vni = rte_be_to_cpu_32(v->vni) >> 8;
+	entry = fib_vni(fib, vni);
+	if (entry == 0)
+		return DROP_UNKNOWN_VNI;
+	if (!keymap_has(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE),
+			vtep_key(vni, outer->src_addr)))
+		return DROP_UNKNOWN_VTEP;
+	packet->ccsi = (uint16_t)entry;
+	packet->ecn = outer->type_of_service & 3;
+	inner = (const void *)(v + 1);
+	if (rte_is_multicast_ether_addr(&inner->dst_addr) && !any_mac)
+		return DROP_BAD_INNER;
+	if (!take_ip(packet, at + sizeof(*v) + sizeof(*inner), room - sizeof(*v) - sizeof(*inner),
+		     rte_be_to_cpu_16(inner->ether_type)))
+		return DROP_BAD_INNER;
+	return DROP_REASON_COUNT;
+}
+
+/* IPv4: to ourselves, VXLAN to an uplink, or to be routed for a hand-off. */
+static enum verdict take_ipv4(const struct fib *fib, const struct interface_table *interfaces,
+			      uint16_t uplink, uint16_t hand_off, uint8_t *ip, size_t room,
+			      struct frame_in *in, struct packet *packet)
+{
+	const struct rte_ipv4_hdr *h = (const void *)ip;
+	const struct interface *off = hand_off != NO_INTERFACE ? &interfaces->at[hand_off] : NULL;
+	size_t header, total;
+	bool whole;
+
+	if (room < sizeof(*h))
+		return drop(in, DROP_RUNT);
+	if (off && h->dst_addr == off->address)
+		return punt(in, hand_off);
+	if (uplink == NO_INTERFACE || h->dst_addr != interfaces->at[uplink].address)
+		return VERDICT_FORWARD;
+	header = h->ihl * 4U;
+	total = rte_be_to_cpu_16(h->total_length);
+	whole = (h->fragment_offset & rte_cpu_to_be_16(0x3fff)) == 0;
+	if (h->version != 4 || header < sizeof(*h) || total < header || total > room)
+		return drop(in, DROP_BAD_HEADER);
+	if (h->next_proto_id != IPPROTO_UDP || total < header + 8 || !whole ||
+	    ((const struct vxlan_frame *)(ip + header))->dst_port != RTE_BE16(VXLAN_PORT))
+		return punt(in, uplink);
+	if (frame_checksum(ip, header) != 0)
+		return drop(in, DROP_BAD_HEADER);
+	in->reason = take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header);
+	return in->reason == DROP_REASON_COUNT ? VERDICT_FORWARD : VERDICT_DROP;
+}
+
+static bool is_ours_ipv6(const struct interface *off, const uint8_t *dst)
+{
+	return !memcmp(dst, off->record.address6, 16) || dst[0] == 0xff ||
+	       (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80);
+}
+
+enum verdict classify(const struct fib *fib, const struct interface_table *interfaces,
+		      struct frame_in *in, struct packet *packet)
+{
+	const struct rte_ether_hdr *eth = (const void *)in->data;
+	size_t l2 = sizeof(*eth), room;
+	uint16_t ether_type, uplink, hand_off, mine;
+	enum verdict verdict;
+	uint8_t *ip;
+
+	if (in->length < sizeof(*eth))
+		return drop(in, DROP_RUNT);
+	ether_type = rte_be_to_cpu_16(eth->ether_type);
+	if (ether_type == RTE_ETHER_TYPE_VLAN && in->vlan == 0) {
+		if (in->length < sizeof(*eth) + 4)
+			return drop(in, DROP_RUNT);
+		in->vlan = (uint16_t)((in->data[14] << 8 | in->data[15]) & 0xfff);
+		ether_type = (uint16_t)(in->data[16] << 8 | in->data[17]);
+		in->tagged = true;
+		l2 += 4;
+	}
+	if (!interfaces || in->vlan == 4095)
+		return drop(in, DROP_NO_INTERFACE);
+	uplink = interfaces->by_vlan[CCN_UPLINK][in->port][in->vlan];
+	hand_off = interfaces->by_vlan[CCN_HAND_OFF][in->port][in->vlan];
+	mine = hand_off != NO_INTERFACE ? hand_off : uplink;
+	if (mine == NO_INTERFACE)
+		return drop(in, DROP_NO_INTERFACE);
+	if (!in->any_mac && !rte_is_multicast_ether_addr(&eth->dst_addr) &&
+	    memcmp(&eth->dst_addr, interfaces->port_mac[in->port], 6) != 0 &&
+	    memcmp(&eth->dst_addr, interfaces->at[mine].mac, 6) != 0)
+		return drop(in, DROP_OTHER_MAC);
+
+	ip = in->data + l2;
+	room = in->length - l2;
+	packet->ip = NULL;
+	if (ether_type == RTE_ETHER_TYPE_ARP)
+		return punt(in, mine);
+	if (ether_type == RTE_ETHER_TYPE_IPV4) {
+		verdict = take_ipv4(fib, interfaces, uplink, hand_off, ip, room, in, packet);
+		if (verdict != VERDICT_FORWARD || packet->ip)
+			return verdict;
+	} else if (ether_type != RTE_ETHER_TYPE_IPV6) {
+		return drop(in, DROP_NOT_VXLAN);
+	}
+	if (hand_off == NO_INTERFACE)
+		return drop(in, DROP_NOT_OURS); /* the underlay's own traffic */
+	if (ether_type == RTE_ETHER_TYPE_IPV6) {
+		if (room < sizeof(struct rte_ipv6_hdr))
+			return drop(in, DROP_RUNT);
+		if (is_ours_ipv6(&interfaces->at[hand_off], ip + 24))
+			return punt(in, hand_off);
+	}
+	if (rte_is_multicast_ether_addr(&eth->dst_addr) && !in->any_mac)
+		return drop(in, DROP_NOT_OURS);
+	packet->ccsi = (uint16_t)interfaces->at[hand_off].record.ccsi;
+	packet->ecn = 0;
+	if (!take_ip(packet, ip, room, ether_type))
+		return drop(in, DROP_BAD_INNER);
+	return VERDICT_FORWARD;
+}

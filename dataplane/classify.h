@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a received frame is: in comes a frame and the tables, out goes a verdict. Decides only:
+ * counts nothing, sends nothing, and changes neither.
+ */
+#ifndef CCN_CLASSIFY_H
+#define CCN_CLASSIFY_H
+
+#include "fib.h"
+#include "stats.h"
+
+enum verdict {
+	VERDICT_FORWARD, /* the packet is to be routed in its CCSI */
+	VERDICT_PUNT,	 /* ARP or a packet to ourselves: for the slow path */
+	VERDICT_DROP,
+};
+
+struct frame_in {
+	uint8_t *data;
+	size_t length;
+	uint16_t port;
+	uint16_t vlan; /* in: of a tag that the driver took off; out: the frame's, 0 = untagged */
+	bool any_mac;  /* take frames to any destination MAC */
+	/* out */
+	bool tagged;		 /* the tag is in the frame */
+	uint16_t slot;		 /* PUNT: interface */
+	enum drop_reason reason; /* DROP */
+};
+
+/* An IP packet inside the frame and the table that routes it. */
+struct packet {
+	uint8_t *ip;
+	uint16_t length;
+	uint16_t ccsi;
+	uint8_t family;
+	uint8_t ecn; /* of the outer header */
+};
+
+enum verdict classify(const struct fib *fib, const struct interface_table *interfaces,
+		      struct frame_in *in, struct packet *packet);
+
+#endif
