@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "icmp6.h"
 
 static void random_ipv4(uint64_t *state, uint8_t *ip)
 {
@@ -100,8 +101,36 @@ static void outer_headers(void)
 	}
 }
 
+static void neighbor_discovery(void)
+{
+	const uint8_t us[6] = {2, 0, 0, 0, 0, 1}, them[6] = {2, 0, 0, 0, 0, 2};
+	uint8_t our_ip[16] = {0xfd, [15] = 1}, their_ip[16] = {0xfd, [15] = 2};
+	uint8_t asked[ICMP6_ND_SIZE], told[ICMP6_ND_SIZE];
+	struct icmp6_seen seen;
+
+	icmp6_solicit(asked, them, their_ip, our_ip, NULL);
+	CHECK(!memcmp(asked, (uint8_t[]){0x33, 0x33, 0xff, 0, 0, 1}, 6));
+	seen = icmp6_read(asked, sizeof(asked));
+	CHECK(seen.kind == ICMP6_SOLICITATION && !memcmp(seen.target, our_ip, 16));
+	CHECK(!memcmp(seen.neighbor, their_ip, 16) && !memcmp(seen.mac, them, 6));
+	icmp6_advertise(told, us, our_ip, asked);
+	CHECK(!memcmp(told, them, 6));
+	seen = icmp6_read(told, sizeof(told));
+	CHECK(seen.kind == ICMP6_ADVERTISEMENT && !memcmp(seen.neighbor, our_ip, 16));
+	CHECK(!memcmp(seen.mac, us, 6));
+	for (size_t i = 14; i < sizeof(told); i++) { /* no changed octet passes */
+		told[i] ^= 1;
+		seen = icmp6_read(told, sizeof(told));
+		CHECK(seen.kind == ICMP6_OTHER || i < 18 || i == 21);
+		told[i] ^= 1;
+	}
+	for (size_t length = 0; length < sizeof(told); length++)
+		CHECK(icmp6_read(told, length).kind == ICMP6_OTHER);
+}
+
 int main(void)
 {
+	neighbor_discovery();
 	checksums();
 	a_hop_keeps_the_checksum_right();
 	fragments_of_a_flow_share_its_addresses_only();

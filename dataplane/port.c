@@ -138,8 +138,8 @@ static int start_kernel_device(struct port *port, const char *kind, const char *
 		log_line("port %s: af_xdp on %s failed: %s; using af_packet", port->name, device,
 			 strerror(-result));
 	}
-	snprintf(arguments, sizeof(arguments),
-		 "iface=%s,blocksz=1048576,framesz=4096,framecnt=2048", device);
+	snprintf(arguments, sizeof(arguments), "iface=%s,blocksz=65536,framesz=2048,framecnt=1024",
+		 device);
 	result = start(port, "net_af_packet", arguments, pool);
 	if (result < 0)
 		log_line("port %s: af_packet on %s failed: %s (run as root or with CAP_NET_RAW)",

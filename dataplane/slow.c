@@ -19,6 +19,7 @@
 #include "fib.h"
 #include "frame.h"
 #include "fwd.h"
+#include "icmp6.h"
 #include "log.h"
 #include "port.h"
 #include "stats.h"
@@ -147,18 +148,31 @@ static void send_arp(const struct interface *from, uint8_t operation, const uint
 	inject(m, from->port, from->record.vlan);
 }
 
+static void send_solicitation(const struct interface *from, const uint8_t *target,
+			      const uint8_t *mac)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(slow.pool);
+	uint8_t *frame = m ? (uint8_t *)rte_pktmbuf_append(m, ICMP6_ND_SIZE) : NULL;
+
+	if (!frame)
+		return; /* it is asked again */
+	icmp6_solicit(frame, from->mac, from->record.address6, target, mac);
+	inject(m, from->port, from->record.vlan);
+}
+
 static void ask(const struct neigh_key *key, const uint8_t *mac)
 {
 	static const uint8_t unknown[6];
 	uint16_t slot;
 
-	if (key->family != 4)
-		return;
 	slot = slow.interfaces->by_vlan[key->role][key->port][key->vlan];
 	if (slot == NO_INTERFACE)
 		return;
-	slow_stats.arp_requests_sent++;
-	send_arp(&slow.interfaces->at[slot], 1, mac ? mac : broadcast, unknown, key->ip);
+	slow_stats.neighbor_requests_sent++;
+	if (key->family == 4)
+		send_arp(&slow.interfaces->at[slot], 1, mac ? mac : broadcast, unknown, key->ip);
+	else
+		send_solicitation(&slow.interfaces->at[slot], key->ip, mac);
 }
 
 static void write_tap(struct rte_mbuf *m, uint16_t slot);
@@ -191,7 +205,7 @@ static void take_arp(struct rte_mbuf *m, uint16_t slot)
 		slot = at;
 		for_us = true;
 		if (request) {
-			slow_stats.arp_replies_sent++;
+			slow_stats.neighbor_replies_sent++;
 			send_arp(n, 2, arp->sender_mac, arp->sender_mac, arp->sender_ip);
 		}
 	}
@@ -237,6 +251,41 @@ static bool answer_echo(struct rte_mbuf *m, const struct interface *n)
 	return true;
 }
 
+/* Learns from and answers ICMPv6; true: the frame is done with. */
+static bool take_icmp6(struct rte_mbuf *m, const struct interface *n)
+{
+	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+	struct icmp6_seen seen = icmp6_read(frame, m->data_len);
+	struct neigh_key key = {
+	    .port = n->port, .vlan = n->record.vlan, .role = n->record.role, .family = 6};
+
+	if (seen.neighbor) {
+		memcpy(key.ip, seen.neighbor, 16);
+		neigh_learn(&key, seen.mac, now_ms());
+	}
+	if (seen.kind == ICMP6_OTHER || memcmp(seen.target, n->record.address6, 16) != 0)
+		return false;
+	if (seen.kind == ICMP6_ECHO_REQUEST) {
+		slow_stats.echo_replies_sent++;
+		icmp6_echo_reply(frame, n->mac);
+		inject(m, n->port, n->record.vlan);
+		return true;
+	}
+	if (seen.kind == ICMP6_SOLICITATION) {
+		struct rte_mbuf *answer = rte_pktmbuf_alloc(slow.pool);
+
+		if (answer) {
+			slow_stats.neighbor_replies_sent++;
+			icmp6_advertise((uint8_t *)rte_pktmbuf_append(answer, ICMP6_ND_SIZE),
+					n->mac, n->record.address6, frame);
+			inject(answer, n->port, n->record.vlan);
+		}
+		rte_pktmbuf_free(m);
+		return true;
+	}
+	return false;
+}
+
 static void take(struct rte_mbuf *m)
 {
 	uint16_t slot = (uint16_t)m->hash.usr;
@@ -254,7 +303,7 @@ static void take(struct rte_mbuf *m)
 	} else if (answer_echo(m, n)) {
 		slow_stats.echo_replies_sent++;
 		inject(m, n->port, n->record.vlan);
-	} else {
+	} else if (!take_icmp6(m, n)) {
 		write_tap(m, slot);
 	}
 }

@@ -57,8 +57,8 @@ void stats_walk(void (*callback)(void *context, const struct ccn_counter *counte
 	}
 	for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
 		emit(&to, "drop", reasons[i], w->drop[i] + s->drop[i]);
-	emit(&to, "slow-path", "arp-requests-sent", s->arp_requests_sent);
-	emit(&to, "slow-path", "arp-replies-sent", s->arp_replies_sent);
+	emit(&to, "slow-path", "neighbor-requests-sent", s->neighbor_requests_sent);
+	emit(&to, "slow-path", "neighbor-replies-sent", s->neighbor_replies_sent);
 	emit(&to, "slow-path", "echo-replies-sent", s->echo_replies_sent);
 	emit(&to, "slow-path", "tap-written", s->tap_written);
 	emit(&to, "slow-path", "tap-read", s->tap_read);

@@ -63,7 +63,8 @@ struct worker_stats {
 
 /* The slow path's own counters. */
 struct slow_stats {
-	uint64_t arp_requests_sent, arp_replies_sent, echo_replies_sent, tap_written, tap_read;
+	uint64_t neighbor_requests_sent, neighbor_replies_sent, echo_replies_sent, tap_written,
+	    tap_read;
 	uint64_t drop[DROP_REASON_COUNT];
 };
 

@@ -36,6 +36,7 @@ def record(dtype: np.dtype, **fields: object) -> np.ndarray:
 def interface(id: int, role: Role, port: str, prefix: str, **more: object) -> tuple:
     address, _, length = prefix.partition("/")
     via = more.pop("via", "0.0.0.0")
+    more["address6"] = ip(str(more.get("address6", "::")))
     row = record(
         wire.INTERFACE,
         id=id,

@@ -52,7 +52,16 @@ def tables(rows, port_tap: str = "eth1.t") -> list:
     return [
         rows.ccsi(100, "retail"),
         rows.interface(1, Role.UPLINK, "eth1", "192.0.2.11/24", tap=port_tap, mac=ROUTER_MAC),
-        rows.interface(2, Role.HAND_OFF, "eth2", "169.254.1.1/30", tap="eth2.0t", ccsi=100),
+        rows.interface(
+            2,
+            Role.HAND_OFF,
+            "eth2",
+            "169.254.1.1/30",
+            tap="eth2.0t",
+            ccsi=100,
+            address6="fd00:ff::1",
+            length6=64,
+        ),
         rows.vni(10001, 100),
         rows.vni(10002, 100),
         rows.vtep(10001, "192.0.2.101"),
@@ -65,6 +74,10 @@ def tables(rows, port_tap: str = "eth1.t") -> list:
         rows.route(100, "10.1.0.0/16", 0),
         rows.route(100, "10.2.0.0/16", 1),
         rows.route(100, "172.16.0.0/16", 2),
+        rows.next_hop(3, NextHopKind.NEIGHBOR, interface=2, ip="fd00:ff::2"),
+        rows.vm(10001, "fd00:1::10", "02:00:0a:01:00:0a", "192.0.2.101"),
+        rows.route(100, "fd00:1::/64", 0),
+        rows.route(100, "fd00:172::/64", 3),
     ]
 
 
@@ -90,6 +103,14 @@ def network():
         sh(f"ip -n {ROUTER} addr add 169.254.1.2/30 dev e0")
         sh(f"ip -n {ROUTER} addr add 172.16.0.1/32 dev lo")
         sh(f"ip -n {ROUTER} route add 10.0.0.0/8 via 169.254.1.1")
+        for ns, dev in ((ROUTER, "e0"), (ROUTER, "lo"), (HOST1, "vx0")):
+            sh(f"ip netns exec {ns} sysctl -qw net.ipv6.conf.{dev}.disable_ipv6=0")
+        sh(f"ip -n {ROUTER} addr add fd00:ff::2/64 dev e0 nodad")
+        sh(f"ip -n {ROUTER} addr add fd00:172::1/128 dev lo nodad")
+        sh(f"ip -n {ROUTER} route add fd00:1::/64 via fd00:ff::1")
+        sh(f"ip -n {HOST1} addr add fd00:1::10/64 dev vx0 nodad")
+        sh(f"ip -n {HOST1} neigh add fd00:1::1 lladdr {ROUTER_MAC} dev vx0")
+        sh(f"ip -n {HOST1} route add fd00:172::/64 via fd00:1::1")
         for tap, port, address in (
             ("eth1.t", "eth1", "192.0.2.11/24"),
             ("eth2.0t", "eth2", "169.254.1.1/30"),
@@ -142,6 +163,13 @@ def test_vms_and_idc_reach_each_other(gateway, rows):
     seen = rows.counters(client)
     assert seen["ccsi 100", "packets"] >= 126
     assert seen["port eth2", "tx-packets"] >= 40
+
+
+def test_ipv6_of_vms_and_idc(gateway):
+    wait_for_ping(HOST1, "fd00:172::1")
+    assert " 0% packet loss" in ping(HOST1, "fd00:172::1", 5, 1452)
+    assert " 0% packet loss" in ping(ROUTER, "fd00:1::10", 5, source="fd00:172::1")
+    assert " 0% packet loss" in ping(ROUTER, "fd00:ff::1")
 
 
 SERVER = """
@@ -256,6 +284,18 @@ socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.11", 9))
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_af_packet_does_the_same(network, forwarder, rows):
+    path, _ = forwarder({"eth1": "af_packet:eth1", "eth2": "auto:eth2"}, netns=GATEWAY)
+    with ForwarderClient.connect(path) as client:
+        client.commit(0, 1, tables(rows), b"one", full=True)
+        assert [p.driver for p in client.port_status()] == ["net_af_packet", "net_af_xdp"]
+        wait_for_ping(HOST1, "10.2.0.10")
+        assert " 0% packet loss" in ping(HOST1, "10.2.0.10", 5, 1472)
+        assert " 0% packet loss" in ping(HOST1, "172.16.0.1", 5)
+        with echo(HOST2, HOST1, "10.2.0.10") as exchange:
+            assert exchange(3_000_000) < 15
 
 
 def test_idle_costs_little(gateway):
