@@ -65,7 +65,16 @@ def iperf3(pair: Pair, seconds: int = 3) -> Transfer:
     """One TCP connection from source to target. CcnError: it did not come about."""
     enter = ("ip", "netns", "exec")
     listener = subprocess.Popen(
-        [*enter, pair.target.netns, "iperf3", "-s", "-1", "-B", str(pair.target.address)],
+        [
+            *enter,
+            pair.target.netns,
+            "iperf3",
+            "-s",
+            "-1",
+            "--forceflush",
+            "-B",
+            str(pair.target.address),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
