@@ -4,6 +4,7 @@
  * 1 after one line on stderr.
  */
 #include <ctype.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
@@ -43,7 +44,7 @@ static const char help[] =
     "                         pcap-loop:IN    a file over and over; what is sent is dropped\n"
     "                         null            receives nothing, drops what is sent\n"
     "  --cpu N|auto         pin the packet loop to a CPU (auto: let the kernel schedule it)\n"
-    "  --memory MB          for packet buffers (256)\n"
+    "  --memory MB          at most, for packet buffers and rings (256)\n"
     "  --huge               take that memory from hugepages\n"
     "  --busy-poll          never sleep\n"
     "  --static-neighbors   MAC of every neighbour is 02:00 and its four octets; frames to any\n"
@@ -218,14 +219,46 @@ static struct rte_mempool *make_pool(unsigned count)
 	return pool;
 }
 
+/* Rings and bursts of the ports, and what the slow path may hold. A pcap-loop port keeps its whole
+ * file in buffers. */
+static unsigned buffers_needed(const struct options *o)
+{
+	unsigned most = (unsigned)(o->memory * 3 / 4 * 1048576 / BUFFER_OCTETS);
+	unsigned needed = 8192 + 4096 * o->port_count;
+
+	for (unsigned i = 0; i < o->port_count; i++)
+		if (strstr(o->ports[i], "=pcap-loop:"))
+			return most;
+	return RTE_MIN(needed, most);
+}
+
+/* The libraries behind af_xdp talk on stderr about what concerns nobody; our own lines say what
+ * failed. They are loaded by DPDK's driver, if at all. */
+static void silence_libraries(void)
+{
+	static const char *const print[][2] = {{"libbpf.so.1", "libbpf_set_print"},
+					       {"libxdp.so.1", "libxdp_set_print"}};
+
+	for (unsigned i = 0; i < 2; i++) {
+		void *library = dlopen(print[i][0], RTLD_NOW | RTLD_NOLOAD);
+		void *(*set)(void *);
+
+		if (!library)
+			continue;
+		*(void **)&set = dlsym(library, print[i][1]);
+		if (set)
+			set(NULL);
+	}
+}
+
 static int start(const struct options *o)
 {
 	struct rte_mempool *pool;
-	unsigned buffers = (unsigned)(o->memory * 3 / 4 * 1048576 / BUFFER_OCTETS);
 
 	if (control_bind(o->socket) < 0 || start_dpdk(o) < 0)
 		return -1;
-	pool = make_pool(buffers);
+	silence_libraries();
+	pool = make_pool(buffers_needed(o));
 	if (!pool || fib_init() < 0) {
 		log_line("no room for packet buffers: %s (raise --memory)",
 			 rte_strerror(rte_errno));

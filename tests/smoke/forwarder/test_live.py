@@ -298,6 +298,44 @@ def test_af_packet_does_the_same(network, forwarder, rows):
             assert exchange(3_000_000) < 15
 
 
+def test_no_packet_is_lost_to_commits(gateway, rows):
+    client, _ = gateway
+    wait_for_ping(HOST1, "10.2.0.10")
+    traffic = subprocess.Popen(
+        [
+            "ip",
+            "netns",
+            "exec",
+            HOST1,
+            "ping",
+            "-n",
+            "-q",
+            "-i",
+            "0.002",
+            "-c",
+            "1000",
+            "10.2.0.10",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    generation = 1
+    while traffic.poll() is None:
+        generation += 1
+        if generation % 3 == 0:
+            client.commit(0, generation, tables(rows), b"", full=True)
+        elif generation % 3 == 1:
+            again = [rows.next_hop(1, NextHopKind.ON_LINK, vni=10002), *tables(rows)[-1:]]
+            client.commit(generation - 1, generation, again, b"", full=False)
+        else:
+            moved = [
+                rows.vm(10001, f"10.1.1.{generation % 250}", "02:00:00:00:00:09", "192.0.2.101")
+            ]
+            client.commit(generation - 1, generation, moved, b"", full=False)
+    assert generation > 100
+    assert "1000 received, 0% packet loss" in traffic.communicate()[0]
+
+
 def test_idle_costs_little(gateway):
     _, process = gateway
     time.sleep(0.5)
