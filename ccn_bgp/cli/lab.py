@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="A topology as namespaces on this machine: real forwarders, ExaBGP, FRR, VXLAN hosts.",
 )
-out = Console(highlight=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="topology file")]

@@ -14,6 +14,9 @@ from ccn_bgp.lab.layout import Layout
 from ccn_bgp.lab.members import Pair
 from ccn_bgp.lab.state import Lab
 
+_PATIENCE = 10
+"""Seconds that a program may take over what it was asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pinged:
@@ -66,14 +69,8 @@ def iperf3(pair: Pair, seconds: int = 3) -> Transfer:
     enter = ("ip", "netns", "exec")
     listener = subprocess.Popen(
         [
-            *enter,
-            pair.target.netns,
-            "iperf3",
-            "-s",
-            "-1",
-            "--forceflush",
-            "-B",
-            str(pair.target.address),
+            *(*enter, pair.target.netns, "iperf3", "-s", "-1", "--forceflush"),
+            *("-B", str(pair.target.address)),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -93,7 +90,10 @@ def iperf3(pair: Pair, seconds: int = 3) -> Transfer:
             capture_output=True,
             text=True,
             check=False,
+            timeout=seconds + _PATIENCE,
         )
+    except subprocess.TimeoutExpired:
+        raise CcnError(Problem(f"iperf3 {pair}", "hangs")) from None
     finally:
         listener.kill()
         listener.communicate()

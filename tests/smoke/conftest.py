@@ -21,11 +21,12 @@ from ccn_bgp.lab.state import Lab, read_lab
 SOURCE = Path(__file__).parents[2]
 
 
-def ccn(*words: str, run_directory: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `ccn` from this source tree."""
+def ccn(*words: str, name: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `ccn` from this source tree; gateways of the lab ``name`` are found by theirs alone, so
+    that a lab that is up beside it is not disturbed."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-    if run_directory is not None:
-        environment["CCN_RUN_DIR"] = str(run_directory)
+    if name:
+        environment["CCN_RUN_DIR"] = f"/run/ccn/lab/{name}/gateways"
     return subprocess.run(
         [sys.executable, "-m", "ccn_bgp.cli.main", *words],
         capture_output=True,
@@ -79,7 +80,7 @@ class RunningLab:
         return self.lab.layout()
 
     def ccn(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return ccn(*words, run_directory=self.lab.directory / "gateways")
+        return ccn(*words, name=self.lab.name)
 
     def on(self, command: str, *words: str) -> subprocess.CompletedProcess[str]:
         """`ccn lab exec|kill|move-vm` in this lab."""
@@ -114,7 +115,7 @@ def running(
     """The demo topology, up and converged; afterwards nothing of it may be left."""
     name = str(request.module.__name__).rpartition(".")[2].replace("_", "-")
     file = topology_named(name, tmp_path_factory.mktemp("topology"))
-    done = ccn("lab", "up", str(file))
+    done = ccn("lab", "up", str(file), name=name)
     try:
         assert done.returncode == 0, done.stdout + done.stderr
         lab = read_lab(name)
