@@ -8,8 +8,9 @@
 #include <string.h>
 
 #define BUCKETS 16384U
+#define QUICK_RETRY_MS 200U /* the first four requests: links may just be coming up */
 #define RETRY_MS 1000U
-#define SLOW_RETRY_MS 5000U /* after ten requests without an answer */
+#define SLOW_RETRY_MS 5000U /* after fifteen requests without an answer */
 #define REFRESH_MS 20000U
 #define EXPIRE_MS 60000U
 
@@ -68,6 +69,9 @@ struct neigh *neigh_hold(const struct neigh_key *key)
 		n->next = *bucket;
 		*bucket = n;
 		n->all_next = table.all;
+		n->all_link = &table.all;
+		if (table.all)
+			table.all->all_link = &n->all_next;
 		table.all = n;
 	}
 	if (n)
@@ -87,9 +91,9 @@ void neigh_release(struct neigh *neigh)
 		while (*link != neigh)
 			link = &(*link)->next;
 		*link = neigh->next;
-		for (link = &table.all; *link != neigh;)
-			link = &(*link)->all_next;
-		*link = neigh->all_next;
+		*neigh->all_link = neigh->all_next;
+		if (neigh->all_next)
+			neigh->all_next->all_link = neigh->all_link;
 		free(neigh);
 	}
 	pthread_mutex_unlock(&table.lock);
@@ -114,7 +118,9 @@ static bool due(const struct neigh *n, uint64_t now)
 		return true;
 	if (n->mac != 0 && now - n->heard < REFRESH_MS)
 		return false;
-	return now - n->asked >= (n->unanswered < 10 ? RETRY_MS : SLOW_RETRY_MS);
+	return now - n->asked >= (n->unanswered < 4    ? QUICK_RETRY_MS
+				  : n->unanswered < 15 ? RETRY_MS
+						       : SLOW_RETRY_MS);
 }
 
 bool neigh_tick(uint64_t now, unsigned budget,

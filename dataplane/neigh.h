@@ -26,7 +26,7 @@ struct neigh {
 	uint32_t references;
 	uint32_t unanswered;   /* requests since the last answer */
 	uint64_t asked, heard; /* milliseconds; 0 = never */
-	struct neigh *next, *all_next;
+	struct neigh *next, *all_next, **all_link;
 };
 
 /* With `fixed`, every address is 02:00 and its (last) four octets, and nobody is asked. */

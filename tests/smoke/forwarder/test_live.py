@@ -298,6 +298,55 @@ def test_af_packet_does_the_same(network, forwarder, rows):
             assert exchange(3_000_000) < 15
 
 
+# A router on VLAN 101 with the very addresses of the untagged one: ARP, ping, and a datagram to
+# the gateway's kernel, whose answer (port unreachable) comes back through the tagged tap.
+TAGGED_ROUTER = """
+from scapy.all import ARP, ICMP, IP, UDP, Dot1Q, Ether, conf, srp1
+conf.verb = 0
+mac = "02:00:00:00:01:65"
+frame = Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / Dot1Q(vlan=101)
+arp = srp1(frame / ARP(hwsrc=mac, psrc="169.254.1.2", pdst="169.254.1.1"), iface="e0", timeout=5)
+assert arp[Dot1Q].vlan == 101 and arp[ARP].psrc == "169.254.1.1", arp
+frame.dst = arp.src
+ip = IP(src="169.254.1.2", dst="169.254.1.1")
+pong = srp1(frame / ip / ICMP(id=5), iface="e0", timeout=5)
+assert pong[Dot1Q].vlan == 101 and pong[ICMP].type == 0, pong
+refused = srp1(frame / ip / UDP(sport=7, dport=9), iface="e0", timeout=5)
+assert refused[Dot1Q].vlan == 101 and (refused[ICMP].type, refused[ICMP].code) == (3, 3), refused
+print("all answered")
+"""
+
+
+def test_a_tagged_hand_off_beside_an_untagged_one(gateway, rows):
+    client, _ = gateway
+    for ns, dev in ((ROUTER, "e0"), (GATEWAY, "eth2")):
+        sh(f"ip netns exec {ns} ethtool -K {dev} txvlan off rxvlan off")
+    tap = "eth2.101t"
+    text = sh(f"ip netns exec {GATEWAY} cat /sys/class/net/eth2/address").strip()
+    sh(f"ip -n {GATEWAY} tuntap add {tap} mode tap")
+    sh(f"ip -n {GATEWAY} link set {tap} address {text} up")
+    sh(f"ip -n {GATEWAY} addr flush dev eth2.0t")
+    sh(f"ip -n {GATEWAY} addr add 169.254.1.1/30 dev {tap}")
+    sh(f"ip -n {GATEWAY} neigh add 169.254.1.2 lladdr 02:00:00:00:01:65 dev {tap}")
+    try:
+        second = rows.interface(
+            3, Role.HAND_OFF, "eth2", "169.254.1.1/30", vlan=101, tap=tap, ccsi=200
+        )
+        client.commit(1, 2, [rows.ccsi(200, "finance"), second], b"two", full=False)
+        time.sleep(0.3)
+        done = subprocess.run(
+            ["ip", "netns", "exec", ROUTER, sys.executable, "-c", TAGGED_ROUTER],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == "all answered\n", done.stderr
+        assert " 0% packet loss" in ping(ROUTER, "169.254.1.1")  # and untagged as before
+    finally:
+        sh(f"ip -n {GATEWAY} link del {tap}")
+        sh(f"ip -n {GATEWAY} addr add 169.254.1.1/30 dev eth2.0t")
+
+
 def test_no_packet_is_lost_to_commits(gateway, rows):
     client, _ = gateway
     wait_for_ping(HOST1, "10.2.0.10")
