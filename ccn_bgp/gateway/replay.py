@@ -1,6 +1,6 @@
 """Packets through a real forwarder with declared tables, files in and out: `ccn replay`.
 
-In: an Intent, a pcap of frames. Out: a pcap of what the forwarder sent, and its counters. All
+In: an Intent, a pcap of frames. Out: a pcap of what the forwarder sent, and its counters. The
 interfaces lie on one pcap port and are told apart as on a shared wire: by VLAN, and VXLAN to an
 uplink's address goes to the uplink. Every neighbour resolves to 02:00 + its address.
 """
@@ -8,6 +8,7 @@ uplink's address goes to the uplink. Every neighbour resolves to 02:00 + its add
 from __future__ import annotations
 
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -20,9 +21,13 @@ from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
 from ccn_bgp.forwarder.records import NextHopSlots, encode_full
 from ccn_bgp.gateway.declared import declared_tables
 from ccn_bgp.gateway.intent import Intent
-from ccn_bgp.table.snapshot import InterfaceEntry, Snapshot
+from ccn_bgp.table.snapshot import Snapshot
 
-PORT = "wire"
+UPLINK = 1
+HEADER = 24
+"""Octets of the header of a pcap file."""
+RECORD = struct.Struct("<4I")
+"""A record's header as this machine's forwarder writes it."""
 PATIENCE = 600.0
 """Seconds for the whole file."""
 
@@ -31,20 +36,25 @@ def replay(intent: Intent, packets_in: FilePath, packets_out: FilePath) -> dict[
     """Send ``packets_in`` through; counters by scope. InputError: the file cannot be read."""
     _check_pcap(packets_in)
     snapshot = declared_tables(intent).snapshot
-    with tempfile.TemporaryDirectory(prefix="ccn-replay-") as folder:
-        control = FilePath(folder) / "forwarder.sock"
+    placed, wires = on_wires(snapshot)
+    with tempfile.TemporaryDirectory(prefix="ccn-replay-") as name:
+        folder = FilePath(name)
+        nothing = folder / "nothing.pcap"
+        nothing.write_bytes(packets_in.read_bytes()[:HEADER])
+        sources = {wire: packets_in.absolute() if wire == wires[0] else nothing for wire in wires}
+        control = folder / "forwarder.sock"
         command = forwarder_command(
             control,
-            {PORT: f"pcap:{packets_in.absolute()},{packets_out.absolute()}"},
+            {wire: f"pcap:{source},{folder / wire}.pcap" for wire, source in sources.items()},
             name=f"replay-{intent.gateway.name}",
             extra=("--static-neighbors", "--once"),
         )
-        process = start_forwarder(command, control, FilePath(folder) / "forwarder.log")
+        process = start_forwarder(command, control, folder / "forwarder.log")
         try:
             with ForwarderClient.connect(control) as client:
-                records = encode_full(on_one_port(snapshot), NextHopSlots())
+                records = encode_full(placed, NextHopSlots())
                 client.commit(0, 1, records, snapshot.digest, full=True)
-                counters = _when_finished(client, process)
+                counters = _when_finished(client, process, wires[0])
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -52,43 +62,71 @@ def replay(intent: Intent, packets_in: FilePath, packets_out: FilePath) -> dict[
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        _merge([folder / f"{wire}.pcap" for wire in wires], packets_out)
     found: dict[str, dict[str, int]] = {}
     for counter in counters:
         found.setdefault(counter.scope, {})[counter.name] = counter.value
     return {"gateway": intent.gateway.name, "digest": snapshot.digest.hex(), "counters": found}
 
 
-def on_one_port(snapshot: Snapshot) -> Snapshot:
-    """The same tables with every interface on the one pcap port, and no taps.
+def on_wires(snapshot: Snapshot) -> tuple[Snapshot, tuple[str, ...]]:
+    """The same tables with the interfaces on pcap ports and no taps; the names of those ports.
 
-    InputError: two hand-offs have the same VLAN on different ports; one file cannot hold both.
+    All lie on the first; a hand-off whose VLAN is taken there goes to a further one, which receives
+    nothing and whose frames are merged into the same file.
     """
-    seen: dict[tuple[int, int], InterfaceEntry] = {}
+    taken: set[tuple[int, int, int]] = set()
+    placed = []
+    most = 0
     for entry in snapshot.interfaces:
-        other = seen.setdefault((entry.role, entry.vlan), entry)
-        if other is not entry and entry.role != 1:
-            raise InputError(
-                Problem(
-                    f"{other.port} and {entry.port}",
-                    f"both carry a hand-off with VLAN {entry.vlan or 'untagged'}",
-                    "replay needs distinct VLANs",
-                )
-            )
-    return Snapshot(
-        gateway=snapshot.gateway,
-        tables=snapshot.tables,
-        interfaces=tuple(e._replace(port=PORT) for e in snapshot.interfaces),
-        vnis=snapshot.vnis,
-        vteps=snapshot.vteps,
-        vms=snapshot.vms,
+        number = 0
+        while entry.role != UPLINK and (number, entry.role, entry.vlan) in taken:
+            number += 1
+        taken.add((number, entry.role, entry.vlan))
+        most = max(most, number)
+        placed.append(entry._replace(port=f"wire{number}"))
+    return (
+        Snapshot(
+            gateway=snapshot.gateway,
+            tables=snapshot.tables,
+            interfaces=tuple(placed),
+            vnis=snapshot.vnis,
+            vteps=snapshot.vteps,
+            vms=snapshot.vms,
+        ),
+        tuple(f"wire{number}" for number in range(most + 1)),
     )
 
 
-def _when_finished(client: ForwarderClient, process: subprocess.Popen[bytes]) -> list[Counter]:
+def _merge(parts: list[FilePath], target: FilePath) -> None:
+    """Records of several pcap files of one kind, by time; InputError: cannot be written."""
+    records: list[tuple[int, int, int, bytes]] = []
+    header = b""
+    for number, part in enumerate(parts):
+        octets = part.read_bytes()
+        header = header or octets[:HEADER]
+        at = HEADER
+        while at + RECORD.size <= len(octets):
+            seconds, fraction, kept, _ = RECORD.unpack_from(octets, at)
+            end = at + RECORD.size + kept
+            records.append((seconds, fraction, number, octets[at:end]))
+            at = end
+    if len(parts) > 1:
+        records.sort(key=lambda r: r[:3])
+    try:
+        target.write_bytes(header + b"".join(record for *_, record in records))
+    except OSError as error:
+        raise InputError(Problem(str(target), f"cannot be written: {error.strerror}")) from None
+
+
+def _when_finished(
+    client: ForwarderClient, process: subprocess.Popen[bytes], wire: str
+) -> list[Counter]:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         counters = client.counters()
-        if any(c.name == "rx-finished" and c.value for c in counters):
+        finished = ((c.scope, c.name, c.value) for c in counters)
+        if (f"port {wire}", "rx-finished", 1) in finished:
             return counters
         time.sleep(0.02)
     raise CcnError("the forwarder did not finish the file")

@@ -99,7 +99,8 @@ def draw_explanation(answer: Row) -> None:
         )
         attributes = path.get("attributes", {})
         if attributes:
-            console.print("    " + escape("  ".join(f"{k} {v}" for k, v in attributes.items())))
+            words = (f"{k} {text(k, v)}" for k, v in attributes.items() if text(k, v))
+            console.print("    " + escape("  ".join(words)))
         if "resolves-to" in path:
             console.print(f"    resolves to {escape(path['resolves-to'])}")
     for finding in answer["findings"]:
@@ -112,4 +113,5 @@ def draw_explanation(answer: Row) -> None:
     else:
         console.print(f"=> {route['prefix']} ({route['peer']}): {escape(route['text'])}")
     if (held := answer["forwarder"]) is not None:
-        console.print(f"   forwarder: {escape(text('', held))}")
+        row = "  ".join(f"{k} {v}" for k, v in held.items() if k != "found") or "no row"
+        console.print(f"   forwarder: {escape(row)}")

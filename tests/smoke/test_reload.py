@@ -37,7 +37,9 @@ LEAK = TOPOLOGY.replace(
 
 def ccn(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ccn_bgp.cli.main", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, env=environment, check=False, capture_output=True, text=True, timeout=60
+    )
 
 
 def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
