@@ -1,0 +1,109 @@
+"""What an IDC router may and may not do to its CCN: a real FRR withdraws, hijacks and floods."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ccn_bgp.lab.members import Pair, members, pairs
+from ccn_bgp.lab.probe import Prober
+
+pytestmark = pytest.mark.smoke
+
+BGP = ("router bgp 65101", "address-family ipv4 unicast")
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@pytest.fixture(scope="module")
+def prober(running: Any) -> Iterator[Prober]:
+    with Prober(members(running.layout)) as found:
+        yield found
+
+
+def to_server(prober: Prober) -> Pair:
+    return next(
+        p
+        for p in pairs(prober.members)
+        if p.source.node == "vm-web-10-1-0-10" and p.target.node == "srv-lf-r1"
+    )
+
+
+def arrives(prober: Prober) -> bool:
+    result = prober.run([to_server(prober)], [1], control=False, linger=0.2)
+    return result.lost == 0
+
+
+def learned(running: Any, peer: str) -> set[str]:
+    routes = running.show("routes")["routes"]
+    return {r["prefix"] for r in routes if r["peer"] == peer}
+
+
+def findings(running: Any, peer: str) -> list[dict[str, Any]]:
+    return [f for f in running.show("findings")["findings"] if f.get("peer") == peer]
+
+
+def test_a_withdrawn_prefix_stops_and_explain_says_why(running: Any, prober: Prober) -> None:
+    assert arrives(prober)
+    running.vtysh("lf-r1", *BGP, "no network 172.16.0.0/24")
+    assert within(3, lambda: not arrives(prober))
+    assert "172.16.0.0/24" not in learned(running, "lf-r1")
+    done = running.ccn("explain", "172.16.0.10", "--ccn", "retail", "--gateway", "bj-gw1")
+    assert done.returncode == 0, done.stderr
+    assert "172.16.0.10" in done.stdout
+    running.vtysh("lf-r1", *BGP, "network 172.16.0.0/24")
+    assert within(5, lambda: arrives(prober))
+
+
+@pytest.mark.parametrize(
+    "prefix", ["10.1.0.0/16", "10.1.0.0/24", "10.2.0.10/32", "192.0.2.11/32", "0.0.0.0/0"]
+)
+def test_what_is_not_its_own_is_not_installed(running: Any, prober: Prober, prefix: str) -> None:
+    before = running.show("digest")["digest"]
+    running.vtysh("lf-r1", "router bgp 65101", "no bgp network import-check")
+    running.vtysh("lf-r1", *BGP, f"network {prefix}")
+    heard = "received", "bj-gw1"
+    assert within(
+        5,
+        lambda: any(
+            r["peer"] == "lf-r1" and r.get("prefix") == prefix
+            for r in running.show(*heard)["received"]
+        ),
+    )
+    assert prefix not in learned(running, "lf-r1")
+    assert [f["rule"] for f in findings(running, "lf-r1") if f["prefix"] == prefix]
+    (row,) = (
+        r
+        for r in running.show(*heard)["received"]
+        if r["peer"] == "lf-r1" and r.get("prefix") == prefix
+    )
+    assert row["reason"]
+    assert running.show("digest")["digest"] == before
+    assert arrives(prober)
+    running.vtysh("lf-r1", *BGP, f"no network {prefix}")
+
+
+def test_the_other_ccn_does_not_notice(running: Any) -> None:
+    routes = running.show("routes")["routes"]
+    finance = {r["prefix"]: r["peer"] for r in routes if r["ccn"] == "finance"}
+    assert finance["172.16.0.0/24"] == "tj-r1"
+
+
+def test_more_than_max_prefixes_are_not_taken(running: Any, prober: Prober) -> None:
+    lines = [f"network 172.16.{i // 128}.{2 * (i % 128)}/31" for i in range(128, 1200)]
+    running.vtysh("lf-r1", "router bgp 65101", "no bgp network import-check")
+    running.vtysh("lf-r1", *BGP, *lines)
+    assert within(10, lambda: any("max" in str(f) for f in findings(running, "lf-r1")))
+    assert "172.16.0.0/24" in learned(running, "lf-r1")
+    assert arrives(prober)
+    running.vtysh("lf-r1", *BGP, *(f"no {line}" for line in lines))
