@@ -172,7 +172,9 @@ enum ccn_next_hop_kind {
 	CCN_NEIGHBOR = 4, /* interface, ip: hand-off to a neighbour */
 };
 
-/* Key: slot, 0..2^24-1. Replacing one is one store, whatever the routes behind it. */
+/* Key: slot, 0..2^24-1. Replacing one is one store, whatever the routes behind it: so a slot that a
+ * transaction frees gets another meaning in a later one at the earliest, or packets under way would
+ * follow it there. */
 struct ccn_next_hop {
 	uint32_t slot;
 	uint8_t kind;

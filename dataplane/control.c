@@ -6,6 +6,7 @@
  */
 #include "control.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -67,6 +68,7 @@ struct buffer {
 
 struct client {
 	int fd;
+	char name[sizeof(((struct ccn_hello *)0)->client) + 1];
 	bool greeted, transaction, full, closing;
 	uint64_t next;
 	time_t heard;
@@ -189,6 +191,8 @@ static void take_hello(struct client *client, const struct ccn_hello *hello)
 	memcpy(ack.sizes, sizes, sizeof(sizes));
 	if (fib_current)
 		memcpy(ack.digest, fib_current->digest, sizeof(ack.digest));
+	for (unsigned i = 0; i < sizeof(hello->client) && hello->client[i]; i++)
+		client->name[i] = isprint(hello->client[i]) ? (char)hello->client[i] : '?';
 	client->greeted = true;
 	answer(client, CCN_HELLO_ACK, &ack, sizeof(ack));
 }
@@ -239,9 +243,15 @@ static void take_commit(struct client *client, const struct ccn_commit *end)
 	}
 	if (commit(client->records.data, client->records.length, client->full, end->next,
 		   end->digest, &refusal) < 0) {
+		log_line("generation %llu of %s refused: %s", (unsigned long long)end->next,
+			 client->name, refusal.text);
 		refuse(client, refusal.code, refusal.record, refusal.text);
 		return;
 	}
+	if (client->full)
+		log_line("generation %llu of %s is in force: %zu routes, %zu VMs",
+			 (unsigned long long)end->next, client->name, fib_current->routes,
+			 vm_count(&fib_current->vms, 4) + vm_count(&fib_current->vms, 6));
 	client->transaction = false;
 	clear(&client->records);
 	slow_kick();

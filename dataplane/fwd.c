@@ -348,6 +348,10 @@ static void rewrite(const struct fib *fib, struct job *job)
 		drop(job->m, DROP_TTL);
 		return;
 	}
+	if (job->packet.ecn == 3 && (frame_tos(job->packet.ip, job->packet.family) & 3) == 0) {
+		drop(job->m, DROP_ECN);
+		return;
+	}
 	if (job->hop->record.kind == CCN_NEIGHBOR)
 		reason = hand_off(interfaces, job, &port);
 	else

@@ -31,6 +31,7 @@
 	X(DROP_NO_UPLINK, "no-uplink")	   /* no uplink reaches that VTEP */                       \
 	X(DROP_NO_NEIGHBOR, "no-neighbor") /* MAC of the next hop not known (yet) */               \
 	X(DROP_TTL, "ttl")                                                                         \
+	X(DROP_ECN, "ecn") /* congestion seen outside, inner packet cannot say so (RFC 6040) */    \
 	X(DROP_MTU, "mtu")                                                                         \
 	X(DROP_TX_FULL, "tx-full")                                                                 \
 	X(DROP_PUNT_FULL, "punt-full") /* the slow path cannot keep up */                          \

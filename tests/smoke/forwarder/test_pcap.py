@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from random import Random
 
 import pytest
 from scapy.all import (
@@ -290,3 +291,43 @@ def test_own_addresses_answer_arp_and_ping(replay):
     assert (replies[2][Dot1Q].vlan, replies[2][ICMP].id) == (101, 8)
     for packet in replies[1:]:
         assert bytes(packet) == recomputed(packet)
+
+
+def test_congestion_is_carried_inside(replay):
+    frames = [from_host(VM_B, tos=tos) for tos in (0x28, 0x29, 0x2B)]
+    marked = [frame.copy() for frame in frames[:2]]
+    for frame in marked:
+        frame[IP].tos = 3
+    out, drops = replay(*frames, *marked)
+    assert drops == {"ecn": 1}
+    assert [p[VXLAN][IP].tos for p in out] == [0x28, 0x29, 0x2B, 0x2B]
+    assert [p[IP].tos for p in out[:3]] == [0x28, 0x29, 0x2B]
+    assert all(bytes(p) == recomputed(p) for p in out)
+
+
+def test_mutated_frames_are_forwarded_or_counted(replay):
+    random = Random(7)
+    plain = (
+        Ether(dst="02:00:00:00:00:01") / Dot1Q(vlan=101) / IP(src="172.16.5.5", dst=VM_B) / UDP()
+    )
+    seeds = [from_host(VM_B), from_host("fd00:1::20"), from_host("172.16.5.5"), plain]
+    seeds = [bytes(seed) for seed in seeds]
+    frames = []
+    for _ in range(6_000):
+        octets = bytearray(random.choice(seeds))
+        for _ in range(random.randint(1, 3)):
+            octets[random.randrange(len(octets))] = random.choice(
+                (0, 1, 255, random.randrange(256))
+            )
+        if random.random() < 0.2:
+            del octets[random.randrange(1, len(octets)) :]
+        frames.append(Ether(bytes(octets)) if len(octets) >= 14 else Raw(bytes(octets)))
+    out, drops = replay(*frames)
+    assert len(out) + sum(drops.values()) == len(frames)
+    assert len(drops) > 10 and len(out) > 1_000
+    for packet in out[::50]:  # whatever was inside, the outer header is right
+        if VXLAN in packet:
+            header = bytes(packet)[14:34]
+            words = sum(int.from_bytes(header[n : n + 2], "big") for n in range(0, 20, 2))
+            assert words % 0xFFFF == 0
+            assert int.from_bytes(header[2:4], "big") == len(packet) - 14
