@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from ccn_bgp.cli import decode, explain, lab, neighbor, replay, run, show, validate, verify
+from ccn_bgp.cli import bench, decode, explain, lab, neighbor, replay, run, show, validate, verify
 from ccn_bgp.errors import CcnError, InputError, RefusedError, UnreachableError
 
 MANUAL = """
@@ -52,6 +52,7 @@ app.command("show", rich_help_panel=ASKING)(show.show)
 app.command("explain", rich_help_panel=ASKING)(explain.explain)
 app.command("replay", rich_help_panel=TRYING)(replay.replay)
 app.add_typer(lab.app, name="lab", rich_help_panel=TRYING)
+app.command("bench", rich_help_panel=TRYING)(bench.bench)
 
 EXIT_CODES: tuple[tuple[type[CcnError], int], ...] = (
     (InputError, 2),

@@ -1,0 +1,62 @@
+"""The cases by area and name: what ``ccn bench AREA --case NAME`` runs.
+
+Each is a function of ``quick`` and a line printer that yields Figures. ``quick`` takes fewer
+samples or routes, to see that the bench works; its figures are not for the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from ccn_bgp.bench import commits, forward_small, policies, verifying
+from ccn_bgp.bench.figure import Figure
+from ccn_bgp.bench.learn_latency import latency
+from ccn_bgp.bench.learn_packed import packed
+from ccn_bgp.errors import InputError, Problem
+
+Say = Callable[[str], None]
+Case = Callable[[bool, Say], Iterator[Figure]]
+
+CASES: Mapping[str, Mapping[str, Case]] = {
+    "learn": {
+        "rt5-100k-packed": lambda quick, say: packed(
+            "rt5-100k-packed", 10_000 if quick else 100_000, say
+        ),
+        "update-latency": lambda quick, say: latency("update-latency", 20 if quick else 250, say),
+    },
+    "verify": {
+        "full-100k": lambda quick, say: verifying.full(
+            "full-100k", 10_000 if quick else 100_000, 3 if quick else 9, say
+        ),
+        "delta-1": lambda quick, say: verifying.delta(
+            "delta-1", 10_000 if quick else 100_000, 3 if quick else 9, say
+        ),
+    },
+    "forward": {
+        "small": lambda quick, say: forward_small.small("small", 1 if quick else 5, say),
+    },
+    "commit": {
+        "batch-100k": lambda quick, say: commits.batch(
+            "batch-100k", 10_000 if quick else 100_000, 2 if quick else 7, say
+        ),
+        "single": lambda quick, say: commits.single("single", 100 if quick else 5_000, say),
+    },
+    "policy": {
+        "eval-100k": lambda quick, say: policies.evaluation(
+            "eval-100k", 10_000 if quick else 100_000, 2 if quick else 5, say
+        ),
+    },
+}
+
+
+def chosen(area: str, name: str | None) -> Mapping[str, Case]:
+    """All cases of an area, or the one that is named. InputError: there is no such area or case."""
+    if area not in CASES:
+        raise InputError(Problem("", f"there is no bench '{area}'", f"one of {', '.join(CASES)}"))
+    cases = CASES[area]
+    if name is None:
+        return cases
+    if name not in cases:
+        hint = f"one of {', '.join(cases)}"
+        raise InputError(Problem("", f"'{area}' has no case '{name}'", hint))
+    return {name: cases[name]}

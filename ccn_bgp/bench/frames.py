@@ -1,0 +1,59 @@
+"""Frames for a forwarding bench: VXLAN from a host to the gateway, 114 octets, in a pcap file.
+
+In: tenants and destinations as rows.py numbers them. Out: a file for net_pcap's ``infinite_rx``.
+RFC 7348 §5; the inner frame is the smallest, 64 octets.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from ccn_bgp.bench.rows import FIRST_VPC_VNI, GATEWAY, HOST, ROUTER_MAC
+from ccn_bgp.model.bgp import Ip
+
+LENGTH = 114
+_PORT_MAC = bytes.fromhex("0200c000020b")
+_HOST_MAC = bytes.fromhex("0200c0000265")
+_INNER = 64
+_SOURCE = Ip.parse("10.0.0.10")
+
+
+def _checksum(header: bytes) -> bytes:
+    total: int = sum(struct.unpack(f">{len(header) // 2}H", header))
+    total = (total & 0xFFFF) + (total >> 16)
+    return (~(total + (total >> 16)) & 0xFFFF).to_bytes(2, "big")
+
+
+def _ipv4(source: bytes, destination: bytes, protocol: int, payload: int) -> bytes:
+    head = struct.pack(">BBHHHBB", 0x45, 0, 20 + payload, 0, 0x4000, 64, protocol)
+    return head + _checksum(head + bytes(2) + source + destination) + source + destination
+
+
+def frame(tenant: int, destination: int, flow: int) -> bytes:
+    """One packet of a VM of ``tenant`` to an address; ``flow`` varies the ports."""
+    payload = _INNER - 14 - 20 - 8
+    inner = (
+        ROUTER_MAC
+        + b"\x02\x00"
+        + _SOURCE
+        + b"\x08\x00"
+        + _ipv4(_SOURCE, destination.to_bytes(4, "big"), 17, payload + 8)
+        + struct.pack(">HHHH", 1024 + flow % 60000, 2000, payload + 8, 0)
+        + bytes(payload)
+    )
+    vxlan = struct.pack(">II", 0x08000000, FIRST_VPC_VNI + tenant << 8)
+    udp = struct.pack(">HHHH", 49152 + flow % 16384, 4789, 8 + len(vxlan) + len(inner), 0)
+    outer = _ipv4(HOST, GATEWAY, 17, len(udp) + len(vxlan) + len(inner))
+    return _PORT_MAC + _HOST_MAC + b"\x08\x00" + outer + udp + vxlan + inner
+
+
+def write_pcap(path: Path, frames: Iterable[bytes]) -> int:
+    """Write them; how many there were."""
+    count = 0
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        for count, octets in enumerate(frames, 1):  # noqa: B007 - the count is the answer
+            file.write(struct.pack("<IIII", 0, 0, len(octets), len(octets)) + octets)
+    return count
