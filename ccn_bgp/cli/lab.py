@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -42,10 +45,11 @@ def up(
 ) -> None:
     """Build the lab of a topology, start it, and wait until every member reaches every other."""
     began = time.monotonic()
-    lab = building.up(load_topology(file), _report)
-    if not wait:
-        return
-    wait_converged(lab, began, patience)
+    topology = load_topology(file)
+    with interruptible(topology.name):
+        lab = building.up(topology, _report)
+        if wait:
+            wait_converged(lab, began, patience)
 
 
 @app.command()
@@ -172,11 +176,27 @@ def demo_(file: File) -> None:
     began = time.monotonic()
     lab = state.read_lab(topology.name)
     if lab is None or lab.phase != "up":
-        lab = building.up(topology, _report)
-    wait_converged(lab, began, 60.0)
+        with interruptible(topology.name):
+            lab = building.up(topology, _report)
+            wait_converged(lab, began, 60.0)
+    else:
+        wait_converged(lab, began, 60.0)
     faults = demo.show(lab, out)
     if faults:
         raise CcnError(*faults)
+
+
+@contextlib.contextmanager
+def interruptible(name: str) -> Iterator[None]:
+    """Ctrl-C or SIGTERM takes the lab down again."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        building.down(name, lab_prefix(name))
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def wait_converged(lab: state.Lab, began: float, patience: float) -> None:

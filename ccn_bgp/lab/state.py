@@ -93,7 +93,9 @@ def find_lab(name: str | None) -> Lab:
         raise CcnError(Problem("lab", "no lab is up", "ccn lab up FILE"))
     if name is None:
         if len(known) > 1:
-            raise CcnError(Problem("lab", f"{len(known)} labs are up: {', '.join(names)}", "--lab"))
+            raise CcnError(
+                Problem("lab", f"{len(known)} labs are up: {', '.join(names)}", "give --lab")
+            )
         return known[0]
     if name not in names:
         raise CcnError(Problem(f"lab {name}", "is not up", nearest(name, names)))

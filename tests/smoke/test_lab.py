@@ -23,6 +23,7 @@ pytestmark = pytest.mark.smoke
 
 SOURCE = Path(__file__).parents[2]
 GATEWAYS = ("bj-gw1", "hk-gw1")
+OTHER = "crashing-lab"
 
 
 def bad_pairs(document: dict[str, Any]) -> list[str]:
@@ -119,26 +120,47 @@ def digests(running: Any) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.3])
-def test_a_crash_half_way_leaves_nothing_after_down(
-    running: Any, tmp_path: Path, pause: float
-) -> None:
-    name = "crashing-lab"
-    file = running.topology_named(name, tmp_path)
+def building_lab(running: Any, file: Path, pause: float) -> subprocess.Popen[bytes]:
+    """`ccn lab up`, ``pause`` seconds after its first namespace."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ccn_bgp.cli.main", "lab", "up", str(file)],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(SOURCE),
+            "CCN_RUN_DIR": f"/run/ccn/lab/{OTHER}/gateways",
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 20
-    while not netns.present(lab_prefix(name)) and time.monotonic() < deadline:
+    while not netns.present(lab_prefix(OTHER)) and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(pause)
-    process.send_signal(signal.SIGKILL)
+    assert running.left_behind(OTHER) != []
+    return process
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.3])
+def test_a_crash_half_way_leaves_nothing_after_down(
+    running: Any, tmp_path: Path, pause: float
+) -> None:
+    file = running.topology_named(OTHER, tmp_path)
+    process = building_lab(running, file, pause)
+    process.kill()
     process.wait()
-    assert running.left_behind(name) != []
+    assert running.left_behind(OTHER) != []
     for _ in range(2):
         done = running.run("lab", "down", str(file))
         assert done.returncode == 0, done.stderr
-        assert running.left_behind(name) == []
+        assert running.left_behind(OTHER) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("pause", [0.0, 1.0])
+def test_an_interrupted_build_cleans_up_after_itself(
+    running: Any, tmp_path: Path, number: signal.Signals, pause: float
+) -> None:
+    process = building_lab(running, running.topology_named(OTHER, tmp_path), pause)
+    process.send_signal(number)
+    assert process.wait(20) == 130
+    assert running.left_behind(OTHER) == []
