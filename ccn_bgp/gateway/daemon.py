@@ -11,13 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -26,10 +25,11 @@ from ccn_bgp.forwarder.client import Counter
 from ccn_bgp.gateway.commit import Committer
 from ccn_bgp.gateway.explain import explain
 from ccn_bgp.gateway.guard import Guard, Proved, new_findings
-from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.gateway.history import CommitRecord, History, intent_digest
+from ccn_bgp.gateway.intent import Intent, finding_line, read_intent
 from ccn_bgp.gateway.link import ForwarderLink, NoForwarder
 from ccn_bgp.gateway.sessions import Sessions
-from ccn_bgp.gateway.views import show
+from ccn_bgp.gateway.views import commit_world, show
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.linux.taps import prepare_taps, remove_taps
 from ccn_bgp.model.bgp import Ip
@@ -42,35 +42,9 @@ LINGER = 0.005
 """Seconds that a commit waits for more of the same burst."""
 LONGEST = 0.25
 """Seconds after which a commit is made even while UPDATEs keep coming."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitRecord:
-    """The certificate of one commit: what was checked, what changed, what it took (seconds)."""
-
-    generation: int
-    when: float
-    summary: str
-    routes: int
-    digest: str
-    rounds: int
-    findings: int
-    prove_seconds: float
-    commit_seconds: float
-
-    def as_json(self) -> dict[str, Any]:
-        """For ``ccn show commits``."""
-        return {
-            "generation": self.generation,
-            "when": self.when,
-            "summary": self.summary,
-            "routes": self.routes,
-            "digest": self.digest,
-            "verify-rounds": self.rounds,
-            "findings": self.findings,
-            "prove-seconds": round(self.prove_seconds, 6),
-            "commit-seconds": round(self.commit_seconds, 6),
-        }
+COLLECT = (50_000, 20, 20)
+"""Garbage collection: a million routes are a million objects without a cycle among them, and
+Python's defaults walk them so often that more than half of all learning is spent on it."""
 
 
 class Daemon:
@@ -89,7 +63,7 @@ class Daemon:
         self.held: Snapshot = NOTHING
         self.link: ForwarderLink | NoForwarder
         self.committer: Committer
-        self.commits: deque[CommitRecord] = deque(maxlen=200)
+        self.history = History()
         self._wake = asyncio.Event()
         self._dirty_since = 0.0
         self._stop = asyncio.Event()
@@ -99,6 +73,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. InputError, RefusedError, CcnError if it cannot start."""
+        gc.set_threshold(*COLLECT)
         self.intent = read_intent(self.file, self.name)
         with self._locked_state():
             for number, event in (
@@ -153,6 +128,7 @@ class Daemon:
         self.committer = Committer(self.link)
         self.rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
         self.guard = Guard(intent, self.rib)
+        self._intent_digest = intent_digest(intent)
         self.sessions = Sessions(
             intent, self.rib, self.state, self.changed, holding_back=self.link.generation > 0
         )
@@ -231,22 +207,29 @@ class Daemon:
         proved = self.guard.prove()
         new_findings(before, proved.findings)
         self.proved = proved
+        if proved.standing:
+            for finding in proved.standing:
+                log.error("commit refused, the old tables stay: %s", finding_line(finding))
+            return
         middle = time.perf_counter()
         summary = self.committer.commit(proved.snapshot)
         self.held = proved.snapshot
         if summary:
             record = CommitRecord(
+                id=0,
                 generation=self.link.generation,
                 when=time.time(),
                 summary=summary,
+                tables=len(proved.snapshot.tables),
                 routes=proved.snapshot.route_count,
                 digest=proved.snapshot.digest.hex(),
+                intent=self._intent_digest,
                 rounds=proved.rounds,
                 findings=len(proved.findings),
                 prove_seconds=middle - begun,
                 commit_seconds=time.perf_counter() - middle,
             )
-            self.commits.append(record)
+            record = self.history.add(record, proved.snapshot, self.intent)
             log.info(
                 "commit %d: %s (%d routes, proved in %.1f ms, committed in %.1f ms)",
                 record.generation,
@@ -289,6 +272,7 @@ class Daemon:
         rib.adopt(self.rib)
         self.link.check_ports(intent)
         self.intent, self.rib, self.guard = intent, rib, Guard(intent, rib)
+        self._intent_digest = intent_digest(intent)
         await self.sessions.adopt(intent, rib)
         self.commit()
         for session in self.sessions.peers.values():
@@ -312,6 +296,8 @@ class Daemon:
                 return show(self, str(request.get("what")), request.get("filters") or {})
             case "explain":
                 return explain(self, str(request.get("target")), str(request.get("ccn")))
+            case "commit":
+                return commit_world(self, request.get("id"))
             case "neighbor":
                 return self.sessions.operate(str(request.get("name")), str(request.get("action")))
             case other:

@@ -6,7 +6,7 @@ may be re-announced), ``unresolved`` and the reason of every loser. Holds no soc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from ccn_bgp.learn.bestpath import select, select_vm, why_not
 from ccn_bgp.learn.candidate import Candidate, Source
@@ -138,8 +138,10 @@ class LocRib:
         self.best[prefix] = best
         return old_best != best
 
-    def _contend(self, prefix: Prefix, best: Candidate, usable: Iterable[Candidate]) -> None:
+    def _contend(self, prefix: Prefix, best: Candidate, usable: Sequence[Candidate]) -> None:
         """Keep losers that began in another CCN: `ambiguous-owner` is found from them."""
+        if len(usable) == 1 and prefix not in self.contenders:
+            return
         owner = best.origin.rpartition("/")[2]
         others = frozenset(
             (c.origin, c.path.peer) for c in usable if c.origin.rpartition("/")[2] != owner
