@@ -11,7 +11,19 @@ import sys
 
 import typer
 
-from ccn_bgp.cli import bench, decode, explain, lab, neighbor, replay, run, show, validate, verify
+from ccn_bgp.cli import (
+    bench,
+    decode,
+    explain,
+    lab,
+    neighbor,
+    replay,
+    run,
+    show,
+    validate,
+    verify,
+    verify_commit,
+)
 from ccn_bgp.errors import CcnError, InputError, RefusedError, UnreachableError
 
 MANUAL = """
@@ -49,6 +61,7 @@ app.command("decode", rich_help_panel=BEFORE)(decode.decode)
 app.command("run", rich_help_panel=RUNNING)(run.run)
 app.command("neighbor", rich_help_panel=RUNNING)(neighbor.neighbor)
 app.command("show", rich_help_panel=ASKING)(show.show)
+app.command("verify-commit", rich_help_panel=ASKING)(verify_commit.verify_commit)
 app.command("explain", rich_help_panel=ASKING)(explain.explain)
 app.command("replay", rich_help_panel=TRYING)(replay.replay)
 app.add_typer(lab.app, name="lab", rich_help_panel=TRYING)

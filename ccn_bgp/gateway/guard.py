@@ -26,11 +26,15 @@ log = logging.getLogger("ccn.guard")
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """A snapshot that passed, what was refused on the way, and how often it was checked."""
+    """A snapshot, what was found on the way, and how often it was checked.
+
+    ``standing`` are errors that no quarantine could end; with any of them nothing may be committed.
+    """
 
     snapshot: Snapshot
     findings: tuple[Finding, ...]
     rounds: int
+    standing: tuple[Finding, ...] = ()
 
 
 class Guard:
@@ -63,7 +67,8 @@ class Guard:
             quarantined += refused
         findings = [*found, *quarantined, *rib.findings.values(), *rib.limit_findings()]
         findings.sort(key=lambda f: f.sort_key)
-        return Proved(snapshot, tuple(findings), rounds)
+        standing = tuple(f for f in found if f.severity == "error")
+        return Proved(snapshot, tuple(findings), rounds, standing)
 
     def _quarantine(self, found: list[Finding]) -> list[Finding]:
         """Refuse the rows that errors name; the findings by which something new was refused."""

@@ -62,7 +62,8 @@ def replay(intent: Intent, packets_in: FilePath, packets_out: FilePath) -> dict[
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        _merge([folder / f"{wire}.pcap" for wire in wires], packets_out)
+        outputs = [folder / f"{wire}.pcap" for wire in wires]
+        _merge(outputs, nothing.read_bytes(), packets_out)
     found: dict[str, dict[str, int]] = {}
     for counter in counters:
         found.setdefault(counter.scope, {})[counter.name] = counter.value
@@ -98,7 +99,7 @@ def on_wires(snapshot: Snapshot) -> tuple[Snapshot, tuple[str, ...]]:
     )
 
 
-def _merge(parts: list[FilePath], target: FilePath) -> None:
+def _merge(parts: list[FilePath], default: bytes, target: FilePath) -> None:
     """Records of several pcap files of one kind, by time; InputError: cannot be written."""
     records: list[tuple[int, int, int, bytes]] = []
     header = b""
@@ -114,7 +115,7 @@ def _merge(parts: list[FilePath], target: FilePath) -> None:
     if len(parts) > 1:
         records.sort(key=lambda r: r[:3])
     try:
-        target.write_bytes(header + b"".join(record for *_, record in records))
+        target.write_bytes((header or default) + b"".join(record for *_, record in records))
     except OSError as error:
         raise InputError(Problem(str(target), f"cannot be written: {error.strerror}")) from None
 

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.history import intent_digest
+from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import ccsis
 from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri, PathAttributes, Unicast
 from ccn_bgp.model.route import NextHop, Route
+from ccn_bgp.table.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from ccn_bgp.gateway.daemon import Daemon
@@ -234,13 +237,43 @@ def vms(daemon: Daemon, _: Filters) -> Json:
 
 def fib(daemon: Daemon, filters: Filters) -> Json:
     """The tables in force, in the form that ``ccn verify`` reads."""
-    topology = daemon.intent.topology
+    return {
+        "gateway": daemon.name,
+        "generation": daemon.generation,
+        **world_json(daemon.held, daemon.intent, filters.get("ccn")),
+    }
+
+
+def commit_world(daemon: Daemon, number: object) -> Json:
+    """One commit with its certificate, tables and intent, to be proved again.
+
+    None: the last one. InputError: it is not kept.
+    """
+    kept = daemon.history.kept
+    if number is None and kept:
+        number = kept[-1]
+    if not isinstance(number, int):
+        raise InputError("a commit is named by its number (see `ccn show commits`)")
+    record, snapshot, intent = daemon.history.get(number)
+    return {
+        "gateway": daemon.name,
+        "certificate": record.as_json(),
+        "kept": kept,
+        "digest": snapshot.digest.hex(),
+        "intent": intent_digest(intent),
+        "world": world_json(snapshot, intent, None),
+    }
+
+
+def world_json(snapshot: Snapshot, intent: Intent, ccn: str | None) -> dict[str, Any]:
+    """Tables and intent of one gateway as ``ccn verify`` reads them; of one CCN, or of all."""
+    topology = intent.topology
     found: list[dict[str, Any]] = []
     elsewhere: set[str] = set()
     chosen = [
-        daemon.held.tables[n]
-        for n in sorted(daemon.held.tables)
-        if filters.get("ccn") in (None, daemon.held.tables[n].ccn)
+        snapshot.tables[name]
+        for name in sorted(snapshot.tables)
+        if ccn in (None, snapshot.tables[name].ccn)
     ]
     own = {t.name for t in chosen}
     for table in chosen:
@@ -259,10 +292,8 @@ def fib(daemon: Daemon, filters: Filters) -> Json:
                         "next-hop": next_hop_json(next_hop),
                     }
                 )
-    local = [c for c in ccsis(topology, daemon.intent.gateway) if c.name in own]
+    local = [c for c in ccsis(topology, intent.gateway) if c.name in own]
     return {
-        "gateway": daemon.name,
-        "generation": daemon.generation,
         "tables": [{"name": t.name, "ccn": t.ccn} for t in chosen],
         "external": [{"name": n, "ccn": n.rpartition("/")[2]} for n in sorted(elsewhere)],
         "routes": found,
@@ -288,7 +319,7 @@ def fib(daemon: Daemon, filters: Filters) -> Json:
 
 def commits(daemon: Daemon, _: Filters) -> Json:
     """The last commits: what changed, what was checked, how long it took."""
-    return {"gateway": daemon.name, "commits": [c.as_json() for c in daemon.commits]}
+    return {"gateway": daemon.name, "commits": [c.as_json() for c in daemon.history.records]}
 
 
 def findings(daemon: Daemon, filters: Filters) -> Json:

@@ -23,7 +23,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "received": "peer prefix ip vni as-path next-hop tables stale reason".split(),
     "advertised": "peer prefix ip vni as-path next-hop reason".split(),
     "vms": "vni ip mac host".split(),
-    "commits": "generation when summary routes findings prove-seconds commit-seconds".split(),
+    "commits": "id generation when summary routes findings prove-seconds commit-seconds".split(),
     "findings": "severity rule ccn prefix peer message".split(),
     "malformed": "when peer verdict causes hex".split(),
 }
@@ -75,6 +75,8 @@ def text(column: str, value: Any) -> str:
         return ""
     if column == "when":
         return datetime.datetime.fromtimestamp(value).astimezone().strftime("%F %T")
+    if isinstance(value, float):
+        return f"{value:.4f}"
     if isinstance(value, Mapping):
         return " ".join(f"{v}" for v in value.values())
     if isinstance(value, list):

@@ -1,0 +1,97 @@
+"""What was put in force: a certificate for each commit, and the last snapshots to prove again.
+
+In: proved snapshots as they are committed. Out: rows of ``ccn show commits``, and a commit's tables
+and intent as ``ccn verify-commit`` re-proves them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.model.finding import ERRORS
+from ccn_bgp.table.snapshot import Snapshot
+
+KEPT = 200
+"""Certificates."""
+KEPT_SNAPSHOTS = 16
+"""Snapshots; those of one gateway share their unchanged tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRecord:
+    """The certificate of one commit: what was checked against what, what changed, what it took.
+
+    ``id`` counts the commits of this process, ``generation`` is the forwarder's. ``intent`` is the
+    digest of the declared network. Times in seconds, ``when`` since 1970.
+    """
+
+    id: int
+    generation: int
+    when: float
+    summary: str
+    tables: int
+    routes: int
+    digest: str
+    intent: str
+    rounds: int
+    findings: int
+    prove_seconds: float
+    commit_seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``ccn show commits``; ``rules`` are those that the check asked about."""
+        found = {name.replace("_", "-"): value for name, value in asdict(self).items()}
+        return {**found, "rules": sorted(ERRORS)}
+
+
+class History:
+    """The commits of one daemon, newest last."""
+
+    def __init__(self) -> None:
+        self.records: deque[CommitRecord] = deque(maxlen=KEPT)
+        self._kept: dict[int, tuple[Snapshot, Intent]] = {}
+        self._next = 1
+
+    def add(self, record: CommitRecord, snapshot: Snapshot, intent: Intent) -> CommitRecord:
+        """Keep one commit; it gets its id."""
+        record = replace(record, id=self._next)
+        self._next += 1
+        self.records.append(record)
+        self._kept[record.id] = (snapshot, intent)
+        while len(self._kept) > KEPT_SNAPSHOTS:
+            del self._kept[min(self._kept)]
+        return record
+
+    @property
+    def kept(self) -> list[int]:
+        """Ids of the commits whose tables are still here."""
+        return sorted(self._kept)
+
+    def get(self, number: int) -> tuple[CommitRecord, Snapshot, Intent]:
+        """One commit. InputError: unknown, or too old to have its tables."""
+        held = self._kept.get(number)
+        record = next((r for r in self.records if r.id == number), None)
+        if held is None or record is None:
+            known = f"{self.kept[0]} to {self.kept[-1]}" if self._kept else "none yet"
+            raise InputError(f"commit {number} is not kept (kept: {known})")
+        return record, *held
+
+
+def intent_digest(intent: Intent) -> str:
+    """One hash of the declared network: equal for equal content, wherever its file lies."""
+    topology = intent.topology
+    parts = (
+        topology.fabric,
+        sorted(topology.gateways.items()),
+        sorted(topology.vpcs.items()),
+        sorted(topology.idcs.items()),
+        sorted(topology.ccns.items()),
+        topology.shares,
+        topology.neighbors,
+    )
+    return hashlib.blake2b(repr(parts).encode(), digest_size=32).hexdigest()
