@@ -38,9 +38,9 @@ class Claims:
                     home = self.homes.setdefault((name, vpc.region), [])
                     home += [*vpc.cidrs, *(route.prefix for route in vpc.routes)]
         self.regions = {g.vtep: g.region for g in topology.gateways.values()}
-        spaces = [*BOGONS, *(space for space, _ in self.underlay)]
-        spaces += [space for held in self.members.values() for space, _ in held]
-        self._busy = frozenset(block for space in spaces for block in _blocks(space))
+        claimed = [*BOGONS, *(space for space, _ in self.underlay)]
+        claimed += [space for held in self.members.values() for space, _ in held]
+        self._busy = frozenset(block for space in claimed for block in _blocks(space))
 
     def __call__(self, peer: Peer, table: str, path: Path) -> Finding | None:
         """The fault of this path in this table (``gateway/ccn``), or None."""
