@@ -115,3 +115,21 @@ def test_a_good_edit_is_one_plan(gateway: Running) -> None:
     commits = gateway.show("commits")["commits"]
     assert len(commits) == 2
     assert "+1 -1 routes in finance" in commits[-1]["summary"]
+
+
+def test_every_commit_holds_under_the_independent_check(gateway: Running) -> None:
+    gateway.edit(TOPOLOGY.replace("10.3.0.0/16", "10.4.0.0/16"))
+    eventually(lambda: gateway.logged("is in force"))
+    command = ("verify-commit", "--all", "--gateway", "rl-gw1", "--json")
+    done = ccn(*command, environment=gateway.environment)
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout)["commits"]
+    assert first["ok"] and second["ok"] and not second["sampled"]
+    assert second["routes"] == 3
+    assert second["addresses-asked"] >= 2 * second["routes"]
+    shown = gateway.show("commits")["commits"]
+    assert [c["id"] for c in shown] == [first["id"], second["id"]]
+    assert shown[0]["intent"] != shown[1]["intent"]
+    unknown = ccn("verify-commit", "99", "--gateway", "rl-gw1", environment=gateway.environment)
+    assert unknown.returncode == 2
+    assert "commit 99 is not kept" in unknown.stderr
