@@ -5,6 +5,7 @@ Gateways run with ``--forwarder none``: what is tested here is said and heard, n
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 SOURCE = Path(__file__).parents[3]
+LIBC = ctypes.CDLL(None, use_errno=True)
 CORE = "core"
 REFLECTOR = "203.0.113.1"
 STRANGER = "203.0.113.9"
@@ -239,6 +241,32 @@ class Net:
     def gobgp(self, lines: str, name: str = "gobgp") -> Gobgp:
         return Gobgp(self, name, lines)
 
+    def gobgp_peer(self, gateway: str, address: str, asn: int, hold: int = 90) -> Gobgp:
+        """An EVPN speaker that waits for ``gateway`` and keeps its routes while it restarts."""
+        return self.gobgp(
+            f"[global.config]\nas = {asn}\nrouter-id = '{address}'\n"
+            f"local-address-list = ['{address}']\n"
+            "[[neighbors]]\n[neighbors.config]\n"
+            f"neighbor-address = '{ADDRESSES[gateway]}'\npeer-as = {ASNS[gateway]}\n"
+            "[neighbors.transport.config]\n"
+            f"passive-mode = true\nlocal-address = '{address}'\n"
+            f"[neighbors.timers.config]\nhold-time = {hold}\n"
+            "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 30\n"
+            "[[neighbors.afi-safis]]\n"
+            "[neighbors.afi-safis.config]\nafi-safi-name = 'l2vpn-evpn'\n"
+            "[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n"
+        )
+
+    def socket(self, name: str = CORE) -> socket.socket:
+        """A TCP socket of that namespace; it stays there."""
+        home, there = Path("/proc/thread-self/ns/net"), Path("/run/netns") / self.names[name]
+        with home.open() as back, there.open() as namespace:
+            assert LIBC.setns(namespace.fileno(), 0) == 0, "setns"
+            try:
+                return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            finally:
+                assert LIBC.setns(back.fileno(), 0) == 0, "setns"
+
     def idc(self, name: str, tap: str, networks: Sequence[str], extra: str = "") -> Frr:
         """FRR of a data centre, in a namespace of its own, on a veth in place of the tap."""
         self.namespace(name)
@@ -251,7 +279,7 @@ class Net:
         lines = (
             "router bgp 65101", f" bgp router-id 10.0.0.{len(self.names)}",
             " no bgp ebgp-requires-policy", " no bgp network import-check", " timers bgp 3 9",
-            " neighbor 169.254.1.1 remote-as 64601", " neighbor 169.254.1.1 passive",
+            " neighbor 169.254.1.1 remote-as external", " neighbor 169.254.1.1 passive",
             " neighbor 169.254.1.1 advertisement-interval 0", extra,
             " address-family ipv4 unicast", *(f"  network {n}" for n in networks),
         )  # fmt: skip

@@ -13,16 +13,7 @@ VM = "10.99.0.77"
 @pytest.fixture
 def speakers(net):
     """hk-gw1 and gobgpd, which is AS 64999 at 203.0.113.9."""
-    gobgp = net.gobgp(
-        f"[global.config]\nas = 64999\nrouter-id = '{net.stranger}'\n"
-        f"local-address-list = ['{net.stranger}']\n"
-        "[[neighbors]]\n[neighbors.config]\n"
-        f"neighbor-address = '{net.addresses['hk-gw1']}'\npeer-as = 64602\n"
-        f"[neighbors.transport.config]\npassive-mode = true\nlocal-address = '{net.stranger}'\n"
-        "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 20\n"
-        "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = 'l2vpn-evpn'\n"
-        "[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n"
-    )
+    gobgp = net.gobgp_peer("hk-gw1", net.stranger, 64999)
     neighbor = {
         "name": "gobgp", "gateway": "hk-gw1", "address": net.stranger, "asn": 64999,
         "role": "gateway",
