@@ -9,4 +9,6 @@
     views.py     state as JSON for show; explain.py for explain
     declared.py  the tables of a topology without any peer;  replay.py: packets through them
     daemon.py    one asyncio loop that joins them
+
+In: files and sessions. Out: rows in the forwarder and UPDATEs to peers.
 """
