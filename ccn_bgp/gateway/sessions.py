@@ -39,7 +39,7 @@ log = logging.getLogger("ccn.session")
 STALE_TIME = 120
 """Seconds that a peer may take after its session is up again until its End-of-RIB."""
 HOLD_BACK = 30
-"""Seconds to wait for End-of-RIB of every peer after a restart (DESIGN, RFC 4724 §4.1)."""
+"""Seconds to wait for End-of-RIB of every peer after a restart (RFC 4724 §4.1)."""
 GATEWAY_ROLES = ("gateway", "reflector", "host")
 
 

@@ -1,7 +1,7 @@
 """What this gateway says by itself. In: its CCSIs. Out: Candidates of declared prefixes and VMs.
 
-DESIGN "Who announces what": VPC CIDRs and ``via`` routes as type 5, VMs as type 2, next hop our own
-VTEP, the CCN's VNI, our router MAC, the CCN's export targets, encapsulation VXLAN.
+docs/concepts.md, "Who announces what": VPC CIDRs and ``via`` routes as type 5, VMs as type 2, next
+hop our own VTEP, the CCN's VNI, our router MAC, the CCN's export targets, encapsulation VXLAN.
 """
 
 from __future__ import annotations

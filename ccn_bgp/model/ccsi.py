@@ -74,7 +74,7 @@ class Peer:
 
 
 def derived_target(topology: Topology, ccn: Ccn) -> RouteTarget:
-    """fabric.asn:ccn.id (DESIGN: the route target of a CCN)."""
+    """``fabric.asn:ccn.id``, unless the file names others."""
     return RouteTarget.parse(f"{topology.fabric.asn}:{ccn.id}")
 
 

@@ -170,7 +170,7 @@ def _items(
 def parse_world(files: Sequence[Path]) -> World:
     """Read and join files; InputError lists what is wrong (at most MAX_PROBLEMS lines).
 
-    The form is that of DESIGN.md, plus ``external``: names of tables that are held elsewhere, as
+    The form is in docs/architecture.md. ``external``: names of tables that are held elsewhere, as
     ``"gateway/ccn"`` (its owner is what follows the last slash) or ``{"name", "ccn"}``. An external
     table that another file declares is followed there. A table may stand in several files if they
     agree on its CCN. A key that looks like a misspelt one is an error; other keys are not read.

@@ -4,7 +4,7 @@ In: what ``ccn verify`` reads, as plain JSON values. Out: the faults, as (rule, 
 address). Every answer can change only where a prefix begins or has just ended, so asking at those
 end-points asks about every address. Slow and plain on purpose: it is there to be believed.
 
-DESIGN section 4, "Isolation, exactly".
+docs/concepts.md, "Isolation, exactly".
 """
 
 from __future__ import annotations
