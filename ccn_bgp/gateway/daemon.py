@@ -28,6 +28,7 @@ from ccn_bgp.gateway.guard import Guard, Proved, new_findings
 from ccn_bgp.gateway.history import CommitRecord, History, intent_digest
 from ccn_bgp.gateway.intent import Intent, finding_line, read_intent
 from ccn_bgp.gateway.link import ForwarderLink, NoForwarder
+from ccn_bgp.gateway.ports import PortWatch
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.gateway.views import commit_world, show
 from ccn_bgp.learn.rib import Rib
@@ -161,6 +162,8 @@ class Daemon:
             "reload": asyncio.create_task(self._reloading()),
             "forwarder": asyncio.create_task(self.link.watch(self._forwarder_back)),
         }
+        if self.forwarder is None:
+            waits["ports"] = asyncio.create_task(PortWatch(lambda: self.intent).run())
         done, rest = await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
             task.cancel()

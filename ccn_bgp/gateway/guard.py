@@ -18,6 +18,7 @@ from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.reason import Refused
 from ccn_bgp.model.route import VmEntry
+from ccn_bgp.model.suppression import marked
 from ccn_bgp.table.snapshot import Contender, Snapshot, Table
 from ccn_bgp.table.verify.snapshot import verify_snapshot
 
@@ -60,14 +61,15 @@ class Guard:
             rounds += 1
             rib.settle()
             snapshot = self._snapshot()
-            found = verify_snapshot(snapshot, self.intent.topology)
+            topology = self.intent.topology
+            found = marked(verify_snapshot(snapshot, topology), topology.suppressions)
             refused = self._quarantine(found)
             if not refused:
                 break
             quarantined += refused
         findings = [*found, *quarantined, *rib.findings.values(), *rib.limit_findings()]
         findings.sort(key=lambda f: f.sort_key)
-        standing = tuple(f for f in found if f.severity == "error")
+        standing = tuple(f for f in found if f.stands)
         return Proved(snapshot, tuple(findings), rounds, standing)
 
     def _quarantine(self, found: list[Finding]) -> list[Finding]:
@@ -75,7 +77,7 @@ class Guard:
         acted: list[Finding] = []
         for finding in found:
             table = self.rib.tables.get(finding.table)
-            if finding.severity != "error" or table is None or not finding.prefix:
+            if not finding.stands or table is None or not finding.prefix:
                 continue
             prefix = Prefix.parse(finding.prefix)
             if (prefix, finding.peer) not in table.refused:

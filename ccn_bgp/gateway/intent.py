@@ -4,6 +4,7 @@ Intent whose declared network has been verified, or one error that says why not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path as FilePath
@@ -15,6 +16,7 @@ from ccn_bgp.model.ccsi import Peer, export_targets
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import Path, PathAttributes
 from ccn_bgp.model.reason import Denied
+from ccn_bgp.model.suppression import marked, unused
 from ccn_bgp.model.topology import Gateway, Topology
 from ccn_bgp.policy.evaluate import Accepted, evaluate
 from ccn_bgp.policy.load import load_policies, read_policies, undefined_sets
@@ -22,6 +24,8 @@ from ccn_bgp.policy.rules import PolicySet
 from ccn_bgp.table.verify import verify_world
 from ccn_bgp.table.verify.claims import Claims
 from ccn_bgp.table.verify.declared import declared_world
+
+Claim = Callable[[Peer, str, Path], Finding | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Intent:
     topology: Topology
     gateway: Gateway
     policies: PolicySet
-    claims: Claims
+    claims: Claim
 
     def import_policy(self, peer: Peer, path: Path) -> PathAttributes | Denied:
         """Reject by default on IDC sessions (RFC 8212), accept on the others."""
@@ -56,7 +60,8 @@ def topology_findings(topology: Topology) -> list[Finding]:
     found = undefined_sets(read_policies(topology.policies))
     found += declared_findings(topology)
     found += [placed(f, topology) for f in verify_world(declared_world(topology))]
-    return in_file_order(found)
+    found = marked(found, topology.suppressions)
+    return in_file_order([*found, *unused(found, topology.suppressions)])
 
 
 def placed(finding: Finding, topology: Topology) -> Finding:
@@ -90,10 +95,25 @@ def read_intent(file: FilePath, name: str) -> Intent:
         hint = f"did you mean '{near[0]}'?" if near else "one of " + ", ".join(topology.gateways)
         raise InputError(Problem(str(file), f"there is no gateway '{name}'", hint))
     policies = load_policies(topology.policies)
-    errors = [f for f in topology_findings(topology) if f.severity == "error"]
+    errors = [f for f in topology_findings(topology) if f.stands]
     if errors:
         raise RefusedError(*(Problem(f.where, finding_line(f)) for f in errors))
-    return Intent(topology, topology.gateways[name], policies, Claims(topology))
+    return Intent(topology, topology.gateways[name], policies, _claims(topology))
+
+
+def _claims(topology: Topology) -> Claim:
+    """What peers may not say, but for what the topology accepts: of that the verifier tells."""
+    claims = Claims(topology)
+    if not topology.suppressions:
+        return claims
+
+    def standing(peer: Peer, table: str, path: Path) -> Finding | None:
+        finding = claims(peer, table, path)
+        if finding is None or not marked([finding], topology.suppressions)[0].stands:
+            return None
+        return finding
+
+    return standing
 
 
 def finding_line(finding: Finding) -> str:
