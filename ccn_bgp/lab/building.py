@@ -33,7 +33,16 @@ _PROGRAMS = {
     "sysctl": "procps",
     "setpriv": "util-linux",
 }
-_RESPAWN = 'while :; do "$@"; echo "ccn lab: ended with status $?, starting again"; sleep 0.2; done'
+_RESPAWN = """
+fast=0
+while :; do
+	began=$(date +%s)
+	"$@"
+	echo "ccn lab: ended with status $?, starting again"
+	if [ $(($(date +%s) - began)) -lt 5 ]; then fast=$((fast + 1)); else fast=0; fi
+	if [ $fast -gt 3 ]; then sleep 3; else sleep 0.2; fi
+done
+"""
 
 
 def up(topology: Topology, report: Report) -> Lab:
@@ -217,7 +226,7 @@ def _wait_for(path: Path, what: str, patience: float = 10.0) -> None:
 
 
 def _start_gateway(lab: Lab, layout: Layout, gateway: str) -> None:
-    """`ccn run` under a loop that starts it again: what systemd does elsewhere."""
+    """`ccn run` under a loop that starts it again, slower if it keeps dying: systemd's part."""
     state = lab.gateway_state(gateway)
     state.mkdir(parents=True)
     program = [sys.executable, "-m", "ccn_bgp.cli.main", "run", str(lab.topology_file)]

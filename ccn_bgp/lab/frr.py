@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ccn_bgp.errors import InputError, Problem
 from ccn_bgp.lab.layout import RouterNode
+from ccn_bgp.model.bgp import Ip
 from ccn_bgp.model.topology import Topology
 
 DAEMONS = ("zebra", "bgpd")
@@ -27,7 +28,7 @@ def bgpd_configuration(topology: Topology, node: RouterNode) -> str:
     lines = [
         f"hostname {node.name}",
         f"router bgp {router.asn}",
-        f" bgp router-id {router.address.address if version == 4 else '0.0.0.1'}",
+        f" bgp router-id {Ip(router.address.address[-4:])}",
         " no bgp ebgp-requires-policy",
         " no bgp default ipv4-unicast",
         f" neighbor {peer} remote-as {topology.gateways[router.gateway].asn}",
