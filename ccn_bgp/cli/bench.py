@@ -40,9 +40,12 @@ def bench(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Measure learning, verification, forwarding, commits or policy with the real processes, on
-    this machine, beside the peers that are installed. A ratio over 1 says how many times better
-    ours is. What is under way goes to stderr."""
+    """Measure our figures and the peers', in the same run.
+
+    Learning, verification, forwarding, commits or policy, with the real processes and the peers
+    that are installed here. A ratio over 1 says how many times better ours is. What is under way
+    goes to stderr.
+    """
     from ccn_bgp.bench.cases import chosen
 
     results = []

@@ -19,8 +19,11 @@ def explain(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Every path heard, what policy did, which step chose, how it resolved, what the verifier said,
-    and which row the forwarder holds."""
+    """Say why a prefix or an address is, or is not, reached.
+
+    Every path heard, what policy did, which step chose, how it resolved, what the verifier said,
+    and which row the forwarder holds.
+    """
     from ccn_bgp.observe.api import ask
     from ccn_bgp.observe.render import draw_explanation
 

@@ -29,8 +29,11 @@ def run(
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every detail.")] = False,
 ) -> None:
-    """Run one gateway until SIGTERM. SIGHUP reads the file again, as one plan, without a session
-    reset; an edit that is wrong or would leak is refused and the old state goes on."""
+    """Run one gateway until SIGTERM.
+
+    SIGHUP reads the file again, as one plan, without a session reset; an edit that is wrong or
+    would leak is refused and the old state goes on.
+    """
     import asyncio
 
     from ccn_bgp.gateway.daemon import Daemon

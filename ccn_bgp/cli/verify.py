@@ -19,7 +19,7 @@ MAX_RANGES = 8
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
-    """As ``--json`` prints it: an rt-leak also says ``from`` and ``to``; empty keys are left out."""
+    """The form of ``--json``: rt-leak also says ``from`` and ``to``; empty keys are left out."""
     form = {key: value for key, value in finding.as_json().items() if value != ""}
     if finding.rule == "rt-leak":
         chain = finding.witness["chain"]

@@ -1,4 +1,8 @@
-"""The rows of the forwarder that the intent alone decides: interfaces, VNIs and legal VTEPs."""
+"""The rows of the forwarder that routes do not decide: interfaces, VNIs and legal VTEPs.
+
+In: the topology, one gateway of it; for VTEPs also the VM rows and tables of the snapshot at hand.
+Out: entries of table/snapshot.py, sorted.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,15 @@
-"""The state of one peer's session: what OPEN agreed, what is awaited, what has been counted."""
+"""The state of one peer's session: what OPEN agreed, what is awaited, what has been counted.
+
+In: the facts of an OPEN, judged Updates. Out: the session's decoder and Adj-RIB-Out, and what
+``ccn show neighbors`` and ``ccn show malformed`` print. sessions.py drives it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccn_bgp.learn.adj_rib_out import AdjRibOut, ExportPolicy
 from ccn_bgp.model.bgp import Family
@@ -88,6 +92,16 @@ class PeerSession:
         self.since = time.time()
         self.last_reason = reason
         self.out.reset()
+
+    def serves(self, peer: Peer) -> bool:
+        """Is this peer, as now declared, the same session on the wire? Policies, limits and the CCN
+        of a router are ours alone: no OPEN carries them, and the speaker does not reset for them."""
+        return replace(self.peer, router=None) == replace(peer, router=None)
+
+    def take_over(self, peer: Peer, policy: ExportPolicy) -> None:
+        """Go on with the same session under a new declaration and policy."""
+        self.peer = self.out.peer = peer
+        self.out.policy = policy
 
     def stop_timer(self) -> None:
         """No sweep is due any more."""

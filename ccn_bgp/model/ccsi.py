@@ -74,7 +74,7 @@ class Peer:
 
 
 def derived_target(topology: Topology, ccn: Ccn) -> RouteTarget:
-    """``fabric.asn:ccn.id``, unless the file names others."""
+    """``fabric.asn:ccn.id``: the target of a CCN for which the file names no other."""
     return RouteTarget.parse(f"{topology.fabric.asn}:{ccn.id}")
 
 
