@@ -94,8 +94,11 @@ class PeerSession:
         self.out.reset()
 
     def serves(self, peer: Peer) -> bool:
-        """Is this peer, as now declared, the same session on the wire? Policies, limits and the CCN
-        of a router are ours alone: no OPEN carries them, and the speaker does not reset for them."""
+        """Is this peer, as now declared, the same session on the wire?
+
+        Policies, limits and the name of a router's CCN are ours alone: the speaker does not reset
+        for them.
+        """
         return replace(self.peer, router=None) == replace(peer, router=None)
 
     def take_over(self, peer: Peer, policy: ExportPolicy) -> None:

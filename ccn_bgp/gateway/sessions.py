@@ -83,6 +83,7 @@ class Sessions:
         self._hold_time = hold_time
         self._speaker_of: dict[str, str] = {}
         self._readers: list[asyncio.Task[None]] = []
+        self._started = asyncio.Event()
 
     # -- speakers ---------------------------------------------------------------------------
 
@@ -111,12 +112,27 @@ class Sessions:
         await speaker.start()
         self.speakers[name] = speaker
         self._readers.append(asyncio.create_task(self._read(speaker), name=f"speaker {name}"))
+        self._started.set()
 
     async def _read(self, speaker: Speaker) -> None:
         async for event in speaker.events():
-            self.on_event(event)
+            self.take(event)
             # One block is milliseconds of work: let the API and the other speaker in between.
             await asyncio.sleep(0)
+
+    async def fault(self) -> None:
+        """Ends only when a speaker is no longer read: with the fault that ended its reader."""
+        while True:
+            await self._started.wait()
+            self._started.clear()
+            started = asyncio.create_task(self._started.wait())
+            try:
+                await asyncio.wait([started, *self._readers], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                started.cancel()
+            for reader in self._readers:
+                if reader.done():
+                    reader.result()
 
     async def stop(self, *, keep_routes: bool = False) -> None:
         """End the speakers; with ``keep_routes`` peers hold on to what we said."""
@@ -134,14 +150,16 @@ class Sessions:
         before = self.peers
         self.peers = {}
         for name, peer in rib.peers.items():
-            old = before.get(name)
-            if old is not None and old.peer == peer:
-                old.out.policy = intent.export_policy
+            old = before.pop(name, None)
+            if old is not None and old.serves(peer):
+                old.take_over(peer, intent.export_policy)
                 self.peers[name] = old
             else:
                 if old is not None:
                     old.stop_timer()
                 self.peers[name] = PeerSession(peer, intent.export_policy)
+        for gone in before.values():
+            gone.stop_timer()
         for name, members in self._by_speaker().items():
             speaker = self.speakers.get(name)
             if speaker is not None:
@@ -150,6 +168,19 @@ class Sessions:
                 await self._start_speaker(name)
 
     # -- events -----------------------------------------------------------------------------
+
+    def take(self, event: Event) -> None:
+        """One event; a fault of ours in it costs that one session, which then says all again."""
+        try:
+            self.on_event(event)
+        except Exception:
+            log.exception("a fault of ours while taking what a speaker said")
+            name = getattr(event, "peer", None)
+            session = self.peers.get(name) if name is not None else None
+            if session is not None and session.up:
+                log.error("peer %s: reset after a fault of ours", name)
+                # Cease, Out of Resources (RFC 4486 §4): none of the peer's doing.
+                self.speakers[self._speaker_of[session.peer.name]].teardown(session.peer.name, 6, 8)
 
     def on_event(self, event: Event) -> None:
         """One event of a speaker."""
@@ -258,7 +289,7 @@ class Sessions:
         log.warning("peer %s: down: %s; %d routes %s", name, reason, held, "kept" if keep else "")
         if keep:
             restart = facts.restart_time if facts is not None and not ours else None
-            self._sweep_later(session, restart or STALE_TIME)
+            self._sweep_later(session, STALE_TIME if restart is None else restart)
         self.changed()
 
     def _sweep_later(self, session: PeerSession, seconds: int) -> None:
@@ -276,7 +307,8 @@ class Sessions:
     def _end_of_rib(self, session: PeerSession, family: Family) -> None:
         name = session.peer.name
         session.end_of_rib.add(family)
-        gone = self.rib.sweep(name, family)
+        # The last End-of-RIB also ends what is stale of families that the session no longer has.
+        gone = self.rib.sweep(name, None if session.complete else family)
         if gone:
             log.info("peer %s: End-of-RIB %s, %d stale routes swept", name, family.text, gone)
         if session.complete:

@@ -1,0 +1,181 @@
+"""Sessions under a hostile hand: reloads that touch a policy only, faults of our own, peers that
+come back with less than they had."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path as FilePath
+
+import pytest
+
+from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.gateway.sessions import Sessions
+from ccn_bgp.learn.rib import Rib
+from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
+from ccn_bgp.model.path import PathAttributes, Segment, SegmentType, Unicast
+from ccn_bgp.session.encode import encode_updates, end_of_rib
+from ccn_bgp.session.events import Block, OpenFacts, SessionDown, SessionUp
+
+TOPOLOGY = FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml"
+V4, V6 = Family.IPV4_UNICAST, Family.IPV6_UNICAST
+
+
+class Speaker:
+    """Takes what a speaker is told; nothing is connected to it."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes]] = []
+        self.ended: list[tuple[str, int, int]] = []
+        self.problem: Exception | None = None
+        self.served: list[str] = []
+
+    def send(self, peer: str, messages: bytes) -> None:
+        self.sent.append((peer, messages))
+
+    def teardown(self, peer: str, code: int, subcode: int) -> None:
+        self.ended.append((peer, code, subcode))
+
+    async def reconfigure(self, peers) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.served = [p.name for p in peers]
+
+
+@pytest.fixture
+def intent() -> Intent:
+    return read_intent(TOPOLOGY, "bj-gw1")
+
+
+@pytest.fixture
+def sessions(intent: Intent, tmp_path: FilePath) -> Sessions:
+    rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+    made = Sessions(intent, rib, tmp_path, lambda: None, holding_back=False)
+    made.speakers = {"gateways": Speaker(), "idcs": Speaker()}  # type: ignore[dict-item]
+    made._by_speaker()
+    return made
+
+
+def facts(*families: Family, restart_time: int | None = None) -> OpenFacts:
+    return OpenFacts(
+        asn=Asn(65101),
+        router_id=Ip.parse("10.9.9.9"),
+        hold_time=90,
+        asn4=True,
+        families=frozenset(families),
+        route_refresh=True,
+        enhanced_refresh=False,
+        max_message=4096,
+        restart_time=restart_time,
+        restarted=False,
+        restart_families=frozenset(families if restart_time is not None else ()),
+        forwarding=frozenset(families if restart_time is not None else ()),
+    )
+
+
+def update(*prefixes: str) -> bytes:
+    attributes = PathAttributes(
+        as_path=(Segment(SegmentType.AS_SEQUENCE, (Asn(65101),)),),
+        next_hop=Ip.parse("169.254.1.2"),
+    )
+    nlris = tuple(Unicast(Prefix.parse(p)) for p in prefixes)
+    return b"".join(encode_updates([(attributes, nlris)], [], asn4=True, max_length=4096))
+
+
+def with_limit(intent: Intent, limit: int) -> Intent:
+    """The same file, lf-r1 with another max-prefixes: nothing that an OPEN would carry."""
+    idcs = dict(intent.topology.idcs)
+    routers = tuple(replace(r, max_prefixes=limit) for r in idcs["langfang"].routers)
+    idcs["langfang"] = replace(idcs["langfang"], routers=routers)
+    return replace(intent, topology=replace(intent.topology, idcs=idcs))
+
+
+def adopted(sessions: Sessions, intent: Intent) -> Rib:
+    rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+    rib.adopt(sessions.rib)
+    asyncio.run(sessions.adopt(intent, rib))
+    return rib
+
+
+def test_a_reload_that_changes_only_policy_keeps_the_session_hearing(
+    intent: Intent, sessions: Sessions
+) -> None:
+    sessions.on_event(SessionUp("lf-r1", facts(V4)))
+    sessions.on_event(Block("lf-r1", update("172.16.1.0/24")))
+    rib = adopted(sessions, with_limit(intent, 7))
+    assert sessions.peers["lf-r1"].up
+    assert sessions.peers["lf-r1"].peer.router.max_prefixes == 7
+    sessions.on_event(Block("lf-r1", update("172.16.2.0/24")))
+    assert len(rib.adj_in["lf-r1"].heard) == 2
+
+
+def test_a_fault_of_ours_costs_one_session_and_is_not_silent(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions.take(SessionUp("lf-r1", facts(V4)))
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(sessions.rib, "receive", broken)
+    sessions.take(Block("lf-r1", update("172.16.1.0/24")))
+    assert sessions.speakers["idcs"].ended == [("lf-r1", 6, 8)]
+    assert "a fault of ours" in caplog.text
+    monkeypatch.undo()
+    sessions.take(SessionDown("lf-r1", "notification sent (6,8)"))
+    sessions.take(SessionUp("lf-r1", facts(V4)))
+    sessions.take(Block("lf-r1", update("172.16.1.0/24")))
+    assert len(sessions.rib.adj_in["lf-r1"].heard) == 1
+
+
+def test_a_reader_that_dies_is_reported(sessions: Sessions) -> None:
+    """A speaker whose stream ends with a fault would leave a deaf gateway behind."""
+
+    class Dying(Speaker):
+        async def events(self):
+            raise RuntimeError("the stream is broken")
+            yield  # a generator
+
+    async def run() -> None:
+        sessions._readers.append(asyncio.create_task(sessions._read(Dying())))
+        sessions._started.set()
+        await asyncio.wait_for(sessions.fault(), 5)
+
+    with pytest.raises(RuntimeError, match="the stream is broken"):
+        asyncio.run(run())
+
+
+def test_a_removed_peer_leaves_no_timer(intent: Intent, sessions: Sessions) -> None:
+    """Its sweep would come for a peer that the new Rib does not know."""
+
+    async def run() -> None:
+        sessions.on_event(SessionUp("lf-r1", facts(V4, restart_time=60)))
+        sessions.on_event(SessionDown("lf-r1", "peer reset"))
+        old = sessions.peers["lf-r1"]
+        assert old.timer is not None
+        idcs = {n: i for n, i in intent.topology.idcs.items() if n != "langfang"}
+        less = replace(intent, topology=replace(intent.topology, idcs=idcs))
+        rib = Rib(less.topology, less.gateway, less.import_policy, less.claims)
+        rib.adopt(sessions.rib)
+        await sessions.adopt(less, rib)
+        assert "lf-r1" not in sessions.peers
+        assert old.timer is None
+
+    asyncio.run(run())
+
+
+def test_what_a_peer_no_longer_carries_does_not_stay_stale_for_ever(sessions: Sessions) -> None:
+    """It kept two families over a restart and comes back with one (RFC 4724 §4.2)."""
+
+    async def run() -> None:
+        sessions.on_event(SessionUp("lf-r1", facts(V4, V6, restart_time=60)))
+        six = Unicast(Prefix.parse("fd00:16::/48"))
+        attributes = PathAttributes(next_hop=Ip.parse("fe80::2"))
+        sessions.rib.receive("lf-r1", [six], [], attributes)
+        sessions.on_event(SessionDown("lf-r1", "peer reset"))
+        assert sessions.rib.adj_in["lf-r1"].stale_count == 1
+        sessions.on_event(SessionUp("lf-r1", facts(V4, restart_time=60)))
+        sessions.on_event(Block("lf-r1", end_of_rib(V4)))
+        assert not sessions.rib.adj_in["lf-r1"].heard
+
+    asyncio.run(run())
