@@ -6,9 +6,10 @@ In: a prefix or an address, and a CCN. Out: JSON values that ``ccn explain`` pri
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.running import Running
 from ccn_bgp.gateway.views import (
     attributes_json,
     next_hop_json,
@@ -20,17 +21,14 @@ from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther
 
-if TYPE_CHECKING:
-    from ccn_bgp.gateway.daemon import Daemon
 
-
-def explain(daemon: Daemon, target: str, ccn: str) -> dict[str, Any]:
+def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
     """Everything known of ``target`` in the table of ``ccn``. InputError: no such CCN here."""
     wanted, address = target_of(target)
-    table = daemon.rib.tables.get(f"{daemon.name}/{ccn}")
+    table = gateway.rib.tables.get(f"{gateway.name}/{ccn}")
     if table is None:
-        known = ", ".join(sorted(t.ccsi.ccn for t in daemon.rib.tables.values()))
-        raise InputError(f"CCN '{ccn}' has no table on {daemon.name} (it has {known})")
+        known = ", ".join(sorted(t.ccsi.ccn for t in gateway.rib.tables.values()))
+        raise InputError(f"CCN '{ccn}' has no table on {gateway.name} (it has {known})")
     match = longest_match(table, address)
     prefixes = {p for p in table.candidates if _concerns(p, wanted, address)}
     paths = [
@@ -38,23 +36,23 @@ def explain(daemon: Daemon, target: str, ccn: str) -> dict[str, Any]:
         for prefix in sorted(prefixes, key=lambda p: (-p.length, p))
         for candidate in _ordered(table, prefix)
     ]
-    paths += _unused(daemon, table, wanted, address)
-    paths += _taken_back(daemon, table, wanted, address)
+    paths += _unused(gateway, table, wanted, address)
+    paths += _taken_back(gateway, table, wanted, address)
     chosen = table.routes.get(match) if match is not None else None
     found: dict[str, Any] = {
-        "gateway": daemon.name,
+        "gateway": gateway.name,
         "ccn": ccn,
         "target": target,
         "paths": paths,
         "route": None,
         "findings": [
             f.as_json()
-            for f in daemon.proved.findings
+            for f in gateway.proved.findings
             if f.table == table.ccsi.name
             and f.prefix
             and _concerns(Prefix.parse(f.prefix), wanted, address)
         ],
-        "forwarder": daemon.lookup(table.ccsi.id, address),
+        "forwarder": gateway.lookup(table.ccsi.id, address),
     }
     if chosen is not None:
         found["route"] = {
@@ -104,11 +102,11 @@ def _candidate_json(table: LocRib, prefix: Prefix, candidate: Candidate) -> dict
 
 
 def _unused(
-    daemon: Daemon, table: LocRib, wanted: Prefix | None, address: Ip
+    gateway: Running, table: LocRib, wanted: Prefix | None, address: Ip
 ) -> list[dict[str, Any]]:
     """Paths that never became candidates: looped, denied, refused, held back."""
     rows = []
-    for name, adj in sorted(daemon.rib.adj_in.items()):
+    for name, adj in sorted(gateway.rib.adj_in.items()):
         if adj.peer.router is not None and adj.peer.router.ccn != table.ccsi.ccn:
             continue
         for key in sorted(adj.heard):
@@ -118,7 +116,7 @@ def _unused(
                 continue
             if not _concerns(nlri.prefix, wanted, address):
                 continue
-            if adj.peer.router is None and not _meant_for(daemon, table, heard.path.attributes):
+            if adj.peer.router is None and not _meant_for(gateway, table, heard.path.attributes):
                 continue
             rows.append(
                 {
@@ -133,12 +131,12 @@ def _unused(
 
 
 def _taken_back(
-    daemon: Daemon, table: LocRib, wanted: Prefix | None, address: Ip
+    gateway: Running, table: LocRib, wanted: Prefix | None, address: Ip
 ) -> list[dict[str, Any]]:
     """Routes that were withdrawn lately and have not been said again."""
     rows = []
-    for (name, key), gone in daemon.sessions.withdrawn.items():
-        adj = daemon.rib.adj_in.get(name)
+    for (name, key), gone in gateway.sessions.withdrawn.items():
+        adj = gateway.rib.adj_in.get(name)
         if adj is None or key in adj.heard or isinstance(gone.nlri, EvpnMacIp | EvpnOther):
             continue
         if adj.peer.router is not None and adj.peer.router.ccn != table.ccsi.ccn:
@@ -155,6 +153,6 @@ def _taken_back(
     return rows
 
 
-def _meant_for(daemon: Daemon, table: LocRib, attributes: Any) -> bool:
-    taking = daemon.rib.imports.of(attributes.route_targets)
+def _meant_for(gateway: Running, table: LocRib, attributes: Any) -> bool:
+    taking = gateway.rib.imports.of(attributes.route_targets)
     return any(t is table for t, _ in taking) or not taking

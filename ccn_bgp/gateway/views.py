@@ -4,46 +4,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.history import intent_digest
 from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.gateway.running import Running
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import ccsis
 from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri, PathAttributes, Unicast
 from ccn_bgp.model.route import NextHop, Route
 from ccn_bgp.table.snapshot import Snapshot
 
-if TYPE_CHECKING:
-    from ccn_bgp.gateway.daemon import Daemon
-
 Filters = Mapping[str, str]
 Json = Any
 
 
-def show(daemon: Daemon, what: str, filters: Filters) -> Json:
+def show(gateway: Running, what: str, filters: Filters) -> Json:
     """One view by its name; InputError for an unknown view, CCN or neighbor."""
     view = VIEWS.get(what)
     if view is None:
         raise InputError(f"there is nothing called '{what}' to show (one of {', '.join(VIEWS)})")
     ccn, neighbor = filters.get("ccn"), filters.get("neighbor")
-    if ccn and ccn not in daemon.intent.topology.ccns:
-        known = ", ".join(sorted(daemon.intent.topology.ccns))
+    if ccn and ccn not in gateway.intent.topology.ccns:
+        known = ", ".join(sorted(gateway.intent.topology.ccns))
         raise InputError(f"there is no CCN '{ccn}' (one of {known})")
-    if neighbor and neighbor not in daemon.sessions.peers:
-        known = ", ".join(sorted(daemon.sessions.peers))
+    if neighbor and neighbor not in gateway.sessions.peers:
+        known = ", ".join(sorted(gateway.sessions.peers))
         raise InputError(f"there is no neighbor '{neighbor}' (one of {known})")
-    return view(daemon, filters)
+    return view(gateway, filters)
 
 
-def neighbors(daemon: Daemon, filters: Filters) -> Json:
+def neighbors(gateway: Running, filters: Filters) -> Json:
     """Sessions: state, what was negotiated, how much is held, why it went down last."""
     rows = []
-    for name, session in sorted(daemon.sessions.peers.items()):
+    for name, session in sorted(gateway.sessions.peers.items()):
         if filters.get("neighbor") not in (None, name):
             continue
-        peer, adj = session.peer, daemon.rib.adj_in[name]
+        peer, adj = session.peer, gateway.rib.adj_in[name]
         row: dict[str, Any] = {
             "name": name,
             "role": peer.role,
@@ -70,16 +68,16 @@ def neighbors(daemon: Daemon, filters: Filters) -> Json:
             row["hold-time"] = session.open.hold_time
             row["router-id"] = str(session.open.router_id)
         rows.append(row)
-    return {"gateway": daemon.name, "neighbors": rows}
+    return {"gateway": gateway.name, "neighbors": rows}
 
 
-def tables(daemon: Daemon, filters: Filters) -> Json:
+def tables(gateway: Running, filters: Filters) -> Json:
     """CCSIs: whose they are, their targets and how many routes they hold."""
     rows = []
-    for ccsi in ccsis(daemon.intent.topology, daemon.intent.gateway):
+    for ccsi in ccsis(gateway.intent.topology, gateway.intent.gateway):
         if filters.get("ccn") not in (None, ccsi.ccn):
             continue
-        table = daemon.held.tables.get(ccsi.name)
+        table = gateway.held.tables.get(ccsi.name)
         rows.append(
             {
                 "name": ccsi.name,
@@ -95,12 +93,12 @@ def tables(daemon: Daemon, filters: Filters) -> Json:
                 "digest": table.digest.hex() if table is not None else None,
             }
         )
-    return {"gateway": daemon.name, "ccsis": rows}
+    return {"gateway": gateway.name, "ccsis": rows}
 
 
-def _chosen(daemon: Daemon, filters: Filters) -> Iterator[Route]:
-    for name in sorted(daemon.rib.tables):
-        table = daemon.rib.tables[name]
+def _chosen(gateway: Running, filters: Filters) -> Iterator[Route]:
+    for name in sorted(gateway.rib.tables):
+        table = gateway.rib.tables[name]
         if filters.get("ccn") not in (None, table.ccsi.ccn):
             continue
         for prefix in sorted(table.routes, key=lambda p: (len(p), p)):
@@ -109,10 +107,10 @@ def _chosen(daemon: Daemon, filters: Filters) -> Iterator[Route]:
                 yield route
 
 
-def routes(daemon: Daemon, filters: Filters) -> Json:
+def routes(gateway: Running, filters: Filters) -> Json:
     """The chosen routes: prefix, who said it, where it leads."""
     rows = []
-    for route in _chosen(daemon, filters):
+    for route in _chosen(gateway, filters):
         rows.append(
             {
                 "table": route.table,
@@ -125,7 +123,7 @@ def routes(daemon: Daemon, filters: Filters) -> Json:
                 "as-path": route.path.attributes.as_path_text,
             }
         )
-    return {"gateway": daemon.name, "routes": rows}
+    return {"gateway": gateway.name, "routes": rows}
 
 
 def next_hop_json(next_hop: NextHop) -> Json:
@@ -186,10 +184,10 @@ def attributes_json(attributes: PathAttributes) -> dict[str, Any]:
     return found
 
 
-def received(daemon: Daemon, filters: Filters) -> Json:
+def received(gateway: Running, filters: Filters) -> Json:
     """Adj-RIB-In, before policy: each path and what became of it."""
     rows = []
-    for name, adj in sorted(daemon.rib.adj_in.items()):
+    for name, adj in sorted(gateway.rib.adj_in.items()):
         if filters.get("neighbor") not in (None, name):
             continue
         for key in sorted(adj.heard):
@@ -206,13 +204,13 @@ def received(daemon: Daemon, filters: Filters) -> Json:
             if heard.reason is not None:
                 row["reason"] = str(heard.reason)
             rows.append(row)
-    return {"gateway": daemon.name, "received": rows}
+    return {"gateway": gateway.name, "received": rows}
 
 
-def advertised(daemon: Daemon, filters: Filters) -> Json:
+def advertised(gateway: Running, filters: Filters) -> Json:
     """Adj-RIB-Out: what each peer has been told, and what export policy held back."""
     rows = []
-    for name, session in sorted(daemon.sessions.peers.items()):
+    for name, session in sorted(gateway.sessions.peers.items()):
         if filters.get("neighbor") not in (None, name):
             continue
         for key in sorted(session.out.told):
@@ -221,42 +219,42 @@ def advertised(daemon: Daemon, filters: Filters) -> Json:
             rows.append(row)
         for key, denied in sorted(session.out.denied.items()):
             rows.append({"peer": name, "key": key.hex(), "reason": str(denied)})
-    return {"gateway": daemon.name, "advertised": rows}
+    return {"gateway": gateway.name, "advertised": rows}
 
 
-def vms(daemon: Daemon, _: Filters) -> Json:
+def vms(gateway: Running, _: Filters) -> Json:
     """The VM table: where each VM of this region is reached."""
     return {
-        "gateway": daemon.name,
+        "gateway": gateway.name,
         "vms": [
             {"vni": v.vni, "ip": str(v.ip), "mac": str(v.mac), "host": str(v.vtep)}
-            for v in daemon.proved.snapshot.vms
+            for v in gateway.proved.snapshot.vms
         ],
     }
 
 
-def fib(daemon: Daemon, filters: Filters) -> Json:
+def fib(gateway: Running, filters: Filters) -> Json:
     """The tables in force, in the form that ``ccn verify`` reads."""
     return {
-        "gateway": daemon.name,
-        "generation": daemon.generation,
-        **world_json(daemon.held, daemon.intent, filters.get("ccn")),
+        "gateway": gateway.name,
+        "generation": gateway.generation,
+        **world_json(gateway.held, gateway.intent, filters.get("ccn")),
     }
 
 
-def commit_world(daemon: Daemon, number: object) -> Json:
+def commit_world(gateway: Running, number: object) -> Json:
     """One commit with its certificate, tables and intent, to be proved again.
 
     None: the last one. InputError: it is not kept.
     """
-    kept = daemon.history.kept
+    kept = gateway.history.kept
     if number is None and kept:
         number = kept[-1]
     if not isinstance(number, int):
         raise InputError("a commit is named by its number (see `ccn show commits`)")
-    record, snapshot, intent = daemon.history.get(number)
+    record, snapshot, intent = gateway.history.get(number)
     return {
-        "gateway": daemon.name,
+        "gateway": gateway.name,
         "certificate": record.as_json(),
         "kept": kept,
         "digest": snapshot.digest.hex(),
@@ -317,44 +315,44 @@ def world_json(snapshot: Snapshot, intent: Intent, ccn: str | None) -> dict[str,
     }
 
 
-def commits(daemon: Daemon, _: Filters) -> Json:
+def commits(gateway: Running, _: Filters) -> Json:
     """The last commits: what changed, what was checked, how long it took."""
-    return {"gateway": daemon.name, "commits": [c.as_json() for c in daemon.history.records]}
+    return {"gateway": gateway.name, "commits": [c.as_json() for c in gateway.history.records]}
 
 
-def findings(daemon: Daemon, filters: Filters) -> Json:
+def findings(gateway: Running, filters: Filters) -> Json:
     """What the verifier holds against what was learned."""
     rows = [
         f.as_json()
-        for f in daemon.proved.findings
+        for f in gateway.proved.findings
         if filters.get("ccn") in (None, f.ccn) and filters.get("neighbor") in (None, f.peer)
     ]
-    return {"gateway": daemon.name, "findings": rows}
+    return {"gateway": gateway.name, "findings": rows}
 
 
-def counters(daemon: Daemon, _: Filters) -> Json:
+def counters(gateway: Running, _: Filters) -> Json:
     """The forwarder's counters, by scope."""
     found: dict[str, dict[str, int]] = {}
-    for counter in daemon.counters():
+    for counter in gateway.counters():
         found.setdefault(counter.scope, {})[counter.name] = counter.value
-    return {"gateway": daemon.name, "counters": found}
+    return {"gateway": gateway.name, "counters": found}
 
 
-def digest(daemon: Daemon, _: Filters) -> Json:
+def digest(gateway: Running, _: Filters) -> Json:
     """One hash of all tables in force."""
     return {
-        "gateway": daemon.name,
-        "digest": daemon.held.digest.hex(),
-        "generation": daemon.generation,
-        "routes": daemon.held.route_count,
-        "converged": not daemon.sessions.holding_back,
+        "gateway": gateway.name,
+        "digest": gateway.held.digest.hex(),
+        "generation": gateway.generation,
+        "routes": gateway.held.route_count,
+        "converged": not gateway.sessions.holding_back,
     }
 
 
-def malformed(daemon: Daemon, filters: Filters) -> Json:
+def malformed(gateway: Running, filters: Filters) -> Json:
     """The last messages that were not wholly usable, with their octets."""
     rows = []
-    for name, session in sorted(daemon.sessions.peers.items()):
+    for name, session in sorted(gateway.sessions.peers.items()):
         if filters.get("neighbor") not in (None, name):
             continue
         for message in session.malformed:
@@ -367,10 +365,10 @@ def malformed(daemon: Daemon, filters: Filters) -> Json:
                     "hex": message.octets.hex(),
                 }
             )
-    return {"gateway": daemon.name, "malformed": rows}
+    return {"gateway": gateway.name, "malformed": rows}
 
 
-VIEWS: Mapping[str, Callable[[Any, Filters], Json]] = {
+VIEWS: Mapping[str, Callable[[Running, Filters], Json]] = {
     "neighbors": neighbors,
     "ccsis": tables,
     "routes": routes,

@@ -1,0 +1,37 @@
+"""What the views may ask of a running gateway; daemon.py is one. Keeps the arrows one-way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ccn_bgp.forwarder.client import Counter
+from ccn_bgp.gateway.guard import Proved
+from ccn_bgp.gateway.history import History
+from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.gateway.sessions import Sessions
+from ccn_bgp.learn.rib import Rib
+from ccn_bgp.model.bgp import Ip
+from ccn_bgp.table.snapshot import Snapshot
+
+
+class Running(Protocol):
+    """The state of one gateway at this moment."""
+
+    name: str
+    intent: Intent
+    rib: Rib
+    sessions: Sessions
+    proved: Proved
+    held: Snapshot
+    history: History
+
+    @property
+    def generation(self) -> int:
+        """In force in the forwarder."""
+
+    def counters(self) -> Sequence[Counter]:
+        """Of the forwarder."""
+
+    def lookup(self, ccsi: int, ip: Ip) -> Any:
+        """The row that the forwarder holds for an address, as JSON values."""
