@@ -135,9 +135,12 @@ def _taken_back(
 ) -> list[dict[str, Any]]:
     """Routes that were withdrawn lately and have not been said again."""
     rows = []
-    for (name, key), gone in gateway.sessions.withdrawn.items():
+    for gone in gateway.sessions.withdrawn:
+        name = gone.peer
         adj = gateway.rib.adj_in.get(name)
-        if adj is None or key in adj.heard or isinstance(gone.nlri, EvpnMacIp | EvpnOther):
+        if adj is None or isinstance(gone.nlri, EvpnMacIp | EvpnOther):
+            continue
+        if gone.nlri.key in adj.heard:
             continue
         if adj.peer.router is not None and adj.peer.router.ccn != table.ccsi.ccn:
             continue

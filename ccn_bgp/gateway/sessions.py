@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
-from typing import NamedTuple
 
 from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.peer import PeerSession
+from ccn_bgp.gateway.withdrawals import Withdrawals
 from ccn_bgp.learn.adj_rib_out import Changes
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family
-from ccn_bgp.model.path import Nlri
 from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
 from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
 from ccn_bgp.session.events import (
@@ -41,19 +39,6 @@ STALE_TIME = 120
 HOLD_BACK = 30
 """Seconds to wait for End-of-RIB of every peer after a restart (RFC 4724 §4.1)."""
 GATEWAY_ROLES = ("gateway", "reflector", "host")
-
-
-REMEMBERED = 10_000
-"""Withdrawn routes that explain can still name."""
-
-
-class Withdrawn(NamedTuple):
-    """A route that a peer took back: when (seconds since 1970) and why."""
-
-    peer: str
-    nlri: Nlri
-    when: float
-    why: str
 
 
 class Sessions:
@@ -78,7 +63,7 @@ class Sessions:
         self.speakers: dict[str, Speaker] = {}
         self.holding_back = holding_back
         self.events = 0
-        self.withdrawn: dict[tuple[str, bytes], Withdrawn] = {}
+        self.withdrawn = Withdrawals()
         self._state = state
         self._hold_time = hold_time
         self._speaker_of: dict[str, str] = {}
@@ -228,20 +213,10 @@ class Sessions:
             self._end_of_rib(session, update.end_of_rib)
             return True
         if update.withdrawn:
-            self._remember(name, update)
+            why = "withdrawn" if update.verdict is Verdict.OK else str(update.errors[0])
+            self.withdrawn.remember(name, update.withdrawn, self.rib.adj_in[name].heard, why)
         self.rib.receive(name, update.announced, update.withdrawn, update.attributes)
         return True
-
-    def _remember(self, name: str, update: Update) -> None:
-        """What was taken back lately, for ``ccn explain``; the oldest is forgotten."""
-        why = "withdrawn" if update.verdict is Verdict.OK else str(update.errors[0])
-        now = time.time()
-        for nlri in update.withdrawn:
-            if nlri.key in self.rib.adj_in[name].heard:
-                self.withdrawn.pop((name, nlri.key), None)
-                self.withdrawn[name, nlri.key] = Withdrawn(name, nlri, now, why)
-        while len(self.withdrawn) > REMEMBERED:
-            del self.withdrawn[next(iter(self.withdrawn))]
 
     def _up(self, event: SessionUp) -> None:
         session = self.peers.get(event.peer)
