@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ class ForwarderClient:
         greeting["sizes"] = wire.SIZES
         greeting["client"] = wire.octets(b"ccn_bgp", 32)
         try:
-            self._socket.connect(str(self._path))
+            self._connect()
             self._send(MessageType.HELLO, 0, greeting)
             ack = self._expect(MessageType.HELLO_ACK)[0]
         except OSError as error:
@@ -103,6 +104,17 @@ class ForwarderClient:
                 )
             )
         self.hello = Hello(int(ack["generation"]), ack["digest"].tobytes(), int(ack["pid"]))
+
+    def _connect(self) -> None:
+        """A socket whose backlog is full refuses at once, whatever the timeout: wait for room."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return self._socket.connect(str(self._path))
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError from None
+                time.sleep(0.002)
 
     def _unreachable(self, error: OSError) -> UnreachableError:
         what = "does not answer" if isinstance(error, TimeoutError) else error.strerror or error

@@ -62,7 +62,7 @@ class Api:
             return {"ok": False, "kind": "input", "error": str(error)}
         except CcnError as error:
             return {"ok": False, "kind": "fault", "error": str(error)}
-        except (json.JSONDecodeError, UnicodeDecodeError):
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
             return {"ok": False, "kind": "input", "error": "the request is not JSON"}
 
 
