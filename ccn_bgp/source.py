@@ -95,6 +95,17 @@ class Positions(Mapping[str, str]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def beneath(self, path: str) -> frozenset[str]:
+        """The positions of the value at this path and of all that is in it."""
+        if (found := self._find(path.split("."))) is None:
+            return frozenset()
+        texts, stack = {self.text(_shown(found))}, [found[1]]
+        while stack:
+            for _, entry in _entries(stack.pop()):
+                texts.add(self.text(_shown(entry)))
+                stack.append(entry[1])
+        return frozenset(texts)
+
     def _find(self, words: list[str]) -> tuple[int, Marks] | None:
         marks = self._marks
         entry: tuple[int, Marks] | None = None

@@ -13,9 +13,17 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ccn_bgp.config import references
-from ccn_bgp.config.schema import GatewayEntry, RouterEntry, TopologyFile, VpcEntry, keys_at
+from ccn_bgp.config.schema import (
+    GatewayEntry,
+    RouterEntry,
+    SuppressEntry,
+    TopologyFile,
+    VpcEntry,
+    keys_at,
+)
 from ccn_bgp.errors import InputError, Problem
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, Vni
+from ccn_bgp.model.suppression import Suppression
 from ccn_bgp.model.topology import (
     Attachment,
     Ccn,
@@ -203,6 +211,7 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
             for n in file.neighbors
         ),
         policies=tuple(folder / text for text in file.policies),
+        suppressions=tuple(_suppression(s, i, positions) for i, s in enumerate(file.suppress)),
         positions=positions,
     )
 
@@ -271,3 +280,17 @@ def _router(name: str, idc: str, entry: RouterEntry, folder: Path) -> IdcRouter:
 def _attachment(member: str, propagate: bool) -> Attachment:
     kind, _, name = member.partition("/")
     return Attachment("vpc" if kind == "vpc" else "idc", name, propagate)
+
+
+def _suppression(entry: SuppressEntry, index: int, positions: Positions) -> Suppression:
+    return Suppression(
+        rule=entry.rule,
+        reason=entry.reason,
+        where=positions.near("suppress", index),
+        ccn=entry.ccn or "",
+        from_=entry.from_ or "",
+        prefix=entry.prefix,
+        peer=entry.peer or "",
+        path=entry.where or "",
+        places=None if entry.where is None else positions.beneath(entry.where),
+    )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from ccn_bgp.errors import Problem
+from ccn_bgp.model.suppression import EXPLICIT
 from ccn_bgp.nearest import nearest
 from ccn_bgp.source import Positions
 
@@ -72,6 +73,17 @@ def undefined_names(
         need(
             neighbor.get("gateway"), gateways, "gateway", "gateways", "neighbors", index, "gateway"
         )
+    speakers = {str(n.get("name")) for n in _dicts(data, "neighbors")} | set(gateways)
+    speakers |= {router for _, router, _ in _routers(idcs)}
+    for index, item in enumerate(_dicts(data, "suppress")):
+        for key in ("ccn", "from"):
+            need(item.get(key), ccns, "ccn", "ccns", "suppress", index, key)
+        need(item.get("peer"), speakers, "peer", "speakers", "suppress", index, "peer")
+        path = item.get("where")
+        if isinstance(path, str) and positions.get(path) is None:
+            what = f"there is no key '{path[:80]}' in this file"
+            hint = "written with dots, as vpcs.web or shares.0"
+            found.append(Problem(positions.near("suppress", index, "where"), what, hint))
     return found
 
 
@@ -135,6 +147,13 @@ def contradictions(data: Raw, positions: Positions) -> list[Problem]:
                 if key not in gateway:
                     where = positions.near("gateways", name, "vtep")
                     found.append(Problem(where, f"a gateway with an IPv6 vtep needs '{key}'"))
+    for index, item in enumerate(_dicts(data, "suppress")):
+        rule = item.get("rule")
+        needed = EXPLICIT.get(rule, ()) if isinstance(rule, str) else ()
+        if absent := [key for key in needed if key not in item]:
+            what = f"a suppression of {rule} must name " + " and ".join(f"'{k}'" for k in absent)
+            hint = "errors of isolation are accepted one by one"
+            found.append(Problem(positions.near("suppress", index), what, hint))
     return found
 
 

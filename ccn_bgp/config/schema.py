@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteTarget
+from ccn_bgp.model.suppression import SUPPRESSIBLE
 from ccn_bgp.model.topology import Interface
+from ccn_bgp.nearest import nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 _PORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}\Z")
@@ -272,6 +274,32 @@ class NeighborEntry(Entry):
     password_file: PathText | None = None
 
 
+def _rule(text: str) -> str:
+    if text == "schema":
+        raise ValueError("'schema' cannot be suppressed: such a file cannot be used")
+    if text not in SUPPRESSIBLE:
+        raise ValueError(f"'{text[:64]}' is no finding; {nearest(text, SUPPRESSIBLE)}")
+    return text
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the reason is empty; say why this is accepted")
+    return " ".join(text.split())
+
+
+class SuppressEntry(Entry):
+    """An item of ``suppress:``."""
+
+    rule: Annotated[str, PlainValidator(_text("the name of a finding", _rule))]
+    reason: Annotated[str, PlainValidator(_text("a reason", _reason))]
+    ccn: Name | None = None
+    from_: Name | None = None
+    prefix: PrefixText | None = None
+    peer: Name | None = None
+    where: Annotated[str, PlainValidator(_text("a key path (vpcs.web)", str))] | None = None
+
+
 class TopologyFile(Entry):
     """The whole file."""
 
@@ -284,6 +312,7 @@ class TopologyFile(Entry):
     shares: Annotated[list[ShareEntry], BeforeValidator(_empty)] = []
     neighbors: Annotated[list[NeighborEntry], BeforeValidator(_empty)] = []
     policies: Annotated[list[PathText], BeforeValidator(_empty)] = []
+    suppress: Annotated[list[SuppressEntry], BeforeValidator(_empty)] = []
 
 
 ENTRIES: dict[tuple[str, ...], type[Entry]] = {
@@ -300,6 +329,7 @@ ENTRIES: dict[tuple[str, ...], type[Entry]] = {
     ("ccns", "*", "attach", "*"): AttachEntry,
     ("shares", "*"): ShareEntry,
     ("neighbors", "*"): NeighborEntry,
+    ("suppress", "*"): SuppressEntry,
 }
 """Which class stands at which path (* is any name or number): for naming the keys it knows."""
 

@@ -15,7 +15,7 @@ ERRORS = frozenset(
 )
 WARNINGS = frozenset(
     "overlap-in-ccn latent-leak asymmetric capacity missing-policy unreachable-statement"
-    " single-homed no-authentication".split()
+    " single-homed no-authentication unused-suppression".split()
 )
 
 
@@ -25,6 +25,7 @@ class Finding:
 
     ``{"address", "ranges", "hops"}`` for prefixes, ``{"chain"}`` for route targets.
     ``table`` is ``gateway/ccn``; ``prefix`` and ``peer`` are texts, empty where they do not apply.
+    ``suppressed`` is the operator's reason for accepting it (model/suppression.py).
     """
 
     rule: str
@@ -35,11 +36,17 @@ class Finding:
     prefix: str = ""
     peer: str = ""
     witness: Mapping[str, Any] = field(default_factory=dict)
+    suppressed: str = ""
 
     @property
     def severity(self) -> Severity:
         """Fixed by the rule."""
         return "warning" if self.rule in WARNINGS else "error"
+
+    @property
+    def stands(self) -> bool:
+        """An error that nobody has accepted: it fails a check and keeps a route out of a table."""
+        return not self.suppressed and self.severity == "error"
 
     @property
     def sort_key(self) -> tuple[str, ...]:
@@ -55,7 +62,7 @@ class Finding:
             "where": self.where,
             "ccn": self.ccn,
         }
-        for name in ("table", "prefix", "peer"):
+        for name in ("table", "prefix", "peer", "suppressed"):
             if value := getattr(self, name):
                 found[name] = value
         found["witness"] = dict(self.witness)

@@ -11,6 +11,7 @@ from pathlib import Path as FilePath
 from typing import Literal
 
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteTarget, Vni
+from ccn_bgp.model.suppression import Suppression
 
 PeerRole = Literal["gateway", "reflector", "host", "idc"]
 
@@ -189,6 +190,7 @@ class Topology:
     shares: tuple[Share, ...]
     neighbors: tuple[Neighbor, ...]
     policies: tuple[FilePath, ...]
+    suppressions: tuple[Suppression, ...] = ()
     positions: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def at(self, *keys: str | int) -> str:

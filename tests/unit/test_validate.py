@@ -9,11 +9,12 @@ import pytest
 import typer
 
 from ccn_bgp.cli.main import main
-from ccn_bgp.cli.validate import Form, sarif, show, validate
+from ccn_bgp.cli.validate import Form, show, validate
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.intent import placed, topology_findings
 from ccn_bgp.model.finding import Finding
+from ccn_bgp.observe.findings import sarif
 
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"
 
