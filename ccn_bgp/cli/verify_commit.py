@@ -24,8 +24,10 @@ def verify_commit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Prove a commit again with a small, independent checker, address by address at every interval
-    end-point: not a line of it is shared with the check that let the commit pass.
+    """Prove a commit of a running gateway again, by other means.
+
+    A small, independent checker asks address by address, at every interval end-point: not a line of
+    it is shared with the check that let the commit pass.
 
     Exit 0: it holds. Exit 3: it does not, or its tables are not those of the certificate.
     """
