@@ -41,6 +41,8 @@ log = logging.getLogger("ccn.gateway")
 
 LINGER = 0.005
 """Seconds that a commit waits for more of the same burst."""
+RETRY = (0.5, 2.0, 10.0, 30.0)
+"""Seconds before a commit that failed is tried again."""
 LONGEST = 0.25
 """Seconds after which a commit is made even while UPDATEs keep coming."""
 COLLECT = (50_000, 20, 20)
@@ -85,9 +87,18 @@ class Daemon:
                 asyncio.get_running_loop().add_signal_handler(number, event.set)
             try:
                 await self._start()
+            except BaseException:
+                # A forwarder that was at work before us stays at work.
+                await self._leave(spare=hasattr(self, "link") and self.link.adopted)
+                raise
+            try:
                 await self._serve()
-            finally:
-                await self._leave()
+            except BaseException:
+                # A fault of ours must not stop packets: the next gateway adopts the forwarder,
+                # peers keep our routes meanwhile (RFC 4724).
+                await self._leave(spare=True)
+                raise
+            await self._leave()
 
     @contextlib.contextmanager
     def _locked_state(self) -> Any:
@@ -138,17 +149,22 @@ class Daemon:
         self.commit()
         self.api = Api(self.state / "api.sock", self.answer)
         await self.api.start()
-        register(self.name, self.state)
+        if not register(self.name, self.state):
+            log.warning("another gateway %s runs here: `ccn show` finds that one", self.name)
         await self.sessions.start()
         log.info("gateway %s runs, %d peers", self.name, len(self.sessions.peers))
 
-    async def _leave(self) -> None:
-        """Planned end: sessions closed with a Cease, the forwarder and the taps removed."""
+    async def _leave(self, *, spare: bool = False) -> None:
+        """Planned end: sessions closed with a Cease, the forwarder and the taps removed. With
+        ``spare`` forwarder and taps go on, and peers are told nothing."""
         unregister(self.name, self.state)
         if hasattr(self, "api"):
             await self.api.stop()
         if hasattr(self, "sessions"):
-            await self.sessions.stop()
+            await self.sessions.stop(keep_routes=spare)
+        if spare:
+            self.link.leave()
+            return
         if hasattr(self, "link"):
             await self.link.stop()
         if self.forwarder is None:
@@ -161,6 +177,7 @@ class Daemon:
             "commit": asyncio.create_task(self._committing()),
             "reload": asyncio.create_task(self._reloading()),
             "forwarder": asyncio.create_task(self.link.watch(self._forwarder_back)),
+            "speakers": asyncio.create_task(self.sessions.fault()),
         }
         if self.forwarder is None:
             waits["ports"] = asyncio.create_task(PortWatch(lambda: self.intent).run())
@@ -180,7 +197,7 @@ class Daemon:
         self._wake.set()
 
     async def _committing(self) -> None:
-        took = 0.0
+        took, failed = 0.0, 0
         while True:
             await self._wake.wait()
             if self.sessions.holding_back:
@@ -195,11 +212,25 @@ class Daemon:
                 await asyncio.sleep(LINGER)
             self._wake.clear()
             begun = time.monotonic()
-            try:
-                self.commit()
-            except UnreachableError as error:
-                log.warning("commit: %s", error)
+            failed = 0 if self._tried() else failed + 1
             took = time.monotonic() - begun
+            if failed:
+                await asyncio.sleep(RETRY[min(failed, len(RETRY)) - 1])
+                self.changed()
+
+    def _tried(self) -> bool:
+        """Commit; False if that failed: the old tables stay in force and it is tried again."""
+        try:
+            self.commit()
+        except UnreachableError as error:
+            log.warning("commit: %s", error)
+        except CcnError as error:
+            log.error("commit failed, the old tables stay: %s", error)
+        except Exception:
+            log.exception("commit failed by a fault of ours, the old tables stay")
+        else:
+            return True
+        return False
 
     def commit(self) -> None:
         """Prove what is known and put it in force; then tell the peers."""
@@ -244,12 +275,13 @@ class Daemon:
         self.sessions.tell_all()
 
     async def _forwarder_back(self) -> None:
-        """The forwarder was restarted and holds nothing: everything again, at once."""
+        """The forwarder was restarted or was out of reach: what it lacks, at once."""
         self.committer.forget()
-        if self.sessions.holding_back:
+        if self.sessions.holding_back and self.link.generation == 0:
             # It has lost what was worth waiting for.
             self.sessions.holding_back = False
-        self.commit()
+        if not self._tried():
+            self.changed()
 
     @property
     def generation(self) -> int:
@@ -267,6 +299,8 @@ class Daemon:
             except CcnError as error:
                 for problem in error.problems:
                     log.error("reload refused, the old state goes on: %s", problem)
+            except Exception:
+                log.exception("reload failed by a fault of ours")
 
     async def _take_over(self, intent: Intent) -> None:
         if self.forwarder is None:

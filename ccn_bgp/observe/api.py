@@ -32,12 +32,18 @@ class Api:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen; a socket file left by a killed gateway is replaced."""
-        self.path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(
-            self._client, str(self.path), limit=LONGEST_REQUEST
-        )
-        self.path.chmod(0o660)
+        """Listen; a socket file left by a killed gateway is replaced. CcnError if it cannot."""
+        try:
+            self.path.unlink(missing_ok=True)
+            self._server = await asyncio.start_unix_server(
+                self._client, str(self.path), limit=LONGEST_REQUEST
+            )
+            self.path.chmod(0o660)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise CcnError(
+                Problem(str(self.path), f"cannot listen: {why}", "choose another --state")
+            ) from None
 
     async def stop(self) -> None:
         """Stop listening and remove the socket."""
@@ -66,16 +72,30 @@ class Api:
             return {"ok": False, "kind": "input", "error": "the request is not JSON"}
 
 
-def register(name: str, state: Path) -> None:
-    """Make ``ccn show --gateway NAME`` find this state directory."""
+def register(name: str, state: Path) -> bool:
+    """Make ``ccn show --gateway NAME`` find this state directory.
+
+    False if another gateway of this name answers there: that one stays found.
+    """
     place = RUN / name
     if state.absolute() == place.absolute():
-        return
+        return True
+    if place.resolve() != state.resolve() and _answers(place / "api.sock"):
+        return False
     with contextlib.suppress(OSError):
         RUN.mkdir(parents=True, exist_ok=True)
         if place.is_symlink() or not place.exists():
             place.unlink(missing_ok=True)
             place.symlink_to(state.absolute())
+    return True
+
+
+def _answers(path: Path) -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(1)
+        sock.connect(str(path))
+        return True
+    return False
 
 
 def unregister(name: str, state: Path) -> None:
