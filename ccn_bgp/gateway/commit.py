@@ -11,7 +11,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ccn_bgp.errors import UnreachableError
 from ccn_bgp.forwarder.client import Nak, Records
 from ccn_bgp.forwarder.records import (
     NextHopSlots,
@@ -52,8 +51,9 @@ class Committer:
             self.held = NOTHING
 
     def forget(self) -> None:
-        """The forwarder has started again and holds nothing."""
-        self.held = NOTHING
+        """The forwarder is back. One that has started again holds nothing; of one that was only
+        out of reach the rows are read back before the next commit."""
+        self.held = NOTHING if self.link.generation == 0 else None
         self._slots = NextHopSlots()
 
     def commit(self, snapshot: Snapshot) -> str:
@@ -62,6 +62,14 @@ class Committer:
         UnreachableError: the forwarder is gone; it is told everything when it is back. A refusal is
         logged and answered with everything at once; a second one is raised as Nak.
         """
+        try:
+            return self._commit(snapshot)
+        except BaseException:
+            # Next-hop slots have moved on, the forwarder perhaps not: read its rows back next time.
+            self.held = None
+            raise
+
+    def _commit(self, snapshot: Snapshot) -> str:
         if self.held is None:
             return self._take_over(snapshot)
         plan = diff(self.held, snapshot)
@@ -75,9 +83,6 @@ class Committer:
         except Nak as refusal:
             log.error("commit refused, sending everything: %s", refusal)
             self._everything(snapshot)
-        except UnreachableError:
-            self.held = None
-            raise
         self.held = snapshot
         return summary or "next hops changed"
 

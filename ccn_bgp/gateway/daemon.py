@@ -41,7 +41,7 @@ log = logging.getLogger("ccn.gateway")
 
 LINGER = 0.005
 """Seconds that a commit waits for more of the same burst."""
-RETRY = (0.5, 2.0, 10.0, 30.0)
+RETRY = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a commit that failed is tried again."""
 LONGEST = 0.25
 """Seconds after which a commit is made even while UPDATEs keep coming."""

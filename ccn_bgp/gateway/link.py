@@ -14,10 +14,10 @@ import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeVar
 
 from ccn_bgp.errors import CcnError, Problem, UnreachableError
-from ccn_bgp.forwarder.client import Counter, ForwarderClient, Records
+from ccn_bgp.forwarder.client import Counter, ForwarderClient, Nak, Records
 from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
 from ccn_bgp.forwarder.wire import MessageType
 from ccn_bgp.gateway.intent import Intent
@@ -26,6 +26,8 @@ from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.route import Kind
 
 log = logging.getLogger("ccn.forwarder")
+
+Answer = TypeVar("Answer")
 
 LOOK = 0.05
 """Seconds between two looks whether the forwarder still lives."""
@@ -37,12 +39,16 @@ class NoForwarder:
     """``--forwarder none``: learn and verify; commits go nowhere."""
 
     generation = 0
+    adopted = False
 
     async def start(self) -> None:
         """Nothing to start."""
 
     async def stop(self) -> None:
         """Nothing to stop."""
+
+    def leave(self) -> None:
+        """Nothing to leave."""
 
     async def watch(self, back: Callable[[], Awaitable[None]]) -> None:
         """Nothing to watch."""
@@ -77,6 +83,7 @@ class ForwarderLink:
         self.ours = external is None
         self.path = FilePath(external) if external else state / "forwarder.sock"
         self.generation = 0
+        self.adopted = False
         self.client: ForwarderClient | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pid_file = state / "forwarder.pid"
@@ -85,6 +92,7 @@ class ForwarderLink:
         """Adopt the forwarder that runs, or start one. CcnError, UnreachableError."""
         try:
             self._connect()
+            self.adopted = True
             log.info("forwarder %d adopted, generation %d", self._pid, self.generation)
         except UnreachableError:
             if not self.ours:
@@ -112,7 +120,14 @@ class ForwarderLink:
             start_forwarder, command, self.path, self.state / "forwarder.log"
         )
         self._connect()
+        self.adopted = False
         log.info("forwarder %d started on %s", self._pid, ", ".join(ports))
+
+    def leave(self) -> None:
+        """Let the forwarder go on with what it holds, for the next gateway to adopt."""
+        if self.client is not None:
+            self.client.close()
+            self.client = None
 
     async def stop(self) -> None:
         """End our own forwarder; an external one goes on."""
@@ -168,28 +183,47 @@ class ForwarderLink:
         """One transaction. UnreachableError: it is gone; Nak: it refused."""
         if self.client is None:
             raise UnreachableError(Problem(str(self.path), "the forwarder is being restarted"))
-        following = self.generation + 1
-        self.client.commit(self.generation, following, records, digest, full=full)
+        client, following = self.client, self.generation + 1
+        try:
+            client.commit(self.generation, following, records, digest, full=full)
+        except Nak:
+            self.generation = client.hello.generation
+            raise
+        except UnreachableError:
+            # Half of a transaction may be on its way: what comes back would be read out of step.
+            client.close()
+            raise
         self.generation = following
+
+    def _ask(self, question: Callable[[ForwarderClient], Answer]) -> Answer:
+        """One question and its answer; a connection that gave none is given up."""
+        if self.client is None:
+            raise UnreachableError(Problem(str(self.path), "the forwarder is being restarted"))
+        try:
+            return question(self.client)
+        except UnreachableError:
+            self.client.close()
+            raise
 
     def dump(self) -> Mapping[MessageType, Any]:
         """All records that the forwarder holds."""
-        assert self.client is not None
-        return self.client.dump()
+        return self._ask(lambda client: client.dump())
 
     def counters(self) -> Sequence[Counter]:
         """All counters."""
-        return self.client.counters() if self.client is not None else ()
+        return self._ask(lambda client: client.counters()) if self.client is not None else ()
 
     def lookup(self, ccsi: int, ip: Ip) -> Any:
         """What the forwarder would do with a packet to ``ip`` in this CCSI."""
-        return lookup_json(self.client.lookup(ccsi, ip)) if self.client is not None else None
+        if self.client is None:
+            return None
+        return lookup_json(self._ask(lambda client: client.lookup(ccsi, ip)))
 
     def check_ports(self, intent: Intent) -> None:
         """CcnError if the new intent needs a port that this forwarder has not opened."""
         if self.client is None or not self.ours:
             return
-        have = {status.name for status in self.client.port_status()}
+        have = {status.name for status in self._ask(lambda client: client.port_status())}
         missing = [p for p in port_names(intent.topology, intent.gateway) if p not in have]
         if missing:
             raise CcnError(

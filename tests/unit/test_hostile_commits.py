@@ -1,0 +1,130 @@
+"""Commits that fail: what is in force is never guessed at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from ccn_bgp.errors import UnreachableError
+from ccn_bgp.forwarder.client import Nak, Records
+from ccn_bgp.forwarder.wire import MessageType, NakCode
+from ccn_bgp.gateway.commit import Committer
+from ccn_bgp.model.bgp import Ip, Mac, Prefix
+from ccn_bgp.model.path import Path, PathAttributes, Unicast
+from ccn_bgp.model.route import Kind, NextHop, Route
+from ccn_bgp.table.snapshot import Snapshot, Table
+
+HOPS = [
+    NextHop(Kind.VTEP, 20100, Ip.parse(f"198.51.100.{n}"), Mac.parse("02:cc:c6:33:64:15"))
+    for n in range(21, 25)
+]
+
+
+def snapshot(**routes: int) -> Snapshot:
+    """``p1=0``: 10.1.0.0/16 by the first next hop."""
+    rows = [
+        Route(
+            "bj/retail",
+            Prefix.parse(f"10.{name[1:]}.0.0/16"),
+            "hk/retail",
+            HOPS[hop],
+            "",
+            Path("hk", Unicast(Prefix.parse(f"10.{name[1:]}.0.0/16")), PathAttributes()),
+        )
+        for name, hop in routes.items()
+    ]
+    return Snapshot("bj", {"bj/retail": Table.build("bj/retail", 100, "retail", rows)})
+
+
+class Forwarder:
+    """Holds rows as records by key, as the wire contract has it; refuses when it is told to."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.refusals: list[Exception] = []
+        self.rows: dict[MessageType, dict[bytes, Any]] = {}
+
+    def commit(self, records: Records, digest: bytes, *, full: bool) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        if full:
+            self.rows.clear()
+        for kind, flags, array in records:
+            held = self.rows.setdefault(MessageType(kind), {})
+            for record in array:
+                if flags:
+                    assert held.pop(_key(kind, record), None) is not None, "removed, never held"
+                else:
+                    held[_key(kind, record)] = record.copy()
+        self.generation += 1
+
+    def dump(self) -> Mapping[MessageType, Any]:
+        import numpy as np
+
+        return {k: np.array(list(held.values())) for k, held in self.rows.items() if held}
+
+    def meaning(self) -> dict[str, str]:
+        """Prefix → the next hop's address: what a packet would really do."""
+        slots = {int(r["slot"]): r for r in self.rows.get(MessageType.NEXT_HOP, {}).values()}
+        return {
+            f"10.{route['prefix'][1]}": ".".join(
+                str(o) for o in slots[int(route["next_hop"])]["ip"][:4]
+            )
+            for route in self.rows.get(MessageType.ROUTE, {}).values()
+        }
+
+
+def _key(kind: int, record: Any) -> bytes:
+    if kind == MessageType.NEXT_HOP:
+        return bytes(record["slot"].tobytes())
+    if kind == MessageType.ROUTE:
+        return bytes(
+            record["ccsi"].tobytes() + record["prefix"].tobytes() + bytes((record["length"],))
+        )
+    return bytes(record.tobytes())
+
+
+def refusal() -> Nak:
+    return Nak(NakCode.MEMORY, "no memory", 1)
+
+
+def test_a_commit_refused_twice_leaves_no_guess_behind() -> None:
+    """The next hops that it numbered were never installed; old rows must keep theirs."""
+    forwarder = Forwarder()
+    committer = Committer(forwarder)
+    committer.commit(snapshot(p1=0, p2=1))
+    forwarder.refusals = [refusal(), refusal()]
+    with pytest.raises(Nak):
+        committer.commit(snapshot(p1=0, p2=1, p3=2))
+    committer.commit(snapshot(p1=0, p2=1, p4=3))
+    assert forwarder.meaning() == {
+        "10.1": "198.51.100.21",
+        "10.2": "198.51.100.22",
+        "10.4": "198.51.100.24",
+    }
+
+
+def test_a_forwarder_that_was_only_out_of_reach_is_not_taken_for_empty() -> None:
+    """Its control socket broke; it still holds rows that are no longer wanted."""
+    forwarder = Forwarder()
+    committer = Committer(forwarder)
+    committer.commit(snapshot(p1=0, p2=1))
+    forwarder.refusals = [UnreachableError("broken")]
+    with pytest.raises(UnreachableError):
+        committer.commit(snapshot(p1=2))
+    committer.forget()
+    committer.commit(snapshot(p1=2))
+    assert forwarder.meaning() == {"10.1": "198.51.100.23"}
+
+
+def test_a_forwarder_that_started_again_is_told_everything() -> None:
+    forwarder = Forwarder()
+    committer = Committer(forwarder)
+    committer.commit(snapshot(p1=0, p2=1))
+    forwarder.rows.clear()
+    forwarder.generation = 0
+    committer.forget()
+    committer.commit(snapshot(p1=0, p2=1))
+    assert forwarder.meaning() == {"10.1": "198.51.100.21", "10.2": "198.51.100.22"}
