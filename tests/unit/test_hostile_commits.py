@@ -94,15 +94,17 @@ def test_a_commit_refused_twice_leaves_no_guess_behind() -> None:
     """The next hops that it numbered were never installed; old rows must keep theirs."""
     forwarder = Forwarder()
     committer = Committer(forwarder)
-    committer.commit(snapshot(p1=0, p2=1))
+    committer.commit(snapshot(p1=3))
+    committer.commit(snapshot(p1=3, p2=1))  # numbered by arrival; a full transaction sorts them
     forwarder.refusals = [refusal(), refusal()]
     with pytest.raises(Nak):
-        committer.commit(snapshot(p1=0, p2=1, p3=2))
-    committer.commit(snapshot(p1=0, p2=1, p4=3))
+        committer.commit(snapshot(p1=3, p2=1, p3=2))
+    committer.commit(snapshot(p1=3, p2=1, p4=0, p5=1))
     assert forwarder.meaning() == {
-        "10.1": "198.51.100.21",
+        "10.1": "198.51.100.24",
         "10.2": "198.51.100.22",
-        "10.4": "198.51.100.24",
+        "10.4": "198.51.100.21",
+        "10.5": "198.51.100.22",
     }
 
 
