@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ccn_bgp.errors import CcnError, Problem
 from ccn_bgp.lab.layout import Layout
 from ccn_bgp.lab.members import Pair, members, pairs, trespasses
 from ccn_bgp.lab.probe import RATE, PairResult, Prober, ProbeResult
@@ -80,9 +81,15 @@ def check(
     rate: int = RATE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verdict:
-    """Probe all pairs of a running lab and judge: ``max_outage`` 0 allows no loss at all."""
+    """Probe all pairs of a running lab and judge: ``max_outage`` 0 allows no loss at all.
+
+    CcnError: there is nothing to probe, so nothing could be proved.
+    """
     found = members(layout)
     wanted = pairs(found)
+    if not wanted:
+        name = layout.topology.name
+        raise CcnError(Problem(f"lab {name}", "no two members of a CCN", "nothing to probe"))
     with Prober(found) as prober:
         result = prober.run(
             wanted,

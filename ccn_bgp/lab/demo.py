@@ -21,7 +21,7 @@ from ccn_bgp.lab import traffic
 from ccn_bgp.lab.layout import Layout
 from ccn_bgp.lab.members import Pair, members, pairs
 from ccn_bgp.lab.state import Lab
-from ccn_bgp.model.ccsi import ccsis
+from ccn_bgp.model.ccsi import ccsis, peers
 
 
 def show_json(lab: Lab, gateway: str, what: str) -> Any:
@@ -77,7 +77,8 @@ def _learned(lab: Lab, layout: Layout, out: Console) -> Iterator[Problem]:
             leads = " ".join(str(next_hop[k]) for k in ("kind", "ip", "vni") if k in next_hop)
             table.add_row(route["ccn"], route["prefix"], route["peer"], route["as-path"], leads)
         out.print(table)
-        if not any(route["peer"] != "declared" for route in found["routes"]):
+        has_peers = peers(layout.topology, layout.topology.gateways[gateway])
+        if has_peers and all(route["peer"] == "declared" for route in found["routes"]):
             yield Problem(f"gateway {gateway}", "has learned nothing from anybody")
 
 

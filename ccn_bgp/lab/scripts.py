@@ -226,7 +226,8 @@ def _vm(layout: Layout, vm: VmNode) -> Script:
     """All traffic goes to the VPC's gateway address: host routes, a static neighbour."""
     router_mac = layout.gateway_of(vm.vpc.region).mac
     lines = [
-        "sysctl -qw net.ipv6.conf.all.accept_ra=0 net.ipv6.conf.default.accept_ra=0",
+        # no link-local address: nothing to solicit, nothing for the forwarder to drop
+        "sysctl -qw net/ipv6/conf/eth0/accept_ra=0 net/ipv6/conf/eth0/addr_gen_mode=1",
         "ip link set lo up",
         f"ethtool -K eth0 {_NO_CHECKSUM} >/dev/null",
         f"ip link set eth0 address {vm.mac} mtu {layout.topology.fabric.mtu} up",

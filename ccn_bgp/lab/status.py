@@ -11,6 +11,7 @@ from ccn_bgp.lab import frr, netns
 from ccn_bgp.lab.layout import Layout
 from ccn_bgp.lab.moving import PARTS, part_pids
 from ccn_bgp.lab.state import Lab
+from ccn_bgp.model.ccsi import peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _processes(lab: Lab, layout: Layout, node: str, kind: str) -> list[Process]:
             if part == "speaker":
                 files = sorted(lab.gateway_state(node).glob("speaker-*.pid"))
                 found += [Process(path.stem, _running(path)) for path in files]
-                if not files:
+                if not files and peers(layout.topology, layout.topology.gateways[node]):
                     found.append(Process(part, None))
             else:
                 pids = part_pids(lab, node, part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import CcnError, InputError
-from ccn_bgp.lab import building, moving, state
+from ccn_bgp.lab import building, checking, moving, state
 from ccn_bgp.lab.layout import plan_layout
 from ccn_bgp.lab.status import dead_parts
 
@@ -85,6 +86,12 @@ def test_a_lab_that_is_being_built(root: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(building, "_require", lambda _: None)
     with pytest.raises(CcnError, match=f"being built by process {os.getpid()}"):
         building.up(load_topology(DEMO), never)
+
+
+def test_a_check_that_can_prove_nothing_is_no_success() -> None:
+    topology = dataclasses.replace(load_topology(DEMO), ccns={})
+    with pytest.raises(CcnError, match="no two members of a CCN"):
+        checking.check(plan_layout(topology), 100, 0.0)
 
 
 def test_which_lab(root: Path) -> None:
