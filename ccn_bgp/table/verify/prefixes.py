@@ -10,13 +10,15 @@ with the name that comes again).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.table.verify.intervals import Bools, IntervalSet
+from ccn_bgp.table.verify.prefixes_faults import Fault, claim_findings
 from ccn_bgp.table.verify.space import I8, Space
 from ccn_bgp.table.verify.world import DELIVER, DROP, Routes, World
 
@@ -24,8 +26,8 @@ FRONTIER = 1 << 21
 """Stretches of addresses that are followed at once: bounds the memory, not the answer."""
 
 
-class _Fault(NamedTuple):
-    """A rule broken by routes (sorted indexes) on stretches [start, end)."""
+class Broken(NamedTuple):
+    """A rule broken by routes (sorted indexes) on stretches of positions [start, end)."""
 
     rule: str
     route: I8
@@ -35,12 +37,25 @@ class _Fault(NamedTuple):
 
 def prefix_findings(world: World) -> Iterator[Finding]:
     """Every fault of both families, in no particular order."""
+    for fault in prefix_faults(world):
+        yield fault.finding()
+    yield from claim_findings(world)
+
+
+def prefix_faults(world: World) -> Iterator[Fault]:
+    """The same as values, without `ambiguous-owner`."""
+    for family in families(world):
+        for broken in family.broken():
+            yield from family.told(broken)
+
+
+def families(world: World) -> Iterator[Family]:
+    """IPv4 and IPv6, as far as there are routes."""
     owner = _numbered(world.owners)
     for routes, octets in ((world.v4, 5), (world.v6, 17)):
         if len(routes):
             shares = [s for s in world.shares if len(s.prefix) == octets]
-            yield from _Family(world, routes, Space.of(routes, shares), owner).findings()
-    yield from _claims(world)
+            yield Family(world, routes, Space.of(routes, shares), owner)
 
 
 def _numbered(owners: tuple[str, ...]) -> I8:
@@ -48,8 +63,11 @@ def _numbered(owners: tuple[str, ...]) -> I8:
     return np.array([names[o] for o in owners], np.int64)
 
 
-class _Family:
-    """The rules over one family's Space; arrays are in the order of the Space."""
+class Family:
+    """The rules over one family's Space; arrays are in the order of the Space.
+
+    ``leaking``: bool[n], of another CCN without a share.
+    """
 
     def __init__(self, world: World, routes: Routes, space: Space, owner: I8) -> None:
         self.world = world
@@ -59,24 +77,22 @@ class _Family:
         self.next = routes.next[space.row]
         self.origin_owner = owner[routes.origin[space.row]]
         self.foreign = self.origin_owner != owner[space.table]
+        suspects = np.flatnonzero(self.foreign)
+        self.leaking = np.zeros(len(space.row), np.bool_)
+        self.leaking[suspects[~self._shared(suspects)]] = True
 
-    def findings(self) -> Iterator[Finding]:
+    def broken(self) -> Iterator[Broken]:
+        """Every rule and where it is broken."""
         space = self.space
         wins = space.winning()
-        leaking = np.zeros(len(space.row), np.bool_)
-        suspects = np.flatnonzero(self.foreign)
-        leaking[suspects[~self._shared(suspects)]] = True
-        yield from self._report(_Fault("leak", *space.stretches(leaking)))
-        latent = np.flatnonzero(leaking & ~wins)
-        yield from self._report(
-            _Fault("latent-leak", latent, space.start[latent], space.end[latent])
-        )
+        yield Broken("leak", *space.stretches(self.leaking))
+        latent = np.flatnonzero(self.leaking & ~wins)
+        yield Broken("latent-leak", latent, space.start[latent], space.end[latent])
         suspects = np.flatnonzero(self.foreign)
         taken = np.zeros(len(space.row), np.bool_)
         taken[suspects[self._own_above(suspects) >= 0]] = True
-        yield from self._report(_Fault("hijack", *space.stretches(taken)))
-        for fault in self._followed():
-            yield from self._report(fault)
+        yield Broken("hijack", *space.stretches(taken))
+        yield from self._followed()
 
     def _shared(self, suspects: I8) -> Bools:
         """bool[n]: does a share of its table and its origin's CCN cover each (a sorted index)?"""
@@ -114,7 +130,7 @@ class _Family:
 
     # -- following packets from table to table ---------------------------------------------------
 
-    def _followed(self) -> Iterator[_Fault]:
+    def _followed(self) -> Iterator[Broken]:
         """blackhole, loop and misdelivery of all routes whose next is a table.
 
         A frontier holds stretches of addresses and the table that they have reached; each step
@@ -170,7 +186,7 @@ class _Family:
                     )
                 )
         for rule, parts in faults.items():
-            yield _Fault(rule, *(np.concatenate(c) for c in zip(*parts, strict=True)))
+            yield Broken(rule, *(np.concatenate(c) for c in zip(*parts, strict=True)))
 
     def _arrived(
         self, faults: list[tuple[I8, I8, I8]], route: I8, start: I8, end: I8, at: I8
@@ -196,70 +212,58 @@ class _Family:
         ends = np.where(more, np.minimum(border[following] - base, end), end)
         return begins, ends, np.where(inside, self.space.winner[place], -1)
 
-    # -- findings ---------------------------------------------------------------------------------
+    # -- what is told -----------------------------------------------------------------------------
 
-    def _report(self, fault: _Fault) -> Iterator[Finding]:
-        if not len(fault.route):
+    def told(self, broken: Broken) -> Iterator[Fault]:
+        """One Fault for each route, its stretches merged."""
+        if not len(broken.route):
             return
-        order = np.lexsort((fault.start, fault.route))
-        route, start, end = fault.route[order], fault.start[order], fault.end[order]
+        order = np.lexsort((broken.start, broken.route))
+        route, start, end = broken.route[order], broken.start[order], broken.end[order]
         fresh = np.ones(len(route), np.bool_)
         fresh[1:] = (route[1:] != route[:-1]) | (start[1:] != end[:-1])
         first = np.flatnonzero(fresh)
         last = np.append(first[1:], len(route)) - 1
-        ranges: dict[int, list[tuple[int, int]]] = {}
-        for r, s, e in zip(
-            route[first].tolist(), start[first].tolist(), end[last].tolist(), strict=True
+        begins, ends, of = start[first].tolist(), end[last].tolist(), route[first]
+        opens = np.flatnonzero(np.append(True, of[1:] != of[:-1]))
+        closes = np.append(opens[1:], len(of)).tolist()
+        number = self.space.number
+        for fields, low, high in zip(
+            self._fields(broken.rule, of[opens]), opens.tolist(), closes, strict=True
         ):
-            ranges.setdefault(r, []).append((s, e))
-        for r, spans in ranges.items():
-            yield self._finding(fault.rule, r, spans)
+            spans = tuple(
+                (number(s), number(e) - 1)
+                for s, e in zip(begins[low:high], ends[low:high], strict=True)
+            )
+            at, then, (table, ccn, prefix, origin, foreign, peer), covers = fields
+            hops: tuple[str, ...] = (table,)
+            if then >= 0:
+                hops = tuple(self.world.tables[t] for t in self._hops(at, begins[low]))
+            yield Fault(broken.rule, table, ccn, prefix, origin, foreign, peer, spans, hops, covers)
 
-    def _finding(self, rule: str, route: int, spans: list[tuple[int, int]]) -> Finding:
-        world, space = self.world, self.space
-        row = int(space.row[route])
-        table = int(space.table[route])
-        origin = int(self.routes.origin[row])
-        prefix = str(self.routes.prefix(row))
-        witness = {
-            "address": str(space.first(spans[0][0])),
-            "ranges": [[str(space.first(s)), str(space.last(e))] for s, e in spans],
-            "hops": [world.tables[t] for t in self._hops(route, spans[0][0])],
-        }
-        name, source = world.tables[table], world.tables[origin]
-        owner, foreign = world.owners[table], world.owners[origin]
-        match rule:
-            case "leak":
-                text = f"{name} reaches {prefix} of CCN {foreign} without a share"
-            case "latent-leak":
-                text = (
-                    f"{name} holds {prefix} of CCN {foreign} without a share, behind longer routes"
-                )
-            case "hijack":
-                above = int(self._own_above(np.array([route]))[0])
-                cover = self.routes.prefix(int(space.row[above]))
-                witness["covers"] = str(cover)
-                text = (
-                    f"{prefix} of CCN {foreign} takes addresses of {owner}'s own {cover} in {name}"
-                )
-            case "blackhole":
-                text = f"packets of {name} to {prefix} are lost in {witness['hops'][-1]}"
-            case "loop":
-                text = f"packets of {name} to {prefix} come back to {witness['hops'][-1]} for ever"
-            case _:
-                text = (
-                    f"packets of {name} to {prefix} of {source} are delivered in "
-                    f"{witness['hops'][-1]}, which is not of CCN {foreign}"
-                )
-        return Finding(
-            rule=rule,
-            message=text,
-            ccn=owner,
-            table=name,
-            prefix=prefix,
-            peer=world.peer(int(self.routes.peer[row])),
-            witness=witness,
-        )
+    def _fields(
+        self, rule: str, route: I8
+    ) -> Iterator[tuple[int, int, tuple[str, str, Prefix, str, str, str], Prefix | None]]:
+        """(sorted index, next, (table, CCN, prefix, origin, its CCN, peer), covering prefix)."""
+        world, routes = self.world, self.routes
+        row = self.space.row[route]
+        raw = np.column_stack((routes.address[row], routes.length[row]))
+        octets, width = raw.tobytes(), raw.shape[1]
+        cover = self._own_above(route).tolist() if rule == "hijack" else [-1] * len(route)
+        columns = (route, self.next[route], routes.table[row], routes.origin[row], routes.peer[row])
+        for place, (at, then, table, origin, peer) in enumerate(
+            zip(*(c.tolist() for c in columns), strict=True)
+        ):
+            told = (
+                world.tables[table],
+                world.owners[table],
+                Prefix(octets[place * width : (place + 1) * width]),
+                world.tables[origin],
+                world.owners[origin],
+                world.peer(peer),
+            )
+            above = cover[place]
+            yield at, then, told, routes.prefix(int(self.space.row[above])) if above >= 0 else None
 
     def _hops(self, route: int, position: int) -> list[int]:
         """Tables that a packet meets from an entry route on; ends after the first that recurs."""
@@ -273,47 +277,3 @@ class _Family:
             match = self.space.match(then, position)
             then = int(self.next[match]) if match >= 0 else DROP
         return hops
-
-
-def _claims(world: World) -> Iterable[Finding]:
-    """`ambiguous-owner`: a claim of another CCN than the row's. The blame is on the side that is
-    not of the table's own CCN; if neither is, on the claim, which is not installed."""
-    if not world.claims:
-        return
-    held = {}
-    wanted = {(c.table, c.prefix) for c in world.claims}
-    tables = np.array(sorted({c.table for c in world.claims}), np.int64)
-    for routes in (world.v4, world.v6):
-        for row in np.flatnonzero(np.isin(routes.table, tables)).tolist():
-            key = int(routes.table[row]), routes.prefix(row)
-            if key in wanted:
-                held[key] = int(routes.origin[row]), int(routes.peer[row])
-    seen = set()
-    for claim in sorted(set(world.claims)):
-        row_of = held.get((claim.table, claim.prefix))
-        if row_of is None or world.owners[row_of[0]] == world.owners[claim.origin]:
-            continue
-        owner = world.owners[claim.table]
-        row_is_foreign = world.owners[row_of[0]] != owner
-        peer = row_of[1] if row_is_foreign and world.owners[claim.origin] == owner else claim.peer
-        name, text = world.tables[claim.table], str(claim.prefix)
-        sides = sorted((world.tables[row_of[0]], world.tables[claim.origin]))
-        blame = claim.table, claim.prefix, peer, *sides
-        if blame in seen:
-            continue
-        seen.add(blame)
-        last = claim.prefix.host(claim.prefix.last - claim.prefix.first)
-        yield Finding(
-            rule="ambiguous-owner",
-            message=f"{name} is offered {text} by {sides[0]} and by {sides[1]}",
-            ccn=owner,
-            table=name,
-            prefix=text,
-            peer=world.peer(peer),
-            witness={
-                "address": str(claim.prefix.address),
-                "ranges": [[str(claim.prefix.address), str(last)]],
-                "hops": [name],
-                "origins": sides,
-            },
-        )

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.table.verify.world import Routes, ShareRow
 
 I8 = npt.NDArray[np.int64]
@@ -73,20 +73,10 @@ class Space:
             ranks=ranks,
         )
 
-    def first(self, position: int) -> Ip:
-        """The address at which an interval begins that starts at ``position``."""
+    def number(self, position: int) -> int:
+        """The address of a position, as an integer; what is behind all addresses is 2**bits."""
         if self.ranks is None:
-            return Ip(position.to_bytes(4, "big"))
-        return Ip(self._number(position).to_bytes(16, "big"))
-
-    def last(self, position: int) -> Ip:
-        """The last address of an interval that ends before ``position``."""
-        if self.ranks is None:
-            return Ip((position - 1).to_bytes(4, "big"))
-        return Ip((self._number(position) - 1).to_bytes(16, "big"))
-
-    def _number(self, position: int) -> int:
-        assert self.ranks is not None
+            return position
         if position == len(self.ranks[0]):
             return 1 << 128
         return int(self.ranks[0][position]) << 64 | int(self.ranks[1][position])
