@@ -45,14 +45,6 @@ def declared_prefixes(gateway: Gateway, ccsi: Ccsi) -> Iterator[Candidate]:
             yield _prefix(ccsi, attributes, route.prefix, route.via, fixed)
 
 
-def declared_vms(gateway: Gateway, ccsi: Ccsi) -> Iterator[Candidate]:
-    """One type 2 for each VM of the region's VPCs in the inventory."""
-    attributes = own_attributes(gateway, ccsi)
-    for vpc in ccsi.vpcs:
-        for vm in vpc.vms:
-            yield vm_candidate(ccsi, attributes, vpc, vm.ip, vm.mac)
-
-
 def vm_candidate(ccsi: Ccsi, attributes: PathAttributes, vpc: Vpc, ip: Ip, mac: Mac) -> Candidate:
     """The type 2 that we originate for a VM of our region, as a candidate of its CCSI."""
     nlri = EvpnMacIp(ccsi.rd, NO_ESI, 0, mac, ip, vpc.vni, ccsi.vni)

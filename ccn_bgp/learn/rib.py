@@ -17,11 +17,9 @@ from ccn_bgp.learn.loc_rib import LocRib, Slot
 from ccn_bgp.learn.originate import (
     NO_ESI,
     declared_prefixes,
-    declared_vms,
-    own_attributes,
     tunnel_communities,
-    vm_candidate,
 )
+from ccn_bgp.learn.region_vms import RegionVms
 from ccn_bgp.model.bgp import Family, Ip, Prefix
 from ccn_bgp.model.ccsi import (
     Ccsi,
@@ -40,7 +38,7 @@ from ccn_bgp.model.path import (
     PathAttributes,
     Unicast,
 )
-from ccn_bgp.model.reason import Denied, Looped, NotImported, Refused
+from ccn_bgp.model.reason import Denied, Looped, NotImported, Refused, Unresolved
 from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.topology import Gateway, Topology, Vpc
 
@@ -68,8 +66,6 @@ class Rib:
         self.exports: dict[bytes, tuple[Nlri, PathAttributes]] = {}
         self.dirty_exports: set[bytes] = set()
         self.dirty_routes: dict[str, set[Prefix]] = {}
-        self.host_vms: dict[tuple[int, Ip], dict[Slot, Path]] = {}
-        self.vms_changed = True
         self._held_back: dict[str, frozenset[bytes]] = {}
         self._limits: set[str] = set()
         self._export_cache: dict[tuple[int, str], tuple[PathAttributes, PathAttributes]] = {}
@@ -88,13 +84,12 @@ class Rib:
             name: tuple(i for i in self.imports.of(t.ccsi.export_rts) if i[0] is not t)
             for name, t in self.tables.items()
         }
+        self._vms = RegionVms(gateway, self.tables, self.vpcs, self._export, self._unexport)
         for table in self.tables.values():
             for candidate in declared_prefixes(gateway, table.ccsi):
                 nlri = candidate.path.nlri
                 assert isinstance(nlri, EvpnPrefix)
                 table.place(nlri.prefix, candidate)
-            for candidate in declared_vms(gateway, table.ccsi):
-                self._place_own_vm(table, candidate)
 
     # -- what peers say ---------------------------------------------------------------------
 
@@ -194,6 +189,10 @@ class Rib:
         if not imports:
             heard.reason = not_imported(peer, heard.path)
             return
+        next_hop = heard.path.attributes.next_hop or Ip(b"")
+        if peer.role == "host" and len(next_hop) != 4:
+            heard.reason = Unresolved(next_hop, "is not IPv4: the underlay is")
+            return
         takers = [table for table, prefixes in imports if shared(nlri, prefixes)]
         heard.reason = None if takers else NotImported("no share covers it")
         for table in list(takers):
@@ -222,7 +221,7 @@ class Rib:
             if nlri.ip is None:
                 return
             if peer.role == "host":
-                self._host_vm(table, nlri, path)
+                self._vms.hear(nlri, (peer.name, nlri.key), path)
                 return
             candidate = Candidate(path, nlri.key, Source.REMOTE, speaker, self.origins.of(path))
             table.place_vm(nlri.ip, candidate)
@@ -247,7 +246,7 @@ class Rib:
             if isinstance(nlri, EvpnMacIp):
                 if nlri.ip is not None:
                     if peer.role == "host":
-                        self._forget_host_vm(table, nlri, slot)
+                        self._vms.forget(nlri, slot)
                     else:
                         table.remove_vm(nlri.ip, slot)
             elif not isinstance(nlri, EvpnOther):
@@ -258,63 +257,14 @@ class Rib:
 
     # -- VMs of this region ---------------------------------------------------------------------
 
-    def _place_own_vm(self, table: LocRib, candidate: Candidate) -> None:
-        nlri = candidate.path.nlri
-        assert isinstance(nlri, EvpnMacIp) and nlri.ip is not None
-        table.place_vm(nlri.ip, candidate)
-        self._export(nlri, candidate.path.attributes)
-
-    def _host_vm(self, table: LocRib, nlri: EvpnMacIp, path: Path) -> None:
-        """A host's own type 2: a VM row, and re-originated with us as next hop."""
-        assert nlri.ip is not None
-        ccsi, vpc = self.vpcs[nlri.vni]
-        self.host_vms.setdefault((nlri.vni, nlri.ip), {})[path.peer, nlri.key] = path
-        self.vms_changed = True
-        mobility = tuple(c for c in path.attributes.extended_communities if c[:2] == b"\x06\x00")
-        attributes = own_attributes(self.gateway, ccsi)
-        attributes = replace(
-            attributes, extended_communities=attributes.extended_communities + mobility
-        )
-        candidate = vm_candidate(ccsi, attributes, vpc, nlri.ip, nlri.mac)
-        self._place_own_vm(
-            table, candidate._replace(path=candidate.path._replace(peer=path.peer), key=nlri.key)
-        )
-
-    def _forget_host_vm(self, table: LocRib, nlri: EvpnMacIp, slot: Slot) -> None:
-        assert nlri.ip is not None
-        table.remove_vm(nlri.ip, slot)
-        held = self.host_vms.get((nlri.vni, nlri.ip), {})
-        held.pop(slot, None)
-        self.vms_changed = True
-        if held:
-            return
-        self.host_vms.pop((nlri.vni, nlri.ip), None)
-        ccsi, vpc = self.vpcs[nlri.vni]
-        if any(vm.ip == nlri.ip and vm.mac == nlri.mac for vm in vpc.vms):
-            return
-        self._unexport(EvpnMacIp(ccsi.rd, NO_ESI, 0, nlri.mac, nlri.ip, vpc.vni, ccsi.vni))
+    @property
+    def vms_changed(self) -> bool:
+        """True until ``vm_entries`` has been asked for after a change."""
+        return self._vms.changed
 
     def vm_entries(self) -> tuple[VmEntry, ...]:
         """The VM table: the inventory, and what hosts say; a higher mobility sequence wins."""
-        rows: dict[tuple[int, Ip], VmEntry] = {}
-        for vni, (_, vpc) in self.vpcs.items():
-            for vm in vpc.vms:
-                rows[vni, vm.ip] = VmEntry(vni, vm.ip, vm.mac, vm.host)
-        for (vni, ip), held in self.host_vms.items():
-            path = min(
-                held.values(),
-                key=lambda p: (
-                    -p.attributes.mobility.sequence,
-                    p.attributes.next_hop or b"",
-                    p.peer,
-                ),
-            )
-            nlri, host = path.nlri, path.attributes.next_hop
-            assert isinstance(nlri, EvpnMacIp) and host is not None
-            if (vni, ip) not in rows or path.attributes.mobility.sequence > 0:
-                rows[vni, ip] = VmEntry(vni, ip, nlri.mac, host)
-        self.vms_changed = False
-        return tuple(sorted(rows.values(), key=lambda r: (r.vni, len(r.ip), r.ip)))
+        return self._vms.entries()
 
     # -- decisions ------------------------------------------------------------------------------
 

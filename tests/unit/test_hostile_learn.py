@@ -1,0 +1,199 @@
+"""Learning under a hostile hand: moving VMs, data centres with two homes, silent members, VIPs of
+the wrong CCN. The answer never depends on the order, and nothing comes back to where it is from."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path as FilePath
+
+import pytest
+
+from ccn_bgp.gateway.guard import Guard
+from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.learn.rib import Rib
+from ccn_bgp.model.bgp import Asn, Ip, Mac, RouteDistinguisher, RouteTarget
+from ccn_bgp.model.path import (
+    EvpnMacIp,
+    PathAttributes,
+    Segment,
+    SegmentType,
+)
+
+NETWORK = """\
+name: hostile
+fabric: {asn: 64600}
+gateways:
+  gw1: {region: north, asn: 64601, vtep: 192.0.2.11,
+        uplinks: [{port: eth1, address: 192.0.2.11/24, via: 192.0.2.1}]}
+  gw2: {region: north, asn: 64602, vtep: 192.0.2.12,
+        uplinks: [{port: eth1, address: 192.0.2.12/24, via: 192.0.2.1}]}
+  gw3: {region: south, asn: 64603, vtep: 198.51.100.21,
+        uplinks: [{port: eth1, address: 198.51.100.21/24, via: 198.51.100.1}]}
+vpcs:
+  web:
+    region: north
+    vni: 10001
+    cidrs: [10.1.0.0/16]
+    vms: [{ip: 10.1.0.10, mac: "02:00:0a:01:00:0a", host: 192.0.2.101}]
+  quiet:
+    region: north
+    vni: 10002
+    cidrs: [10.4.0.0/16]
+    vms: [{ip: 10.4.0.10, mac: "02:00:0a:04:00:0a", host: 192.0.2.101}]
+  far:
+    region: south
+    vni: 10003
+    cidrs: [10.3.0.0/16]
+    vms: [{ip: 10.3.0.10, mac: "02:00:0a:03:00:0a", host: 198.51.100.101}]
+    routes: [{prefix: 10.99.0.0/24, via: 10.3.0.10}]
+  books:
+    region: south
+    vni: 10005
+    cidrs: [10.3.0.0/16]
+    vms: [{ip: 10.3.0.10, mac: "02:00:0a:03:00:0b", host: 198.51.100.102}]
+    routes: [{prefix: 10.88.0.0/24, via: 10.3.0.10}]
+  desk:
+    region: north
+    vni: 10006
+    cidrs: [10.6.0.0/16]
+idcs:
+  twin:
+    region: north
+    cidrs: [172.16.0.0/16]
+    routers:
+      tw-r1: {gateway: gw1, port: eth2, ccn: retail, asn: 65101, address: 169.254.1.2/30,
+              gateway-address: 169.254.1.1/30, import: [all], export: [all]}
+      tw-r2: {gateway: gw2, port: eth2, ccn: retail, asn: 65102, address: 169.254.2.2/30,
+              gateway-address: 169.254.2.1/30, import: [all], export: [all]}
+ccns:
+  retail: {id: 100, vni: 20100,
+           attach: [vpc/web, {member: vpc/quiet, propagate: false}, vpc/far, idc/twin]}
+  finance: {id: 200, vni: 20200, attach: [vpc/books, vpc/desk]}
+shares: [{from: finance, to: retail, prefixes: [10.88.0.0/24]}]
+neighbors:
+  - {name: host1, gateway: gw1, address: 127.8.0.3, asn: 64700, role: host}
+  - {name: rr, gateway: gw1, address: 127.8.0.4, asn: 64701, role: reflector}
+policies: [policy.yaml]
+"""
+POLICY = "policies:\n  all: [{name: all, then: accept}]\n"
+RETAIL, FINANCE = RouteTarget.parse("64600:100"), RouteTarget.parse("64600:200")
+FAR_MAC = Mac.parse("02:cc:c6:33:64:15")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> FilePath:
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "policy.yaml").write_text(POLICY)
+    path = folder / "topology.yaml"
+    path.write_text(NETWORK)
+    return path
+
+
+@pytest.fixture
+def intent(file: FilePath) -> Intent:
+    return read_intent(file, "gw1")
+
+
+def fresh(intent: Intent) -> Rib:
+    rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+    rib.settle()
+    return rib
+
+
+@pytest.fixture
+def rib(intent: Intent) -> Rib:
+    return fresh(intent)
+
+
+def sequence(*asns: int) -> tuple[Segment, ...]:
+    return (Segment(SegmentType.AS_SEQUENCE, tuple(Asn(a) for a in asns)),)
+
+
+def host_vm(
+    host: str, sequence_number: int | None, mac: str = "02:00:0a:01:00:20", ip: str = "10.1.0.20"
+) -> tuple[EvpnMacIp, PathAttributes]:
+    """A type 2 as a host says it; the RD is the host's own."""
+    nlri = EvpnMacIp(
+        RouteDistinguisher.parse(f"{host}:1"), bytes(10), 0, Mac.parse(mac), Ip.parse(ip), 10001, 0
+    )
+    moved = () if sequence_number is None else (b"\x06\0\0\0" + sequence_number.to_bytes(4, "big"),)
+    return nlri, PathAttributes(
+        as_path=sequence(64700), next_hop=Ip.parse(host), extended_communities=moved
+    )
+
+
+def state(rib: Rib) -> tuple:
+    rib.settle()
+    return sorted(rib.exports.items()), rib.vm_entries()
+
+
+def vm_exports(rib: Rib, ip: str) -> list[tuple[str, int]]:
+    """(MAC, mobility sequence) of each type 2 that is announced for an address."""
+    rib.settle()
+    return sorted(
+        (str(n.mac), a.mobility.sequence)
+        for n, a in rib.exports.values()
+        if isinstance(n, EvpnMacIp) and str(n.ip) == ip
+    )
+
+
+MOVES = [
+    host_vm("192.0.2.101", None),
+    host_vm("192.0.2.102", 1),
+    host_vm("192.0.2.103", 2, mac="02:00:0a:01:00:21"),
+]
+
+
+def test_a_moving_vm_is_announced_alike_in_any_order(intent: Intent) -> None:
+    """Every host still says it: the highest sequence is the VM, whatever came last."""
+    states = []
+    for order in permutations(MOVES):
+        rib = fresh(intent)
+        for nlri, attributes in order:
+            rib.receive("host1", [nlri], [], attributes)
+        states.append(state(rib))
+        assert vm_exports(rib, "10.1.0.20") == [("02:00:0a:01:00:21", 2)]
+    assert all(found == states[0] for found in states)
+
+
+def test_what_a_host_takes_back_is_taken_back_from_gateways(rib: Rib) -> None:
+    """Also where another host goes on to say the address with another MAC."""
+    for nlri, attributes in MOVES:
+        rib.receive("host1", [nlri], [], attributes)
+    rib.receive("host1", [], [MOVES[2][0]], None)
+    assert vm_exports(rib, "10.1.0.20") == [("02:00:0a:01:00:20", 1)]
+    rib.receive("host1", [], [MOVES[1][0]], None)
+    assert vm_exports(rib, "10.1.0.20") == [("02:00:0a:01:00:20", 0)]
+    rib.receive("host1", [], [MOVES[0][0]], None)
+    assert vm_exports(rib, "10.1.0.20") == []
+
+
+def test_a_declared_vm_is_as_declared_again_after_its_hosts_have_left(rib: Rib) -> None:
+    before = state(rib)
+    moved = host_vm("192.0.2.102", 4, mac="02:00:0a:01:00:0a", ip="10.1.0.10")
+    rib.receive("host1", [moved[0]], [], moved[1])
+    assert vm_exports(rib, "10.1.0.10") == [("02:00:0a:01:00:0a", 4)]
+    rib.receive("host1", [], [moved[0]], None)
+    assert state(rib) == before
+
+
+def test_a_host_behind_an_ipv6_address_is_refused_not_fatal(intent: Intent, rib: Rib) -> None:
+    """The underlay is IPv4: its VM row could not even be encoded."""
+    nlri, attributes = host_vm("192.0.2.101", None)
+    rib.receive(
+        "host1", [nlri], [], PathAttributes(as_path=sequence(64700), next_hop=Ip.parse("fd00::1"))
+    )
+    Guard(intent, rib).prove()
+    assert all(len(vm.vtep) == 4 for vm in rib.vm_entries())
+    (heard,) = rib.adj_in["host1"].heard.values()
+    assert "not IPv4" in str(heard.reason)
+    assert vm_exports(rib, "10.1.0.20") == []
+    rib.receive("host1", [nlri], [], attributes)
+    assert vm_exports(rib, "10.1.0.20") == [("02:00:0a:01:00:20", 0)]
+
+
+def test_vms_of_a_silent_member_are_not_announced(rib: Rib) -> None:
+    """``propagate: false``: it reaches the others, nothing of its own is said; it still has rows."""
+    assert vm_exports(rib, "10.4.0.10") == []
+    assert "10.4.0.10" in {str(vm.ip) for vm in rib.vm_entries()}
+    assert vm_exports(rib, "10.1.0.10") == [("02:00:0a:01:00:0a", 0)]
