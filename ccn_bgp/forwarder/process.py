@@ -59,6 +59,7 @@ def start_forwarder(
     """
     try:
         with log.open("ab") as stderr:
+            before = stderr.tell()
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -67,11 +68,12 @@ def start_forwarder(
                 start_new_session=True,
             )
     except OSError as error:
-        raise CcnError(Problem(command[0], f"cannot be started: {error.strerror}")) from None
+        hint = "run `make setup`, or let CCN_FORWARDER name the binary"
+        raise CcnError(Problem(command[0], f"cannot be started: {error.strerror}", hint)) from None
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise CcnError(_last_line(log))
+            raise CcnError(_last_line(log, before))
         try:
             with ForwarderClient.connect(control_socket, timeout=1.0) as client:
                 # another forwarder may answer there: then ours is about to give up
@@ -87,6 +89,7 @@ def start_forwarder(
     )
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
+def _last_line(log: Path, begin: int) -> str:
+    """The last line after octet ``begin``: what an earlier run said is not the reason."""
+    lines = log.read_bytes()[begin:].decode(errors="replace").splitlines()
     return lines[-1] if lines else "ccn-forwarder ended without a word"
