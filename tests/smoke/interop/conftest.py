@@ -208,6 +208,7 @@ class Net:
     reflector = REFLECTOR
     stranger = STRANGER
     until = staticmethod(until)
+    run = staticmethod(run)
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
