@@ -20,7 +20,10 @@ Case = Callable[[bool, Say], Iterator[Figure]]
 CASES: Mapping[str, Mapping[str, Case]] = {
     "learn": {
         "rt5-100k-packed": lambda quick, say: packed(
-            "rt5-100k-packed", 10_000 if quick else 100_000, say
+            "rt5-100k-packed", 10_000 if quick else 100_000, 1 if quick else 3, say
+        ),
+        "rt5-1m-packed": lambda quick, say: packed(
+            "rt5-1m-packed", 20_000 if quick else 1_000_000, 1, say
         ),
         "update-latency": lambda quick, say: latency("update-latency", 20 if quick else 250, say),
     },

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from ccn_bgp.bench import stream
-from ccn_bgp.bench.figure import Figure
+from ccn_bgp.bench.figure import Figure, median
 from ccn_bgp.bench.learners import LEARNERS, Learner
 from ccn_bgp.bench.sender import Sender
 from ccn_bgp.bench.subject import Subject
@@ -23,29 +23,43 @@ SETTLE = 1.0
 """Seconds after Established before the clock starts: first commits and greetings are over."""
 
 
-def packed(case: str, count: int, say: Callable[[str], None]) -> Iterator[Figure]:
-    """``count`` routes to us and to each peer that is installed."""
+def packed(case: str, count: int, repeats: int, say: Callable[[str], None]) -> Iterator[Figure]:
+    """``count`` routes to us and to each peer that is installed, by turns; medians of
+    ``repeats``."""
     messages = b"".join(stream.updates(range(count), PER_UPDATE))
-    say(f"{count} routes, {len(messages) / 1e6:.1f} MB")
-    with Sender() as sender, Subject(sender.port) as subject:
-        before = subject.memory()
-        sender.establish()
-        time.sleep(SETTLE)
-        seconds = _timed(sender, messages, subject.check, lambda: subject.holds(count - 1), 0.005)
-        memory = subject.memory()
-        if (held := subject.held()) != count:
-            raise CcnError(Problem("bench", f"the forwarder holds {held} of {count} routes"))
-    say(f"ccn: {seconds:.3f} s, {memory - before:.0f} MB")
-    theirs: dict[str, float] = {}
+    say(f"{count} routes, {len(messages) / 1e6:.1f} MB, {repeats} times")
+    ours: list[float] = []
+    memory: list[float] = []
+    theirs: dict[str, list[float]] = {}
     for learner in LEARNERS:
         if missing := learner.missing():
             say(f"{learner.name}: not measured, {missing} is not installed")
-            continue
-        theirs[learner.name] = _peer(learner, messages, count)
-        say(f"{learner.name}: {theirs[learner.name]:.3f} s")
-    yield Figure(case, "time", "s", seconds, theirs)
+        else:
+            theirs[learner.name] = []
+    for _ in range(repeats):
+        seconds, resident = _ours(messages, count)
+        ours.append(seconds)
+        memory.append(resident)
+        say(f"ccn: {seconds:.3f} s, {resident:.0f} MB")
+        for learner in LEARNERS:
+            if learner.name in theirs:
+                theirs[learner.name].append(_peer(learner, messages, count))
+                say(f"{learner.name}: {theirs[learner.name][-1]:.3f} s")
+    seconds = median(ours)
+    yield Figure(case, "time", "s", seconds, {name: median(t) for name, t in theirs.items()})
     yield Figure(case, "routes per second", "1/s", count / seconds, higher_is_better=True)
-    yield Figure(case, "resident memory", "MB", memory)
+    yield Figure(case, "resident memory", "MB", median(memory))
+
+
+def _ours(messages: bytes, count: int) -> tuple[float, float]:
+    """Seconds, and resident memory of all our processes afterwards, MB."""
+    with Sender() as sender, Subject(sender.port) as subject:
+        sender.establish()
+        time.sleep(SETTLE)
+        seconds = _timed(sender, messages, subject.check, lambda: subject.holds(count - 1), 0.005)
+        if (held := subject.held()) != count:
+            raise CcnError(Problem("bench", f"the forwarder holds {held} of {count} routes"))
+        return seconds, subject.memory()
 
 
 def _peer(learner: type[Learner], messages: bytes, count: int) -> float:

@@ -172,7 +172,7 @@ def test_rows_refer_to_each_other():
 
 
 def test_cases_that_are_not_there():
-    assert list(chosen("learn", None)) == ["rt5-100k-packed", "update-latency"]
+    assert list(chosen("learn", None)) == ["rt5-100k-packed", "rt5-1m-packed", "update-latency"]
     assert list(chosen("learn", "update-latency")) == ["update-latency"]
     with pytest.raises(InputError, match="'learn' has no case 'fast'"):
         chosen("learn", "fast")
