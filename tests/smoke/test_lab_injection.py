@@ -1,5 +1,5 @@
-"""A rogue gateway exports another CCN's prefix with retail's route target, among good routes: the good
-ones carry packets at once, the leaking one carries none and names its peer."""
+"""A rogue gateway exports another CCN's prefix with retail's route target, among good routes: the
+good ones carry packets at once, the leaking one carries none and names its peer."""
 
 from __future__ import annotations
 
