@@ -80,8 +80,15 @@ class Guard:
             if not finding.stands or table is None or not finding.prefix:
                 continue
             prefix = Prefix.parse(finding.prefix)
-            if (prefix, finding.peer) not in table.refused:
-                table.refuse(prefix, finding.peer, Refused(finding.rule, finding.message))
+            sides = finding.witness.get("origins", ())
+            fresh = [
+                slot
+                for slot in table.accused(prefix, finding.peer, sides)
+                if (prefix, slot) not in table.refused
+            ]
+            for slot in fresh:
+                table.refuse(prefix, slot, Refused(finding.rule, finding.message))
+            if fresh:
                 acted.append(finding)
         return acted
 

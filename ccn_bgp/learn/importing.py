@@ -18,13 +18,16 @@ from ccn_bgp.model.topology import Topology, Vpc
 Import = tuple[LocRib, tuple[Prefix, ...] | None]
 """A table that takes a route, and the prefixes to which a share bounds it (None: all)."""
 
+NO_ADDRESS = Ip(bytes(4))
+
 
 def shared(nlri: Nlri, prefixes: tuple[Prefix, ...] | None) -> bool:
     """True if the bound of an Import lets this NLRI through."""
     if prefixes is None:
         return True
     if isinstance(nlri, EvpnMacIp):
-        return nlri.ip is not None and any(p.contains(nlri.ip) for p in prefixes)
+        # It makes no row: it says where the gateway IP of a shared prefix is.
+        return nlri.ip is not None
     if isinstance(nlri, EvpnOther):
         return False
     return any(p.covers(nlri.prefix) for p in prefixes)
@@ -90,6 +93,7 @@ class Origins:
         self.owners = owners_by_vni(topology)
         self.vteps: dict[Ip, str] = {g.vtep: g.name for g in topology.gateways.values()}
         self.claimants: dict[RouteTarget, str] = {}
+        self._names: dict[tuple[Ip, str], str] = {}
         for name in sorted(topology.ccns, reverse=True):
             for target in export_targets(topology, topology.ccns[name]):
                 self.claimants[target] = name
@@ -106,12 +110,21 @@ class Origins:
                 self.claimants[t] for t in attributes.route_targets if t in self.claimants
             )
             owner = claims[0] if claims else f"vni-{vni}"
-        next_hop = attributes.next_hop or Ip(bytes(4))
-        return f"{self.vteps.get(next_hop, str(next_hop))}/{owner}"
+        return self._name(attributes.next_hop or NO_ADDRESS, owner)
+
+    def _name(self, next_hop: Ip, owner: str) -> str:
+        """The table's name; one text for many routes."""
+        found = self._names.get((next_hop, owner))
+        if found is None:
+            if len(self._names) > 100_000:
+                self._names.clear()  # a peer may invent next hops for ever
+            found = f"{self.vteps.get(next_hop, str(next_hop))}/{owner}"
+            self._names[next_hop, owner] = found
+        return found
 
     def next_table(self, next_hop: NextHop) -> str:
         """The table of another gateway that a tunnelled packet meets, or empty."""
         if next_hop.kind is not Kind.VTEP:
             return ""
-        owner = self.owners.get(next_hop.vni, f"vni-{next_hop.vni}")
-        return f"{self.vteps.get(next_hop.ip, str(next_hop.ip))}/{owner}"
+        owner = self.owners.get(next_hop.vni) or f"vni-{next_hop.vni}"
+        return self._name(next_hop.ip, owner)

@@ -6,7 +6,7 @@ may be re-announced), ``unresolved`` and the reason of every loser. Holds no soc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ccn_bgp.learn.bestpath import select, select_vm, why_not
 from ccn_bgp.learn.candidate import Candidate, Source
@@ -20,6 +20,11 @@ from ccn_bgp.model.topology import IdcRouter
 
 Slot = tuple[str, bytes]
 """Who said it and which NLRI: what a withdrawal takes away."""
+
+
+def owner(table: str) -> str:
+    """The CCN of a table by its name, ``gateway/ccn``."""
+    return table.rpartition("/")[2]
 
 
 class LocRib:
@@ -41,7 +46,7 @@ class LocRib:
         self.routes: dict[Prefix, Route] = {}
         self.best: dict[Prefix, Candidate] = {}
         self.contenders: dict[Prefix, frozenset[tuple[str, str]]] = {}
-        self.refused: dict[tuple[Prefix, str], Refused] = {}
+        self.refused: dict[tuple[Prefix, Slot], Refused] = {}
         self.dirty: set[Prefix] = set()
         self.changed = True
 
@@ -49,9 +54,14 @@ class LocRib:
         """Add or replace one candidate of a prefix."""
         slot = (candidate.path.peer, candidate.key)
         held = self.candidates.setdefault(prefix, {})
-        if held.get(slot) == candidate:
+        before = held.get(slot)
+        if before == candidate:
             return
         held[slot] = candidate
+        if before is not None:
+            old = before.path.nlri
+            if isinstance(old, EvpnPrefix) and old.gateway is not None:
+                self._depends_no_more(prefix, old.gateway, held)
         nlri = candidate.path.nlri
         if isinstance(nlri, EvpnPrefix) and nlri.gateway is not None:
             self.dependents.setdefault(nlri.gateway, set()).add(prefix)
@@ -60,11 +70,26 @@ class LocRib:
     def remove(self, prefix: Prefix, slot: Slot) -> None:
         """Take one candidate away, if it is there."""
         held = self.candidates.get(prefix)
-        if held is None or held.pop(slot, None) is None:
+        gone = held.pop(slot, None) if held is not None else None
+        if held is None or gone is None:
             return
+        nlri = gone.path.nlri
+        if isinstance(nlri, EvpnPrefix) and nlri.gateway is not None:
+            self._depends_no_more(prefix, nlri.gateway, held)
         if not held:
             del self.candidates[prefix]
         self.dirty.add(prefix)
+
+    def _depends_no_more(self, prefix: Prefix, gateway: Ip, held: dict[Slot, Candidate]) -> None:
+        """Forget a gateway IP that no path of the prefix has any more: peers may invent them."""
+        for other in held.values():
+            nlri = other.path.nlri
+            if isinstance(nlri, EvpnPrefix) and nlri.gateway == gateway:
+                return
+        prefixes = self.dependents[gateway]
+        prefixes.discard(prefix)
+        if not prefixes:
+            del self.dependents[gateway]
 
     def place_vm(self, ip: Ip, candidate: Candidate) -> None:
         """Add or replace a type 2; what resolves through the address is decided again."""
@@ -79,14 +104,33 @@ class LocRib:
                 del self.vms[ip]
             self.dirty |= self.dependents.get(ip, set())
 
-    def find_vm(self, ip: Ip) -> Candidate | None:
-        """The chosen type 2 of an address."""
-        held = self.vms.get(ip)
-        return select_vm([(c.path, c) for c in held.values()]) if held else None
+    def find_vm(self, ip: Ip, origin: str) -> Candidate | None:
+        """The chosen type 2 of an address in the CCN of a path's origin: a share may bring the same
+        address of two CCNs here."""
+        ccn = owner(origin)
+        held = [(c.path, c) for c in self.vms.get(ip, {}).values() if owner(c.origin) == ccn]
+        return select_vm(held) if held else None
 
-    def refuse(self, prefix: Prefix, peer: str, refused: Refused) -> None:
-        """Quarantine what one peer says of one prefix."""
-        self.refused[prefix, peer] = refused
+    def accused(self, prefix: Prefix, peer: str, sides: Collection[str] = ()) -> list[Slot]:
+        """Which of the paths of a peer a finding is about: a reflector says the good and the bad.
+
+        Without ``sides`` it is the row; with them, the tables that both claim the prefix, it is
+        what comes from another CCN, and the row only where its rival is the CCN's own.
+        """
+        held = {s: c for s, c in self.candidates.get(prefix, {}).items() if s[0] == peer}
+        best = self.best.get(prefix)
+        row = (best.path.peer, best.key) if best is not None else None
+        if not sides:
+            return [row] if row is not None and row in held else sorted(held)
+        own = self.ccsi.ccn
+        found = [s for s, c in held.items() if c.origin in sides and owner(c.origin) != own]
+        if all(owner(side) != own for side in sides):
+            found = [s for s in found if s != row]
+        return sorted(found or held)
+
+    def refuse(self, prefix: Prefix, slot: Slot, refused: Refused) -> None:
+        """Quarantine one path of a prefix."""
+        self.refused[prefix, slot] = refused
         self.dirty.add(prefix)
 
     def release(self) -> None:
@@ -108,7 +152,7 @@ class LocRib:
         answers: dict[Slot, NextHop] = {}
         if held:
             for slot, candidate in held.items():
-                if self.refused and (prefix, slot[0]) in self.refused:
+                if self.refused and (prefix, slot) in self.refused:
                     continue
                 answer = self.answer(candidate)
                 if isinstance(answer, NextHop):
@@ -155,7 +199,7 @@ class LocRib:
 
     def reason(self, prefix: Prefix, candidate: Candidate) -> Reason | None:
         """Why a candidate is not the row, or None if it is."""
-        if refused := self.refused.get((prefix, candidate.path.peer)):
+        if refused := self.refused.get((prefix, (candidate.path.peer, candidate.key))):
             return refused
         answer = self.answer(candidate)
         if isinstance(answer, Unresolved):
@@ -166,7 +210,7 @@ class LocRib:
         usable = [
             c
             for slot, c in self.candidates.get(prefix, {}).items()
-            if (prefix, slot[0]) not in self.refused and isinstance(self.answer(c), NextHop)
+            if (prefix, slot) not in self.refused and isinstance(self.answer(c), NextHop)
         ]
         return why_not(candidate, usable)
 

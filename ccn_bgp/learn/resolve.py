@@ -15,8 +15,8 @@ from ccn_bgp.model.reason import Unresolved
 from ccn_bgp.model.route import Kind, NextHop
 from ccn_bgp.model.topology import IdcRouter
 
-VmLookup = Callable[[Ip], Candidate | None]
-"""The chosen type 2 of an address within the CCSI at hand."""
+VmLookup = Callable[[Ip, str], Candidate | None]
+"""The chosen type 2 of an address within the CCSI at hand, of the CCN of the table named second."""
 
 NO_ADDRESS = Ip(bytes(4))
 
@@ -29,7 +29,7 @@ def resolve(
         return candidate.fixed
     nlri = candidate.path.nlri
     if isinstance(nlri, EvpnPrefix) and nlri.gateway is not None:
-        vm = find_vm(nlri.gateway)
+        vm = find_vm(nlri.gateway, candidate.origin)
         if vm is None:
             return Unresolved(nlri.gateway, "has no type-2 route in this CCN")
         return vm.fixed if vm.fixed is not None else tunnel(vm)

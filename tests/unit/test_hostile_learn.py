@@ -10,10 +10,12 @@ import pytest
 
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
-from ccn_bgp.model.bgp import Asn, Ip, Mac, RouteDistinguisher, RouteTarget
+from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
 from ccn_bgp.model.path import (
     EvpnMacIp,
+    EvpnPrefix,
     PathAttributes,
     Segment,
     SegmentType,
@@ -193,7 +195,101 @@ def test_a_host_behind_an_ipv6_address_is_refused_not_fatal(intent: Intent, rib:
 
 
 def test_vms_of_a_silent_member_are_not_announced(rib: Rib) -> None:
-    """``propagate: false``: it reaches the others, nothing of its own is said; it still has rows."""
+    """``propagate: false``: it reaches the others, nothing of its own is said."""
     assert vm_exports(rib, "10.4.0.10") == []
     assert "10.4.0.10" in {str(vm.ip) for vm in rib.vm_entries()}
     assert vm_exports(rib, "10.1.0.10") == [("02:00:0a:01:00:0a", 0)]
+
+
+def south(
+    prefix: str, vni: int, target: RouteTarget, via: str | None = None, rd: int = 100
+) -> tuple[EvpnPrefix, PathAttributes]:
+    """A type 5 as gw3 says it."""
+    nlri = EvpnPrefix(
+        RouteDistinguisher.parse(f"198.51.100.21:{rd}"),
+        bytes(10),
+        0,
+        Prefix.parse(prefix),
+        Ip.parse(via) if via else None,
+        vni,
+    )
+    return nlri, PathAttributes(
+        as_path=sequence(64603),
+        next_hop=Ip.parse("198.51.100.21"),
+        extended_communities=tunnel_communities([target], FAR_MAC),
+    )
+
+
+def south_vm(vni: int, vni2: int, target: RouteTarget, moved: int = 0) -> tuple:
+    nlri = EvpnMacIp(
+        RouteDistinguisher.parse(f"198.51.100.21:{vni2 - 20000}"),
+        bytes(10),
+        0,
+        Mac.parse("02:00:0a:03:00:0a"),
+        Ip.parse("10.3.0.10"),
+        vni,
+        vni2,
+    )
+    attributes = south("10.0.0.0/8", 1, target)[1]
+    more = (b"\x06\0\0\0" + moved.to_bytes(4, "big"),) if moved else ()
+    return nlri, PathAttributes(
+        as_path=attributes.as_path,
+        next_hop=attributes.next_hop,
+        extended_communities=attributes.extended_communities + more,
+    )
+
+
+def rows(proved, ccn: str = "retail") -> dict[str, str]:
+    """Prefix → the VNI that its packets leave with, and the table it began in."""
+    table = proved.snapshot.tables[f"gw1/{ccn}"]
+    return {
+        str(table.v4.prefix(i)): f"{table.next_hops[table.v4.next_hop[i]].vni} "
+        f"{table.origins[table.v4.origin[i]]}"
+        for i in range(len(table.v4))
+    }
+
+
+@pytest.mark.parametrize("moved", [0, 9])
+def test_a_gateway_ip_is_found_in_its_own_ccn(intent: Intent, rib: Rib, moved: int) -> None:
+    """Both CCNs have a VM at 10.3.0.10; the share brings finance's into retail's table too."""
+    own, theirs = (
+        south("10.99.0.0/24", 20100, RETAIL, "10.3.0.10"),
+        south("10.88.0.0/24", 20200, FINANCE, "10.3.0.10", 200),
+    )
+    said = [
+        own,
+        theirs,
+        south_vm(10005, 20200, FINANCE, moved),
+        south_vm(10003, 20100, RETAIL),
+    ]
+    for nlri, attributes in said:
+        rib.receive("rr", [nlri], [], attributes)
+    found = rows(Guard(intent, rib).prove())
+    assert found["10.99.0.0/24"] == "20100 gw3/retail"
+    assert found["10.88.0.0/24"] == "20200 gw3/finance"
+
+
+def test_a_reflector_passes_a_good_path_although_it_also_passes_a_bad_one(
+    intent: Intent, rib: Rib
+) -> None:
+    """Two gateways behind it say one prefix, one of them out of the wrong CCN."""
+    good = south("10.3.0.0/16", 20100, RETAIL)
+    bad = south("10.3.0.0/16", 20200, RETAIL, rd=66)
+    for order in ((good, bad), (bad, good)):
+        rib = fresh(intent)
+        guard = Guard(intent, rib)
+        for nlri, attributes in order:
+            rib.receive("rr", [nlri], [], attributes)
+        proved = guard.prove()
+        assert rows(proved)["10.3.0.0/16"] == "20100 gw3/retail"
+        assert any(f.prefix == "10.3.0.0/16" and f.peer == "rr" for f in proved.findings)
+
+
+def test_invented_gateway_addresses_are_forgotten(rib: Rib) -> None:
+    for n in range(50):
+        nlri, attributes = south("10.99.0.0/24", 20100, RETAIL, f"10.3.9.{n + 1}")
+        rib.receive("rr", [nlri], [], attributes)
+    table = rib.tables["gw1/retail"]
+    assert len([ip for ip in table.dependents if str(ip).startswith("10.3.9.")]) == 1
+    rib.receive("rr", [], [south("10.99.0.0/24", 20100, RETAIL)[0]], None)
+    assert not table.dependents
