@@ -16,6 +16,7 @@ from typing import Self
 
 import numpy as np
 
+import ccn_bgp
 from ccn_bgp.bench import stream
 from ccn_bgp.bench.sender import ADDRESS
 from ccn_bgp.errors import CcnError, Problem
@@ -79,10 +80,16 @@ class Subject:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                env={**os.environ, "CCN_RUN_DIR": str(self.directory / "run")},
+                env=self._environment(),
             )
         self._processes.append(gateway)
         self.client = ForwarderClient.connect(control, timeout=60.0)
+
+    def _environment(self) -> dict[str, str]:
+        """The package is found as we were found; other gateways of this machine are not seen."""
+        packages = str(Path(ccn_bgp.__file__).resolve().parents[1])
+        paths = os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH"))))
+        return {**os.environ, "PYTHONPATH": paths, "CCN_RUN_DIR": str(self.directory / "run")}
 
     def check(self) -> None:
         """CcnError with its last word if a process of ours has ended."""
