@@ -32,7 +32,7 @@ $(VENV)/.installed: build/.debian $(VENV)/.requirements $(SOURCES)
 
 ## make demo       bring up topologies/two-regions.yaml with real packets and print what was seen
 demo: setup
-	$(PY) -m ccn_bgp.cli.main lab demo topologies/two-regions.yaml
+	$(VENV)/bin/ccn lab demo topologies/two-regions.yaml
 
 ## make demo-down  end the demo without a trace
 demo-down:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -29,14 +31,14 @@ from ccn_bgp.errors import CcnError, InputError, RefusedError, UnreachableError
 MANUAL = """
 Control plane and DPDK gateway of a Cloud Connect Network.
 
-A topology file declares regions, gateways, VPCs, data centres (IDCs) and the CCNs that join them.
-[bold]ccn validate[/] proves a file before it is used, [bold]ccn run[/] runs one gateway of it,
-[bold]ccn lab up[/] runs all of it on this machine with real routers and real packets, and
+A topology file declares regions, gateways, VPCs, data centres (IDCs) and the CCNs that join \
+them. [bold]ccn validate[/] proves a file before it is used, [bold]ccn run[/] runs one gateway of \
+it, [bold]ccn lab up[/] runs all of it on this machine with real routers and real packets, and \
 [bold]ccn show[/] and [bold]ccn explain[/] answer questions at any hour.
 
 Every command that shows something takes [bold]--json[/].
 
-Exit codes: 0 done and clean, 1 fault, 2 the input cannot be read or is invalid, 3 verification
+Exit codes: 0 done and clean, 1 fault, 2 the input cannot be read or is invalid, 3 verification \
 found errors, 4 the gateway or forwarder could not be reached.
 """
 
@@ -49,6 +51,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def print_version(wanted: bool) -> None:
+    """``ccn --version``."""
+    if wanted:
+        print(f"ccn {metadata.version('ccn-bgp')}")
+        raise typer.Exit
+
+
+@app.callback()
+def ccn(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Say which."),
+    ] = False,
+) -> None:
+    """Options of ``ccn`` itself."""
+
 
 BEFORE = "Before: prove it"
 RUNNING = "Running: one gateway"
