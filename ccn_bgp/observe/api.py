@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -75,7 +77,8 @@ class Api:
 def register(name: str, state: Path) -> bool:
     """Make ``ccn show --gateway NAME`` find this state directory.
 
-    False if another gateway of this name answers there: that one stays found.
+    False if another gateway of this name answers there: that one stays found. What an earlier
+    ``ccn run`` without ``--state`` has left there, such as its logs, is kept as NAME.before.
     """
     place = RUN / name
     if state.absolute() == place.absolute():
@@ -84,10 +87,22 @@ def register(name: str, state: Path) -> bool:
         return False
     with contextlib.suppress(OSError):
         RUN.mkdir(parents=True, exist_ok=True)
+        if place.is_dir() and not place.is_symlink():
+            _make_way(place)
         if place.is_symlink() or not place.exists():
             place.unlink(missing_ok=True)
             place.symlink_to(state.absolute())
     return True
+
+
+def _make_way(place: Path) -> None:
+    """Set a state directory aside that no gateway holds; one that is starting keeps its place."""
+    with (place / "lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        before = place.with_name(f"{place.name}.before")
+        shutil.rmtree(before, ignore_errors=True)
+        place.rename(before)
+        (before / "api.sock").unlink(missing_ok=True)  # or it would count as one that runs
 
 
 def _answers(path: Path) -> bool:
