@@ -326,8 +326,7 @@ class Sessions:
         again and says ours again. InputError: no such neighbor or action, or it is down."""
         session = self.peers.get(name)
         if session is None:
-            known = ", ".join(sorted(self.peers))
-            raise InputError(f"there is no neighbor '{name}' (one of {known})")
+            raise InputError(self.no_neighbor(name))
         if not session.up:
             raise InputError(f"neighbor {name} is down: {session.last_reason}")
         if action == "clear":
@@ -339,6 +338,11 @@ class Sessions:
         else:
             raise InputError(f"'{action}' is not one of clear, refresh")
         return {"neighbor": name, "action": action}
+
+    def no_neighbor(self, name: str) -> str:
+        """What to tell an operator who names a neighbor that there is not."""
+        known = f"one of {', '.join(sorted(self.peers))}" if self.peers else "it has none"
+        return f"there is no neighbor '{name}' ({known})"
 
     # -- what we say --------------------------------------------------------------------------
 

@@ -30,8 +30,7 @@ def show(gateway: Running, what: str, filters: Filters) -> Json:
         known = ", ".join(sorted(gateway.intent.topology.ccns))
         raise InputError(f"there is no CCN '{ccn}' (one of {known})")
     if neighbor and neighbor not in gateway.sessions.peers:
-        known = ", ".join(sorted(gateway.sessions.peers))
-        raise InputError(f"there is no neighbor '{neighbor}' (one of {known})")
+        raise InputError(gateway.sessions.no_neighbor(neighbor))
     return view(gateway, filters)
 
 
