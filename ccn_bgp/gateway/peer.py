@@ -99,7 +99,7 @@ class PeerSession:
         Policies, limits and the name of a router's CCN are ours alone: the speaker does not reset
         for them.
         """
-        return replace(self.peer, router=None) == replace(peer, router=None)
+        return replace(self.peer, router=None, site=b"") == replace(peer, router=None, site=b"")
 
     def take_over(self, peer: Peer, policy: ExportPolicy) -> None:
         """Go on with the same session under a new declaration and policy."""

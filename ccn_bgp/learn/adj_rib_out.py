@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ccn_bgp.learn.candidate import Candidate, Source
+from ccn_bgp.learn.candidate import Candidate
 from ccn_bgp.model.bgp import Asn, Prefix
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.path import Nlri, Path, PathAttributes, Segment, SegmentType, Unicast
@@ -101,8 +101,8 @@ class AdjRibOut:
         self.offer(nlri, self._once(judged, self._to_gateway))
 
     def offer_route(self, prefix: Prefix, route: Route | None, best: Candidate | None) -> None:
-        """One route of the CCSI, to an IDC router of it; never back to the data centre it is from,
-        and only in the family of the session."""
+        """One route of the CCSI, to an IDC router of it; only in the family of the session, and
+        never back to the data centre it is from, whichever gateway and router it came over."""
         router = self.peer.router
         assert router is not None
         nlri = Unicast(prefix)
@@ -111,7 +111,7 @@ class AdjRibOut:
             told = (
                 route.next_hop.kind is not Kind.DROP
                 and prefix.version == router.gateway_address.address.version
-                and not (best.source is Source.IDC and _same_site(best, self.peer))
+                and self.peer.site not in best.path.attributes.extended_communities
             )
         if not told or route is None:
             self.denied.pop(nlri.key, None)
@@ -171,8 +171,3 @@ def prepend(as_path: tuple[Segment, ...], asns: Sequence[Asn]) -> tuple[Segment,
         if len(joined) <= LONGEST_SEGMENT:
             return (Segment(SegmentType.AS_SEQUENCE, joined), *as_path[1:])
     return (Segment(SegmentType.AS_SEQUENCE, tuple(asns)), *as_path)
-
-
-def _same_site(best: Candidate, peer: Peer) -> bool:
-    heard_from = best.speaker.site
-    return peer.router is not None and heard_from == peer.router.idc

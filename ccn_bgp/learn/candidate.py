@@ -29,21 +29,18 @@ class Source(enum.IntEnum):
 
 @dataclass(slots=True)
 class Speaks:
-    """What the decision process needs to know of a peer: ``router_id`` of its OPEN, ``site``
-    the data centre of an IDC router."""
+    """What the decision process needs to know of a peer: ``router_id`` is that of its OPEN."""
 
     name: str
     role: PeerRole
     external: bool
     address: Ip
     router_id: Ip
-    site: str = ""
 
     @classmethod
     def of(cls, peer: Peer) -> Speaks:
         """Before a session has come up the peer's address stands for its router-id."""
-        site = peer.router.idc if peer.router is not None else ""
-        return cls(peer.name, peer.role, peer.external, peer.address, peer.address, site)
+        return cls(peer.name, peer.role, peer.external, peer.address, peer.address)
 
 
 OURSELVES = Speaks("", "gateway", False, Ip(bytes(4)), Ip(bytes(4)))

@@ -68,7 +68,7 @@ class Rib:
         self.dirty_routes: dict[str, set[Prefix]] = {}
         self._held_back: dict[str, frozenset[bytes]] = {}
         self._limits: set[str] = set()
-        self._export_cache: dict[tuple[int, str], tuple[PathAttributes, PathAttributes]] = {}
+        self._made: dict[tuple[int, str], tuple[PathAttributes, PathAttributes]] = {}
         self.origins = Origins(topology)
         self._build()
 
@@ -207,12 +207,38 @@ class Rib:
         if isinstance(judged, Denied):
             heard.reason = judged
             return
+        if peer.router is not None:
+            judged = self._of_site(peer, judged)
         same = judged is heard.path.attributes
         accepted = heard.path if same else heard.path._replace(attributes=judged)
         for table in takers:
             self._insert(table, peer, accepted)
         heard.places = tuple(table.ccsi.name for table in takers)
         heard.accepted, heard.reason = accepted, None
+
+    def _of_site(self, peer: Peer, attributes: PathAttributes) -> PathAttributes:
+        """An IDC's attributes as from its site: its own extended communities end here."""
+        return self._once(
+            attributes,
+            peer.name,
+            lambda a: replace(a, extended_communities=(peer.site,)),
+        )
+
+    def _once(
+        self,
+        attributes: PathAttributes,
+        use: str,
+        make: Callable[[PathAttributes], PathAttributes],
+    ) -> PathAttributes:
+        """Attributes made of others stay one object, so that announcements group by it."""
+        cached = self._made.get((id(attributes), use))
+        if cached is not None and cached[0] is attributes:
+            return cached[1]
+        made = make(attributes)
+        if len(self._made) > 100_000:
+            self._made.clear()
+        self._made[id(attributes), use] = (attributes, made)
+        return made
 
     def _insert(self, table: LocRib, peer: Peer, path: Path) -> None:
         nlri = path.nlri
@@ -321,21 +347,22 @@ class Rib:
 
     def _reoriginated(self, ccsi: Ccsi, attributes: PathAttributes) -> PathAttributes:
         """An IDC's attributes as our type 5: AS path and communities kept, next hop self."""
-        cached = self._export_cache.get((id(attributes), ccsi.name))
-        if cached is not None and cached[0] is attributes:
-            return cached[1]
-        made = replace(
+        sites = (c for c in attributes.extended_communities if c[:2] == b"\x00\x03")
+        return self._once(
             attributes,
-            next_hop=self.gateway.vtep,
-            med=None,
-            extended_communities=tunnel_communities(ccsi.export_rts, self.gateway.mac),
-            originator_id=None,
-            cluster_list=(),
+            ccsi.name,
+            lambda a: replace(
+                a,
+                next_hop=self.gateway.vtep,
+                med=None,
+                extended_communities=(
+                    *tunnel_communities(ccsi.export_rts, self.gateway.mac),
+                    *sites,
+                ),
+                originator_id=None,
+                cluster_list=(),
+            ),
         )
-        if len(self._export_cache) > 100_000:
-            self._export_cache.clear()
-        self._export_cache[id(attributes), ccsi.name] = (attributes, made)
-        return made
 
     def _apply_limits(self) -> None:
         """max-prefixes, soft: of the accepted prefixes the first N are used, shorter ones first."""

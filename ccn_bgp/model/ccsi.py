@@ -6,12 +6,13 @@ the only derivation of route targets, distinguishers and sessions; everything el
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from ccn_bgp.model.bgp import Asn, Ip, Prefix, RouteDistinguisher, RouteTarget, Vni
-from ccn_bgp.model.topology import Ccn, Gateway, IdcRouter, PeerRole, Topology, Vpc
+from ccn_bgp.model.topology import Ccn, Gateway, IdcRouter, PeerRole, Share, Topology, Vpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class Ccsi:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One BGP session of one gateway. ``router`` is set for IDC sessions only."""
+    """One BGP session of one gateway. ``router`` and ``site`` are set for IDC sessions only; what
+    carries the community ``site`` is from that data centre."""
 
     name: str
     role: PeerRole
@@ -66,6 +68,7 @@ class Peer:
     source_interface: str | None
     password_file: FilePath | None
     router: IdcRouter | None = None
+    site: bytes = b""
 
     @property
     def external(self) -> bool:
@@ -76,6 +79,13 @@ class Peer:
 def derived_target(topology: Topology, ccn: Ccn) -> RouteTarget:
     """``fabric.asn:ccn.id``: the target of a CCN for which the file names no other."""
     return RouteTarget.parse(f"{topology.fabric.asn}:{ccn.id}")
+
+
+def site_of_origin(topology: Topology, idc: str) -> bytes:
+    """The route origin community of a data centre (RFC 4360 §5), the same at every gateway:
+    fabric.asn, and 32 bits made of its name."""
+    number = hashlib.blake2b(idc.encode(), digest_size=4).digest()
+    return b"\x00\x03" + topology.fabric.asn.to_bytes(2, "big") + number
 
 
 def import_targets(topology: Topology, ccn: Ccn) -> frozenset[RouteTarget]:
@@ -96,6 +106,13 @@ def ccsis(topology: Topology, gateway: Gateway) -> tuple[Ccsi, ...]:
     """The tables of one gateway, by CCN name: a CCN is present where it has a VPC of the region or
     an IDC session."""
     found = []
+    routers_of: dict[str, list[IdcRouter]] = {}
+    for router in topology.routers:
+        if router.gateway == gateway.name:
+            routers_of.setdefault(router.ccn, []).append(router)
+    shares_of: dict[str, list[Share]] = {}
+    for share in topology.shares:
+        shares_of.setdefault(share.consumer, []).append(share)
     for name in sorted(topology.ccns):
         ccn = topology.ccns[name]
         attached = {a.name: a for a in ccn.attach if a.kind == "vpc"}
@@ -104,7 +121,7 @@ def ccsis(topology: Topology, gateway: Gateway) -> tuple[Ccsi, ...]:
             for v in sorted(attached)
             if v in topology.vpcs and topology.vpcs[v].region == gateway.region
         )
-        routers = tuple(r for r in topology.routers if r.ccn == name and r.gateway == gateway.name)
+        routers = tuple(routers_of.get(name, ()))
         if not vpcs and not routers:
             continue
         found.append(
@@ -126,8 +143,7 @@ def ccsis(topology: Topology, gateway: Gateway) -> tuple[Ccsi, ...]:
                         export_targets(topology, topology.ccns[s.provider]),
                         s.prefixes,
                     )
-                    for s in topology.shares
-                    if s.consumer == name
+                    for s in shares_of.get(name, ())
                 ),
             )
         )
@@ -214,6 +230,7 @@ def peers(topology: Topology, gateway: Gateway) -> tuple[Peer, ...]:
                     source_interface=tap_name(gateway, r),
                     password_file=r.password_file,
                     router=r,
+                    site=site_of_origin(topology, r.idc),
                 )
             )
     return tuple(sorted(found, key=lambda p: p.name))

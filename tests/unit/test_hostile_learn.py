@@ -10,6 +10,7 @@ import pytest
 
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
@@ -19,6 +20,7 @@ from ccn_bgp.model.path import (
     PathAttributes,
     Segment,
     SegmentType,
+    Unicast,
 )
 
 NETWORK = """\
@@ -293,3 +295,49 @@ def test_invented_gateway_addresses_are_forgotten(rib: Rib) -> None:
     assert len([ip for ip in table.dependents if str(ip).startswith("10.3.9.")]) == 1
     rib.receive("rr", [], [south("10.99.0.0/24", 20100, RETAIL)[0]], None)
     assert not table.dependents
+
+
+def routed(prefix: str, *asns: int, next_hop: str) -> tuple[Unicast, PathAttributes]:
+    """A prefix as an IDC router says it, with a community of its own that means nothing here."""
+    return Unicast(Prefix.parse(prefix)), PathAttributes(
+        as_path=sequence(*asns),
+        next_hop=Ip.parse(next_hop),
+        extended_communities=(FINANCE,),
+    )
+
+
+def told(rib: Rib, peer: str) -> set[str]:
+    """What an IDC router would be told of its table."""
+    out = AdjRibOut(rib.peers[peer], lambda _, path: path.attributes)
+    table = rib.tables["gw1/retail"]
+    for prefix, route in table.routes.items():
+        out.offer_route(prefix, route, table.best.get(prefix))
+    return {str(n.prefix) for _, nlris in out.take().announce for n in nlris}
+
+
+def test_a_data_centre_never_hears_its_own_routes_over_its_other_gateway(file: FilePath) -> None:
+    """The two routers have different AS numbers: no AS path would stop the loop."""
+    two = read_intent(file, "gw2")
+    other = fresh(two)
+    mine = routed("172.16.1.0/24", 65102, next_hop="169.254.2.2")
+    other.receive("tw-r2", [mine[0]], [], mine[1])
+    other.settle()
+    between = AdjRibOut(other.peers["gw3"], lambda _, path: path.attributes)
+    for key, export in other.exports.items():
+        between.offer_evpn(key, export)
+    rib = fresh(read_intent(file, "gw1"))
+    for attributes, nlris in between.take().announce:
+        rib.receive("rr", list(nlris), [], attributes)
+    far = south("10.3.0.0/16", 20100, RETAIL)
+    rib.receive("rr", [far[0]], [], far[1])
+    rib.settle()
+    assert Prefix.parse("172.16.1.0/24") in rib.tables["gw1/retail"].routes
+    assert told(rib, "tw-r1") == {"10.1.0.0/16", "10.3.0.0/16"}
+
+
+def test_a_data_centre_cannot_name_its_own_route_targets(rib: Rib) -> None:
+    nlri, attributes = routed("172.16.1.0/24", 65101, next_hop="169.254.1.2")
+    rib.receive("tw-r1", [nlri], [], attributes)
+    rib.settle()
+    (said,) = [a for n, a in rib.exports.values() if "172.16.1.0" in str(n)]
+    assert said.route_targets == {RETAIL}
