@@ -15,9 +15,10 @@ from pathlib import Path
 
 from ccn_bgp.bench import rows
 from ccn_bgp.bench.figure import Figure, median, percentile
+from ccn_bgp.errors import CcnError, Problem
 from ccn_bgp.forwarder.client import ForwarderClient
 from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
-from ccn_bgp.forwarder.wire import Flag
+from ccn_bgp.forwarder.wire import Flag, MessageType
 
 TENANTS = 100
 
@@ -32,6 +33,7 @@ def batch(case: str, count: int, repeats: int, say: Callable[[str], None]) -> It
         for number in range(repeats):
             base = 1 + 2 * number
             added.append(_timed(client, base, [(kind, 0, routes)]))
+            _check_held(client, len(routes))
             removed.append(_timed(client, base + 1, [(kind, Flag.DELETE, routes)]))
     say(f"{len(routes)} routes in {TENANTS} tables, {repeats} times")
     yield Figure(case, "add time", "ms", median(added) * 1e3)
@@ -50,11 +52,18 @@ def single(case: str, count: int, say: Callable[[str], None]) -> Iterator[Figure
         client.commit(1, 2, [(kind, 0, held)], b"bench", full=False)
         for number in range(len(fresh)):
             times.append(_timed(client, 2 + number, [(kind, 0, fresh[number : number + 1])]))
+        _check_held(client, len(held) + len(fresh))
     say(f"{len(times)} commits, one after the other")
     yield Figure(case, "p50", "ms", median(times) * 1e3)
     yield Figure(case, "p99", "ms", percentile(times, 99) * 1e3)
     rate = len(times) / sum(times)
     yield Figure(case, "commits per second", "1/s", rate, higher_is_better=True)
+
+
+def _check_held(client: ForwarderClient, count: int) -> None:
+    """CcnError if the forwarder does not hold so many routes."""
+    if (found := len(client.dump()[MessageType.ROUTE])) != count:
+        raise CcnError(Problem("bench", f"the forwarder holds {found} of {count} routes"))
 
 
 def _timed(client: ForwarderClient, base: int, records: list[rows.Record]) -> float:

@@ -6,13 +6,14 @@ import json
 import socket
 import struct
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scapy.all import IP, UDP, VXLAN, Ether, rdpcap
 from typer.testing import CliRunner
 
-from ccn_bgp.bench import frames, rows, stream, subject
+from ccn_bgp.bench import frames, rows, stream, subject, verifying
 from ccn_bgp.bench.cases import CASES, chosen
 from ccn_bgp.bench.figure import Figure, median, percentile
 from ccn_bgp.bench.sender import ADDRESS, KEEPALIVE, Sender, open_message
@@ -24,6 +25,7 @@ from ccn_bgp.forwarder import wire
 from ccn_bgp.model.bgp import Asn, Family, Ip
 from ccn_bgp.session.decode import Decoder, SessionParameters, Verdict
 from ccn_bgp.session.encode import notification
+from ccn_bgp.table.verify.snapshot import verify_snapshot
 
 
 def decoder():
@@ -194,3 +196,15 @@ def test_the_command_prints_json_alone():
 def test_the_verifier_finds_nothing_in_the_bench(case):
     figures = list(CASES["verify"][case](True, lambda line: None))
     assert all(figure.ours > 0 for figure in figures)
+
+
+def test_the_bench_of_the_verifier_would_see_a_fault():
+    network, snapshot = verifying._network(1000)
+    assert not verify_snapshot(snapshot, network)
+    table = snapshot.tables["gw/ccn1"]
+    foreign = tuple(o.replace("/ccn1", "/ccn2") for o in table.origins)
+    leaking = {**snapshot.tables, "gw/ccn1": replace(table, origins=foreign)}
+    found = verify_snapshot(replace(snapshot, tables=leaking), network)
+    assert {f.rule for f in found} >= {"leak"}
+    with pytest.raises(CcnError, match="clean tables were refused"):
+        verifying._timed(replace(snapshot, tables=leaking), network)
