@@ -48,16 +48,29 @@ class Frr:
     """A bgpd alone: without zebra every next hop counts as reachable."""
 
     def __init__(self, net: Net, name: str, namespace: str, listen: str, lines: str) -> None:
+        self.net, self.namespace, self.listen = net, namespace, listen
         self.directory = net.directory / name
         self.directory.mkdir(mode=0o755)
+        (self.directory / "bgpd.conf").write_text(lines)
+        self.begin()
+
+    def begin(self) -> None:
+        """Start it; also after it was killed."""
         configuration = self.directory / "bgpd.conf"
-        configuration.write_text(lines)
-        self.process = net.start(
-            namespace, "/usr/lib/frr/bgpd", "-Z", "-S", "-u", "root", "-g", "root", "-l", listen,
+        for left in ("bgpd.vty", "bgpd.pid"):
+            (self.directory / left).unlink(missing_ok=True)
+        self.process = self.net.start(
+            self.namespace, "/usr/lib/frr/bgpd", "-Z", "-S", "-u", "root", "-g", "root",
+            "-l", self.listen,
             "-P", "0", "-f", f"{configuration}", "-i", f"{self.directory}/bgpd.pid",
             "--vty_socket", f"{self.directory}", "--log", f"file:{self.directory}/bgpd.log",
         )  # fmt: skip
         until((self.directory / "bgpd.vty").exists)
+
+    def kill(self) -> None:
+        """Without a word to its peers."""
+        self.process.kill()
+        self.process.wait()
 
     def vtysh(self, *lines: str) -> str:
         words = [word for line in lines for word in ("-c", line)]

@@ -12,53 +12,20 @@ VIA = "10.99.0.0/24"
 FROM_IDC = "172.16.1.0/24"
 
 
-def frr_reflector(net, asn, own, word):
-    """As docs/interop.md gives it to operators."""
-    lines = [
-        f"router bgp {own}", f" bgp router-id {net.reflector}",
-        " no bgp ebgp-requires-policy", " no bgp default ipv4-unicast",
-    ]  # fmt: skip
-    for name, address in net.addresses.items():
-        lines.append(f" neighbor {address} remote-as {asn or net.asns[name]}")
-        lines.append(f" neighbor {address} passive")
-        lines.append(f" neighbor {address} advertisement-interval 0")
-        if not asn:
-            lines.append(f" neighbor {address} ebgp-multihop 255")
-    lines.append(" address-family l2vpn evpn")
-    for address in net.addresses.values():
-        lines.append(f"  neighbor {address} activate")
-        lines.append(f"  neighbor {address} soft-reconfiguration inbound")
-        lines.append(f"  neighbor {address} {word}")
-    net.frr("reflector", "\n".join(lines) + "\n")
+REFLECTORS = {"FRR as route server": 0, "FRR as route reflector": 64600,
+              "GoBGP as route server": 0, "GoBGP as route reflector": 64600}  # fmt: skip
+"""Headings of docs/interop.md, and the AS of all gateways (0: as in the topology)."""
 
 
-def gobgp_reflector(net, asn, own, words):
-    lines = [
-        f"[global.config]\nas = {own}\nrouter-id = '{net.reflector}'\n"
-        f"local-address-list = ['{net.reflector}']\n"
-    ]
-    for name, address in net.addresses.items():
-        lines.append(
-            f"[[neighbors]]\n[neighbors.config]\nneighbor-address = '{address}'\n"
-            f"peer-as = {asn or net.asns[name]}\n[neighbors.transport.config]\n"
-            f"passive-mode = true\nlocal-address = '{net.reflector}'\n{words}"
-            "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\n"
-            "afi-safi-name = 'l2vpn-evpn'\n"
-        )
-    net.gobgp("".join(lines), "reflector")
-
-
-ROUTE_SERVER = "[neighbors.route-server.config]\nroute-server-client = true\n"
-ROUTE_REFLECTOR = (
-    "[neighbors.route-reflector.config]\nroute-reflector-client = true\n"
-    "route-reflector-cluster-id = '203.0.113.1'\n"
-)
-REFLECTORS = {
-    "frr-route-server": (frr_reflector, 0, "route-server-client"),
-    "frr-route-reflector": (frr_reflector, 64600, "route-reflector-client"),
-    "gobgp-route-server": (gobgp_reflector, 0, ROUTE_SERVER),
-    "gobgp-route-reflector": (gobgp_reflector, 64600, ROUTE_REFLECTOR),
-}
+def start_reflector(net, heading):
+    """With the very configuration that the documentation gives to operators."""
+    text = (net.ccn_source / "docs" / "interop.md").read_text()
+    section = text.split(f"### {heading}\n", 1)[1]
+    lines = section.split("```", 2)[1].partition("\n")[2]
+    if heading.startswith("FRR"):
+        net.frr("reflector", lines)
+    else:
+        net.gobgp(lines, "reflector")
 
 
 def full_mesh(net, file):
@@ -94,14 +61,14 @@ def idcs(net):
 
 @pytest.mark.parametrize("kind", REFLECTORS)
 def test_a_reflector_gives_the_tables_of_the_full_mesh(net, idcs, kind):
-    start, asn, word = REFLECTORS[kind]
+    asn = REFLECTORS[kind]
     mesh = full_mesh(net, net.topology(idcs=True, asn=asn))
     wanted = state(mesh)
     frr = idcs[0].heard()
     for gateway in mesh.values():
         gateway.end()
 
-    start(net, asn, asn or 64600, word)
+    start_reflector(net, kind)
     neighbors = [
         {"name": f"rr-{name}", "gateway": name, "address": net.reflector, "asn": 64600,
          "role": "reflector"}

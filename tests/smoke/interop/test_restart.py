@@ -13,9 +13,13 @@ HOLD = 9  # offered by FRR: `timers bgp 3 9`
 
 @pytest.fixture
 def gateway(net):
-    """bj-gw1 with FRR in its data centres and GoBGP as an EVPN peer; all of them told all."""
-    net.frrs = [net.idc("lf-r1", "eth2.101t", ["172.16.1.0/24"]),
-                net.idc("tj-r1", "eth3.0t", ["172.16.1.0/24"])]  # fmt: skip
+    """bj-gw1 with FRR in its data centres and GoBGP as an EVPN peer; all of them told all. Only the
+    FRR of retail says that it keeps its own routes while it restarts."""
+    keeps = " bgp graceful-restart\n bgp graceful-restart preserve-fw-state"
+    net.frrs = [
+        net.idc("lf-r1", "eth2.101t", ["172.16.1.0/24"], keeps),
+        net.idc("tj-r1", "eth3.0t", ["172.16.1.0/24"]),
+    ]
     net.evpn = net.gobgp_peer("bj-gw1", net.addresses["hk-gw1"], 64602, HOLD)
     net.evpn(f"global rib add -a {REMOTE}")
     made = net.gateway("bj-gw1", net.topology(idcs=True))
@@ -132,3 +136,25 @@ def test_a_planned_end_is_told(net, gateway):
         "lock", "speaker-gateways.err", "speaker-gateways.log", "speaker-idcs.err",
         "speaker-idcs.log",
     ]  # fmt: skip
+
+
+def test_a_killed_router_keeps_its_routes_if_it_said_so(net, gateway):
+    before, own = gateway.digest(), "172.16.1.0/24"
+    for frr in net.frrs:
+        frr.kill()
+    net.until(lambda: all(gateway.neighbor(n)["state"] == "down" for n in ("lf-r1", "tj-r1")), 5)
+    net.until(lambda: own not in gateway.routes("finance"), 5)
+    assert own in gateway.routes()
+
+    def stale():
+        heard = {r["prefix"]: r["stale"] for r in gateway.show("received", neighbor="lf-r1")}
+        return heard[own]  # FRR says our own routes back to us: they are there, too
+
+    assert stale()
+    assert not gateway.show("received", neighbor="tj-r1")
+    net.frrs[0].begin()
+    while not gateway.established("lf-r1"):
+        assert own in gateway.routes()
+    net.until(lambda: not stale())
+    net.frrs[1].begin()
+    net.until(lambda: gateway.digest() == before)
