@@ -9,7 +9,7 @@ and ``02:00`` stay text). Uses the C parser where ruamel.yaml has it; the pure o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,13 @@ class Source:
     problems: list[Problem] = field(default_factory=list)
 
 
-def read_source(path: Path, kind: str, keys: Iterable[str]) -> Source:
+Progress = Callable[[float], None]
+"""Told now and then how much is done, from 0 to 1."""
+
+
+def read_source(
+    path: Path, kind: str, keys: Iterable[str], progress: Progress | None = None
+) -> Source:
     """Read one YAML file whose top is a mapping with (some of) these keys.
 
     ``kind`` names it in messages (``topology``). Raises InputError, one problem, if the file cannot
@@ -162,7 +168,7 @@ def read_source(path: Path, kind: str, keys: Iterable[str]) -> Source:
     # flow mapping) and words its complaints differently: what it refuses, the pure one decides.
     for pure in (False, True) if __with_libyaml__ else (True,):
         try:
-            return _compose(path, text, kind, frozenset(keys), pure)
+            return _compose(path, text, kind, frozenset(keys), pure=pure, progress=progress)
         except InputError:
             raise
         except Exception as error:
@@ -221,12 +227,21 @@ class _Frame:
         self.values = 1
 
 
-def _compose(path: Path, text: str, kind: str, known: frozenset[str], pure: bool) -> Source:
+def _compose(
+    path: Path,
+    text: str,
+    kind: str,
+    known: frozenset[str],
+    *,
+    pure: bool,
+    progress: Progress | None,
+) -> Source:
     problems: list[Problem] = []
     anchors: dict[str, tuple[Any, Marks, int]] = {}
     stack: list[_Frame] = []
     root: tuple[Any, Marks] | None = None
     values = strange = 0
+    lines = text.count("\n") + 1
 
     def fail(mark: int, what: str, hint: str = "") -> InputError:
         where = f"{path}:{mark >> 32}:{mark & 0xFFFFFFFF}"
@@ -273,6 +288,8 @@ def _compose(path: Path, text: str, kind: str, known: frozenset[str], pure: bool
             continue
 
         values += size if isinstance(event, AliasEvent) else 1
+        if progress is not None and not values & 0x3FFF:
+            progress(event.start_mark.line / lines)
         if values > MAX_VALUES:
             raise fail(_mark(event), f"holds more than {MAX_VALUES} values, aliases expanded")
         if anchor:

@@ -17,6 +17,8 @@ from ccn_bgp.cli import (
     bench,
     decode,
     explain,
+    generate,
+    graph,
     lab,
     neighbor,
     replay,
@@ -76,6 +78,8 @@ ASKING = "Asking: at 3 a.m."
 TRYING = "Trying: on this machine"
 
 app.command("validate", rich_help_panel=BEFORE)(validate.validate)
+app.command("graph", rich_help_panel=BEFORE)(graph.graph)
+app.command("generate", rich_help_panel=BEFORE)(generate.generate)
 app.command("verify", rich_help_panel=BEFORE)(verify.verify)
 app.command("decode", rich_help_panel=BEFORE)(decode.decode)
 app.command("run", rich_help_panel=RUNNING)(run.run)

@@ -6,8 +6,11 @@ there is no error (warnings allowed), 2 if a file cannot be used, 3 with errors.
 
 from __future__ import annotations
 
+import gc
 import json as json_form
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +22,10 @@ from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.intent import topology_findings
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.observe.findings import sarif, text_lines
-from ccn_bgp.source import place
+from ccn_bgp.source import Progress, place
+
+READING = 0.6
+"""Part of the whole that reading the file takes, as measured."""
 
 
 class Form(StrEnum):
@@ -40,8 +46,13 @@ def validate(
     Exit 0: no error (there may be warnings). Exit 2: a file cannot be used. Exit 3: errors.
     """
     form = Form.JSON if json else form
+    # Nothing here makes garbage in circles, and a million live values are slow to look through.
+    gc.disable()
     try:
-        findings = topology_findings(load_topology(file))
+        with reading(file) as progress:
+            topology = load_topology(file, progress)
+            progress(1)
+            findings = topology_findings(topology)
     except InputError as error:
         if form is not Form.TEXT:
             schema = [
@@ -54,9 +65,39 @@ def validate(
             ]
             show(schema, form, file)
         raise
+    finally:
+        gc.enable()
     show(findings, form, file)
     if any(f.stands for f in findings):
         raise typer.Exit(3)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[Progress]:
+    """A bar on stderr if that is a terminal, gone again when the answer is there."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"reading {file.name}", total=1.0)
+
+        def tell(done: float) -> None:
+            text = f"reading {file.name}" if done < 1 else f"proving {file.name}"
+            # What comes after the reading costs about as much again and has no steps to tell.
+            bar.update(task, completed=done * READING, description=text)
+
+        yield tell
+        bar.update(task, completed=1.0)
 
 
 def show(findings: Sequence[Finding], form: Form, file: Path) -> None:

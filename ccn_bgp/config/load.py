@@ -40,20 +40,20 @@ from ccn_bgp.model.topology import (
     VpcRoute,
 )
 from ccn_bgp.nearest import nearest
-from ccn_bgp.source import Positions, Source, in_order, read_source
+from ccn_bgp.source import Positions, Progress, Source, in_order, read_source
 
 POLICY_KEYS = ("prefix-sets", "policies")
 MAX_FAULTS = 10_000
 """Of form, in one file; with more of them it is no topology, and listing them takes minutes."""
 
 
-def load_topology(path: Path) -> Topology:
-    """Read, check and resolve one topology file.
+def load_topology(path: Path, progress: Progress | None = None) -> Topology:
+    """Read, check and resolve one topology file; ``progress`` is told how much has been read.
 
     Raises InputError with all problems of the file, in the order of the file.
     """
     path = Path(path)
-    source = read_source(path, "topology", keys_at(()))
+    source = read_source(path, "topology", keys_at(()), progress)
     problems = list(source.problems)
     file: TopologyFile | None = None
     try:

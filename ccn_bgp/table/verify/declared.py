@@ -113,7 +113,9 @@ def _local(topology: Topology, ccsi: Ccsi) -> Iterator[tuple[Prefix, int]]:
     """(prefix, next) of what a CCSI has by itself."""
     vips = {
         vm.ip
-        for attachment in topology.ccns[ccsi.ccn].attach
+        for attachment in (
+            topology.ccns[ccsi.ccn].attach if any(v.routes for v in ccsi.vpcs) else ()
+        )
         if attachment.kind == "vpc" and attachment.name in topology.vpcs
         for vm in topology.vpcs[attachment.name].vms
     }
