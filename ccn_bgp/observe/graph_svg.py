@@ -6,6 +6,7 @@ which: green by a share, red without. Red numbered lines are the witnesses of th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -16,16 +17,19 @@ from ccn_bgp.observe.advice import hint
 from ccn_bgp.observe.findings import witness_lines
 from ccn_bgp.observe.graph import Band, Cell, Mark, Member, Picture, Reach
 
-MARGIN, LABEL, COLUMN, CARD = 24, 170, 290, 250
+MARGIN, LABEL, COLUMN, CARD = 24, 200, 300, 260
 LINE, TITLE, GAP = 14, 18, 12
 HEAD = 70
 ARC_STEP, ARC_FIRST = 26, 46
 TEXT_WIDTH = 118
+DOTS = 8
+"""Numbers beside each other on one element; further ones begin again."""
 STYLE = """
 text{font-family:system-ui,"Segoe UI","DejaVu Sans",sans-serif;font-size:11px;fill:#222}
 .t{font-weight:600;font-size:12px}.h{font-weight:700;font-size:18px}.d{fill:#555}
 .card{fill:#fff;stroke-width:1.2}.gw{fill:#e8e8ec;stroke:#888}
-.pill{fill:#fff;stroke-width:1.6}.arc{fill:none;stroke-width:2}.ok{stroke:#1a7f37}.bad{stroke:#c9252d}
+.pill{fill:#fff;stroke-width:1.6}.arc{fill:none;stroke-width:2}.arc.ok{stroke:#1a7f37}
+.arc.bad{stroke:#c9252d}
 .way{fill:none;stroke:#c9252d;stroke-width:2.2;stroke-dasharray:6 3}.warn .way{stroke:#b26a00}
 .dot{fill:#c9252d}.warn .dot{fill:#b26a00}.n{fill:#fff;font-size:10px;font-weight:700}
 .e{fill:#c9252d;font-weight:600}.w{fill:#b26a00;font-weight:600}
@@ -39,6 +43,7 @@ class _Canvas:
 
     shapes: list[str] = field(default_factory=list)
     places: dict[str, Point] = field(default_factory=dict)
+    dots: Counter[Point] = field(default_factory=Counter)
     width: float = 0
     bottom: float = 0
 
@@ -66,8 +71,11 @@ def svg(picture: Picture) -> str:
         bottom += LINE + GAP
     for number, reach in enumerate(picture.reaches):
         _arc(canvas, reach, edge, number)
-    for mark in picture.marks:
-        _mark(canvas, mark)
+    ways = [(mark, _points(canvas, mark)) for mark in picture.marks]
+    for mark, points in ways:
+        _way(canvas, mark, points)
+    for mark, points in ways:
+        _dots(canvas, mark, points)
     canvas.bottom = bottom + GAP
     _legend(canvas, picture)
     size = f'width="{canvas.width:g}" height="{canvas.bottom:g}"'
@@ -79,8 +87,9 @@ def svg(picture: Picture) -> str:
             f"<style>{STYLE}</style>",
             "<defs>",
             *(
-                f'<marker id="{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"'
-                f' markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="{fill}"/></marker>'
+                f'<marker id="{name}" viewBox="0 0 8 8" refX="15" refY="4" markerWidth="9"'
+                f' markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">'
+                f'<path d="M0 0L8 4L0 8z" fill="{fill}"/></marker>'
                 for name, fill in (("ok", "#1a7f37"), ("bad", "#c9252d"), ("warn", "#b26a00"))
             ),
             "</defs>",
@@ -133,7 +142,7 @@ def _band(
     for region, cell in band.cells.items():
         x, y = columns[region], top + 8
         for n, gateway in enumerate(cell.gateways):
-            wide = (CARD - 6) / max(2, len(cell.gateways)) - 4
+            wide = (CARD + 4) / len(cell.gateways) - 4
             left = x + n * (wide + 4)
             canvas.box((left, y), (wide, 18), f'class="pill" {stroke}', 9)
             canvas.text(left + 8, y + 13, f"{gateway}/{band.ccn}"[: int(wide / 6)])
@@ -162,7 +171,7 @@ def _arc(canvas: _Canvas, reach: Reach, edge: float, number: int) -> None:
     kind = "ok" if reach.shared else "bad"
     canvas.shapes.append(
         f'<path class="arc {kind}" marker-end="url(#{kind})"'
-        f' d="M{edge - 4:g} {start:g}C{out:g} {start:g} {out:g} {end:g} {edge - 2:g} {end:g}"/>'
+        f' d="M{edge - 4:g} {start:g}C{out:g} {start:g} {out:g} {end:g} {edge - 12:g} {end:g}"/>'
     )
     what = ", ".join(reach.prefixes[:1]) or "nothing"
     more = f" and {len(reach.prefixes) - 1} more" if len(reach.prefixes) > 1 else ""
@@ -171,22 +180,39 @@ def _arc(canvas: _Canvas, reach: Reach, edge: float, number: int) -> None:
     canvas.text(edge + ARC_FIRST * 0.8 + ARC_STEP * number * 0.8, y, words)
 
 
-def _mark(canvas: _Canvas, mark: Mark) -> None:
-    points = [p for key in mark.path if (p := _place(canvas, mark, key))]
-    # Witnesses that pass one element stand beside each other.
-    aside = (mark.number - 1) % 6 * 17
-    points = [(x - aside, y) for x, y in points]
-    if not points:
-        return
+def _points(canvas: _Canvas, mark: Mark) -> list[Point]:
+    """Where a witness goes; those that pass one element stand beside each other."""
+    points = []
+    for base in [p for key in mark.path if (p := _place(canvas, mark, key))]:
+        points.append((base[0] - canvas.dots[base] % DOTS * 17, base[1]))
+        canvas.dots[base] += 1
+    return points
+
+
+def _group(mark: Mark) -> str:
     kind = "bad" if mark.finding.severity == "error" else "warn"
-    canvas.shapes.append(f'<g class="{kind} f{mark.number}">')
-    canvas.shapes.append(f"<title>{escape(f'{mark.finding.rule}: {mark.finding.message}')}</title>")
+    title = escape(f"{mark.finding.rule}: {mark.finding.message}")
+    return f'<g class="{kind} f{mark.number}"><title>{title}</title>'
+
+
+def _way(canvas: _Canvas, mark: Mark, points: list[Point]) -> None:
+    if len(points) < 2:
+        return
+    canvas.shapes.append(_group(mark))
+    kind = "bad" if mark.finding.severity == "error" else "warn"
     for (x1, y1), (x2, y2) in pairwise(points):
         bend = min(60, 20 + abs(y2 - y1) / 4)
         canvas.shapes.append(
             f'<path class="way" marker-end="url(#{kind})"'
             f' d="M{x1:g} {y1:g}C{x1 + bend:g} {y1:g} {x2 + bend:g} {y2:g} {x2:g} {y2:g}"/>'
         )
+    canvas.shapes.append("</g>")
+
+
+def _dots(canvas: _Canvas, mark: Mark, points: list[Point]) -> None:
+    if not points:
+        return
+    canvas.shapes.append(_group(mark))
     for x, y in points:
         canvas.shapes.append(f'<circle class="dot" cx="{x:g}" cy="{y:g}" r="8"/>')
         middle = f'x="{x:g}" y="{y + 3.5:g}" text-anchor="middle"'
@@ -247,14 +273,14 @@ li{{margin:.4rem 0;cursor:pointer}}.error{{color:#c9252d}}.warning{{color:#b26a0
 <script>
 const picture = document.getElementById("picture");
 for (const item of document.querySelectorAll("li[data-f]")) {{
-  item.onmouseenter = () => {{
-    picture.classList.add("dim");
-    picture.querySelector("g." + item.dataset.f)?.classList.add("lit");
+  const light = (on) => {{
+    picture.classList.toggle("dim", on);
+    for (const group of picture.querySelectorAll("g." + item.dataset.f)) {{
+      group.classList.toggle("lit", on);
+    }}
   }};
-  item.onmouseleave = () => {{
-    picture.classList.remove("dim");
-    picture.querySelector("g." + item.dataset.f)?.classList.remove("lit");
-  }};
+  item.onmouseenter = () => light(true);
+  item.onmouseleave = () => light(false);
 }}
 </script>
 </body></html>
