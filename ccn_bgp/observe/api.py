@@ -102,7 +102,10 @@ def _make_way(place: Path) -> None:
         before = place.with_name(f"{place.name}.before")
         shutil.rmtree(before, ignore_errors=True)
         place.rename(before)
-        (before / "api.sock").unlink(missing_ok=True)  # or it would count as one that runs
+        for name in ("api.sock", "lock"):  # with its socket it would count as one that runs
+            (before / name).unlink(missing_ok=True)
+        if not any(before.iterdir()):
+            before.rmdir()
 
 
 def _answers(path: Path) -> bool:

@@ -44,6 +44,14 @@ def test_the_state_of_an_ended_run_makes_way_and_is_kept(run: Path, tmp_path: Pa
     assert api.running() == []
 
 
+def test_nothing_but_a_lock_is_not_worth_keeping(run: Path, tmp_path: Path) -> None:
+    (run / "gw1").mkdir(parents=True)
+    (run / "gw1" / "lock").touch()
+    assert api.register("gw1", state_of(tmp_path))
+    assert [p.name for p in run.iterdir()] == ["gw1"]
+    assert (run / "gw1").is_symlink()
+
+
 def test_only_the_last_one_is_kept(run: Path, tmp_path: Path) -> None:
     state = state_of(tmp_path)
     for text in ("first", "second"):
