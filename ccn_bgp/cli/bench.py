@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -48,6 +49,10 @@ def bench(
     """
     from ccn_bgp.bench.cases import chosen
 
+    busy, cpus = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if busy > cpus / 4:
+        text = f"load average is {busy:.1f} on {cpus} CPUs: only ratios mean something"
+        print(f"ccn: this machine is busy, {text}", file=sys.stderr)
     results = []
     for name, run in chosen(area.value, case).items():
         print(f"{name}:", file=sys.stderr)
