@@ -32,7 +32,7 @@ from ccn_bgp.gateway.ports import PortWatch
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.gateway.views import commit_world, show
 from ccn_bgp.learn.rib import Rib
-from ccn_bgp.linux.taps import prepare_taps, remove_taps
+from ccn_bgp.linux.taps import prepare_taps, remove_taps, retire_taps, wanted_taps
 from ccn_bgp.model.bgp import Ip
 from ccn_bgp.observe.api import Api, register, unregister
 from ccn_bgp.table.snapshot import NOTHING, Snapshot
@@ -303,17 +303,23 @@ class Daemon:
                 log.exception("reload failed by a fault of ours")
 
     async def _take_over(self, intent: Intent) -> None:
+        """All that can be refused is asked first; from the swap on nothing is turned back."""
+        rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+        self.link.check_ports(intent)
+        self.sessions.check(rib)
+        before = self.intent
         if self.forwarder is None:
             await prepare_taps(intent.topology, intent.gateway)
-        rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
         rib.adopt(self.rib)
-        self.link.check_ports(intent)
         self.intent, self.rib, self.guard = intent, rib, Guard(intent, rib)
         self._intent_digest = intent_digest(intent)
         await self.sessions.adopt(intent, rib)
         self.commit()
         for session in self.sessions.peers.values():
             self.sessions.resend(session)
+        if self.forwarder is None:
+            old, new = (wanted_taps(i.topology, i.gateway) for i in (before, intent))
+            await retire_taps(old, new)
         log.info("reload: %s is in force", self.file)
 
     # -- answers ----------------------------------------------------------------------------------

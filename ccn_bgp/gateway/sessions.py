@@ -30,6 +30,7 @@ from ccn_bgp.session.events import (
     SpeakerDown,
     SpeakerUp,
 )
+from ccn_bgp.session.exabgp_config import render
 from ccn_bgp.session.speaker import Speaker
 
 log = logging.getLogger("ccn.session")
@@ -128,6 +129,11 @@ class Sessions:
             await speaker.stop(keep_routes=keep_routes)
         for session in self.peers.values():
             session.stop_timer()
+
+    def check(self, rib: Rib) -> None:
+        """InputError if the speakers could not serve the peers of ``rib``: nothing is changed."""
+        for idc in (False, True):
+            render([p for p in rib.peers.values() if (p.role == "idc") is idc], self._hold_time)
 
     async def adopt(self, intent: Intent, rib: Rib) -> None:
         """Go on under a new intent: sessions whose settings are the same are not touched."""

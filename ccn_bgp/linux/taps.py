@@ -13,7 +13,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pyroute2 import AsyncIPRoute
@@ -116,12 +116,20 @@ async def prepare_taps(topology: Topology, gateway: Gateway) -> None:
 
 async def remove_taps(topology: Topology, gateway: Gateway) -> None:
     """Remove the taps of ``gateway`` (their addresses and routes go with them); absent is fine."""
+    await retire_taps(wanted_taps(topology, gateway), ())
+
+
+async def retire_taps(old: Iterable[Tap], wanted: Iterable[Tap]) -> None:
+    """Remove the taps of ``old`` that are no longer wanted, and let go of ports without any."""
+    wanted = tuple(wanted)
+    kept, ports = {tap.name for tap in wanted}, {tap.port for tap in wanted}
+    gone = [tap for tap in old if tap.name not in kept]
     async with AsyncIPRoute() as ip:
         present = await links(ip)
-        for tap in wanted_taps(topology, gateway):
+        for tap in gone:
             if tap.name in present:
                 await ip.link("del", index=present[tap.name].index)
-        for name in port_names(topology, gateway):
+        for name in {tap.port for tap in gone} - ports:
             if name in present:
                 _release_port(name)
 

@@ -14,6 +14,9 @@ from pathlib import Path as FilePath
 from ccn_bgp.model.bgp import Asn, Ip, Prefix, RouteDistinguisher, RouteTarget, Vni
 from ccn_bgp.model.topology import Ccn, Gateway, IdcRouter, PeerRole, Share, Topology, Vpc
 
+LONGEST_DEVICE = 15
+"""Characters of a device name in Linux (IFNAMSIZ without its final zero)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShareImport:
@@ -151,13 +154,22 @@ def ccsis(topology: Topology, gateway: Gateway) -> tuple[Ccsi, ...]:
 
 
 def tap_name(gateway: Gateway, router: IdcRouter) -> str:
-    """The kernel's side of a hand-off: one tap per (port, vlan), at most 15 characters."""
-    return f"{router.port[:9]}.{router.vlan or 0}t"
+    """The kernel's side of a hand-off: one tap per (port, vlan)."""
+    return _device(router.port, f".{router.vlan or 0}t")
 
 
 def uplink_tap(port: str) -> str:
     """The kernel's side of an uplink."""
-    return f"{port[:12]}.t"
+    return _device(port, ".t")
+
+
+def _device(port: str, suffix: str) -> str:
+    """A device name of at most 15 characters that no other port has: a port too long for it is cut
+    and told apart by a hash. Two taps of one name would join two CCNs."""
+    if len(port) + len(suffix) <= LONGEST_DEVICE:
+        return port + suffix
+    mark = hashlib.blake2b(port.encode(), digest_size=3).hexdigest()
+    return f"{port[: LONGEST_DEVICE - len(suffix) - len(mark)]}{mark}{suffix}"
 
 
 def peers(topology: Topology, gateway: Gateway) -> tuple[Peer, ...]:

@@ -133,3 +133,23 @@ def test_every_commit_holds_under_the_independent_check(gateway: Running) -> Non
     unknown = ccn("verify-commit", "99", "--gateway", "rl-gw1", environment=gateway.environment)
     assert unknown.returncode == 2
     assert "commit 99 is not kept" in unknown.stderr
+
+
+def test_an_unusable_password_file_leaves_the_old_state(gateway: Running, tmp_path: Path) -> None:
+    before = gateway.show("routes")
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"\xff\xfe" * 100)
+    neighbor = (
+        f"name: new, gateway: rl-gw1, address: 127.77.0.9, asn: 64999, password-file: {secret}"
+    )
+    gateway.edit(
+        TOPOLOGY.replace("10.3.0.0/16", "10.4.0.0/16")
+        + f"neighbors: [{{{neighbor}, role: gateway}}]\n"
+    )
+    eventually(lambda: gateway.logged("the old state goes on"))
+    assert gateway.show("routes") == before
+    assert gateway.show("neighbors")["neighbors"] == []
+    gateway.edit(TOPOLOGY.replace("10.3.0.0/16", "10.5.0.0/16"))
+    eventually(lambda: gateway.logged("is in force"))
+    routes = {r["prefix"] for r in gateway.show("routes")["routes"]}
+    assert "10.5.0.0/16" in routes and "10.4.0.0/16" not in routes

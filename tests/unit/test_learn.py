@@ -338,3 +338,25 @@ def test_prepending_to_a_full_segment_opens_a_new_one() -> None:
     full = sequence(*range(1, 256))
     made = prepend(full, [Asn(7)])
     assert [len(s.asns) for s in made] == [1, 255]
+
+
+# -- names of devices ---------------------------------------------------------------------------
+
+
+def test_no_two_ports_share_a_tap_however_long_their_names_are() -> None:
+    from dataclasses import replace
+
+    from ccn_bgp.model.ccsi import tap_name, uplink_tap
+
+    topology = load_topology(TOPOLOGY)
+    gateway, router = topology.gateways["bj-gw1"], topology.routers[0]
+    ports = ["enp194s0f0np0", "enp194s0f0np1", "enp194s0f1np0", "enp194s0f1np1", "eth1", "eth10"]
+    names = [uplink_tap(port) for port in ports]
+    names += [
+        tap_name(gateway, replace(router, port=port, vlan=vlan))
+        for port in ports
+        for vlan in (None, 1, 4094)
+    ]
+    assert len(set(names)) == len(names)
+    assert all(len(name) <= 15 for name in names)
+    assert tap_name(gateway, router) == "eth2.101t"
