@@ -6,7 +6,7 @@ Out: entries of table/snapshot.py, sorted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.ccsi import ccsis, tap_name, uplink_tap
@@ -71,24 +71,52 @@ def vnis(topology: Topology, gateway: Gateway) -> tuple[VniEntry, ...]:
     return tuple(sorted(found))
 
 
-def vteps(
-    topology: Topology, gateway: Gateway, vms: Iterable[VmEntry], tables: Mapping[str, Table]
-) -> tuple[VtepEntry, ...]:
+class LegalVteps:
     """Who may send on which VNI: hosts with a VM in it; gateways of the CCN and of its consumers
-    on the L3VNI; and whoever our own routes of that CCN lead to."""
-    found = {VtepEntry(vm.vni, vm.vtep) for vm in vms}
-    holders: dict[str, list[Gateway]] = {}
+    on the L3VNI; and whoever our own routes of that CCN lead to.
+
+    What the intent says is worked out once, what a table says once for each change of it.
+    """
+
+    def __init__(self, topology: Topology, gateway: Gateway) -> None:
+        self._l3vnis = {ccsi.name: ccsi.vni for ccsi in ccsis(topology, gateway)}
+        self._declared = frozenset(_declared_vteps(topology, gateway))
+        self._tables: dict[str, tuple[Table, frozenset[VtepEntry]]] = {}
+        self._vms: tuple[VmEntry, ...] | None = None
+        self._rows: tuple[VtepEntry, ...] = ()
+
+    def rows(self, vms: tuple[VmEntry, ...], tables: Mapping[str, Table]) -> tuple[VtepEntry, ...]:
+        """Sorted; the very same tuple where nothing has changed."""
+        same = vms is self._vms and tables.keys() == self._tables.keys()
+        for name, table in tables.items():
+            held = self._tables.get(name)
+            if held is not None and held[0] is table:
+                continue
+            vni = self._l3vnis[name]
+            led = frozenset(
+                VtepEntry(vni, hop.ip) for hop in table.next_hops if hop.kind is Kind.VTEP
+            )
+            same = same and held is not None and held[1] == led
+            self._tables[name] = (table, led)
+        for name in self._tables.keys() - tables.keys():
+            del self._tables[name]
+        if not same:
+            found = {VtepEntry(vm.vni, vm.vtep) for vm in vms}
+            found.update(self._declared, *(led for _, led in self._tables.values()))
+            self._vms, self._rows = vms, tuple(sorted(found))
+        return self._rows
+
+
+def _declared_vteps(topology: Topology, gateway: Gateway) -> Iterator[VtepEntry]:
+    holders: dict[str, list[Ip]] = {}
     for other in topology.gateways.values():
         if other.name != gateway.name:
             for ccsi in ccsis(topology, other):
-                holders.setdefault(ccsi.ccn, []).append(other)
+                holders.setdefault(ccsi.ccn, []).append(other.vtep)
+    consumers: dict[str, set[str]] = {}
+    for share in topology.shares:
+        consumers.setdefault(share.provider, set()).add(share.consumer)
     for ccsi in ccsis(topology, gateway):
-        users = {ccsi.ccn} | {s.consumer for s in topology.shares if s.provider == ccsi.ccn}
-        for user in users:
-            found |= {VtepEntry(ccsi.vni, other.vtep) for other in holders.get(user, ())}
-        table = tables.get(ccsi.name)
-        if table is not None:
-            for next_hop in table.next_hops:
-                if next_hop.kind is Kind.VTEP:
-                    found.add(VtepEntry(ccsi.vni, next_hop.ip))
-    return tuple(sorted(found))
+        for user in {ccsi.ccn} | consumers.get(ccsi.ccn, set()):
+            for vtep in holders.get(user, ()):
+                yield VtepEntry(ccsi.vni, vtep)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ccn_bgp.gateway.fixed import interfaces, vnis, vteps
+from ccn_bgp.gateway.fixed import LegalVteps, interfaces, vnis
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Prefix
@@ -48,6 +48,7 @@ class Guard:
         self._vms: tuple[VmEntry, ...] = ()
         self._interfaces = interfaces(intent.topology, intent.gateway)
         self._vnis = vnis(intent.topology, intent.gateway)
+        self._vteps = LegalVteps(intent.topology, intent.gateway)
 
     def prove(self) -> Proved:
         """Settle, build and verify until nothing is left to refuse."""
@@ -119,7 +120,7 @@ class Guard:
             tables=tables,
             interfaces=self._interfaces,
             vnis=self._vnis,
-            vteps=vteps(intent.topology, intent.gateway, self._vms, tables),
+            vteps=self._vteps.rows(self._vms, tables),
             vms=self._vms,
         )
 

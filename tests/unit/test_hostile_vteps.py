@@ -1,0 +1,58 @@
+"""Who may send on which VNI: made once of the intent and once of each changed table."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+
+from ccn_bgp.config.load import load_topology
+from ccn_bgp.gateway.fixed import LegalVteps
+from ccn_bgp.model.bgp import Ip, Mac, Prefix
+from ccn_bgp.model.path import Path, PathAttributes, Unicast
+from ccn_bgp.model.route import Kind, NextHop, Route, VmEntry
+from ccn_bgp.table.snapshot import Table
+
+TOPOLOGY = load_topology(FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml")
+GATEWAY = TOPOLOGY.gateways["bj-gw1"]
+HK = {"20100 198.51.100.21", "20200 198.51.100.21"}
+
+
+def table(*vteps: str) -> Table:
+    rows = [
+        Route(
+            "bj-gw1/retail",
+            Prefix.parse(f"10.{n}.0.0/16"),
+            "hk-gw1/retail",
+            NextHop(Kind.VTEP, 20100, Ip.parse(vtep), Mac(bytes(6))),
+            "",
+            Path("hk-gw1", Unicast(Prefix.parse(f"10.{n}.0.0/16")), PathAttributes()),
+        )
+        for n, vtep in enumerate(vteps)
+    ]
+    return Table.build("bj-gw1/retail", 100, "retail", rows)
+
+
+def texts(rows) -> set[str]:
+    return {f"{r.vni} {r.address}" for r in rows}
+
+
+def test_declared_gateways_hosts_and_learned_next_hops() -> None:
+    legal = LegalVteps(TOPOLOGY, GATEWAY)
+    vms = (VmEntry(10001, Ip.parse("10.1.0.10"), Mac(bytes(6)), Ip.parse("192.0.2.101")),)
+    assert texts(legal.rows(vms, {})) == HK | {"10001 192.0.2.101"}
+    one = {"bj-gw1/retail": table("203.0.113.9")}
+    first = legal.rows(vms, one)
+    assert texts(first) == HK | {"10001 192.0.2.101", "20100 203.0.113.9"}
+    assert list(first) == sorted(first)
+    assert legal.rows(vms, one) is first
+    again = {"bj-gw1/retail": table("203.0.113.9", "203.0.113.9")}
+    assert legal.rows(vms, again) is first, "another row, the same senders"
+
+
+def test_a_sender_goes_with_its_last_route_and_its_last_vm() -> None:
+    legal = LegalVteps(TOPOLOGY, GATEWAY)
+    vms = (VmEntry(10001, Ip.parse("10.1.0.10"), Mac(bytes(6)), Ip.parse("192.0.2.101")),)
+    legal.rows(vms, {"bj-gw1/retail": table("203.0.113.9")})
+    assert texts(legal.rows(vms, {"bj-gw1/retail": table()})) == HK | {"10001 192.0.2.101"}
+    assert texts(legal.rows((), {"bj-gw1/retail": table()})) == HK
+    legal.rows((), {"bj-gw1/retail": table("203.0.113.9")})
+    assert texts(legal.rows((), {})) == HK
