@@ -108,7 +108,7 @@ class Recheck:
                 yield Fault("leak", table, row.text, where)
             if self.covered_by_own(row):
                 yield Fault("hijack", table, row.text, where)
-        if row.next in self.own:
+        if row.next not in ("deliver", "drop"):
             fault = self.follow(row, address)
             if fault:
                 yield Fault(fault, table, row.text, where)
@@ -129,7 +129,9 @@ class Recheck:
         table = row.next
         while True:
             if table not in self.own:
-                return ""  # another gateway's table that was not given: it has arrived there
+                # Another gateway's table that was not given: it has arrived there.
+                wanted = self.owner[row.origin]
+                return "" if self.owner.get(table, wanted) == wanted else "misdelivery"
             if table in seen:
                 return "loop"
             seen.add(table)

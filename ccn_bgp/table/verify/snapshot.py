@@ -8,7 +8,9 @@ that is sent to one has arrived there.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from ccn_bgp.model.ccsi import ccsis
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.route import Kind
 from ccn_bgp.model.topology import Topology
-from ccn_bgp.table.snapshot import Columns, Snapshot, Table
+from ccn_bgp.table.snapshot import Columns, Contender, Snapshot, Table
 from ccn_bgp.table.verify.declared import declared_world
 from ccn_bgp.table.verify.owned import Territory
 from ccn_bgp.table.verify.prefixes import prefix_findings
@@ -36,7 +38,7 @@ from ccn_bgp.table.verify.world import (
 
 
 @dataclass(frozen=True, slots=True)
-class _Intent:
+class Declared:
     """What depends on the topology alone, kept for the last one asked about."""
 
     topology: Topology
@@ -46,7 +48,8 @@ class _Intent:
     declared: tuple[Finding, ...]
 
     @classmethod
-    def of(cls, topology: Topology, gateway: str) -> _Intent:
+    def of(cls, topology: Topology, gateway: str) -> Declared:
+        """Find it all out. KeyError: there is no such gateway."""
         return cls(
             topology=topology,
             gateway=gateway,
@@ -61,14 +64,15 @@ class _Intent:
         )
 
 
-_asked: list[_Intent] = []
+_asked: list[Declared] = []
 
 
-def _intent(topology: Topology, gateway: str) -> _Intent:
+def declared(topology: Topology, gateway: str) -> Declared:
+    """The same again if it is asked of the same topology. KeyError: there is no such gateway."""
     for held in _asked:
         if held.topology is topology and held.gateway == gateway:
             return held
-    _asked[:] = [_Intent.of(topology, gateway)]
+    _asked[:] = [Declared.of(topology, gateway)]
     return _asked[0]
 
 
@@ -77,7 +81,7 @@ def verify_snapshot(snapshot: Snapshot, topology: Topology) -> list[Finding]:
 
     ``snapshot.gateway`` must be a gateway of the topology (KeyError).
     """
-    intent = _intent(topology, snapshot.gateway)
+    intent = declared(topology, snapshot.gateway)
     world = snapshot_world(snapshot, intent.shares)
     found = [*prefix_findings(world), *intent.territory.findings(world), *intent.declared]
     return sorted(found, key=lambda f: f.sort_key)
@@ -86,35 +90,60 @@ def verify_snapshot(snapshot: Snapshot, topology: Topology) -> list[Finding]:
 def snapshot_world(snapshot: Snapshot, shares: tuple[tuple[str, str, Prefix], ...]) -> World:
     """The tables as a World. ``shares``: (table, provider, prefix); those of tables that the
     snapshot does not have are left out. Peers and contenders come along."""
-    tables = [snapshot.tables[name] for name in sorted(snapshot.tables)]
-    index = {table.name: number for number, table in enumerate(tables)}
-    owners = [table.ccn for table in tables]
+    parts = [Part.of(snapshot.tables[name]) for name in sorted(snapshot.tables)]
+    return parts_world(parts, [s for s in shares if s[0] in snapshot.tables], owner_of_name)
+
+
+class Part(NamedTuple):
+    """A table, or some of its rows and contenders."""
+
+    table: Table
+    v4: Columns
+    v6: Columns
+    contenders: tuple[Contender, ...]
+
+    @classmethod
+    def of(cls, table: Table) -> Self:
+        """All of a table."""
+        return cls(table, table.v4, table.v6, table.contenders)
+
+
+def parts_world(
+    parts: Sequence[Part],
+    shares: Iterable[tuple[str, str, Prefix]],
+    owner_of: Callable[[str], str],
+) -> World:
+    """A World of some tables; all others are external, and ``owner_of`` knows their CCNs.
+
+    ``shares``: (table, provider, prefix), of these tables only.
+    """
+    index = {part.table.name: number for number, part in enumerate(parts)}
+    owners = [part.table.ccn for part in parts]
     peers: dict[str, int] = {}
-    for table in tables:
-        elsewhere = (*table.origins, *table.next_tables, *(c.origin for c in table.contenders))
+    for part in parts:
+        table = part.table
+        elsewhere = (*table.origins, *table.next_tables, *(c.origin for c in part.contenders))
         for name in elsewhere:
             if name not in index:
                 index[name] = len(index)
-                owners.append(owner_of_name(name))
-        for peer in (*table.peers, *(c.peer for c in table.contenders)):
+                owners.append(owner_of(name))
+        for peer in (*table.peers, *(c.peer for c in part.contenders)):
             if peer:
                 peers.setdefault(peer, len(peers))
     return World(
         tables=tuple(index),
         owners=tuple(owners),
-        external=np.arange(len(index)) >= len(tables),
-        v4=_joined([_routes(t, t.v4, index, peers) for t in tables], 4),
-        v6=_joined([_routes(t, t.v6, index, peers) for t in tables], 16),
+        external=np.arange(len(index)) >= len(parts),
+        v4=_joined([_routes(p.table, p.v4, index, peers) for p in parts], 4),
+        v6=_joined([_routes(p.table, p.v6, index, peers) for p in parts], 16),
         shares=tuple(
-            ShareRow(index[table], provider, prefix)
-            for table, provider, prefix in shares
-            if table in snapshot.tables
+            ShareRow(index[table], provider, prefix) for table, provider, prefix in shares
         ),
         peers=tuple(peers),
         claims=tuple(
-            Claim(index[t.name], c.prefix, index[c.origin], peers.get(c.peer, -1))
-            for t in tables
-            for c in t.contenders
+            Claim(index[p.table.name], c.prefix, index[c.origin], peers.get(c.peer, -1))
+            for p in parts
+            for c in p.contenders
         ),
     )
 

@@ -1,0 +1,346 @@
+"""The guard's question asked again and again: only what has changed is looked at.
+
+In: the Snapshots of one gateway, one after another, whose unchanged Tables are the same objects.
+Out: the Findings of verify_snapshot(), always the same. A change in a table can alter a packet's
+way only inside the prefixes that changed, so only there are rows taken from the tables that a
+packet could meet, judged by the same rules as everything, and the answer laid over the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ccn_bgp.model.bgp import Prefix
+from ccn_bgp.model.finding import Finding
+from ccn_bgp.model.topology import Topology
+from ccn_bgp.table.snapshot import Columns, Snapshot, Table
+from ccn_bgp.table.verify.incremental_rows import (
+    Rows,
+    changed_prefixes,
+    joined,
+    taken,
+    within,
+    without,
+)
+from ccn_bgp.table.verify.prefixes import prefix_faults
+from ccn_bgp.table.verify.prefixes_faults import Fault, Spans, claim_findings
+from ccn_bgp.table.verify.snapshot import Part, declared, parts_world
+from ccn_bgp.table.verify.space import I8
+from ccn_bgp.table.verify.world import World, owner_of_name
+
+FAMILIES = (5, 17)
+"""Octets of an IPv4 and an IPv6 Prefix."""
+ROUTE_COST, TABLE_COST, CHANGE_COST = 0.6, 30, 150
+"""Microseconds, roughly: of a route and a table in a whole check, of a changed table in this."""
+
+Reach = dict[str, tuple[Spans, Spans]]
+"""Table → addresses of both families."""
+ByPrefix = dict[Prefix, list[Finding]]
+RowRules = Callable[[World], Iterable[Finding]]
+"""Rules that look at single rows."""
+
+
+class Verifier:
+    """The last state of one gateway that was checked, and its findings."""
+
+    def __init__(self, topology: Topology, gateway: str) -> None:
+        intent = declared(topology, gateway)
+        self._declared = intent.declared
+        self._state = PrefixState(intent.shares, intent.territory.findings)
+
+    def check(self, snapshot: Snapshot) -> list[Finding]:
+        """What verify_snapshot() finds, sorted by content."""
+        return sorted([*self._state.check(snapshot.tables), *self._declared], key=_sort_key)
+
+    def forget(self) -> None:
+        """The next check looks at everything."""
+        self._state.forget()
+
+
+def _sort_key(finding: Finding) -> tuple[str, ...]:
+    return finding.sort_key
+
+
+class PrefixState:
+    """The isolation rules on tables that change. ``shares``: (table, provider, prefix)."""
+
+    def __init__(
+        self, shares: Iterable[tuple[str, str, Prefix]], row_rules: RowRules | None = None
+    ) -> None:
+        self._shares: dict[str, list[tuple[str, str, Prefix]]] = {}
+        for share in shares:
+            self._shares.setdefault(share[0], []).append(share)
+        self._row_rules = row_rules
+        self.forget()
+
+    def forget(self) -> None:
+        """Start from nothing."""
+        self._tables: dict[str, Table] = {}
+        self._entering: dict[str, set[str]] = {}
+        self._faults: dict[str, dict[Prefix, dict[str, Fault]]] = {}
+        self._told: dict[str, ByPrefix] = {}
+        self._of_rows: dict[str, ByPrefix] = {}
+        self._findings: list[Finding] | None = None
+
+    def check(self, tables: Mapping[str, Table]) -> list[Finding]:
+        """Every finding on these tables, sorted by content; the list is the caller's."""
+        changed = [n for n, t in tables.items() if self._tables.get(n) is not t]
+        try:
+            self._look(tables, changed)
+        except BaseException:
+            self.forget()  # half a step taken is no state to go on from
+            raise
+        if self._findings is None:
+            stores = (*self._told.values(), *self._of_rows.values())
+            found = [f for store in stores for told in store.values() for f in told]
+            self._findings = sorted(found, key=_sort_key)
+        return list(self._findings)
+
+    def _look(self, tables: Mapping[str, Table], changed: Sequence[str]) -> None:
+        if len(tables) != len(self._tables) or self._cheaper_whole(tables, changed):
+            self._whole(tables)
+        else:
+            self._part(tables, changed)
+
+    def _cheaper_whole(self, tables: Mapping[str, Table], changed: Sequence[str]) -> bool:
+        for name in changed:
+            old = self._tables.get(name)
+            if old is None or old.ccn != tables[name].ccn or old.name != tables[name].name:
+                return True
+        if len(changed) * CHANGE_COST <= len(tables) * TABLE_COST:
+            return False
+        routes = sum(len(t) for t in tables.values())
+        return len(changed) * CHANGE_COST > routes * ROUTE_COST + len(tables) * TABLE_COST
+
+    # -- everything -------------------------------------------------------------------------------
+
+    def _whole(self, tables: Mapping[str, Table]) -> None:
+        self.forget()
+        self._tables = dict(tables)
+        for table in tables.values():
+            self._enter(table)
+        world = self._world([Part.of(tables[name]) for name in sorted(tables)])
+        for fault in prefix_faults(world):
+            self._faults.setdefault(fault.table, {}).setdefault(fault.prefix, {})[fault.rule] = (
+                fault
+            )
+        for name, store in self._faults.items():
+            self._told[name] = {
+                prefix: [f.finding() for f in faults.values()] for prefix, faults in store.items()
+            }
+        self._tell_rows(claim_findings(world))
+        if self._row_rules is not None:
+            self._tell_rows(self._row_rules(world))
+
+    def _enter(self, table: Table) -> None:
+        for name in table.next_tables:
+            if name in self._tables:
+                self._entering.setdefault(name, set()).add(table.name)
+
+    def _world(self, parts: Sequence[Part]) -> World:
+        shares = [s for part in parts for s in self._shares.get(part.table.name, ())]
+        return parts_world(parts, shares, self._owner_of)
+
+    def _owner_of(self, name: str) -> str:
+        table = self._tables.get(name)
+        return table.ccn if table is not None else owner_of_name(name)
+
+    def _tell_rows(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            store = self._of_rows.setdefault(finding.table, {})
+            store.setdefault(Prefix.parse(finding.prefix), []).append(finding)
+
+    # -- a difference -----------------------------------------------------------------------------
+
+    def _part(self, tables: Mapping[str, Table], changed: Sequence[str]) -> None:
+        before = {name: self._tables[name] for name in changed}
+        differing: dict[str, set[Prefix]] = {}
+        for name in changed:
+            table = tables[name]
+            for following in before[name].next_tables:
+                self._entering.get(following, set()).discard(name)
+            self._tables[name] = table
+            self._enter(table)
+            if prefixes := changed_prefixes(before[name], table):
+                differing[name] = prefixes
+        if not differing:
+            return
+        reach = self._reach(differing)
+        rows = self._rows(self._met(reach))
+        world = self._world(self._parts(rows, differing))
+        found: dict[str, dict[Prefix, dict[str, Fault]]] = {}
+        for fault in prefix_faults(world):
+            if fault.table in reach:
+                store = found.setdefault(fault.table, {})
+                store.setdefault(fault.prefix, {})[fault.rule] = fault
+        for name, spans in reach.items():
+            self._lay_over(name, before.get(name), spans, found.get(name, {}))
+        self._judge_rows(differing, world)
+
+    def _reach(self, differing: Mapping[str, set[Prefix]]) -> Reach:
+        """Table → addresses whose packets may go another way from there on than before."""
+        own: Reach = {
+            name: (
+                joined((p.first, p.last) for p in prefixes if len(p) == FAMILIES[0]),
+                joined((p.first, p.last) for p in prefixes if len(p) == FAMILIES[1]),
+            )
+            for name, prefixes in differing.items()
+        }
+        return _flooded(own, lambda name: self._entering.get(name, ()))
+
+    def _met(self, reach: Reach) -> Reach:
+        """Table → addresses of packets that may come there."""
+        return _flooded(
+            reach, lambda name: [n for n in self._tables[name].next_tables if n in self._tables]
+        )
+
+    def _rows(self, met: Reach) -> dict[str, tuple[Columns, Columns]]:
+        found = {}
+        for name in sorted(met):
+            table, (v4, v6) = self._tables[name], met[name]
+            found[name] = (
+                taken(table.v4, Rows(table.v4).overlapping(v4)),
+                taken(table.v6, Rows(table.v6).overlapping(v6)),
+            )
+        return found
+
+    def _parts(
+        self,
+        rows: Mapping[str, tuple[Columns, Columns]],
+        differing: Mapping[str, set[Prefix]],
+    ) -> list[Part]:
+        parts = []
+        for name, (v4, v6) in rows.items():
+            table, prefixes = self._tables[name], differing.get(name, set())
+            claims = tuple(c for c in table.contenders if c.prefix in prefixes)
+            parts.append(Part(table, v4, v6, claims))
+        return parts
+
+    def _lay_over(
+        self,
+        name: str,
+        before: Table | None,
+        reach: tuple[Spans, Spans],
+        found: Mapping[Prefix, Mapping[str, Fault]],
+    ) -> None:
+        """Put the faults found inside ``reach`` in the place of those known there."""
+        known = self._faults.get(name, {})
+        touched = {p for p in found if within(((p.first, p.last),), reach[len(p) == FAMILIES[1]])}
+        if known:
+            old = before or self._tables[name]
+            for columns, spans in zip((old.v4, old.v6), reach, strict=True):
+                held = Rows(columns)
+                touched.update(p for p in held.prefixes(held.overlapping(spans)) if p in known)
+        if not touched:
+            return
+        told = self._told.setdefault(name, {})
+        known = self._faults.setdefault(name, {})
+        for prefix in touched:
+            spans = reach[len(prefix) == FAMILIES[1]]
+            faults = dict(self._merged(known.get(prefix, {}), found.get(prefix, {}), spans))
+            if faults == known.get(prefix, {}):
+                continue
+            self._findings = None
+            if faults:
+                known[prefix] = faults
+                told[prefix] = [f.finding() for f in faults.values()]
+            else:
+                known.pop(prefix, None)
+                told.pop(prefix, None)
+
+    def _merged(
+        self, known: Mapping[str, Fault], found: Mapping[str, Fault], reach: Spans
+    ) -> Iterator[tuple[str, Fault]]:
+        """By rule, the faults of one row. Outside ``reach`` nothing has changed. A row that leaks
+        and is the longest match nowhere is a `latent-leak`."""
+        for rule in sorted({*known, *found} - {"latent-leak"}):
+            inside = within(found[rule].spans, reach) if rule in found else []
+            outside = without(known[rule].spans, reach) if rule in known else []
+            if spans := joined((*inside, *outside)):
+                yield rule, self._placed(found.get(rule) or known[rule], spans, reach)
+        leaking = found.get("latent-leak") or found.get("leak")
+        if leaking is None:
+            return
+        wins = "leak" in found and within(found["leak"].spans, reach)
+        if not wins and not ("leak" in known and without(known["leak"].spans, reach)):
+            prefix = leaking.prefix
+            latent = leaking._replace(rule="latent-leak")
+            yield "latent-leak", self._placed(latent, ((prefix.first, prefix.last),), ())
+
+    def _placed(self, fault: Fault, spans: Spans, reach: Spans) -> Fault:
+        """The fault on other addresses; the hops are those of the first of them."""
+        first = spans[0][0]
+        hops = fault.hops
+        if first != fault.spans[0][0] or not within(((first, first),), reach):
+            hops = self._hops(fault.table, fault.prefix, first)
+        return fault._replace(spans=spans, hops=hops)
+
+    def _hops(self, name: str, prefix: Prefix, address: int) -> tuple[str, ...]:
+        """Tables that a packet meets from the row of ``prefix`` on, by single look-ups."""
+        hops, table = [name], self._tables[name]
+        row = Rows(_family(table, prefix)).at(prefix)
+        while row >= 0:
+            then = int(_family(table, prefix).next_table[row])
+            if then < 0:
+                break
+            again = table.next_tables[then] in hops
+            hops.append(table.next_tables[then])
+            if again or hops[-1] not in self._tables:
+                break
+            table = self._tables[hops[-1]]
+            row = Rows(_family(table, prefix)).longest(address)
+        return tuple(hops)
+
+    # -- rules on single rows ---------------------------------------------------------------------
+
+    def _judge_rows(self, differing: Mapping[str, set[Prefix]], world: World) -> None:
+        for name, prefixes in differing.items():
+            store = self._of_rows.get(name)
+            for prefix in prefixes if store else ():
+                assert store is not None
+                if store.pop(prefix, None):
+                    self._findings = None
+        found = list(claim_findings(world))
+        if self._row_rules is not None:
+            parts = []
+            for name in sorted(differing):
+                table = self._tables[name]
+                v4, v6 = (
+                    taken(columns, _rows_of(columns, differing[name], octets))
+                    for columns, octets in zip((table.v4, table.v6), FAMILIES, strict=True)
+                )
+                parts.append(Part(table, v4, v6, ()))
+            found += self._row_rules(self._world(parts))
+        if found:
+            self._findings = None
+            self._tell_rows(found)
+
+
+def _rows_of(columns: Columns, prefixes: Iterable[Prefix], octets: int) -> I8:
+    rows = Rows(columns)
+    places = (rows.at(p) for p in prefixes if len(p) == octets)
+    return np.array(sorted(r for r in places if r >= 0), np.int64)
+
+
+def _family(table: Table, prefix: Prefix) -> Columns:
+    return table.v4 if len(prefix) == FAMILIES[0] else table.v6
+
+
+def _flooded(reach: Reach, onward: Callable[[str], Iterable[str]]) -> Reach:
+    """Each table's addresses are also those of every table onward."""
+    found = dict(reach)
+    work = sorted(found)
+    while work:
+        name = work.pop()
+        for after in onward(name):
+            held = found.get(after, ((), ()))
+            more = (
+                joined((*held[0], *found[name][0])),
+                joined((*held[1], *found[name][1])),
+            )
+            if more != held:
+                found[after] = more
+                work.append(after)
+    return found
