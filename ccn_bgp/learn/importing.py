@@ -39,13 +39,18 @@ class Imports:
     def __init__(self, tables: Mapping[str, LocRib]) -> None:
         self.tables = tables
         self._known: dict[frozenset[RouteTarget], tuple[Import, ...]] = {}
+        self._takers: dict[RouteTarget, set[str]] = {}
+        for name, table in tables.items():
+            targets = table.ccsi.import_rts.union(*(s.targets for s in table.ccsi.shares))
+            for target in targets:
+                self._takers.setdefault(target, set()).add(name)
 
     def of(self, targets: frozenset[RouteTarget]) -> tuple[Import, ...]:
         """Tables that take these targets, by name; bounded where only a share does."""
         found = self._known.get(targets)
         if found is None:
             taken: list[Import] = []
-            for name in sorted(self.tables):
+            for name in sorted(set().union(*(self._takers.get(t, ()) for t in targets))):
                 table = self.tables[name]
                 if table.ccsi.import_rts & targets:
                     taken.append((table, None))
