@@ -30,11 +30,12 @@ from ccn_bgp.gateway.intent import Intent, finding_line, read_intent
 from ccn_bgp.gateway.link import ForwarderLink, NoForwarder
 from ccn_bgp.gateway.ports import PortWatch
 from ccn_bgp.gateway.sessions import Sessions
-from ccn_bgp.gateway.views import commit_world, show
+from ccn_bgp.gateway.views import commit_world, filters_of, show
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.linux.taps import prepare_taps, remove_taps, retire_taps, wanted_taps
 from ccn_bgp.model.bgp import Ip
 from ccn_bgp.observe.api import Api, register, unregister
+from ccn_bgp.session.record import Recorder, Unrecorded
 from ccn_bgp.table.snapshot import NOTHING, Snapshot
 
 log = logging.getLogger("ccn.gateway")
@@ -53,11 +54,20 @@ Python's defaults walk them so often that more than half of all learning is spen
 class Daemon:
     """One gateway, from ``ccn run`` until SIGTERM."""
 
-    def __init__(self, file: FilePath, name: str, state: FilePath, forwarder: str | None) -> None:
+    def __init__(
+        self,
+        file: FilePath,
+        name: str,
+        state: FilePath,
+        forwarder: str | None,
+        record: FilePath | None = None,
+    ) -> None:
         self.file = file
         self.name = name
         self.state = state
         self.forwarder = forwarder
+        self.record = record
+        self.recorder = Unrecorded()
         self.intent: Intent
         self.rib: Rib
         self.guard: Guard
@@ -130,6 +140,8 @@ class Daemon:
 
     async def _start(self) -> None:
         intent = self.intent
+        if self.record is not None:
+            self.recorder = Recorder(self.record, intent.gateway)
         if self.forwarder == "none":
             self.link = NoForwarder()
         else:
@@ -142,7 +154,12 @@ class Daemon:
         self.guard = Guard(intent, self.rib)
         self._intent_digest = intent_digest(intent)
         self.sessions = Sessions(
-            intent, self.rib, self.state, self.changed, holding_back=self.link.generation > 0
+            intent,
+            self.rib,
+            self.state,
+            self.changed,
+            holding_back=self.link.generation > 0,
+            recorder=self.recorder,
         )
         if self.sessions.holding_back:
             log.info("the forwarder holds generation %d: waiting for peers", self.link.generation)
@@ -162,6 +179,7 @@ class Daemon:
             await self.api.stop()
         if hasattr(self, "sessions"):
             await self.sessions.stop(keep_routes=spare)
+        self.recorder.close()
         if spare:
             self.link.leave()
             return
@@ -336,7 +354,7 @@ class Daemon:
         """One request of the API (cli/show.py, cli/explain.py, cli/neighbor.py)."""
         match request.get("command"):
             case "show":
-                return show(self, str(request.get("what")), request.get("filters") or {})
+                return show(self, str(request.get("what")), filters_of(request))
             case "explain":
                 return explain(self, str(request.get("target")), str(request.get("ccn")))
             case "commit":

@@ -20,6 +20,14 @@ Filters = Mapping[str, str]
 Json = Any
 
 
+def filters_of(request: Mapping[str, Any]) -> Filters:
+    """``filters`` of a request; InputError if they are not texts by name."""
+    filters = request.get("filters") or {}
+    if not isinstance(filters, dict) or not all(isinstance(v, str) for v in filters.values()):
+        raise InputError("filters are texts by name")
+    return filters
+
+
 def show(gateway: Running, what: str, filters: Filters) -> Json:
     """One view by its name; InputError for an unknown view, CCN or neighbor."""
     view = VIEWS.get(what)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 import socket
@@ -20,9 +21,13 @@ from typing import Any
 
 from ccn_bgp.errors import CcnError, InputError, Problem, UnreachableError
 
+log = logging.getLogger("ccn.api")
+
 RUN = Path(os.environ.get("CCN_RUN_DIR", "/run/ccn"))
 LONGEST_REQUEST = 65536
 TIMEOUT = 60.0
+KINDS = {"input": InputError, "unreachable": UnreachableError}
+"""What the asker raises; anything else is a fault."""
 
 
 class Api:
@@ -68,10 +73,17 @@ class Api:
             return {"ok": True, "result": await self.answer(request)}
         except InputError as error:
             return {"ok": False, "kind": "input", "error": str(error)}
+        except UnreachableError as error:
+            return {"ok": False, "kind": "unreachable", "error": str(error)}
         except CcnError as error:
             return {"ok": False, "kind": "fault", "error": str(error)}
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
             return {"ok": False, "kind": "input", "error": "the request is not JSON"}
+        except Exception as error:
+            # A question must never be what stops a gateway, nor go without an answer.
+            log.exception("a fault of ours while answering %s", line[:200])
+            what = f"a fault of ours: {type(error).__name__}: {error}"
+            return {"ok": False, "kind": "fault", "error": " ".join(what.split())}
 
 
 def register(name: str, state: Path) -> bool:
@@ -165,6 +177,5 @@ def ask(gateway: str | None, request: dict[str, Any]) -> Any:
         raise UnreachableError(Problem(gateway, "gateway closed the connection"))
     answer = json.loads(line)
     if not answer["ok"]:
-        kind = InputError if answer.get("kind") == "input" else CcnError
-        raise kind(answer["error"])
+        raise KINDS.get(answer.get("kind"), CcnError)(answer["error"])
     return answer["result"]
