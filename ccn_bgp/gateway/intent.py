@@ -21,6 +21,7 @@ from ccn_bgp.model.topology import Gateway, Topology
 from ccn_bgp.policy.evaluate import Accepted, evaluate
 from ccn_bgp.policy.load import load_policies, read_policies, undefined_sets
 from ccn_bgp.policy.rules import PolicySet
+from ccn_bgp.policy.unreachable import unreachable_statements
 from ccn_bgp.table.verify import verify_world
 from ccn_bgp.table.verify.claims import Claims
 from ccn_bgp.table.verify.declared import declared_world
@@ -57,7 +58,8 @@ def topology_findings(topology: Topology) -> list[Finding]:
 
     InputError: a policy file cannot be used.
     """
-    found = undefined_sets(read_policies(topology.policies))
+    policies = read_policies(topology.policies)
+    found = [*undefined_sets(policies), *unreachable_statements(policies)]
     found += declared_findings(topology)
     found += [placed(f, topology) for f in verify_world(declared_world(topology))]
     found = marked(found, topology.suppressions)
