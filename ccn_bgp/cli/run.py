@@ -14,6 +14,7 @@ def run(
     gateway: Annotated[
         str, typer.Option(help="Which gateway of the file this machine is.", show_default=False)
     ],
+    *,
     forwarder: Annotated[
         str | None,
         typer.Option(
@@ -26,6 +27,15 @@ def run(
     state: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Sockets, pids and logs.", show_default="/run/ccn/NAME"),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Record what every peer says as MRT files there, at most 1 GiB; "
+            "'ccn replay-bgp' learns it again without a network.",
+            show_default=False,
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every detail.")] = False,
 ) -> None:
@@ -44,5 +54,5 @@ def run(
         format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
     )
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    daemon = Daemon(file, gateway, (state or RUN / gateway).absolute(), forwarder)
+    daemon = Daemon(file, gateway, (state or RUN / gateway).absolute(), forwarder, record)
     asyncio.run(daemon.run())

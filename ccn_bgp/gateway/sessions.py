@@ -31,6 +31,8 @@ from ccn_bgp.session.events import (
     SpeakerUp,
 )
 from ccn_bgp.session.exabgp_config import render
+from ccn_bgp.session.mrt import State
+from ccn_bgp.session.record import Unrecorded
 from ccn_bgp.session.speaker import Speaker
 
 log = logging.getLogger("ccn.session")
@@ -54,6 +56,7 @@ class Sessions:
         *,
         holding_back: bool,
         hold_time: int = 90,
+        recorder: Unrecorded | None = None,
     ) -> None:
         self.intent = intent
         self.rib = rib
@@ -65,6 +68,7 @@ class Sessions:
         self.holding_back = holding_back
         self.events = 0
         self.withdrawn = Withdrawals()
+        self.recorder = recorder or Unrecorded()
         self._state = state
         self._hold_time = hold_time
         self._speaker_of: dict[str, str] = {}
@@ -148,6 +152,8 @@ class Sessions:
             else:
                 if old is not None:
                     old.stop_timer()
+                if not rib.adj_in[name].heard:
+                    self.recorder.forgotten(name)
                 self.peers[name] = PeerSession(peer, intent.export_policy)
         for gone in before.values():
             gone.stop_timer()
@@ -171,7 +177,7 @@ class Sessions:
             if session is not None and session.up:
                 log.error("peer %s: reset after a fault of ours", name)
                 # Cease, Out of Resources (RFC 4486 §4): none of the peer's doing.
-                self.speakers[self._speaker_of[session.peer.name]].teardown(session.peer.name, 6, 8)
+                self._teardown(session.peer.name, 6, 8)
 
     def on_event(self, event: Event) -> None:
         """One event of a speaker."""
@@ -193,15 +199,19 @@ class Sessions:
         if session is None or session.decoder is None:
             return
         position = 0
-        while position < len(messages):
-            length = int.from_bytes(messages[position + 16 : position + 18], "big")
-            raw = messages[position : position + max(length, 19)]
-            position += max(length, 19)
-            for item in session.decoder.message(raw):
-                if isinstance(item, RouteRefresh):
-                    self._refresh(session, item)
-                elif not self._update(session, item, raw):
-                    return
+        try:
+            while position < len(messages):
+                length = int.from_bytes(messages[position + 16 : position + 18], "big")
+                raw = messages[position : position + max(length, 19)]
+                position += max(length, 19)
+                for item in session.decoder.message(raw):
+                    if isinstance(item, RouteRefresh):
+                        self._refresh(session, item)
+                    elif not self._update(session, item, raw):
+                        return
+        finally:  # what stands behind the end of a session was never taken
+            whole = position >= len(messages)
+            self.recorder.heard(name, messages if whole else messages[:position])
         self.changed()
 
     def _update(self, session: PeerSession, update: Update, raw: bytes) -> bool:
@@ -213,7 +223,7 @@ class Sessions:
                 log.warning("peer %s: %s: %s", name, update.verdict.value, cause)
         if update.verdict is Verdict.SESSION_RESET:
             code, subcode = update.notification or (3, 1)
-            self.speakers[self._speaker_of[name]].teardown(name, code, subcode)
+            self._teardown(name, code, subcode)
             return False
         if update.end_of_rib is not None:
             self._end_of_rib(session, update.end_of_rib)
@@ -234,6 +244,7 @@ class Sessions:
         adj = self.rib.adj_in[event.peer]
         ours = session.last_reason == CHILD_DOWN
         session.establish(facts)
+        self.recorder.up(session.peer, facts)
         log.info("peer %s: up, AS %d, router-id %s", event.peer, facts.asn, facts.router_id)
         for family in Family:
             # Without the F bit the peer has lost its own tables (RFC 4724 §4.2); where the fault
@@ -261,6 +272,7 @@ class Sessions:
         elif facts is not None and facts.restart_time is not None and not notified:
             kept = facts.restart_families
         keep = bool(kept)
+        self.recorder.left(name, State.CONNECT if ours else State.ACTIVE if keep else State.IDLE)
         session.end(reason)
         self.rib.session_down(name, keep=keep)
         for family in Family:
@@ -275,15 +287,16 @@ class Sessions:
 
     def _sweep_later(self, session: PeerSession, seconds: int) -> None:
         session.stop_timer()
-        name = session.peer.name
+        loop = asyncio.get_running_loop()
+        session.timer = loop.call_later(seconds, self.sweep, session.peer.name, seconds)
 
-        def sweep() -> None:
-            gone = self.rib.sweep(name, None)
-            if gone:
-                log.warning("peer %s: %d stale routes swept after %d s", name, gone, seconds)
-            self.changed()
-
-        session.timer = asyncio.get_running_loop().call_later(seconds, sweep)
+    def sweep(self, name: str, seconds: int) -> None:
+        """The time to say everything again is over."""
+        gone = self.rib.sweep(name, None)
+        self.recorder.swept(name, up=self.peers[name].up)
+        if gone:
+            log.warning("peer %s: %d stale routes swept after %d s", name, gone, seconds)
+        self.changed()
 
     def _end_of_rib(self, session: PeerSession, family: Family) -> None:
         name = session.peer.name
@@ -336,7 +349,7 @@ class Sessions:
         if not session.up:
             raise InputError(f"neighbor {name} is down: {session.last_reason}")
         if action == "clear":
-            self.speakers[self._speaker_of[name]].teardown(name, 6, 4)
+            self._teardown(name, 6, 4)
         elif action == "refresh":
             for family in sorted(session.families, key=lambda f: f.value):
                 self._send(session, route_refresh(family, 0))
@@ -416,6 +429,10 @@ class Sessions:
                 max_length=facts.max_message,
             )
         )
+
+    def _teardown(self, name: str, code: int, subcode: int) -> None:
+        """End a session with this NOTIFICATION."""
+        self.speakers[self._speaker_of[name]].teardown(name, code, subcode)
 
     def _send(self, session: PeerSession, messages: bytes) -> None:
         name = session.peer.name
