@@ -2,7 +2,7 @@
  *
  * Inside of a commit: one transaction on its way from records to tables. stage.c and row_stage.c
  * check the records against the tables as they will be and do beside the live tables all that can
- * fail; commit.c publishes or takes back.
+ * fail; commit.c calls them, and publishes or takes back. change.c is below all three.
  */
 #ifndef CCN_CHANGE_H
 #define CCN_CHANGE_H

@@ -16,9 +16,9 @@ static enum verdict drop(struct frame_in *in, enum drop_reason reason)
 	return VERDICT_DROP;
 }
 
-static enum verdict punt(struct frame_in *in, uint16_t slot)
+static enum verdict send_up(struct frame_in *in, const struct interface *to)
 {
-	in->slot = slot;
+	in->role = to->record.role;
 	return VERDICT_PUNT;
 }
 
@@ -94,7 +94,7 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 	if (room < sizeof(*h))
 		return drop(in, DROP_RUNT);
 	if (off && h->dst_addr == off->address)
-		return punt(in, hand_off);
+		return send_up(in, off);
 	if (uplink == NO_INTERFACE || h->dst_addr != interfaces->at[uplink].address)
 		return VERDICT_FORWARD;
 	header = h->ihl * 4U;
@@ -104,7 +104,7 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 		return drop(in, DROP_BAD_HEADER);
 	if (h->next_proto_id != IPPROTO_UDP || total < header + 8 || !whole ||
 	    ((const struct vxlan_frame *)(ip + header))->dst_port != RTE_BE16(VXLAN_PORT))
-		return punt(in, uplink);
+		return send_up(in, &interfaces->at[uplink]);
 	if (frame_checksum(ip, header) != 0)
 		return drop(in, DROP_BAD_HEADER);
 	in->reason = take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header);
@@ -153,7 +153,7 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	room = in->length - l2;
 	packet->ip = NULL;
 	if (ether_type == RTE_ETHER_TYPE_ARP)
-		return punt(in, mine);
+		return send_up(in, &interfaces->at[mine]);
 	if (ether_type == RTE_ETHER_TYPE_IPV4) {
 		verdict = take_ipv4(fib, interfaces, uplink, hand_off, ip, room, in, packet);
 		if (verdict != VERDICT_FORWARD || packet->ip)
@@ -167,7 +167,7 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 		if (room < sizeof(struct rte_ipv6_hdr))
 			return drop(in, DROP_RUNT);
 		if (is_ours_ipv6(&interfaces->at[hand_off], ip + 24))
-			return punt(in, hand_off);
+			return send_up(in, &interfaces->at[hand_off]);
 	}
 	if (rte_is_multicast_ether_addr(&eth->dst_addr) && !in->any_mac)
 		return drop(in, DROP_NOT_OURS);

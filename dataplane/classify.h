@@ -23,7 +23,7 @@ struct frame_in {
 	bool any_mac;  /* take frames to any destination MAC */
 	/* out */
 	bool tagged;		 /* the tag is in the frame */
-	uint16_t slot;		 /* PUNT: interface */
+	uint8_t role;		 /* PUNT: of the interface it came in by */
 	enum drop_reason reason; /* DROP */
 };
 

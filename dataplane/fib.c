@@ -83,26 +83,37 @@ void fib_free(struct fib *fib)
 	free(fib);
 }
 
+void egress_of(struct egress *out, const struct interface *interface)
+{
+	*out = (struct egress){.address = interface->address,
+			       .port = interface->port,
+			       .vlan = interface->record.vlan,
+			       .mtu = interface->record.mtu};
+	memcpy(out->mac, interface->mac, 6);
+	memcpy(out->router_mac, interface->router_mac, 6);
+}
+
 /* The first uplink (by id) whose subnet holds the VTEP, else the first that has a router. */
 static void resolve(struct adjacency *adjacency, const struct interface_table *interfaces)
 {
 	const struct interface *chosen = NULL;
 	bool on_link = false;
 
+	adjacency->neigh = NULL;
 	for (unsigned i = 0; i < interfaces->count; i++) {
 		const struct interface *n = &interfaces->at[i];
 		bool match = (adjacency->vtep & n->mask) == (n->address & n->mask);
 
 		if (!n->present || n->record.role != CCN_UPLINK || (!match && !n->via))
 			continue;
+		if (n->address == adjacency->vtep)
+			return; /* a tunnel to ourselves: nobody would answer for it but a liar */
 		if (!chosen || (match && !on_link) ||
 		    (match == on_link && n->record.id < chosen->record.id)) {
 			chosen = n;
 			on_link = match;
 		}
 	}
-	adjacency->interface = NO_INTERFACE;
-	adjacency->neigh = NULL;
 	if (!chosen)
 		return;
 
@@ -110,7 +121,7 @@ static void resolve(struct adjacency *adjacency, const struct interface_table *i
 	    .port = chosen->port, .vlan = chosen->record.vlan, .role = CCN_UPLINK, .family = 4};
 
 	memcpy(key.ip, on_link ? &adjacency->vtep : &chosen->via, 4);
-	adjacency->interface = (uint16_t)(chosen - interfaces->at);
+	egress_of(&adjacency->out, chosen);
 	adjacency->neigh = neigh_hold(&key);
 }
 

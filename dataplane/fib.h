@@ -40,7 +40,7 @@ struct interface {
 	uint32_t address, mask, via; /* network order */
 };
 
-/* Immutable. `slot`s are stable for the life of an interface. */
+/* Immutable. `slot`s are stable for the life of an interface. For what comes in only. */
 struct interface_table {
 	uint16_t count;
 	uint8_t port_mac[MAX_PORTS][6];
@@ -48,11 +48,19 @@ struct interface_table {
 	struct interface at[];
 };
 
+/* All that the packet loop must know of an interface to send out of it. A copy, made anew with the
+ * interfaces: what leads out of one CCN's hand-off never meets another interface in its place. */
+struct egress {
+	uint32_t address; /* network order */
+	uint16_t port, vlan, mtu;
+	uint8_t mac[6], router_mac[6];
+};
+
 /* How a VTEP is reached. */
 struct adjacency {
-	uint32_t vtep;	    /* network order */
-	uint16_t interface; /* slot of the uplink, or NO_INTERFACE */
-	struct neigh *neigh;
+	uint32_t vtep;	     /* network order */
+	struct egress out;   /* the uplink */
+	struct neigh *neigh; /* NULL: no uplink leads there, or it is ourselves */
 };
 
 struct adjacency_table {
@@ -62,7 +70,7 @@ struct adjacency_table {
 
 struct next_hop {
 	struct ccn_next_hop record;
-	uint16_t interface;  /* NEIGHBOR: slot */
+	struct egress out;   /* NEIGHBOR */
 	uint32_t adjacency;  /* REMOTE */
 	struct neigh *neigh; /* NEIGHBOR */
 };
@@ -146,6 +154,8 @@ struct fib *fib_new(void); /* NULL: out of memory */
 void fib_free(struct fib *fib);
 void fib_wait_for_readers(void);
 void next_hop_free(struct next_hop *hop);
+
+void egress_of(struct egress *out, const struct interface *interface);
 
 /* The uplink and neighbour for every VTEP of `old`, with room for `more`; NULL: out of memory. */
 struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint32_t more,

@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,7 +26,7 @@
 #include "frame.h"
 #include "log.h"
 #include "port.h"
-#include "slow.h"
+#include "punt.h"
 #include "stats.h"
 
 #define BURST 64
@@ -53,12 +52,11 @@ struct tx_queue {
 static struct {
 	struct fwd_options options;
 	pthread_t thread;
-	int wake_fd;
-	bool stop, asleep;
+	bool stop;
 	struct tx_queue tx[MAX_PORTS];
 	unsigned empty_polls[MAX_PORTS];
 	bool punted;
-} loop = {.wake_fd = -1};
+} loop;
 
 static void drop(struct rte_mbuf *m, enum drop_reason reason)
 {
@@ -98,22 +96,18 @@ static void transmit(unsigned port, struct rte_mbuf *m)
 
 /* --- classify --- */
 
-static void punt(struct rte_mbuf *m, uint16_t slot, uint16_t vlan, unsigned port, bool tagged)
+static void send_up(struct rte_mbuf *m, const struct frame_in *in)
 {
-	if (tagged) { /* the slow path sees untagged frames */
+	if (in->tagged) { /* the slow path sees untagged frames */
 		uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
 
 		memmove(frame + 4, frame, 12);
 		rte_pktmbuf_adj(m, 4);
 	}
-	m->port = (uint16_t)port;
-	m->vlan_tci = vlan;
-	m->hash.usr = slot;
-	if (!slow_punt(m)) {
-		drop(m, DROP_PUNT_FULL);
-		return;
-	}
-	worker_stats.punted++;
+	m->port = in->port;
+	m->vlan_tci = in->vlan;
+	m->hash.usr = in->role;
+	punt(m);
 	loop.punted = true;
 }
 
@@ -141,7 +135,7 @@ static bool sort_out(const struct fib *fib, const struct interface_table *interf
 	if (verdict == VERDICT_DROP)
 		drop(m, in.reason);
 	else if (verdict == VERDICT_PUNT)
-		punt(m, in.slot, in.vlan, port, in.tagged);
+		send_up(m, &in);
 	return verdict == VERDICT_FORWARD;
 }
 
@@ -266,37 +260,34 @@ static void strip(struct job *job)
 	rte_pktmbuf_trim(job->m, (uint16_t)(job->m->data_len - job->packet.length));
 }
 
-static enum drop_reason encapsulate(const struct fib *fib, const struct interface_table *interfaces,
-				    struct job *job, unsigned *port)
+static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsigned *port)
 {
 	const struct adjacency_table *table = __atomic_load_n(&fib->adjacencies, __ATOMIC_ACQUIRE);
-	const struct adjacency *adjacency;
-	const struct interface *up;
+	const struct adjacency *to;
 	uint64_t mac;
 	uint8_t *frame;
 
 	if (job->adjacency >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE))
 		return DROP_NO_NEIGHBOR;
-	adjacency = &table->at[job->adjacency];
-	if (adjacency->interface >= interfaces->count || !adjacency->neigh)
+	to = &table->at[job->adjacency];
+	if (!to->neigh)
 		return DROP_NO_UPLINK;
-	up = &interfaces->at[adjacency->interface];
-	if (job->packet.length + OUTER_L3 > up->record.mtu)
+	if (job->packet.length + OUTER_L3 > to->out.mtu)
 		return DROP_MTU;
-	mac = neigh_mac(adjacency->neigh);
+	mac = neigh_mac(to->neigh);
 	if (!mac)
 		return DROP_NO_NEIGHBOR;
 	strip(job);
 
 	const struct encapsulation what = {
 	    .outer_dst = (const uint8_t *)&mac,
-	    .outer_src = up->mac,
+	    .outer_src = to->out.mac,
 	    .inner_dst = job->mac,
-	    .inner_src = up->router_mac,
-	    .vlan = up->record.vlan,
+	    .inner_src = to->out.router_mac,
+	    .vlan = to->out.vlan,
 	    .vni = job->vni,
-	    .src = up->address,
-	    .dst = adjacency->vtep,
+	    .src = to->out.address,
+	    .dst = to->vtep,
 	    .tos = frame_tos(job->packet.ip, job->packet.family),
 	    .entropy = frame_flow_hash(job->packet.ip, job->packet.family, job->packet.length),
 	    .ip_length = job->packet.length,
@@ -307,40 +298,33 @@ static enum drop_reason encapsulate(const struct fib *fib, const struct interfac
 	if (!frame)
 		return DROP_OVERSIZE;
 	frame_vxlan(frame, &what);
-	*port = up->port;
+	*port = to->out.port;
 	return DROP_REASON_COUNT;
 }
 
-static enum drop_reason hand_off(const struct interface_table *interfaces, struct job *job,
-				 unsigned *port)
+static enum drop_reason hand_off(struct job *job, unsigned *port)
 {
-	const struct interface *off;
+	const struct egress *out = &job->hop->out;
 	uint64_t mac;
 	uint8_t *frame;
 
-	if (job->hop->interface >= interfaces->count ||
-	    !interfaces->at[job->hop->interface].present)
-		return DROP_NO_INTERFACE;
-	off = &interfaces->at[job->hop->interface];
-	if (job->packet.length > off->record.mtu)
+	if (job->packet.length > out->mtu)
 		return DROP_MTU;
 	mac = neigh_mac(job->hop->neigh);
 	if (!mac)
 		return DROP_NO_NEIGHBOR;
 	strip(job);
-	frame = (uint8_t *)rte_pktmbuf_prepend(job->m, off->record.vlan ? 18 : 14);
+	frame = (uint8_t *)rte_pktmbuf_prepend(job->m, out->vlan ? 18 : 14);
 	if (!frame)
 		return DROP_OVERSIZE;
-	frame_ethernet(frame, (const uint8_t *)&mac, off->mac, off->record.vlan,
+	frame_ethernet(frame, (const uint8_t *)&mac, out->mac, out->vlan,
 		       job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
-	*port = off->port;
+	*port = out->port;
 	return DROP_REASON_COUNT;
 }
 
 static void rewrite(const struct fib *fib, struct job *job)
 {
-	const struct interface_table *interfaces =
-	    __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE);
 	enum drop_reason reason;
 	unsigned port = 0;
 
@@ -353,9 +337,9 @@ static void rewrite(const struct fib *fib, struct job *job)
 		return;
 	}
 	if (job->hop->record.kind == CCN_NEIGHBOR)
-		reason = hand_off(interfaces, job, &port);
+		reason = hand_off(job, &port);
 	else
-		reason = encapsulate(fib, interfaces, job, &port);
+		reason = encapsulate(fib, job, &port);
 	if (reason != DROP_REASON_COUNT) {
 		drop(job->m, reason);
 		return;
@@ -417,7 +401,7 @@ static unsigned poll_once(void)
 			finish(port);
 		total += count;
 	}
-	count = slow_injected(packets, BURST);
+	count = punt_injected(packets, BURST);
 	for (unsigned i = 0; i < count; i++)
 		transmit(packets[i]->port, packets[i]);
 	worker_stats.injected += count;
@@ -425,7 +409,7 @@ static unsigned poll_once(void)
 		if (loop.tx[port].count > 0)
 			flush(port);
 	if (loop.punted)
-		slow_wake();
+		punt_wake();
 	loop.punted = false;
 	worker_stats.polls++;
 	worker_stats.packets += total;
@@ -437,11 +421,11 @@ static void rest(unsigned empty)
 {
 	long nanoseconds = 20000L << RTE_MIN((empty - EMPTY_POLLS_BEFORE_SLEEP) / 8, 8U);
 	struct timespec limit = {0, RTE_MIN(nanoseconds, LONGEST_SLEEP_NS)};
-	struct pollfd wake = {.fd = loop.wake_fd, .events = POLLIN};
+	struct pollfd wake = {.fd = punt_loop_fd(), .events = POLLIN};
 	uint64_t ignored;
 
 	rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
-	if (ppoll(&wake, 1, &limit, NULL) > 0 && read(loop.wake_fd, &ignored, 8) < 0)
+	if (ppoll(&wake, 1, &limit, NULL) > 0 && read(punt_loop_fd(), &ignored, 8) < 0)
 		ignored = 0;
 	rte_rcu_qsbr_thread_online(fib_qsbr, READER_WORKER);
 	worker_stats.sleeps++;
@@ -482,8 +466,7 @@ static void *run(void *unused)
 int fwd_start(const struct fwd_options *options)
 {
 	loop.options = *options;
-	loop.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (loop.wake_fd < 0 || pthread_create(&loop.thread, NULL, run, NULL) != 0) {
+	if (pthread_create(&loop.thread, NULL, run, NULL) != 0) {
 		log_line("cannot start the packet loop: %s (raise the limits on threads and files)",
 			 strerror(errno));
 		return -1;
@@ -492,18 +475,9 @@ int fwd_start(const struct fwd_options *options)
 	return 0;
 }
 
-void fwd_wake(void)
-{
-	uint64_t one = 1;
-
-	if (write(loop.wake_fd, &one, 8) < 0)
-		return; /* already awake */
-}
-
 void fwd_stop(void)
 {
 	__atomic_store_n(&loop.stop, true, __ATOMIC_RELAXED);
-	fwd_wake();
+	punt_wake_loop();
 	pthread_join(loop.thread, NULL);
-	close(loop.wake_fd);
 }

@@ -13,8 +13,7 @@ struct fwd_options {
 	bool once;	/* say so when a pcap file has been read */
 };
 
-int fwd_start(const struct fwd_options *options); /* -1 after one line on stderr */
+int fwd_start(const struct fwd_options *options); /* -1 after one line on stderr; after punt_init */
 void fwd_stop(void);
-void fwd_wake(void); /* something was injected */
 
 #endif

@@ -25,6 +25,7 @@
 #include "log.h"
 #include "neigh.h"
 #include "port.h"
+#include "punt.h"
 #include "slow.h"
 
 #define BUFFER_OCTETS 2816 /* of memory per packet buffer, roughly */
@@ -268,7 +269,7 @@ static int start(const struct options *o)
 	for (unsigned i = 0; i < o->port_count; i++)
 		if (port_open(o->ports[i], pool) < 0)
 			return -1;
-	if (slow_start(pool) < 0)
+	if (punt_init() < 0 || slow_start(pool) < 0)
 		return -1;
 	if (fwd_start(&o->fwd) < 0 || control_start() < 0)
 		return -1;

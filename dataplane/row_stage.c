@@ -217,22 +217,23 @@ static int make_next_hop(struct change *c, const struct ccn_next_hop *r, uint32_
 	if (!hop)
 		return change_no_memory(c);
 	hop->record = *r;
-	hop->interface = NO_INTERFACE;
 	hop->adjacency = NO_ADJACENCY;
 	if (r->kind == CCN_REMOTE && change_adjacency(c, r->ip, &hop->adjacency) < 0) {
 		free(hop);
 		return -1;
 	}
 	if (r->kind == CCN_NEIGHBOR) {
-		hop->interface = interfaces_find(table, r->interface);
-		if (hop->interface == NO_INTERFACE ||
-		    table->at[hop->interface].record.role != CCN_HAND_OFF) {
+		uint16_t slot = interfaces_find(table, r->interface);
+
+		if (slot == NO_INTERFACE || table->at[slot].record.role != CCN_HAND_OFF) {
 			free(hop);
 			return change_refuse(c, CCN_NAK_RECORD, index,
 					     "next hop %u: no hand-off %u", r->slot, r->interface);
 		}
-		struct neigh_key key = {.port = table->at[hop->interface].port,
-					.vlan = table->at[hop->interface].record.vlan,
+		egress_of(&hop->out, &table->at[slot]);
+
+		struct neigh_key key = {.port = hop->out.port,
+					.vlan = hop->out.vlan,
 					.role = CCN_HAND_OFF,
 					.family = r->family};
 

@@ -34,7 +34,9 @@
 	X(DROP_ECN, "ecn") /* congestion seen outside, inner packet cannot say so (RFC 6040) */    \
 	X(DROP_MTU, "mtu")                                                                         \
 	X(DROP_TX_FULL, "tx-full")                                                                 \
+	X(DROP_PUNT_RATE, "punt-rate") /* more for ourselves than is taken of its class */         \
 	X(DROP_PUNT_FULL, "punt-full") /* the slow path cannot keep up */                          \
+	X(DROP_OFF_LINK, "off-link")   /* to our hand-off address, from beyond its subnet */       \
 	X(DROP_TAP, "tap")	       /* punted, but there is no tap or it is full */             \
 	X(DROP_INJECT_FULL, "inject-full")
 

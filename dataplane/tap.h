@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Taps: the kernel's side of an interface. They are made and kept by the control plane; here they
- * are attached by name, and again whenever one goes and comes back.
+ * Taps: the kernel's side of each interface. They are made and kept by the control plane; here they
+ * are attached by name, and again whenever one goes and comes back. For the slow-path thread only.
  */
 #ifndef CCN_TAP_H
 #define CCN_TAP_H
 
-#include <stdbool.h>
+#include "fib.h"
 
-/* File descriptor of the existing tap device NAME, non-blocking; -1: not there (yet) or busy. */
-int tap_attach(const char *name);
+struct rte_mbuf;
+struct rte_mempool;
+
+/* `epoll_fd` reports readable taps with the tap as data.ptr. */
+void taps_init(struct rte_mempool *pool, int epoll_fd);
+/* Makes the list of taps that of the interfaces (NULL: none). */
+void taps_adopt(const struct interface_table *interfaces);
+/* Attaches those that are there now. */
+void taps_attach(void);
+/* What the kernel sends goes to the packet loop. */
+void tap_read(void *tap);
+/* To the kernel: by the port, VLAN and role of the frame, never by a table that may be newer. */
+void tap_write(struct rte_mbuf *m, unsigned role);
+void taps_close(void);
 
 #endif
