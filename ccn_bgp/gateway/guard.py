@@ -20,7 +20,7 @@ from ccn_bgp.model.reason import Refused
 from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.suppression import marked
 from ccn_bgp.table.snapshot import Contender, Snapshot, Table
-from ccn_bgp.table.verify.snapshot import verify_snapshot
+from ccn_bgp.table.verify.incremental import Verifier
 
 log = logging.getLogger("ccn.guard")
 
@@ -39,7 +39,10 @@ class Proved:
 
 
 class Guard:
-    """Builds and proves the snapshots of one Intent; unchanged tables are taken over."""
+    """Builds and proves the snapshots of one Intent; unchanged tables are taken over.
+
+    The first check of a Guard looks at everything, each later one at what has changed.
+    """
 
     def __init__(self, intent: Intent, rib: Rib) -> None:
         self.intent = intent
@@ -49,10 +52,13 @@ class Guard:
         self._interfaces = interfaces(intent.topology, intent.gateway)
         self._vnis = vnis(intent.topology, intent.gateway)
         self._vteps = LegalVteps(intent.topology, intent.gateway)
+        self._verifier = Verifier(intent.topology, intent.gateway.name)
 
-    def prove(self) -> Proved:
-        """Settle, build and verify until nothing is left to refuse."""
+    def prove(self, *, whole: bool = False) -> Proved:
+        """Settle, build and verify until nothing is left to refuse; ``whole``: all tables again."""
         rib = self.rib
+        if whole:
+            self._verifier.forget()
         for table in rib.tables.values():
             if table.refused:
                 table.release()
@@ -62,8 +68,7 @@ class Guard:
             rounds += 1
             rib.settle()
             snapshot = self._snapshot()
-            topology = self.intent.topology
-            found = marked(verify_snapshot(snapshot, topology), topology.suppressions)
+            found = marked(self._verifier.check(snapshot), self.intent.topology.suppressions)
             refused = self._quarantine(found)
             if not refused:
                 break

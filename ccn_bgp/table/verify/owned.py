@@ -25,7 +25,7 @@ from ccn_bgp.model.ccsi import peers
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.topology import Gateway, Topology
 from ccn_bgp.table.verify.intervals import Bools, IntervalSet
-from ccn_bgp.table.verify.space import I8, positions
+from ccn_bgp.table.verify.space import I8, Ruler, columns_of
 from ccn_bgp.table.verify.world import Routes, World
 
 BOGONS = tuple(
@@ -79,6 +79,24 @@ class Territory:
                     held = [*vpc.cidrs, *(route.prefix for route in vpc.routes)]
                     self.homes += [Space(home, prefix, "") for prefix in held]
 
+        self._sets = {octets: self._laid_out(octets) for octets in (5, 17)}
+        self._mine: dict[tuple[int, int], list[Space]] = {}
+        for space in self.vpcs:
+            self._mine.setdefault((space.group, len(space.prefix)), []).append(space)
+
+    def _laid_out(self, octets: int) -> tuple[Ruler, list[IntervalSet]]:
+        sets = [self.bogons, self.underlay, self.allowed, self.vpcs, self.homes]
+        sets = [[s for s in spaces if len(s.prefix) == octets] for spaces in sets]
+        ruler = Ruler([s.prefix for spaces in sets for s in spaces], octets - 1)
+        return ruler, [
+            IntervalSet(
+                np.array([s.group for s in spaces], np.int64),
+                *ruler.positions(*columns_of([s.prefix for s in spaces], octets - 1)),
+                ruler.stride,
+            )
+            for spaces in sets
+        ]
+
     def findings(self, world: World) -> Iterator[Finding]:
         """The faults of both families, in no particular order."""
         learned = np.array([p in self.learned for p in world.peers] or [False], np.bool_)
@@ -88,19 +106,10 @@ class Territory:
                 yield from self._family(world, _taken(routes, rows))
 
     def _family(self, world: World, rows: Routes) -> Iterator[Finding]:
-        octets = rows.address.shape[1] + 1
-        sets = [self.bogons, self.underlay, self.allowed, self.vpcs, self.homes]
-        sets = [[s for s in spaces if len(s.prefix) == octets] for spaces in sets]
-        start, end, stride, _ = positions(rows, [s.prefix for spaces in sets for s in spaces])
+        ruler, built = self._sets[rows.address.shape[1] + 1]
         n = len(rows)
-        built, at = [], n
-        for spaces in sets:
-            after = at + len(spaces)
-            group = np.array([s.group for s in spaces], np.int64)
-            built.append(IntervalSet(group, start[at:after], end[at:after], stride))
-            at = after
         bogon, underlay, allowed, vpcs, homes = built
-        place = start[:n], end[:n]
+        place = ruler.positions(rows.address, rows.length)
         some = rows.length > 0
         zero = np.zeros(n, np.int64)
         ccn = np.array([self.ccns.get(o, -1) for o in world.owners], np.int64)[rows.table]
@@ -111,19 +120,19 @@ class Territory:
         of_idc = idc >= 0
         home = np.where(region >= 0, ccn * len(self.regions) + region, -1)
         refused: list[tuple[str, Bools, Sequence[Space], I8, str]] = [
-            ("bogon", some & bogon.overlaps(zero, *place), sets[0], zero, ""),
-            ("owned-space", some & underlay.overlaps(zero, *place), sets[1], zero, ""),
+            ("bogon", some & bogon.overlaps(zero, *place), self.bogons, zero, ""),
+            ("owned-space", some & underlay.overlaps(zero, *place), self.underlay, zero, ""),
             (
                 "owned-space",
                 some & of_idc & vpcs.overlaps(ccn, *place),
-                sets[3],
+                self.vpcs,
                 ccn,
                 "",
             ),
             (
                 "owned-space",
                 some & ~of_idc & vpcs.covers(ccn, *place) & ~homes.covers(home, *place),
-                sets[3],
+                self.vpcs,
                 ccn,
                 "",
             ),
@@ -139,7 +148,10 @@ class Territory:
         for rule, wrong, owned, group, text in refused:
             for row in np.flatnonzero(wrong & ~(said & (rule == "owned-space"))).tolist():
                 prefix = rows.prefix(row)
-                what = text or _whose(owned, int(group[row]), prefix)
+                mine = owned
+                if owned is self.vpcs:
+                    mine = self._mine[int(group[row]), len(prefix)]
+                what = text or _whose(mine, int(group[row]), prefix)
                 yield _finding(world, rows, row, rule, what)
             if rule == "owned-space":
                 said |= wrong

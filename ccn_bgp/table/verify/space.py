@@ -19,6 +19,8 @@ from ccn_bgp.table.verify.world import Routes, ShareRow
 
 I8 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint64]
+U1 = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
 
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _TOP = np.uint64(64)
@@ -109,9 +111,9 @@ def positions(routes: Routes, prefixes: list[Prefix]) -> tuple[I8, I8, int, tupl
     ``stride`` is above every position.
     """
     width = routes.address.shape[1]
-    raw = np.frombuffer(b"".join(prefixes), np.uint8).reshape(-1, width + 1)
-    address = np.concatenate((routes.address, raw[:, :width]))
-    length = np.concatenate((routes.length, raw[:, width])).astype(np.int64)
+    further = columns_of(prefixes, width)
+    address = np.concatenate((routes.address, further[0]))
+    length = np.concatenate((routes.length, further[1])).astype(np.int64)
     if width == 4:
         start = address.copy().view(">u4").astype(np.int64).reshape(-1)
         return start, start + (np.int64(1) << (32 - length)), (1 << 32) + 1, None
@@ -119,11 +121,55 @@ def positions(routes: Routes, prefixes: list[Prefix]) -> tuple[I8, I8, int, tupl
     return start, end, len(ranks[0]) + 2, ranks
 
 
-def _ranked(address: npt.NDArray[np.uint8], length: I8) -> tuple[I8, I8, tuple[U8, U8]]:
-    """Positions of IPv6 prefixes among the sorted distinct borders; 2**128 ranks behind all."""
+def columns_of(prefixes: list[Prefix], width: int) -> tuple[U1, U1]:
+    """(address, length) columns of prefixes of one family; ``width``: octets of an address."""
+    raw = np.frombuffer(b"".join(prefixes), np.uint8).reshape(-1, width + 1)
+    return raw[:, :width], raw[:, width]
+
+
+class Ruler:
+    """Positions for comparing any prefixes with fixed ones, whose borders are known beforehand.
+
+    IPv4 positions are the addresses. A border of IPv6 has an odd number for each of its two words,
+    what lies between two borders the even number between theirs: enough to tell on which side of
+    a fixed border it is, and no more. Two that are both between the same borders look the same.
+    """
+
+    def __init__(self, fixed: list[Prefix], width: int) -> None:
+        self.width = width
+        self.stride = (1 << 32) + 1
+        if width == 4:
+            return
+        high, low, over = _borders(*columns_of(fixed, width))
+        self._high, self._low = np.unique(high[~over]), np.unique(low[~over])
+        self._words = 2 * len(self._low) + 1
+        self.stride = (2 * len(self._high) + 2) * self._words + 1
+
+    def positions(self, address: U1, length: U1) -> tuple[I8, I8]:
+        """(start, end) of each prefix; ``end`` is exclusive."""
+        if self.width == 4:
+            start = np.ascontiguousarray(address).view(">u4").astype(np.int64).reshape(-1)
+            return start, start + (np.int64(1) << (32 - length.astype(np.int64)))
+        high, low, over = _borders(address, length)
+        found = _number(high, self._high) * self._words + _number(low, self._low)
+        found[over] = self.stride - 1
+        n = len(length)
+        return found[:n], found[n:]
+
+
+def _number(words: U8, known: U8) -> I8:
+    """2i + 1 for the word known[i], an even number for what lies between two."""
+    after = np.searchsorted(known, words, "right").astype(np.int64)
+    before = np.searchsorted(known, words, "left")
+    return after + before
+
+
+def _borders(address: U1, length: npt.NDArray[np.integer]) -> tuple[U8, U8, Bools]:
+    """(high, low, over) words of where IPv6 prefixes begin, then of where they end; ``over``: true
+    where the end is 2**128, which has no words."""
     words = np.ascontiguousarray(address).view(">u8").astype(np.uint64).reshape(-1, 2)
     high, low = words[:, 0], words[:, 1]
-    bits = (128 - length).astype(np.uint64)
+    bits = (128 - length.astype(np.int64)).astype(np.uint64)
     # A shift by 64 is undefined in C: each word's host mask is made from 0..63 bits or is all ones.
     low_host = np.where(bits >= _TOP, _ONES, (np.uint64(1) << (bits % _TOP)) - np.uint64(1))
     high_bits = np.where(bits > _TOP, bits - _TOP, np.uint64(0))
@@ -133,7 +179,12 @@ def _ranked(address: npt.NDArray[np.uint8], length: I8) -> tuple[I8, I8, tuple[U
     after_low = (low | low_host) + np.uint64(1)
     after_high = (high | high_host) + (after_low == 0).astype(np.uint64)
     over = np.concatenate((np.zeros(len(low), np.bool_), (after_low == 0) & (after_high == 0)))
-    all_high, all_low = np.concatenate((high, after_high)), np.concatenate((low, after_low))
+    return np.concatenate((high, after_high)), np.concatenate((low, after_low)), over
+
+
+def _ranked(address: npt.NDArray[np.uint8], length: I8) -> tuple[I8, I8, tuple[U8, U8]]:
+    """Positions of IPv6 prefixes among the sorted distinct borders; 2**128 ranks behind all."""
+    all_high, all_low, over = _borders(address, length)
     order = np.lexsort((all_low, all_high))
     sorted_high, sorted_low = all_high[order], all_low[order]
     fresh = np.ones(len(order), np.bool_)
@@ -142,7 +193,7 @@ def _ranked(address: npt.NDArray[np.uint8], length: I8) -> tuple[I8, I8, tuple[U
     rank[order] = np.cumsum(fresh) - 1
     values = (sorted_high[fresh], sorted_low[fresh])
     rank[over] = len(values[0])
-    n = len(low)
+    n = len(length)
     return rank[:n], rank[n:], values
 
 
