@@ -332,7 +332,8 @@ class Daemon:
         self.intent, self.rib, self.guard = intent, rib, Guard(intent, rib)
         self._intent_digest = intent_digest(intent)
         await self.sessions.adopt(intent, rib)
-        self.commit()
+        if not self._tried():
+            self.changed()
         for session in self.sessions.peers.values():
             self.sessions.resend(session)
         if self.forwarder is None:

@@ -24,6 +24,9 @@ from ccn_bgp.table.verify.incremental import Verifier
 
 log = logging.getLogger("ccn.guard")
 
+LOGGED = 20
+"""Findings that one commit logs in full: a peer gone wild must not fill the disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proved:
@@ -131,11 +134,15 @@ class Guard:
 
 
 def new_findings(before: Mapping[tuple[str, ...], Finding], now: tuple[Finding, ...]) -> None:
-    """Log each finding once, when it appears, and once when it has gone."""
+    """Log each finding once, when it appears, and once when it has gone; many are counted."""
     keys = {f.sort_key for f in now}
-    for finding in now:
-        if finding.sort_key not in before:
-            log.warning("finding %s: %s", finding.rule, finding.message)
-    for key, finding in before.items():
-        if key not in keys:
-            log.info("finding gone %s: %s", finding.rule, finding.message)
+    fresh = [f for f in now if f.sort_key not in before]
+    for finding in fresh[:LOGGED]:
+        log.warning("finding %s: %s", finding.rule, finding.message)
+    if len(fresh) > LOGGED:
+        log.warning("%d more findings: ccn show findings", len(fresh) - LOGGED)
+    gone = [f for key, f in before.items() if key not in keys]
+    for finding in gone[:LOGGED]:
+        log.info("finding gone %s: %s", finding.rule, finding.message)
+    if len(gone) > LOGGED:
+        log.info("%d more findings gone", len(gone) - LOGGED)

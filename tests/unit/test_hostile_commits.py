@@ -11,7 +11,9 @@ from ccn_bgp.errors import UnreachableError
 from ccn_bgp.forwarder.client import Nak, Records
 from ccn_bgp.forwarder.wire import MessageType, NakCode
 from ccn_bgp.gateway.commit import Committer
+from ccn_bgp.gateway.guard import LOGGED, new_findings
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
+from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import Path, PathAttributes, Unicast
 from ccn_bgp.model.route import Kind, NextHop, Route
 from ccn_bgp.table.snapshot import Snapshot, Table
@@ -130,3 +132,19 @@ def test_a_forwarder_that_started_again_is_told_everything() -> None:
     committer.forget()
     committer.commit(snapshot(p1=0, p2=1))
     assert forwarder.meaning() == {"10.1": "198.51.100.21", "10.2": "198.51.100.22"}
+
+
+def test_a_peer_gone_wild_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    many = tuple(
+        Finding(rule="owned-space", message=f"p announces 10.{n}.0.0/16", where="peer p")
+        for n in range(250)
+    )
+    caplog.set_level("INFO")
+    new_findings({}, many)
+    assert len(caplog.records) == LOGGED + 1
+    assert "230 more findings" in caplog.text
+    caplog.clear()
+    new_findings({f.sort_key: f for f in many}, many[:249])
+    assert [r.getMessage() for r in caplog.records] == [
+        "finding gone owned-space: p announces 10.249.0.0/16"
+    ]
