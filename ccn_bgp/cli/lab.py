@@ -188,15 +188,27 @@ def demo_(file: File) -> None:
 
 @contextlib.contextmanager
 def interruptible(name: str) -> Iterator[None]:
-    """Ctrl-C or SIGTERM takes the lab down again."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Ctrl-C or SIGTERM takes the lab down again; another one does not stop that half-way."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def once(_number: int, _frame: object) -> None:
+        for number in numbers:  # ignored by what is started from here on, too
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
     try:
+        for number in numbers:
+            signal.signal(number, once)
         yield
     except KeyboardInterrupt:
+        err.print(f"interrupted: lab {name} is taken down")
         building.down(name, lab_prefix(name))
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            if signal.getsignal(number) is once:  # else it is over, and only the exit is left
+                signal.signal(number, handler)
 
 
 def wait_converged(lab: state.Lab, began: float, patience: float) -> None:

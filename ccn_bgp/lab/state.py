@@ -1,6 +1,7 @@
 """Where a lab keeps itself: one directory per lab under /run/ccn/lab, written before anything else.
 
-lab.json            name, prefix, the file it came from, phase (building | up), who builds it
+lab.json            name, prefix, the file it came from, who builds it, phase: up, or building (also
+                    when it is being taken down)
 topology/           the lab's own copy of the topology and its policies: gateways run on it
 gateways/NAME/      state of `ccn run`: pid files, sockets, logs
 routers/NAME/       FRR's configuration, sockets, pid files
@@ -15,7 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -175,6 +176,8 @@ def replace_file(path: Path, text: str) -> None:
 
 def remove(name: str, prefix: str) -> list[str]:
     """End the processes, namespaces and files of a lab; says what was there."""
+    if (lab := read_lab(name)) is not None and lab.phase == "up":
+        replace(lab, phase="building", builder=os.getpid()).save()
     left = netns.end_processes(prefix)
     if left:
         raise CcnError(

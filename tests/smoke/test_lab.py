@@ -173,3 +173,15 @@ def test_an_interrupted_build_cleans_up_after_itself(
     process.send_signal(number)
     assert process.wait(20) == 130
     assert running.left_behind(OTHER) == []
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.05, 0.3])
+def test_a_second_interrupt_does_not_stop_the_clean_up(
+    running: Any, tmp_path: Path, gap: float
+) -> None:
+    process = building_lab(running, running.topology_named(OTHER, tmp_path), 1.0)
+    for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+        process.send_signal(number)
+        time.sleep(gap)
+    assert process.wait(20) == 130
+    assert running.left_behind(OTHER) == []
