@@ -179,3 +179,18 @@ def test_what_a_peer_no_longer_carries_does_not_stay_stale_for_ever(sessions: Se
         assert not sessions.rib.adj_in["lf-r1"].heard
 
     asyncio.run(run())
+
+
+def test_nothing_is_heard_after_the_message_that_ends_a_session(sessions: Sessions) -> None:
+    """The NOTIFICATION is on its way; what the peer had sent before it read it is void."""
+    sessions.take(SessionUp("lf-r1", facts(V4)))
+    broken = bytearray(update("172.16.1.0/24"))
+    broken[19:21] = b"\xff\xff"  # withdrawn routes longer than the message (RFC 7606 §5.1)
+    sessions.take(Block("lf-r1", bytes(broken)))
+    sessions.take(Block("lf-r1", update("172.16.2.0/24")))
+    assert [peer for peer, *_ in sessions.speakers["idcs"].ended] == ["lf-r1"]
+    assert not sessions.rib.adj_in["lf-r1"].heard
+    sessions.take(SessionDown("lf-r1", "notification sent (3,1)"))
+    sessions.take(SessionUp("lf-r1", facts(V4)))
+    sessions.take(Block("lf-r1", update("172.16.2.0/24")))
+    assert len(sessions.rib.adj_in["lf-r1"].heard) == 1
