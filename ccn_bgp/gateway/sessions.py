@@ -431,7 +431,8 @@ class Sessions:
         )
 
     def _teardown(self, name: str, code: int, subcode: int) -> None:
-        """End a session with this NOTIFICATION."""
+        """End a session with this NOTIFICATION; what was under way before it is not heard."""
+        self.peers[name].decoder = None
         self.speakers[self._speaker_of[name]].teardown(name, code, subcode)
 
     def _send(self, session: PeerSession, messages: bytes) -> None:
