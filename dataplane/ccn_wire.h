@@ -8,7 +8,7 @@
  *
  * A commit:   HELLO -> HELLO_ACK, BEGIN, records..., COMMIT -> ACK or NAK.
  * EOF before COMMIT changes nothing. BEGIN.base must be the generation in force (or FULL is set).
- * Static asserts live in control.c: cffi does not read them.
+ * Static asserts live in client.c: cffi does not read them.
  */
 #ifndef CCN_WIRE_H
 #define CCN_WIRE_H
@@ -82,7 +82,7 @@ struct ccn_hello_ack {
 
 struct ccn_begin {
 	uint64_t base; /* the generation that the changes are against */
-	uint64_t next; /* the generation they make; > base */
+	uint64_t next; /* the generation they make; above base and what is in force */
 };
 
 struct ccn_commit {

@@ -207,7 +207,8 @@ static void vm_record(struct ccn_vm *record, const struct fib *fib, int family, 
 void fib_lookup(const struct fib *fib, const struct ccn_lookup *question,
 		struct ccn_lookup_result *answer)
 {
-	const struct ccsi *ccsi = fib ? fib->ccsi[question->ccsi % MAX_CCSIS] : NULL;
+	const struct ccsi *ccsi =
+	    fib && question->ccsi < MAX_CCSIS ? fib->ccsi[question->ccsi] : NULL;
 	int family = question->family;
 	struct vm_value value;
 

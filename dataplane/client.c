@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Whole messages are handled as they come; one that is nonsense ends its connection. Answers are
+ * kept until the client takes them, and while many are waiting no further question is heard.
+ */
+#include "client.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_net_crc.h>
+
+#include "commit.h"
+#include "log.h"
+#include "port.h"
+#include "stats.h"
+
+#define MAX_TRANSACTION (1ULL << 30)
+#define ANSWERS_AT_ONCE (1U << 20)
+
+_Static_assert(sizeof(struct ccn_header) == 16, "header");
+_Static_assert(sizeof(struct ccn_hello) == 104, "hello");
+_Static_assert(sizeof(struct ccn_hello_ack) == 120, "hello_ack");
+_Static_assert(sizeof(struct ccn_begin) == 16, "begin");
+_Static_assert(sizeof(struct ccn_commit) == 48, "commit");
+_Static_assert(sizeof(struct ccn_ack) == 8, "ack");
+_Static_assert(sizeof(struct ccn_nak) == 128, "nak");
+_Static_assert(sizeof(struct ccn_interface) == 80, "interface");
+_Static_assert(sizeof(struct ccn_ccsi) == 40, "ccsi");
+_Static_assert(sizeof(struct ccn_vni) == 16, "vni");
+_Static_assert(sizeof(struct ccn_vtep) == 8, "vtep");
+_Static_assert(sizeof(struct ccn_next_hop) == 40, "next_hop");
+_Static_assert(sizeof(struct ccn_vm) == 32, "vm");
+_Static_assert(sizeof(struct ccn_route) == 32, "route");
+_Static_assert(sizeof(struct ccn_counter) == 88, "counter");
+_Static_assert(sizeof(struct ccn_port_status) == 64, "port_status");
+_Static_assert(sizeof(struct ccn_lookup) == 24, "lookup");
+_Static_assert(sizeof(struct ccn_lookup_result) == 116, "lookup_result");
+
+static const uint32_t sizes[16] = {
+    sizeof(struct ccn_header),	      sizeof(struct ccn_hello),	    sizeof(struct ccn_hello_ack),
+    sizeof(struct ccn_begin),	      sizeof(struct ccn_commit),    sizeof(struct ccn_ack),
+    sizeof(struct ccn_nak),	      sizeof(struct ccn_interface), sizeof(struct ccn_vni),
+    sizeof(struct ccn_vtep),	      sizeof(struct ccn_next_hop),  sizeof(struct ccn_vm),
+    sizeof(struct ccn_route),	      sizeof(struct ccn_ccsi),	    sizeof(struct ccn_counter),
+    sizeof(struct ccn_lookup_result),
+};
+
+static const struct client *holder; /* of the transaction that is open */
+
+static bool append(struct buffer *buffer, const void *data, size_t length)
+{
+	if (buffer->length + length > buffer->capacity) {
+		size_t capacity = buffer->capacity * 2 + length + 4096;
+		uint8_t *grown = realloc(buffer->data, capacity);
+
+		if (!grown)
+			return false;
+		buffer->data = grown;
+		buffer->capacity = capacity;
+	}
+	memcpy(buffer->data + buffer->length, data, length);
+	buffer->length += length;
+	return true;
+}
+
+static void clear(struct buffer *buffer)
+{
+	free(buffer->data);
+	*buffer = (struct buffer){0};
+}
+
+/* --- answers --- */
+
+static void answer(struct client *client, uint16_t type, const void *record, size_t size)
+{
+	const struct ccn_header header = {
+	    .length = (uint32_t)(sizeof(header) + size), .type = type, .count = 1};
+
+	if (!append(&client->out, &header, sizeof(header)) || !append(&client->out, record, size))
+		client->closing = true;
+	client->open_type = 0;
+}
+
+/* Adds a record to a message of many. */
+static int stream(void *context, uint16_t type, const void *record, size_t size)
+{
+	struct client *client = context;
+	struct ccn_header header = {.type = type};
+
+	if (client->open_type == type)
+		memcpy(&header, client->out.data + client->open_message, sizeof(header));
+	if (client->open_type != type || header.length + size > CCN_MAX_MESSAGE) {
+		header = (struct ccn_header){.length = sizeof(header), .type = type};
+		client->open_message = client->out.length;
+		client->open_type = type;
+		if (!append(&client->out, &header, sizeof(header)))
+			return -1;
+	}
+	if (!append(&client->out, record, size))
+		return -1;
+	header.length += (uint32_t)size;
+	header.count++;
+	memcpy(client->out.data + client->open_message, &header, sizeof(header));
+	return 0;
+}
+
+static void stream_counter(void *context, const struct ccn_counter *counter)
+{
+	if (stream(context, CCN_COUNTER, counter, sizeof(*counter)) < 0)
+		((struct client *)context)->closing = true;
+}
+
+static uint64_t generation(void)
+{
+	return fib_current ? fib_current->generation : 0;
+}
+
+static void acknowledge(struct client *client)
+{
+	const struct ccn_ack ack = {.generation = generation()};
+
+	answer(client, CCN_ACK, &ack, sizeof(ack));
+}
+
+static void give_up(struct client *client)
+{
+	if (holder == client)
+		holder = NULL;
+	clear(&client->records);
+}
+
+static void refuse(struct client *client, uint32_t code, uint32_t record, const char *text)
+{
+	struct ccn_nak nak = {.code = code, .record = record, .generation = generation()};
+
+	snprintf((char *)nak.text, sizeof(nak.text), "%s", text);
+	answer(client, CCN_NAK, &nak, sizeof(nak));
+	give_up(client);
+}
+
+/* --- messages --- */
+
+static void take_hello(struct client *client, const struct ccn_hello *hello)
+{
+	struct ccn_hello_ack ack = {.magic = CCN_WIRE_MAGIC,
+				    .version = CCN_WIRE_VERSION,
+				    .generation = generation(),
+				    .pid = (uint32_t)getpid()};
+
+	if (hello->magic != CCN_WIRE_MAGIC || hello->version != CCN_WIRE_VERSION ||
+	    memcmp(hello->sizes, sizes, sizeof(sizes)) != 0) {
+		refuse(client, CCN_NAK_VERSION, 0,
+		       "this forwarder was built from another ccn_wire.h; install both together");
+		client->closing = true;
+		return;
+	}
+	memcpy(ack.sizes, sizes, sizeof(sizes));
+	if (fib_current)
+		memcpy(ack.digest, fib_current->digest, sizeof(ack.digest));
+	for (unsigned i = 0; i < sizeof(hello->client) && hello->client[i]; i++)
+		client->name[i] = isprint(hello->client[i]) ? (char)hello->client[i] : '?';
+	client->greeted = true;
+	answer(client, CCN_HELLO_ACK, &ack, sizeof(ack));
+}
+
+static void take_begin(struct client *client, const struct ccn_begin *begin, bool full)
+{
+	if (holder) {
+		if (holder == client)
+			refuse(client, CCN_NAK_SEQUENCE, 0, "BEGIN inside a transaction");
+		else
+			refuse(client, CCN_NAK_BUSY, 0, "another client holds a transaction");
+		return;
+	}
+	if (!full && begin->base != generation()) {
+		refuse(client, CCN_NAK_BASE, 0,
+		       "the base is not in force; send a FULL transaction");
+		return;
+	}
+	if (begin->next <= begin->base || begin->next == 0) {
+		refuse(client, CCN_NAK_SEQUENCE, 0, "the next generation is not above the base");
+		return;
+	}
+	/* or of two control planes one could go on from the other's tables */
+	if (begin->next <= generation()) {
+		refuse(client, CCN_NAK_SEQUENCE, 0,
+		       "the next generation is not above the one in force");
+		return;
+	}
+	holder = client;
+	client->full = full;
+	client->next = begin->next;
+}
+
+static void take_commit(struct client *client, const struct ccn_commit *end)
+{
+	struct refusal refusal = {0};
+	uint32_t crc = 0;
+
+	if (holder != client || end->next != client->next) {
+		refuse(client, CCN_NAK_SEQUENCE, 0,
+		       holder == client ? "COMMIT names another generation than BEGIN"
+					: "COMMIT without BEGIN");
+		return;
+	}
+	if (client->records.length > 0)
+		crc = rte_net_crc_calc(client->records.data, (uint32_t)client->records.length,
+				       RTE_NET_CRC32_ETH);
+	if (crc != end->crc) {
+		refuse(client, CCN_NAK_CRC, 0, "the CRC-32 of the records differs");
+		return;
+	}
+	if (commit(client->records.data, client->records.length, client->full, end->next,
+		   end->digest, &refusal) < 0) {
+		log_line("generation %llu of %s refused: %s", (unsigned long long)end->next,
+			 client->name, refusal.text);
+		refuse(client, refusal.code, refusal.record, refusal.text);
+		return;
+	}
+	if (client->full)
+		log_line("generation %llu of %s is in force: %zu routes, %zu VMs",
+			 (unsigned long long)end->next, client->name, fib_current->routes,
+			 vm_count(&fib_current->vms, 4) + vm_count(&fib_current->vms, 6));
+	give_up(client);
+	client->committed = true;
+	acknowledge(client);
+}
+
+static void take_stats(struct client *client)
+{
+	stats_walk(stream_counter, client);
+	for (unsigned i = 0; i < port_count(); i++) {
+		struct ccn_port_status status;
+
+		port_status(i, &status);
+		if (stream(client, CCN_PORT_STATUS, &status, sizeof(status)) < 0)
+			client->closing = true;
+	}
+	acknowledge(client);
+}
+
+static size_t request_size(uint16_t type)
+{
+	switch (type) {
+	case CCN_HELLO:
+		return sizeof(struct ccn_hello);
+	case CCN_BEGIN:
+		return sizeof(struct ccn_begin);
+	case CCN_COMMIT:
+		return sizeof(struct ccn_commit);
+	case CCN_LOOKUP:
+		return sizeof(struct ccn_lookup);
+	default:
+		return 0; /* DUMP and STATS carry nothing */
+	}
+}
+
+static bool length_is_right(const struct ccn_header *header)
+{
+	size_t record = record_size(header->type);
+
+	if (record)
+		return header->length == sizeof(*header) + (uint64_t)record * header->count;
+	record = request_size(header->type);
+	return header->length == sizeof(*header) + record && header->count == (record ? 1 : 0);
+}
+
+static void take_message(struct client *client, const struct ccn_header *header,
+			 const uint8_t *message)
+{
+	union {
+		struct ccn_hello hello;
+		struct ccn_begin begin;
+		struct ccn_commit commit;
+		struct ccn_lookup lookup;
+	} body;
+	struct ccn_lookup_result result;
+
+	if (!client->greeted && header->type != CCN_HELLO) {
+		refuse(client, CCN_NAK_SEQUENCE, 0, "the first message must be HELLO");
+		client->closing = true;
+		return;
+	}
+	if (record_size(header->type)) {
+		if (holder != client)
+			refuse(client, CCN_NAK_SEQUENCE, 0, "a record outside BEGIN..COMMIT");
+		else if (client->records.length + header->length > MAX_TRANSACTION ||
+			 !append(&client->records, message, header->length))
+			refuse(client, CCN_NAK_MEMORY, 0, "the transaction is too large");
+		return;
+	}
+	memcpy(&body, message + sizeof(*header), request_size(header->type));
+	switch (header->type) {
+	case CCN_HELLO:
+		take_hello(client, &body.hello);
+		break;
+	case CCN_BEGIN:
+		take_begin(client, &body.begin, header->flags & CCN_FULL);
+		break;
+	case CCN_COMMIT:
+		take_commit(client, &body.commit);
+		break;
+	case CCN_DUMP:
+		if (fib_dump(fib_current, stream, client) < 0)
+			client->closing = true;
+		acknowledge(client);
+		break;
+	case CCN_STATS:
+		take_stats(client);
+		break;
+	case CCN_LOOKUP:
+		if (body.lookup.family != 4 && body.lookup.family != 6) {
+			refuse(client, CCN_NAK_RECORD, 0, "LOOKUP: family is not 4 or 6");
+			break;
+		}
+		fib_lookup(fib_current, &body.lookup, &result);
+		answer(client, CCN_LOOKUP_RESULT, &result, sizeof(result));
+		break;
+	default:
+		refuse(client, CCN_NAK_SEQUENCE, 0, "not a request");
+		client->closing = true;
+	}
+}
+
+void client_handle(struct client *client)
+{
+	size_t at = 0;
+
+	while (!client->closing && client->out.length < ANSWERS_AT_ONCE &&
+	       client->in.length - at >= sizeof(struct ccn_header)) {
+		struct ccn_header header;
+
+		memcpy(&header, client->in.data + at, sizeof(header));
+		if (header.length > CCN_MAX_MESSAGE || !length_is_right(&header)) {
+			refuse(client, CCN_NAK_LENGTH, 0,
+			       "type, length and count of the header disagree");
+			client->closing = true;
+			break;
+		}
+		if (client->in.length - at < header.length)
+			break;
+		take_message(client, &header, client->in.data + at);
+		at += header.length;
+	}
+	if (at == client->in.length) {
+		clear(&client->in);
+	} else {
+		memmove(client->in.data, client->in.data + at, client->in.length - at);
+		client->in.length -= at;
+	}
+}
+
+bool client_hear(struct client *client, const uint8_t *data, size_t length)
+{
+	if (!append(&client->in, data, length))
+		return false;
+	client_handle(client);
+	return true;
+}
+
+bool client_holds_transaction(const struct client *client)
+{
+	return holder == client;
+}
+
+void client_answered(struct client *client)
+{
+	clear(&client->out);
+	client->open_type = 0;
+}
+
+void client_forget(struct client *client)
+{
+	give_up(client);
+	clear(&client->in);
+	clear(&client->out);
+}

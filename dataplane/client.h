@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One client of the control socket: in come octets, out go answers and commits. No sockets here;
+ * one thread has all clients.
+ */
+#ifndef CCN_CLIENT_H
+#define CCN_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ccn_wire.h"
+
+struct buffer {
+	uint8_t *data;
+	size_t length, capacity;
+};
+
+/* All zero: a client that has said nothing yet. */
+struct client {
+	char name[sizeof(((struct ccn_hello *)0)->client) + 1];
+	bool greeted;
+	bool closing;	/* to be closed once it has taken its answers */
+	bool committed; /* there are new tables; whoever acts on it clears it */
+	bool full;
+	uint64_t next;
+	struct buffer in, out, records;
+	size_t open_message; /* offset in out of the record message being filled */
+	uint16_t open_type;
+};
+
+/* Takes octets as they came; false: no memory for them. */
+bool client_hear(struct client *client, const uint8_t *data, size_t length);
+/* Goes on with what was heard, if answers that were in the way are gone. */
+void client_handle(struct client *client);
+/* All of `out` has been taken. */
+void client_answered(struct client *client);
+bool client_holds_transaction(const struct client *client);
+/* Gives up its transaction and its memory. */
+void client_forget(struct client *client);
+
+#endif
