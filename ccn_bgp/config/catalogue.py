@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ccn_bgp.config import identity, sessions, space
+from ccn_bgp.config import identity, overlap, sessions, space
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.topology import Topology
 from ccn_bgp.source import place
@@ -26,7 +26,7 @@ CATALOGUE: tuple[Rule, ...] = (
     space.unresolved_gateways,
     space.bogons,
     space.owned_space,
-    space.overlaps_in_ccn,
+    overlap.overlaps_in_ccn,
     space.mtu,
     space.capacity,
     sessions.router_mismatches,

@@ -1,7 +1,7 @@
 """Address space: whose it is and whether packets for it arrive. Findings on what a file declares.
 
-In: a Topology. Out: vm-outside-cidr, unresolved-gateway, bogon, owned-space, overlap-in-ccn, mtu,
-capacity. Prefixes are compared by sorting, so that ten thousand of them cost milliseconds.
+In: a Topology. Out: vm-outside-cidr, unresolved-gateway, bogon, owned-space, mtu, capacity.
+Prefixes are compared by sorting, so that ten thousand of them cost milliseconds.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _idc_ccns(topology: Topology) -> dict[str, list[str]]:
     return {name: sorted(ccns) for name, ccns in found.items()}
 
 
-def _claims(topology: Topology, ccn: str, idcs: dict[str, list[str]]) -> list[Claim]:
+def claims_of(topology: Topology, ccn: str, idcs: dict[str, list[str]]) -> list[Claim]:
     """The CIDRs of the members of one CCN."""
     vpcs = [a.name for a in topology.ccns[ccn].attach if a.kind == "vpc"]
     found = [
@@ -157,7 +157,8 @@ def _claims(topology: Topology, ccn: str, idcs: dict[str, list[str]]) -> list[Cl
     ]
 
 
-def _idcs_of_ccns(topology: Topology) -> dict[str, list[str]]:
+def idcs_of_ccns(topology: Topology) -> dict[str, list[str]]:
+    """CCN → the IDCs that are in it, sorted."""
     found: dict[str, list[str]] = {}
     for idc, ccns in _idc_ccns(topology).items():
         for ccn in ccns:
@@ -180,7 +181,7 @@ def owned_space(topology: Topology) -> Iterator[Finding]:
         for u in g.uplinks
         if u.address.length
     ]
-    idcs = _idcs_of_ccns(topology)
+    idcs = idcs_of_ccns(topology)
     said: set[tuple[Prefix, str, str]] = set()
 
     def clash(claim: Claim, other: Claim, ccn: str) -> Finding:
@@ -196,7 +197,7 @@ def owned_space(topology: Topology) -> Iterator[Finding]:
         )
 
     for ccn in topology.ccns:
-        for cover, covered in overlaps(_claims(topology, ccn, idcs)):
+        for cover, covered in overlaps(claims_of(topology, ccn, idcs)):
             for claim, other in ((cover, covered), (covered, cover)):
                 idc_in_vpc = claim.owner.startswith("idc/") and other.owner.startswith("vpc/")
                 if idc_in_vpc and claim.prefix.length:
@@ -213,39 +214,6 @@ def owned_space(topology: Topology) -> Iterator[Finding]:
             if claim.path and not other.path and key not in said:
                 said.add(key)
                 yield clash(claim, other, "")
-
-
-def overlaps_in_ccn(topology: Topology) -> Iterator[Finding]:
-    """Members of one CCN with the same addresses: legal, but one of them loses."""
-    idcs = _idcs_of_ccns(topology)
-    for ccn in topology.ccns:
-        for cover, covered in overlaps(_claims(topology, ccn, idcs)):
-            kinds = {cover.owner[:4], covered.owner[:4]}
-            if kinds == {"idc/", "vpc/"} and (cover.prefix.length and covered.prefix.length):
-                continue  # owned-space says it, as an error
-            if not cover.prefix.length or (cover.owner == covered.owner and kinds == {"idc/"}):
-                continue  # a default route beside other routes; an IDC's own pieces
-            if cover.prefix == covered.prefix:
-                text = (
-                    f"{covered.owner} and {cover.owner} both have {covered.prefix}: each gateway"
-                    " prefers its own member and never reaches the other"
-                )
-            else:
-                text = (
-                    f"{covered.prefix} of {covered.owner} lies in {cover.prefix} of {cover.owner}:"
-                    f" {covered.owner} wins there, {cover.owner} loses"
-                )
-            yield Finding(
-                rule="overlap-in-ccn",
-                message=text,
-                where=topology.at(*covered.path),
-                ccn=ccn,
-                prefix=str(covered.prefix),
-                witness={
-                    "address": str(covered.prefix.address),
-                    "hops": [covered.owner, cover.owner],
-                },
-            )
 
 
 def mtu(topology: Topology) -> Iterator[Finding]:

@@ -18,15 +18,18 @@ DEFAULT_LOCAL_PREF = 100
 STEPS = (
     "declared in this region",  # 1: RFC 4271 §9.1.2 leaves local routes to the implementation
     "higher local preference",  # 2: §9.1.2
-    "shorter AS path",  # 3: §9.1.2.2 a
-    "lower origin",  # 4: b
-    "lower MED of the same neighbouring AS",  # 5: c
-    "external over internal",  # 6: d
-    "lower router-id or originator",  # 7: f, RFC 4456 §9
-    "shorter cluster list",  # 8: RFC 4456 §9
-    "lower peer address",  # 9: g
-    "lower route distinguisher",  # 10: ours, so that no tie is left
+    "learned from a data centre here",  # 3: ours, the precedence between members of a CCN
+    "shorter AS path",  # 4: §9.1.2.2 a
+    "lower origin",  # 5: b
+    "lower MED of the same neighbouring AS",  # 6: c
+    "external over internal",  # 7: d
+    "lower router-id or originator",  # 8: f, RFC 4456 §9
+    "shorter cluster list",  # 9: RFC 4456 §9
+    "lower peer address",  # 10: g
+    "lower route distinguisher or first by name",  # 11: ours, so that no tie is left
 )
+MED = 6
+"""The step that compares groups, not ranks."""
 
 
 def _before_med(candidate: Candidate) -> tuple[int, ...]:
@@ -35,6 +38,7 @@ def _before_med(candidate: Candidate) -> tuple[int, ...]:
     return (
         0 if candidate.source is Source.DECLARED else 1,
         -(DEFAULT_LOCAL_PREF if local_pref is None else local_pref),
+        0 if candidate.source <= Source.IDC else 1,
         attributes.as_path_length,
         int(attributes.origin),
     )
@@ -90,10 +94,10 @@ def why_not(loser: Candidate, candidates: Sequence[Candidate]) -> NotBest:
             return NotBest(step + 1, STEPS[step])
     survivors = [c for c, rank in zip(candidates, ranks, strict=True) if rank == least]
     if loser not in _without_higher_med(survivors):
-        return NotBest(5, STEPS[4])
+        return NotBest(MED, STEPS[MED - 1])
     for offset, (a, b) in enumerate(zip(_after_med(loser), _after_med(best), strict=True)):
         if a != b:
-            return NotBest(6 + offset, STEPS[5 + offset])
+            return NotBest(MED + 1 + offset, STEPS[MED + offset])
     raise AssertionError("the best path does not lose")
 
 

@@ -35,14 +35,29 @@ def own_attributes(gateway: Gateway, ccsi: Ccsi) -> PathAttributes:
 def declared_prefixes(gateway: Gateway, ccsi: Ccsi) -> Iterator[Candidate]:
     """VPC CIDRs, ``via`` routes and blackholes of the VPCs in this region that propagate."""
     attributes = own_attributes(gateway, ccsi)
+    first: dict[Prefix, str] = {}
     for vpc in ccsi.vpcs:
         if f"vpc/{vpc.name}" in ccsi.silent:
             continue
-        for cidr in vpc.cidrs:
-            yield _prefix(ccsi, attributes, cidr, None, NextHop(Kind.ON_LINK, vni=vpc.vni))
-        for route in vpc.routes:
-            fixed = NextHop(Kind.DROP) if route.via is None else None
-            yield _prefix(ccsi, attributes, route.prefix, route.via, fixed)
+        said = [
+            _prefix(ccsi, attributes, cidr, None, NextHop(Kind.ON_LINK, vni=vpc.vni))
+            for cidr in vpc.cidrs
+        ]
+        said += [
+            _prefix(
+                ccsi,
+                attributes,
+                route.prefix,
+                route.via,
+                NextHop(Kind.DROP) if route.via is None else None,
+            )
+            for route in vpc.routes
+        ]
+        for prefix, candidate in said:
+            # Of two VPCs with one prefix the first by name wins; the other stays to be seen.
+            second = first.setdefault(prefix, vpc.name) != vpc.name
+            key = candidate.key + (vpc.name.encode() if second else b"")
+            yield candidate._replace(key=key)
 
 
 def vm_candidate(ccsi: Ccsi, attributes: PathAttributes, vpc: Vpc, ip: Ip, mac: Mac) -> Candidate:
@@ -60,9 +75,9 @@ def vm_candidate(ccsi: Ccsi, attributes: PathAttributes, vpc: Vpc, ip: Ip, mac: 
 
 def _prefix(
     ccsi: Ccsi, attributes: PathAttributes, prefix: Prefix, via: Ip | None, fixed: NextHop | None
-) -> Candidate:
+) -> tuple[Prefix, Candidate]:
     nlri = EvpnPrefix(ccsi.rd, NO_ESI, 0, prefix, via, ccsi.vni)
-    return Candidate(
+    candidate = Candidate(
         path=Path("", nlri, attributes),
         key=nlri.key,
         source=Source.DECLARED,
@@ -70,3 +85,4 @@ def _prefix(
         origin=ccsi.name,
         fixed=fixed,
     )
+    return prefix, candidate

@@ -1,4 +1,4 @@
-"""`ccn validate` on one broken topology per rule: what an operator sees, as text and JSON, in files.
+"""`ccn validate` on one broken topology per rule: what an operator sees (text, JSON) in files.
 Beside each stands the same with the fault just mended, which has no finding at all.
 
 To renew after a wanted change: CCN_RENEW_GOLDEN=1 pytest tests/golden/test_validate_golden.py

@@ -269,17 +269,18 @@ def candidate(name: str, **attributes: object) -> Candidate:
     [
         (1, {"source": Source.DECLARED, "local_pref": 1}, {"local_pref": 900}),
         (2, {"local_pref": 200, "as_path": sequence(1, 2, 3)}, {"as_path": sequence(1)}),
-        (3, {"as_path": sequence(1), "origin": Origin.INCOMPLETE}, {"as_path": sequence(1, 2)}),
-        (4, {"origin": Origin.IGP, "med": 9}, {"origin": Origin.EGP, "med": 1}),
-        (5, {"as_path": sequence(7), "med": 1, "external": False}, {"as_path": sequence(7)}),
-        (6, {"external": True}, {"external": False}),
-        (7, {"originator_id": Ip.parse("0.0.0.1")}, {}),
-        (8, {"originator_id": Ip.parse("0.0.0.1")},
+        (3, {"source": Source.IDC, "as_path": sequence(1, 2, 3)}, {"as_path": sequence(1)}),
+        (4, {"as_path": sequence(1), "origin": Origin.INCOMPLETE}, {"as_path": sequence(1, 2)}),
+        (5, {"origin": Origin.IGP, "med": 9}, {"origin": Origin.EGP, "med": 1}),
+        (6, {"as_path": sequence(7), "med": 1, "external": False}, {"as_path": sequence(7)}),
+        (7, {"external": True}, {"external": False}),
+        (8, {"originator_id": Ip.parse("0.0.0.1")}, {}),
+        (9, {"originator_id": Ip.parse("0.0.0.1")},
             {"originator_id": Ip.parse("0.0.0.1"), "cluster_list": (Ip.parse("1.1.1.1"),)}),
     ],
 )  # fmt: skip
 def test_each_step_decides_and_is_named(step: int, better: dict, worse: dict) -> None:
-    if step == 5:
+    if step == 6:
         worse = {**worse, "med": 2}
     good, bad = candidate("b", **better), candidate("a", **worse)
     for order in ([good, bad], [bad, good]):
@@ -295,7 +296,7 @@ def test_med_is_compared_only_within_one_neighbouring_as() -> None:
     import itertools
 
     assert {select(list(order)).path.peer for order in itertools.permutations((a, b, c))} == {"b"}
-    assert why_not(a, [a, b, c]).step == 5
+    assert why_not(a, [a, b, c]).step == 6
 
 
 # -- Adj-RIB-Out ------------------------------------------------------------------------------
