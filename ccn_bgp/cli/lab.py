@@ -189,16 +189,16 @@ def demo_(file: File) -> None:
 @contextlib.contextmanager
 def interruptible(name: str) -> Iterator[None]:
     """Ctrl-C or SIGTERM takes the lab down again; another one does not stop that half-way."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
+    now = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: handler for n, handler in now.items() if handler is not signal.SIG_IGN}
 
     def once(_number: int, _frame: object) -> None:
-        for number in numbers:  # ignored by what is started from here on, too
+        for number in before:  # ignored by what is started from here on, too
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     try:
-        for number in numbers:
+        for number in before:
             signal.signal(number, once)
         yield
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,17 @@ def digests(running: Any) -> list[str]:
     return found
 
 
+@pytest.fixture
+def other(running: Any, tmp_path: Path) -> Iterator[Path]:
+    """The topology of a second lab, which is down in the end whatever a test did with it."""
+    file: Path = running.topology_named(OTHER, tmp_path)
+    # a job in the background of a script ignores Ctrl-C, and so would all that it starts
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield file
+    signal.signal(signal.SIGINT, before)
+    running.run("lab", "down", str(file))
+
+
 def building_lab(running: Any, file: Path, pause: float) -> subprocess.Popen[bytes]:
     """`ccn lab up`, ``pause`` seconds after its first namespace."""
     process = subprocess.Popen(
@@ -151,15 +163,14 @@ def building_lab(running: Any, file: Path, pause: float) -> subprocess.Popen[byt
 
 @pytest.mark.parametrize("pause", [0.0, 0.3])
 def test_a_crash_half_way_leaves_nothing_after_down(
-    running: Any, tmp_path: Path, pause: float
+    running: Any, other: Path, pause: float
 ) -> None:
-    file = running.topology_named(OTHER, tmp_path)
-    process = building_lab(running, file, pause)
+    process = building_lab(running, other, pause)
     process.kill()
     process.wait()
     assert running.left_behind(OTHER) != []
     for _ in range(2):
-        done = running.run("lab", "down", str(file))
+        done = running.run("lab", "down", str(other))
         assert done.returncode == 0, done.stderr
         assert running.left_behind(OTHER) == []
 
@@ -167,9 +178,9 @@ def test_a_crash_half_way_leaves_nothing_after_down(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("pause", [0.0, 1.0])
 def test_an_interrupted_build_cleans_up_after_itself(
-    running: Any, tmp_path: Path, number: signal.Signals, pause: float
+    running: Any, other: Path, number: signal.Signals, pause: float
 ) -> None:
-    process = building_lab(running, running.topology_named(OTHER, tmp_path), pause)
+    process = building_lab(running, other, pause)
     process.send_signal(number)
     assert process.wait(20) == 130
     assert running.left_behind(OTHER) == []
@@ -177,9 +188,9 @@ def test_an_interrupted_build_cleans_up_after_itself(
 
 @pytest.mark.parametrize("gap", [0.0, 0.05, 0.3])
 def test_a_second_interrupt_does_not_stop_the_clean_up(
-    running: Any, tmp_path: Path, gap: float
+    running: Any, other: Path, gap: float
 ) -> None:
-    process = building_lab(running, running.topology_named(OTHER, tmp_path), 1.0)
+    process = building_lab(running, other, 1.0)
     for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
         process.send_signal(number)
         time.sleep(gap)
