@@ -31,12 +31,14 @@ idcs:
     region: a
     cidrs: [CIDR-A]
     routers:
-      r-a: {gateway: gw-a, port: eth2, ccn: one, asn: 65001, address: 169.254.1.2/30, gateway-address: 169.254.1.1/30}
+      r-a: {gateway: gw-a, port: eth2, ccn: one, asn: 65001,
+            address: 169.254.1.2/30, gateway-address: 169.254.1.1/30}
   dc-b:
     region: b
     cidrs: [CIDR-B]
     routers:
-      r-b: {gateway: gw-b, port: eth2, ccn: one, asn: 65002, address: 169.254.2.2/30, gateway-address: 169.254.2.1/30}
+      r-b: {gateway: gw-b, port: eth2, ccn: one, asn: 65002,
+            address: 169.254.2.2/30, gateway-address: 169.254.2.1/30}
 ccns:
   one: {id: 1, vni: 101, attach: [vpc/near, vpc/nearer, vpc/far, idc/dc-a, idc/dc-b]}
 """
