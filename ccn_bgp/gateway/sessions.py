@@ -240,7 +240,7 @@ class Sessions:
             return
         session.stop_timer()
         facts = event.open_received
-        self.rib.speaks[event.peer].router_id = facts.router_id
+        self.rib.opened(event.peer, facts.router_id)
         adj = self.rib.adj_in[event.peer]
         ours = session.last_reason == CHILD_DOWN
         session.establish(facts)

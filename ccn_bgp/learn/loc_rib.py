@@ -13,7 +13,7 @@ from ccn_bgp.learn.candidate import Candidate, Source
 from ccn_bgp.learn.resolve import resolve
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi
-from ccn_bgp.model.path import EvpnPrefix
+from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri
 from ccn_bgp.model.reason import Reason, Refused, Unresolved
 from ccn_bgp.model.route import Kind, NextHop, Route
 from ccn_bgp.model.topology import IdcRouter
@@ -90,6 +90,13 @@ class LocRib:
         prefixes.discard(prefix)
         if not prefixes:
             del self.dependents[gateway]
+
+    def decide_again(self, nlri: Nlri) -> None:
+        """What ranks a path has changed, not the path."""
+        if isinstance(nlri, EvpnMacIp):
+            self.dirty |= self.dependents.get(nlri.ip or Ip(b""), set())
+        elif not isinstance(nlri, EvpnOther):
+            self.dirty.add(nlri.prefix)
 
     def place_vm(self, ip: Ip, candidate: Candidate) -> None:
         """Add or replace a type 2; what resolves through the address is decided again."""

@@ -121,6 +121,15 @@ class Rib:
             adj.heard[key] = heard
             self._place(adj.peer, heard)
 
+    def opened(self, peer: str, router_id: Ip) -> None:
+        """The OPEN of a peer: the router-id decides ties, also of what is held as stale."""
+        if self.speaks[peer].router_id == router_id:
+            return
+        self.speaks[peer].router_id = router_id
+        for heard in self.adj_in[peer].heard.values():
+            for name in heard.places:
+                self.tables[name].decide_again(heard.path.nlri)
+
     def session_down(self, peer: str, *, keep: bool) -> None:
         """The session ended: keep what it said as stale (graceful restart), or forget it."""
         adj = self.adj_in[peer]

@@ -77,6 +77,7 @@ shares: [{from: finance, to: retail, prefixes: [10.88.0.0/24]}]
 neighbors:
   - {name: host1, gateway: gw1, address: 127.8.0.3, asn: 64700, role: host}
   - {name: rr, gateway: gw1, address: 127.8.0.4, asn: 64701, role: reflector}
+  - {name: rr2, gateway: gw1, address: 127.8.0.5, asn: 64701, role: reflector}
 policies: [policy.yaml]
 """
 POLICY = "policies:\n  all: [{name: all, then: accept}]\n"
@@ -341,3 +342,22 @@ def test_a_data_centre_cannot_name_its_own_route_targets(rib: Rib) -> None:
     rib.settle()
     (said,) = [a for n, a in rib.exports.values() if "172.16.1.0" in str(n)]
     assert said.route_targets == {RETAIL}
+
+
+def test_a_tie_follows_the_router_id_of_a_peer_that_came_back(rib: Rib) -> None:
+    """Its paths were kept over the restart and are said again unchanged."""
+
+    def chosen(name: str = "10.3.0.0/16") -> str:
+        rib.settle()
+        return rib.tables["gw1/retail"].routes[Prefix.parse(name)].path.peer
+
+    vm = south_vm(10003, 20100, RETAIL)
+    via = south("10.99.0.0/24", 20100, RETAIL, "10.3.0.10")
+    for peer, router_id in (("rr", "10.0.0.1"), ("rr2", "10.0.0.2")):
+        rib.opened(peer, Ip.parse(router_id))
+        for nlri, attributes in (south("10.3.0.0/16", 20100, RETAIL), vm, via):
+            rib.receive(peer, [nlri], [], attributes)
+    assert chosen() == chosen("10.99.0.0/24") == "rr"
+    rib.session_down("rr", keep=True)
+    rib.opened("rr", Ip.parse("10.0.0.3"))
+    assert chosen() == chosen("10.99.0.0/24") == "rr2"
