@@ -163,6 +163,7 @@ class Sessions:
                 await speaker.reconfigure([self.peers[p].peer for p in members])
             elif members:
                 await self._start_speaker(name)
+        self._check_complete()  # the peer that was waited for may be the one that has gone
 
     # -- events -----------------------------------------------------------------------------
 

@@ -194,3 +194,17 @@ def test_nothing_is_heard_after_the_message_that_ends_a_session(sessions: Sessio
     sessions.take(SessionUp("lf-r1", facts(V4)))
     sessions.take(Block("lf-r1", update("172.16.2.0/24")))
     assert len(sessions.rib.adj_in["lf-r1"].heard) == 1
+
+
+def test_a_reload_without_the_missing_peer_ends_the_waiting(
+    intent: Intent, sessions: Sessions
+) -> None:
+    """After a restart: all have told all but one that never comes, and the file drops that one."""
+    sessions.holding_back = True
+    for name in ("hk-gw1", "lf-r1"):
+        sessions.take(SessionUp(name, facts(V4)))
+        sessions.take(Block(name, end_of_rib(V4)))
+    assert sessions.holding_back
+    idcs = {n: i for n, i in intent.topology.idcs.items() if n != "tianjin"}
+    adopted(sessions, replace(intent, topology=replace(intent.topology, idcs=idcs)))
+    assert not sessions.holding_back
