@@ -11,6 +11,7 @@ libbpf-dev                      AF_XDP
 clang clang-format llvm         the 802.1Q shim of the lab (eBPF), libFuzzer, C formatting
 libclang-rt-14-dev              sanitizers and libFuzzer of clang 14
 frr gobgpd bird2                real BGP peers
+bgpdump                         reads our recordings, as others do
 iproute2 ethtool iputils-ping procps  namespaces and links of the lab
 iperf3 tshark tcpdump           packets, counted and read
 git                             tests read the version of the tree

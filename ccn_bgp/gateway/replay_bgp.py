@@ -115,8 +115,7 @@ class Replayed:
         heard.first = record.when if heard.first is None else heard.first
         heard.last = record.when
         if isinstance(record, StateChange) and link.number == 0 and link.peer == link.local:
-            for peer in self.sessions.peers:  # the gateway itself has started
-                self._forget(peer)
+            self._begin_anew()
             return
         if isinstance(record, Message):
             if record.ours:
@@ -134,6 +133,12 @@ class Replayed:
                 heard.cut_short.add(name)
                 self._up(name, self._facts.get(name) or _assumed(record))
             self.sessions.take(Block(name, record.octets))
+
+    def _begin_anew(self) -> None:
+        """The gateway itself has started."""
+        for name, peer in self.rib.peers.items():
+            self._forget(name)
+            self.sessions.peers[name] = PeerSession(peer, self.intent.export_policy)
 
     def _open(self, record: Message) -> None:
         said, link = opened(record.octets), record.link

@@ -130,6 +130,17 @@ def state_record(when: int, frame: Frame, old: State, new: State) -> bytes:
     return _HEAD.pack(seconds, BGP4MP_ET, STATE_CHANGE_AS4, len(body)) + body
 
 
+def whole_records(octets: bytes, limit: int) -> int:
+    """How many of the first ``limit`` octets are whole records."""
+    position = 0
+    while position + _HEAD.size <= limit:
+        end = position + _HEAD.size + int.from_bytes(octets[position + 8 : position + 12], "big")
+        if end > limit:
+            break
+        position = end
+    return position
+
+
 def open_message(facts: OpenFacts, peer: str, gateway: str) -> bytes:
     """An OPEN (RFC 4271 §4.2) that says what was agreed, and who this is."""
     capabilities = [
@@ -155,12 +166,13 @@ def open_message(facts: OpenFacts, peer: str, gateway: str) -> bytes:
     listed = b"".join(capabilities)
     asn = facts.asn if facts.asn <= 0xFFFF else AS_TRANS
     body = struct.pack(">BHH", 4, asn, facts.hold_time) + facts.router_id
-    body += struct.pack(">BBB", len(listed) + 2, 2, len(listed)) + listed
+    body += bytes((len(listed),)) + listed
     return _MARKER + struct.pack(">HB", 19 + len(body), OPEN) + body
 
 
 def _capability(code: int, value: bytes) -> bytes:
-    return bytes((code, len(value))) + value
+    """In an optional parameter of its own: some readers know of one in each (RFC 5492 §4)."""
+    return bytes((2, len(value) + 2, code, len(value))) + value
 
 
 # -- reading ------------------------------------------------------------------------------------

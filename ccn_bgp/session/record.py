@@ -27,7 +27,15 @@ from ccn_bgp.errors import InputError, Problem
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.topology import Gateway
 from ccn_bgp.session.events import OpenFacts
-from ccn_bgp.session.mrt import Frame, Link, State, message_records, open_message, state_record
+from ccn_bgp.session.mrt import (
+    Frame,
+    Link,
+    State,
+    message_records,
+    open_message,
+    state_record,
+    whole_records,
+)
 
 log = logging.getLogger("ccn.record")
 
@@ -197,14 +205,14 @@ class Recorder(Unrecorded):
         self._append(b"".join(_octets(item) for item in batch))
 
     def _append(self, octets: bytes) -> None:
-        """Whole records or, on a full disk, none of them."""
+        """Whole records; on a full disk those that fit."""
         written = 0
         try:
             while written < len(octets):
                 written += os.write(self._file, memoryview(octets)[written:])
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._octets)
+                os.ftruncate(self._file, self._octets + whole_records(octets, written))
             raise
         self._octets += len(octets)
 

@@ -140,8 +140,8 @@ def nlri_text(nlri: Mapping[str, Any]) -> str:
 class Gateway:
     """``ccn run`` of one gateway, without a forwarder."""
 
-    def __init__(self, net: Net, name: str, file: Path) -> None:
-        self.net, self.name, self.file = net, name, file
+    def __init__(self, net: Net, name: str, file: Path, *options: str) -> None:
+        self.net, self.name, self.file, self.options = net, name, file, options
         self.state = net.directory / name
         self.log = net.directory / f"{name}.log"
         self.process: subprocess.Popen[Any]
@@ -152,7 +152,7 @@ class Gateway:
         self.process = self.net.start(
             CORE, sys.executable, "-m", "ccn_bgp.cli.main", "run", f"{self.file}",
             "--gateway", self.name, "--forwarder", "none", "--state", f"{self.state}",
-            stderr=self.log.open("ab"), env=self.net.environment,
+            *self.options, stderr=self.log.open("ab"), env=self.net.environment,
         )  # fmt: skip
         until(self._answers)
 
@@ -317,8 +317,8 @@ class Net:
         file.write_text(f"{text}\nneighbors: {json.dumps(list(neighbors))}\n")
         return file
 
-    def gateway(self, name: str, file: Path) -> Gateway:
-        return Gateway(self, name, file)
+    def gateway(self, name: str, file: Path, *options: str) -> Gateway:
+        return Gateway(self, name, file, *options)
 
     def close(self) -> None:
         for process in self.processes:
