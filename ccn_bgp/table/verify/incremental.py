@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-import numpy as np
-
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.topology import Topology
@@ -27,7 +25,6 @@ from ccn_bgp.table.verify.incremental_rows import (
 from ccn_bgp.table.verify.prefixes import prefix_faults
 from ccn_bgp.table.verify.prefixes_faults import Fault, Spans, claim_findings
 from ccn_bgp.table.verify.snapshot import Part, declared, parts_world
-from ccn_bgp.table.verify.space import I8
 from ccn_bgp.table.verify.world import World, owner_of_name
 
 FAMILIES = (5, 17)
@@ -302,26 +299,13 @@ class PrefixState:
                 assert store is not None
                 if store.pop(prefix, None):
                     self._findings = None
-        found = list(claim_findings(world))
+        rules = [claim_findings(world)]
         if self._row_rules is not None:
-            parts = []
-            for name in sorted(differing):
-                table = self._tables[name]
-                v4, v6 = (
-                    taken(columns, _rows_of(columns, differing[name], octets))
-                    for columns, octets in zip((table.v4, table.v6), FAMILIES, strict=True)
-                )
-                parts.append(Part(table, v4, v6, ()))
-            found += self._row_rules(self._world(parts))
-        if found:
-            self._findings = None
-            self._tell_rows(found)
-
-
-def _rows_of(columns: Columns, prefixes: Iterable[Prefix], octets: int) -> I8:
-    rows = Rows(columns)
-    places = (rows.at(p) for p in prefixes if len(p) == octets)
-    return np.array(sorted(r for r in places if r >= 0), np.int64)
+            rules.append(self._row_rules(world))
+        for finding in (f for found in rules for f in found):
+            if Prefix.parse(finding.prefix) in differing.get(finding.table, ()):
+                self._findings = None
+                self._tell_rows((finding,))
 
 
 def _family(table: Table, prefix: Prefix) -> Columns:

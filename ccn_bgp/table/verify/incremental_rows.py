@@ -20,7 +20,7 @@ from ccn_bgp.table.verify.intervals import Bools
 from ccn_bgp.table.verify.prefixes_faults import Spans
 from ccn_bgp.table.verify.space import I8
 
-Meaning = tuple[I8, I8, I8]
+Meaning = tuple[I8 | U4 | I4, I8 | U4 | I4, I8 | U4 | I4]
 """(origin, next, peer) of each row, as numbers that hold for both states compared."""
 
 
@@ -74,10 +74,10 @@ class Rows:
     def overlapping(self, spans: Spans) -> I8:
         """Rows that have an address in common with the spans, each the sum of whole prefixes;
         sorted."""
+        if not len(self.columns) or not spans:
+            return np.zeros(0, np.int64)
         parts: list[I8] = []
         above: set[int] = set()
-        if not len(self.columns):
-            spans = ()
         for first, last in spans:
             low = self.place(first, 0)
             high = len(self.columns)
@@ -85,7 +85,7 @@ class Rows:
                 high = self.place(last + 1, 0)
             above.update(self.covering(first, low))
             parts.append(np.arange(low, high))
-        inside = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+        inside = np.concatenate(parts)
         before = np.array(sorted(above), np.int64)
         return np.unique(np.concatenate((before, inside))) if len(before) else inside
 
@@ -95,7 +95,7 @@ class Rows:
         held = row < len(self.columns) and self.columns.prefix(row) == prefix
         return row if held else -1
 
-    def prefixes(self, rows: I8) -> list[Prefix]:
+    def prefixes(self, rows: I8 | slice) -> list[Prefix]:
         """The prefixes of some rows."""
         raw = np.column_stack((self.columns.address[rows], self.columns.length[rows]))
         octets, width = raw.tobytes(), raw.shape[1]
@@ -104,6 +104,8 @@ class Rows:
 
 def taken(columns: Columns, rows: I8) -> Columns:
     """Some rows only."""
+    if not len(columns):
+        return columns
     return Columns(
         address=columns.address[rows],
         length=columns.length[rows],
@@ -173,25 +175,28 @@ class _Run(NamedTuple):
 
     def differing(self, other: _Run) -> set[Prefix]:
         """Prefixes of one side only, or with another meaning."""
+        if self.rows.start == self.rows.stop:
+            return set(Rows(other.columns).prefixes(other.rows))
+        if other.rows.start == other.rows.stop:
+            return set(Rows(self.columns).prefixes(self.rows))
         left, right = self.keys(), other.keys()
-        if not len(right):
-            both = other_meaning = np.zeros(len(left), np.bool_)
-            place = np.zeros(len(left), np.int64)
-        else:
-            place = np.minimum(np.searchsorted(right, left), len(right) - 1)
-            both = right[place] == left
-            other_meaning = np.zeros(len(left), np.bool_)
-            for mine, theirs in zip(self.meaning, other.meaning, strict=True):
-                other_meaning |= both & (mine[self.rows] != theirs[other.rows][place])
+        place = np.minimum(np.searchsorted(right, left), len(right) - 1)
+        both = right[place] == left
+        other_meaning = np.zeros(len(left), np.bool_)
+        for mine, theirs in zip(self.meaning, other.meaning, strict=True):
+            other_meaning |= both & (mine[self.rows] != theirs[other.rows][place])
         fresh = np.ones(len(right), np.bool_)
         fresh[place[both]] = False
         gone = np.flatnonzero(~both | other_meaning) + self.rows.start
         come = np.flatnonzero(fresh) + other.rows.start
         return {*Rows(self.columns).prefixes(gone), *Rows(other.columns).prefixes(come)}
 
-    def keys(self) -> npt.NDArray[np.bytes_]:
-        """Address and length as octets, which sort as the rows do."""
+    def keys(self) -> I8 | npt.NDArray[np.bytes_]:
+        """Address and length as one number, or as octets, which sort as the rows do."""
         columns = self.columns
+        if columns.address.shape[1] == 4:
+            number = columns.address.view(">u4").reshape(-1)[self.rows].astype(np.int64)
+            return number << 8 | columns.length[self.rows]
         raw = np.column_stack((columns.address[self.rows], columns.length[self.rows]))
         keys: npt.NDArray[np.bytes_] = np.ascontiguousarray(raw).view(f"S{raw.shape[1]}")
         return keys.reshape(-1)
@@ -200,17 +205,17 @@ class _Run(NamedTuple):
 def _meaning(table: Table, columns: Columns, reference: Table) -> Meaning:
     """The columns in the numbering of ``reference``; a name that it does not have is below -9."""
 
-    def numbers(names: tuple[str, ...], known: tuple[str, ...], index: U4 | I4) -> I8:
+    def numbers(names: tuple[str, ...], known: tuple[str, ...], index: U4 | I4) -> I8 | U4 | I4:
         if names == known:
-            return index.astype(np.int64, copy=False)
+            return index
         place = {name: i for i, name in enumerate(known)}
         found = [place.get(name, -10 - i) for i, name in enumerate(names)]
         numbered: I8 = np.array([*found, -1], np.int64)[index]
         return numbered
 
     following = numbers(table.next_tables, reference.next_tables, columns.next_table)
-    drops = np.array([h.kind is Kind.DROP for h in table.next_hops] or [False], np.bool_)
-    if drops.any():
+    if any(h.kind is Kind.DROP for h in table.next_hops):
+        drops = np.array([h.kind is Kind.DROP for h in table.next_hops], np.bool_)
         dropped = drops[columns.next_hop] & (columns.next_table < 0)
         following = np.where(dropped, -2, following)
     return (

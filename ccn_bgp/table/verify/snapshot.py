@@ -134,8 +134,8 @@ def parts_world(
         tables=tuple(index),
         owners=tuple(owners),
         external=np.arange(len(index)) >= len(parts),
-        v4=_joined([_routes(p.table, p.v4, index, peers) for p in parts], 4),
-        v6=_joined([_routes(p.table, p.v6, index, peers) for p in parts], 16),
+        v4=_joined([_routes(p.table, p.v4, index, peers) for p in parts if len(p.v4)], 4),
+        v6=_joined([_routes(p.table, p.v6, index, peers) for p in parts if len(p.v6)], 16),
         shares=tuple(
             ShareRow(index[table], provider, prefix) for table, provider, prefix in shares
         ),
@@ -150,25 +150,26 @@ def parts_world(
 
 def _numbers(names: tuple[str, ...], index: dict[str, int]) -> I8:
     """Indexes of names, -1 for one that is not there; never empty, so that it can be indexed."""
-    return np.array([*(index.get(n, -1) for n in names), -1], np.int64)
+    return np.array([index.get(n, -1) for n in names] + [-1], np.int64)
 
 
 def _routes(table: Table, columns: Columns, index: dict[str, int], peers: dict[str, int]) -> Routes:
-    drops = np.array([h.kind is Kind.DROP for h in table.next_hops] or [False], np.bool_)
-    own = np.where(drops[columns.next_hop], DROP, DELIVER)
-    following = _numbers(table.next_tables, index)[columns.next_table]
+    then = _numbers(table.next_tables, index)[columns.next_table]
+    then[columns.next_table < 0] = DELIVER
+    if any(h.kind is Kind.DROP for h in table.next_hops):
+        drops = np.array([h.kind is Kind.DROP for h in table.next_hops], np.bool_)
+        then[drops[columns.next_hop] & (columns.next_table < 0)] = DROP
     return Routes(
         table=np.full(len(columns), index[table.name], np.int64),
         address=columns.address,
         length=columns.length,
         origin=_numbers(table.origins, index)[columns.origin],
-        next=np.where(columns.next_table >= 0, following, own),
+        next=then,
         peer=_numbers(table.peers, peers)[columns.peer],
     )
 
 
 def _joined(parts: list[Routes], width: int) -> Routes:
-    parts = [p for p in parts if len(p)]
     if not parts:
         return routes_of([])[0 if width == 4 else 1]
     return Routes(

@@ -23,86 +23,142 @@ from ccn_bgp.table.verify.world import CcsiNode, World
 HOLDS, SAYS = 0, 1
 BY_IDC = "idc"
 """In the witness's ``by``, which names the route target of each step of the chain: no target."""
-State = tuple[int, int]
-"""(index of the CCSI, HOLDS or SAYS)."""
+State = tuple[str, int]
+"""(name of the CCSI, HOLDS or SAYS)."""
+Shared = frozenset[tuple[str, str]]
+"""(provider, consumer) pairs of CCNs."""
 
 
 @dataclass(slots=True)
-class _Graph:
-    """The CCSIs by index, in the order of their names."""
+class TargetGraph:
+    """The CCSIs by name; sets by route target and by data centre."""
 
-    nodes: list[CcsiNode]
-    importers: dict[str, list[int]] = field(default_factory=dict)
-    exporters: dict[str, list[int]] = field(default_factory=dict)
-    into: dict[int, list[int]] = field(default_factory=dict)
-    out_of: dict[int, list[int]] = field(default_factory=dict)
+    nodes: dict[str, CcsiNode] = field(default_factory=dict)
+    importers: dict[str, set[str]] = field(default_factory=dict)
+    exporters: dict[str, set[str]] = field(default_factory=dict)
+    into: dict[str, set[str]] = field(default_factory=dict)
+    out_of: dict[str, set[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, ccsis: Iterable[CcsiNode], idcs: Iterable[tuple[str, str]]) -> _Graph:
-        graph = cls(sorted(ccsis, key=lambda c: c.name))
-        index = {node.name: number for number, node in enumerate(graph.nodes)}
-        for number, node in enumerate(graph.nodes):
-            for target in node.imports:
-                graph.importers.setdefault(target, []).append(number)
-            for target in node.exports:
-                graph.exporters.setdefault(target, []).append(number)
-        for source, sink in sorted(set(idcs)):
-            graph.into.setdefault(index[sink], []).append(index[source])
-            graph.out_of.setdefault(index[source], []).append(index[sink])
+    def of(cls, ccsis: Iterable[CcsiNode], idcs: Iterable[tuple[str, str]]) -> TargetGraph:
+        """All at once."""
+        graph = cls()
+        for node in ccsis:
+            graph.add(node)
+        for source, sink in idcs:
+            graph.join(source, sink)
         return graph
 
-    def heard(self, number: int) -> State:
-        """Where a route stands that this CCSI has heard."""
-        return number, SAYS if self.nodes[number].reexport else HOLDS
+    def add(self, node: CcsiNode) -> None:
+        """A CCSI that is not there yet."""
+        self.nodes[node.name] = node
+        for target in node.imports:
+            self.importers.setdefault(target, set()).add(node.name)
+        for target in node.exports:
+            self.exporters.setdefault(target, set()).add(node.name)
 
-    def network(self) -> nx.DiGraph[tuple[int, int | str]]:
+    def remove(self, name: str) -> None:
+        """Take a CCSI away; its data centres stay known, and lead nowhere without it."""
+        node = self.nodes.pop(name)
+        for target in node.imports:
+            self.importers[target].discard(name)
+        for target in node.exports:
+            self.exporters[target].discard(name)
+
+    def join(self, source: str, sink: str) -> None:
+        """A data centre takes routes from ``source`` into ``sink``."""
+        self.into.setdefault(sink, set()).add(source)
+        self.out_of.setdefault(source, set()).add(sink)
+
+    def part(self, source: str, sink: str) -> None:
+        """The data centre does so no longer."""
+        self.into[sink].discard(source)
+        self.out_of[source].discard(sink)
+
+    def heard(self, name: str) -> State:
+        """Where a route stands that this CCSI has heard."""
+        return name, SAYS if self.nodes[name].reexport else HOLDS
+
+    def network(self) -> nx.DiGraph[tuple[str, int | str]]:
         """Edges along which routes travel; a route target is a node of its own."""
-        network: nx.DiGraph[tuple[int, int | str]] = nx.DiGraph()
-        for number, node in enumerate(self.nodes):
-            network.add_edge((number, SAYS), (number, HOLDS))
-            network.add_edges_from(((number, SAYS), (-1, t)) for t in node.exports)
-            network.add_edges_from(((-1, t), self.heard(number)) for t in node.imports)
-        for source, sinks in self.out_of.items():
+        network: nx.DiGraph[tuple[str, int | str]] = nx.DiGraph()
+        for name in sorted(self.nodes):
+            node = self.nodes[name]
+            network.add_edge((name, SAYS), (name, HOLDS))
+            network.add_edges_from(((name, SAYS), ("", t)) for t in sorted(node.exports))
+            network.add_edges_from((("", t), self.heard(name)) for t in sorted(node.imports))
+        for source in sorted(self.out_of.keys() & self.nodes.keys()):
+            sinks = sorted(self.out_of[source] & self.nodes.keys())
             network.add_edges_from(((source, HOLDS), (sink, SAYS)) for sink in sinks)
         return network
+
+    def downstream(self, name: str) -> set[str]:
+        """Every CCSI that can hold what this one holds or originates, itself included."""
+        met: set[State] = set()
+        asked: set[str] = set()
+        work: list[State] = [(name, SAYS)]
+        while work:
+            at = work.pop()
+            if at in met or at[0] not in self.nodes:
+                continue
+            met.add(at)
+            work.extend((sink, SAYS) for sink in self.out_of.get(at[0], ()))
+            if at[1] == SAYS:
+                for target in self.nodes[at[0]].exports - asked:
+                    asked.add(target)
+                    work.extend(self.heard(sink) for sink in self.importers.get(target, ()))
+        return {state[0] for state in met}
 
 
 def target_findings(world: World) -> Iterator[Finding]:
     """Every rt-leak and transit-leak of a World, in no particular order."""
-    graph = _Graph.of(world.ccsis, world.idcs)
+    graph = TargetGraph.of(world.ccsis, world.idcs)
+    sessions = sessions_of(world)
+    for holder in exposed(graph, world.shared_ccns):
+        yield from holder_findings(graph, holder, world.shared_ccns, sessions.get(holder, ()))
+
+
+def sessions_of(world: World) -> dict[str, list[tuple[str, str]]]:
+    """(router, data centre) of the sessions of each CCSI."""
     sessions: dict[str, list[tuple[str, str]]] = {}
     for session in sorted(world.sessions):
         sessions.setdefault(session.ccsi, []).append((session.router, session.idc))
-    for holder in _exposed(graph, world.shared_ccns):
-        node = graph.nodes[holder]
-        chains = _Chains(graph, holder)
-        told: dict[str, tuple[int, list[str]]] = {}
-        for origin in chains.origins():
-            source = graph.nodes[origin]
-            if source.ccn == node.ccn or (source.ccn, node.ccn) in world.shared_ccns:
-                continue
-            chain, by = chains.shortest(origin)
+    return sessions
+
+
+def holder_findings(
+    graph: TargetGraph, holder: str, shared: Shared, sessions: Iterable[tuple[str, str]]
+) -> Iterator[Finding]:
+    """What one CCSI can hold although it may not, and which data centres are told of it."""
+    node = graph.nodes[holder]
+    chains = Chains(graph, holder)
+    told: dict[str, tuple[int, list[str]]] = {}
+    for origin in chains.origins():
+        source = graph.nodes[origin]
+        if source.ccn == node.ccn or (source.ccn, node.ccn) in shared:
+            continue
+        chain, by = chains.shortest(origin)
+        yield Finding(
+            rule="rt-leak",
+            message=f"{node.name} can hold routes of {source.name} (CCN {source.ccn}) by "
+            f"{_ways(by)}, and no share allows it",
+            ccn=node.ccn,
+            table=node.name,
+            witness={"chain": chain, "by": by},
+        )
+        if source.ccn not in told or len(chain) < told[source.ccn][0]:
+            told[source.ccn] = len(chain), chain
+    for ccn, (_, chain) in sorted(told.items()):
+        for router, idc in sessions:
             yield Finding(
-                rule="rt-leak",
-                message=f"{node.name} can hold routes of {source.name} (CCN {source.ccn}) by "
-                f"{_ways(by)}, and no share allows it",
+                rule="transit-leak",
+                message=f"routes of CCN {ccn} reach data centre {idc} by its router {router}, "
+                "and no share allows it",
                 ccn=node.ccn,
                 table=node.name,
-                witness={"chain": chain, "by": by},
+                peer=router,
+                witness={"chain": [*chain, router]},
             )
-            if source.ccn not in told or len(chain) < told[source.ccn][0]:
-                told[source.ccn] = len(chain), chain
-        for ccn, (_, chain) in sorted(told.items()):
-            for router, idc in sessions.get(node.name, ()):
-                yield Finding(
-                    rule="transit-leak",
-                    message=f"routes of CCN {ccn} reach data centre {idc} by its router {router}, "
-                    "and no share allows it",
-                    ccn=node.ccn,
-                    table=node.name,
-                    peer=router,
-                    witness={"chain": [*chain, router]},
-                )
 
 
 def _ways(by: list[str]) -> str:
@@ -110,37 +166,77 @@ def _ways(by: list[str]) -> str:
     return ", then ".join("a data centre" if way == BY_IDC else f"route target {way}" for way in by)
 
 
-def _exposed(graph: _Graph, shared: frozenset[tuple[str, str]]) -> list[int]:
-    """The CCSIs that can hold a route of a CCN which is neither theirs nor shared with theirs.
-
-    Strongly connected parts hold the same; sets of owners, one bit each, flow down the rest.
-    """
-    owners = sorted({node.ccn for node in graph.nodes})
+def exposed(graph: TargetGraph, shared: Shared) -> list[str]:
+    """The CCSIs that can hold a route of a CCN which is neither theirs nor shared with theirs."""
+    owners = sorted({node.ccn for node in graph.nodes.values()})
     bit = {owner: 1 << number for number, owner in enumerate(owners)}
     allowed = dict(bit)
     for provider, consumer in shared:
         if provider in bit and consumer in bit:
             allowed[consumer] |= bit[provider]
+    held = _held(graph, bit)
+    return [name for name in sorted(graph.nodes) if held[name] & ~allowed[graph.nodes[name].ccn]]
+
+
+def receivers(world: World) -> frozenset[tuple[str, str]]:
+    """(A, B): a CCSI of CCN B can hold a route that began in CCN A, by any chain."""
+    graph = TargetGraph.of(world.ccsis, world.idcs)
+    owners = sorted({node.ccn for node in graph.nodes.values()})
+    held = _held(graph, {owner: 1 << number for number, owner in enumerate(owners)})
+    of_owner = dict.fromkeys(owners, 0)
+    for name, node in graph.nodes.items():
+        of_owner[node.ccn] |= held[name]
+    return frozenset(
+        (owners[number], owner)
+        for owner, bits in of_owner.items()
+        for number in range(bits.bit_length())
+        if bits >> number & 1
+    )
+
+
+def cycles(world: World) -> list[tuple[str, ...]]:
+    """Where routes can come back, other than in the mesh of one CCN: for each knot a shortest way
+    round that leaves the CCN, from the first CCSI by name back to it."""
+    graph = TargetGraph.of(world.ccsis, world.idcs)
+    network = graph.network()
+    found = []
+    for part in nx.strongly_connected_components(network):
+        names = sorted({name for name, _ in part if name})
+        if len(names) < 2 or len({graph.nodes[n].ccn for n in names}) == 1:
+            continue
+        knot = network.subgraph(part)
+        own = graph.nodes[names[0]].ccn
+        begin = min(state for state in part if state[0] == names[0])
+        out = nx.single_source_shortest_path(knot, begin)
+        back = nx.single_source_shortest_path(knot.reverse(copy=False), begin)
+        far = (n for n in part if n[0] and graph.nodes[n[0]].ccn != own)
+        turn = min(far, key=lambda n: (len(out[n]) + len(back[n]), n))
+        way = [name for name, _ in (*out[turn], *back[turn][-2::-1]) if name]
+        found.append(tuple(name for i, name in enumerate(way) if not i or name != way[i - 1]))
+    return sorted(found)
+
+
+def _held(graph: TargetGraph, bit: Mapping[str, int]) -> dict[str, int]:
+    """The owners, one bit each, of all that each CCSI can hold.
+
+    Strongly connected parts hold the same; sets flow down the rest.
+    """
     network = graph.network()
     condensed = nx.condensation(network)
-    member: Mapping[tuple[int, int | str], int] = condensed.graph["mapping"]
+    member: Mapping[tuple[str, int | str], int] = condensed.graph["mapping"]
     held = [0] * condensed.number_of_nodes()
-    for number, node in enumerate(graph.nodes):
-        held[member[number, SAYS]] |= bit[node.ccn]
+    for name, node in graph.nodes.items():
+        held[member[name, SAYS]] |= bit[node.ccn]
     for part in nx.topological_sort(condensed):
         for after in condensed.successors(part):
             held[after] |= held[part]
-    return [
-        number
-        for number, node in enumerate(graph.nodes)
-        if held[member[number, HOLDS]] & ~allowed[node.ccn]
-    ]
+    return {name: held[member[name, HOLDS]] for name in graph.nodes}
 
 
-class _Chains:
+class Chains:
     """Shortest chains into one CCSI, in CCSIs passed; found backwards from it."""
 
-    def __init__(self, graph: _Graph, holder: int) -> None:
+    def __init__(self, graph: TargetGraph, holder: str) -> None:
         self.graph = graph
         self.distance: dict[State, int] = {}
         self._onward: dict[State, tuple[State, str]] = {}
@@ -161,20 +257,21 @@ class _Chains:
                         asked.add(target)
                         layer.extend((x, SAYS) for x in graph.exporters.get(target, ()))
                 if state == SAYS:
-                    layer.extend((x, HOLDS) for x in graph.into.get(number, ()))
+                    joined = graph.into.get(number, ())
+                    layer.extend((x, HOLDS) for x in joined if x in graph.nodes)
             hops += 1
 
-    def origins(self) -> list[int]:
+    def origins(self) -> list[str]:
         """Every CCSI whose own routes can come here, by name; the holder itself is among them."""
         return sorted(number for number, state in self.distance if state == SAYS)
 
-    def shortest(self, origin: int) -> tuple[list[str], list[str]]:
+    def shortest(self, origin: str) -> tuple[list[str], list[str]]:
         """(names from origin to holder, what carried the route at each step)."""
         at: State = (origin, SAYS)
-        names, by = [self.graph.nodes[origin].name], []
+        names, by = [origin], []
         while self.distance[at]:
             at, carrier = self._step(at)
-            names.append(self.graph.nodes[at[0]].name)
+            names.append(at[0])
             by.append(carrier)
         return names, by
 
@@ -184,7 +281,7 @@ class _Chains:
             return self._onward[at]
         graph, wanted = self.graph, self.distance[at] - 1
         number, state = at
-        best: tuple[int, int, str] | None = None
+        best: tuple[str, int, str] | None = None
         for sink in graph.out_of.get(number, ()):
             if self.distance.get((sink, SAYS)) == wanted:
                 best = min(best or (sink, -SAYS, BY_IDC), (sink, -SAYS, BY_IDC))
