@@ -7,6 +7,7 @@ read here is its MAC, its state, and whether somebody put an address on it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from pyroute2.netlink.rtnl import RTMGRP_LINK
 
 from ccn_bgp.errors import CcnError, Problem
 from ccn_bgp.model.bgp import Mac
+
+log = logging.getLogger("ccn.ports")
 
 _IFF_UP = 0x1
 _IFF_RUNNING = 0x40
@@ -58,11 +61,15 @@ async def wait_for_ports(
     """
     wanted = sorted(set(names))
     deadline = asyncio.get_running_loop().time() + patience
+    said = False
     while True:
         present = await links(ip)
         missing = [name for name in wanted if name not in present]
         if not missing:
             return {name: present[name] for name in wanted}
+        if not said:
+            said = True
+            log.info("waiting for port %s", ", ".join(missing))
         if asyncio.get_running_loop().time() >= deadline:
             known = ", ".join(sorted(present))
             raise CcnError(

@@ -76,7 +76,7 @@ def text(column: str, value: Any) -> str:
     if column == "when":
         return datetime.datetime.fromtimestamp(value).astimezone().strftime("%F %T")
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.0f}" if column == "seconds" else f"{value:.4f}"
     if isinstance(value, Mapping):
         return " ".join(f"{v}" for v in value.values())
     if isinstance(value, list):
