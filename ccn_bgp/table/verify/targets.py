@@ -92,11 +92,11 @@ class TargetGraph:
             network.add_edges_from(((source, HOLDS), (sink, SAYS)) for sink in sinks)
         return network
 
-    def downstream(self, name: str) -> set[str]:
-        """Every CCSI that can hold what this one holds or originates, itself included."""
+    def downstream(self, name: str, state: int = SAYS) -> set[str]:
+        """Every CCSI that can hold what this one says, or merely holds; itself included."""
         met: set[State] = set()
         asked: set[str] = set()
-        work: list[State] = [(name, SAYS)]
+        work: list[State] = [(name, state)]
         while work:
             at = work.pop()
             if at in met or at[0] not in self.nodes:
@@ -234,36 +234,36 @@ def _held(graph: TargetGraph, bit: Mapping[str, int]) -> dict[str, int]:
 
 
 class Chains:
-    """Shortest chains into one CCSI, in CCSIs passed; found backwards from it."""
+    """Shortest chains into what one CCSI holds or says, in CCSIs passed; found backwards."""
 
-    def __init__(self, graph: TargetGraph, holder: str) -> None:
+    def __init__(self, graph: TargetGraph, holder: str, state: int = HOLDS) -> None:
         self.graph = graph
         self.distance: dict[State, int] = {}
         self._onward: dict[State, tuple[State, str]] = {}
         asked: set[str] = set()
-        layer: list[State] = [(holder, HOLDS)]
+        layer: list[State] = [(holder, state)]
         hops = 0
         while layer:
             found: list[State] = []
-            for number, state in layer:
-                for reached in ((number, state), (number, SAYS)):
+            for met in layer:
+                for reached in (met, (met[0], SAYS)):
                     if reached not in self.distance:
                         self.distance[reached] = hops
                         found.append(reached)
             layer = []
-            for number, state in found:
-                if (number, state) == graph.heard(number) or state == HOLDS:
-                    for target in graph.nodes[number].imports - asked:
+            for name, stands in found:
+                if (name, stands) == graph.heard(name) or stands == HOLDS:
+                    for target in graph.nodes[name].imports - asked:
                         asked.add(target)
                         layer.extend((x, SAYS) for x in graph.exporters.get(target, ()))
-                if state == SAYS:
-                    joined = graph.into.get(number, ())
+                if stands == SAYS:
+                    joined = graph.into.get(name, ())
                     layer.extend((x, HOLDS) for x in joined if x in graph.nodes)
             hops += 1
 
     def origins(self) -> list[str]:
         """Every CCSI whose own routes can come here, by name; the holder itself is among them."""
-        return sorted(number for number, state in self.distance if state == SAYS)
+        return sorted(name for name, state in self.distance if state == SAYS)
 
     def shortest(self, origin: str) -> tuple[list[str], list[str]]:
         """(names from origin to holder, what carried the route at each step)."""
@@ -280,13 +280,13 @@ class Chains:
         if at in self._onward:
             return self._onward[at]
         graph, wanted = self.graph, self.distance[at] - 1
-        number, state = at
+        name, state = at
         best: tuple[str, int, str] | None = None
-        for sink in graph.out_of.get(number, ()):
+        for sink in graph.out_of.get(name, ()):
             if self.distance.get((sink, SAYS)) == wanted:
                 best = min(best or (sink, -SAYS, BY_IDC), (sink, -SAYS, BY_IDC))
         if state == SAYS:
-            for target in sorted(graph.nodes[number].exports):
+            for target in sorted(graph.nodes[name].exports):
                 for sink in graph.importers.get(target, ()):
                     heard = graph.heard(sink)
                     if self.distance.get(heard) == wanted:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.table.verify.targets import (
+    HOLDS,
+    SAYS,
     Chains,
     Shared,
     TargetGraph,
@@ -72,15 +74,16 @@ class TargetVerifier:
     def _change(self, before: Iterable[str], name: str) -> None:
         """Answer again where routes that pass ``name`` come or came."""
         graph = self._graph
-        after = graph.downstream(name)
-        upstream = {graph.nodes[origin].ccn for origin in Chains(graph, name).origins()}
-        for holder in after.union(before):
-            own = graph.nodes[holder].ccn
-            foreign = any(
-                ccn != own and (ccn, own) not in self._shared
-                for ccn in (upstream if holder in after else ())
-            )
-            if foreign or holder in self._found:
+        foreign: set[str] = set()
+        for state in (HOLDS, SAYS):
+            origins = Chains(graph, name, state).origins()
+            upstream = {graph.nodes[origin].ccn for origin in origins}
+            for holder in graph.downstream(name, state):
+                own = graph.nodes[holder].ccn
+                if any(ccn != own and (ccn, own) not in self._shared for ccn in upstream):
+                    foreign.add(holder)
+        for holder in foreign.union(before, graph.downstream(name)):
+            if holder in foreign or holder in self._found:
                 self._answer(holder)
 
     def _answer(self, holder: str) -> None:
