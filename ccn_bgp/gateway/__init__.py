@@ -2,7 +2,8 @@
 
     intent.py    a topology file, its policies, checked            → Intent
     fixed.py     the rows that the intent alone decides            → interfaces, VNIs, VTEPs
-    sessions.py  ExaBGP processes, decoders, Adj-RIB-Outs, restart → Rib     (peer.py: one session)
+    sessions.py  ExaBGP processes, decoders, restarts (peer.py: one) → Rib
+    telling.py   Rib → what each session is told
     guard.py     settle, build, verify, quarantine, again          → Snapshot
     commit.py    Snapshot → Plan → transaction                     → link.py: the forwarder
     history.py   a certificate for each commit

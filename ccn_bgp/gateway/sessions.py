@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path as FilePath
 
 from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.peer import PeerSession
+from ccn_bgp.gateway.telling import (
+    ExportChanges,
+    again,
+    everything,
+    greeting,
+    news,
+    pieces,
+)
 from ccn_bgp.gateway.withdrawals import Withdrawals
-from ccn_bgp.learn.adj_rib_out import Changes
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family
 from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
-from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
+from ccn_bgp.session.encode import route_refresh
 from ccn_bgp.session.events import (
     CHILD_DOWN,
     Block,
@@ -256,7 +263,7 @@ class Sessions:
         if adj.stale_count:
             self._sweep_later(session, STALE_TIME)
         if not self.holding_back:
-            self._greet(session)
+            self._say(session, greeting(session, self.rib))
         self.changed()
 
     def _down(self, name: str, reason: str) -> None:
@@ -314,15 +321,7 @@ class Sessions:
         """Say everything of one family again (RFC 2918), framed if the peer can (RFC 7313)."""
         if refresh.subtype != 0 or not session.greeted:
             return
-        for key in [k for k, (n, _) in session.out.told.items() if n.family is refresh.family]:
-            del session.out.told[key]
-        enhanced = session.open is not None and session.open.enhanced_refresh
-        if enhanced:
-            self._send(session, route_refresh(refresh.family, 1))
-        self._offer_all(session)
-        self._tell(session)
-        if enhanced:
-            self._send(session, route_refresh(refresh.family, 2))
+        self._say(session, again(session, self.rib, refresh.family))
 
     # -- holding back after a restart -------------------------------------------------------
 
@@ -353,7 +352,7 @@ class Sessions:
             self._teardown(name, 6, 4)
         elif action == "refresh":
             for family in sorted(session.families, key=lambda f: f.value):
-                self._send(session, route_refresh(family, 0))
+                self._say(session, route_refresh(family, 0))
             self.resend(session)
         else:
             raise InputError(f"'{action}' is not one of clear, refresh")
@@ -368,88 +367,28 @@ class Sessions:
 
     def tell_all(self) -> None:
         """After a commit: every peer that is up hears what has changed, or everything at first."""
-        exports = [(k, self.rib.exports.get(k)) for k in sorted(self.rib.dirty_exports)]
-        routes = self.rib.dirty_routes
+        changes = ExportChanges.of(self.rib)
         for session in self.peers.values():
-            if not session.up:
-                continue
-            if not session.greeted:
-                self._greet(session)
-                continue
-            if session.peer.role in ("gateway", "reflector"):
-                for key, export in exports:
-                    session.out.offer_evpn(key, export)
-            elif session.peer.router is not None:
-                table = self.rib.tables[f"{self.intent.gateway.name}/{session.peer.router.ccn}"]
-                for prefix in routes.get(table.ccsi.name, ()):
-                    session.out.offer_route(
-                        prefix, table.routes.get(prefix), table.best.get(prefix)
-                    )
-            self._tell(session)
+            if session.up and not session.greeted:
+                self._say(session, greeting(session, self.rib))
+            elif session.up:
+                self._say(session, news(session, self.rib, changes))
         self.rib.dirty_exports = set()
         self.rib.dirty_routes = {}
 
-    def _greet(self, session: PeerSession) -> None:
-        """The first words on a new session: everything, then End-of-RIB of each family."""
-        session.greeted = True
-        self._offer_all(session)
-        self._tell(session)
-        for family in sorted(session.families, key=lambda f: f.value):
-            self._send(session, end_of_rib(family))
-
     def resend(self, session: PeerSession) -> None:
-        """Offer everything again, as after a change of export policy."""
+        """Everything again, as after a change of export policy; what is no longer to be said is
+        withdrawn."""
         if session.greeted:
-            for key in list(session.out.told):
-                session.out.offer(session.out.told[key][0], None)
-            self._offer_all(session)
-            self._tell(session)
-
-    def _offer_all(self, session: PeerSession) -> None:
-        if session.peer.role in ("gateway", "reflector"):
-            for key, export in self.rib.exports.items():
-                session.out.offer_evpn(key, export)
-        elif session.peer.router is not None:
-            table = self.rib.tables[f"{self.intent.gateway.name}/{session.peer.router.ccn}"]
-            for prefix, route in table.routes.items():
-                session.out.offer_route(prefix, route, table.best.get(prefix))
-
-    def _tell(self, session: PeerSession) -> None:
-        changes = session.out.take()
-        if changes:
-            self._send(session, self._encoded(session, changes))
-
-    def _encoded(self, session: PeerSession, changes: Changes) -> bytes:
-        facts = session.open
-        assert facts is not None
-        return b"".join(
-            encode_updates(
-                [(a, n) for a, n in changes.announce if n[0].family in facts.families],
-                [n for n in changes.withdraw if n.family in facts.families],
-                asn4=facts.asn4,
-                max_length=facts.max_message,
-            )
-        )
+            self._say(session, everything(session, self.rib))
 
     def _teardown(self, name: str, code: int, subcode: int) -> None:
         """End a session with this NOTIFICATION; what was under way before it is not heard."""
         self.peers[name].decoder = None
         self.speakers[self._speaker_of[name]].teardown(name, code, subcode)
 
-    def _send(self, session: PeerSession, messages: bytes) -> None:
+    def _say(self, session: PeerSession, messages: bytes) -> None:
         name = session.peer.name
         speaker = self.speakers[self._speaker_of[name]]
         for piece in pieces(messages):
             speaker.send(name, piece)
-
-
-def pieces(messages: bytes, size: int = 1 << 20) -> Iterator[bytes]:
-    """Whole messages in pieces of about ``size`` octets: the speaker interleaves peers by piece."""
-    begin = position = 0
-    while position < len(messages):
-        position += int.from_bytes(messages[position + 16 : position + 18], "big")
-        if position - begin >= size:
-            yield messages[begin:position]
-            begin = position
-    if begin < len(messages):
-        yield messages[begin:]
