@@ -50,6 +50,28 @@ static bool take_ip(struct packet *packet, uint8_t *ip, size_t room, uint16_t et
 	return true;
 }
 
+/* What no router may forward, whatever its routes: to this network, this host, one link or a group
+ * (RFC 1812 section 5.3.7, RFC 3927 section 7, RFC 4291 section 2.5), or from nobody that could be
+ * answered. Sources in 169.254/16 pass: an IDC router's time-exceeded messages come from there. */
+static bool is_martian(const struct packet *packet)
+{
+	static const uint8_t loopback[16] = {[15] = 1}, unspecified[16];
+	const uint8_t *src, *dst;
+
+	if (packet->family == 4) {
+		src = packet->ip + 12;
+		dst = packet->ip + 16;
+		return dst[0] >= 224 || dst[0] == 0 || dst[0] == 127 ||
+		       (dst[0] == 169 && dst[1] == 254) || src[0] >= 224 || src[0] == 127;
+	}
+	src = packet->ip + 8;
+	dst = packet->ip + 24;
+	if (dst[0] == 0xff || src[0] == 0xff || (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80) ||
+	    (src[0] == 0xfe && (src[1] & 0xc0) == 0x80))
+		return true;
+	return dst[0] == 0 && (!memcmp(dst, loopback, 16) || !memcmp(dst, unspecified, 16));
+}
+
 /* VXLAN to our address: RFC 7348 section 5. */
 static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet, bool any_mac,
 				   const struct rte_ipv4_hdr *outer, uint8_t *at, size_t room)
@@ -57,11 +79,12 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 	const struct vxlan_frame *v = (const void *)at;
 	const struct rte_ether_hdr *inner;
 	uint32_t vni, entry;
+	size_t length;
 
 	if (room < sizeof(*v) + sizeof(*inner))
 		return DROP_RUNT;
-	if (!(v->flags & VXLAN_FLAG_VNI) || rte_be_to_cpu_16(v->udp_length) > room ||
-	    rte_be_to_cpu_16(v->udp_length) < sizeof(*v) + sizeof(*inner))
+	length = rte_be_to_cpu_16(v->udp_length);
+	if (!(v->flags & VXLAN_FLAG_VNI) || length > room || length < sizeof(*v) + sizeof(*inner))
 		return DROP_BAD_VXLAN;
 	vni = rte_be_to_cpu_32(v->vni) >> 8;
 	entry = fib_vni(fib, vni);
@@ -75,10 +98,10 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 	inner = (const void *)(v + 1);
 	if (rte_is_multicast_ether_addr(&inner->dst_addr) && !any_mac)
 		return DROP_BAD_INNER;
-	if (!take_ip(packet, at + sizeof(*v) + sizeof(*inner), room - sizeof(*v) - sizeof(*inner),
+	if (!take_ip(packet, at + sizeof(*v) + sizeof(*inner), length - sizeof(*v) - sizeof(*inner),
 		     rte_be_to_cpu_16(inner->ether_type)))
 		return DROP_BAD_INNER;
-	return DROP_REASON_COUNT;
+	return is_martian(packet) ? DROP_MARTIAN : DROP_REASON_COUNT;
 }
 
 /* IPv4: to ourselves, VXLAN to an uplink, or to be routed for a hand-off. */
@@ -99,13 +122,15 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 		return VERDICT_FORWARD;
 	header = h->ihl * 4U;
 	total = rte_be_to_cpu_16(h->total_length);
-	whole = (h->fragment_offset & rte_cpu_to_be_16(0x3fff)) == 0;
+	whole = (h->fragment_offset & RTE_BE16(0x3fff)) == 0;
 	if (h->version != 4 || header < sizeof(*h) || total < header || total > room)
 		return drop(in, DROP_BAD_HEADER);
-	if (h->next_proto_id != IPPROTO_UDP || total < header + 8 || !whole ||
+	/* of a fragment beyond the first nobody knows the port; the kernel waits for that in vain */
+	if (h->next_proto_id != IPPROTO_UDP || total < header + 8 ||
+	    (h->fragment_offset & RTE_BE16(0x1fff)) ||
 	    ((const struct vxlan_frame *)(ip + header))->dst_port != RTE_BE16(VXLAN_PORT))
 		return send_up(in, &interfaces->at[uplink]);
-	if (frame_checksum(ip, header) != 0)
+	if (!whole || frame_checksum(ip, header) != 0)
 		return drop(in, DROP_BAD_HEADER);
 	in->reason = take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header);
 	return in->reason == DROP_REASON_COUNT ? VERDICT_FORWARD : VERDICT_DROP;
@@ -175,5 +200,5 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	packet->ecn = 0;
 	if (!take_ip(packet, ip, room, ether_type))
 		return drop(in, DROP_BAD_INNER);
-	return VERDICT_FORWARD;
+	return is_martian(packet) ? drop(in, DROP_MARTIAN) : VERDICT_FORWARD;
 }

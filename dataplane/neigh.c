@@ -18,6 +18,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct neigh *bucket[BUCKETS];
 	struct neigh *all;
+	struct neigh *next[2]; /* where to go on asking: the unknown, the known; NULL: at `all` */
 	bool fixed;
 } table = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -94,6 +95,9 @@ void neigh_release(struct neigh *neigh)
 		*neigh->all_link = neigh->all_next;
 		if (neigh->all_next)
 			neigh->all_next->all_link = neigh->all_link;
+		for (unsigned i = 0; i < 2; i++)
+			if (table.next[i] == neigh)
+				table.next[i] = neigh->all_next;
 		free(neigh);
 	}
 	pthread_mutex_unlock(&table.lock);
@@ -101,6 +105,10 @@ void neigh_release(struct neigh *neigh)
 
 void neigh_learn(const struct neigh_key *key, const uint8_t mac[6], uint64_t now)
 {
+	static const uint8_t none[6];
+
+	if ((mac[0] & 1) || !memcmp(mac, none, 6))
+		return; /* nobody's: frames to it would reach all or none */
 	pthread_mutex_lock(&table.lock);
 	struct neigh *n = find(key);
 
@@ -123,8 +131,28 @@ static bool due(const struct neigh *n, uint64_t now)
 						       : SLOW_RETRY_MS);
 }
 
-bool neigh_tick(uint64_t now, unsigned budget,
-		void (*ask)(const struct neigh_key *key, const uint8_t *mac))
+/* Asks those that are due and known (or unknown), going on where the budget ended last time. */
+static unsigned ask_due(uint64_t now, bool known, unsigned budget, neigh_ask_fn ask)
+{
+	struct neigh *first = table.next[known] ? table.next[known] : table.all, *n = first;
+
+	while (n && budget > 0) {
+		if ((n->mac != 0) == known && due(n, now)) {
+			budget--;
+			n->asked = now;
+			n->unanswered++;
+			/* by unicast first; who changed its MAC answers a broadcast only */
+			ask(&n->key, known && n->unanswered <= 2 ? (const uint8_t *)&n->mac : NULL);
+		}
+		n = n->all_next ? n->all_next : table.all;
+		if (n == first)
+			break;
+	}
+	table.next[known] = n;
+	return budget;
+}
+
+bool neigh_tick(uint64_t now, unsigned budget, neigh_ask_fn ask)
 {
 	bool unresolved = false;
 
@@ -135,14 +163,10 @@ bool neigh_tick(uint64_t now, unsigned budget,
 		if (n->mac != 0 && now - n->heard >= EXPIRE_MS)
 			__atomic_store_n(&n->mac, 0, __ATOMIC_RELAXED);
 		unresolved |= n->mac == 0;
-		if (budget == 0 || !due(n, now))
-			continue;
-		budget--;
-		n->asked = now;
-		n->unanswered++;
-		/* by unicast first; a neighbour that changed its MAC answers a broadcast only */
-		ask(&n->key, n->mac != 0 && n->unanswered <= 2 ? (const uint8_t *)&n->mac : NULL);
 	}
+	/* whom packets go to first: however many do not answer, they must not expire */
+	budget = ask_due(now, true, budget, ask);
+	ask_due(now, false, budget, ask);
 	pthread_mutex_unlock(&table.lock);
 	return unresolved;
 }

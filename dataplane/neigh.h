@@ -43,12 +43,15 @@ static inline uint64_t neigh_mac(const struct neigh *neigh)
 	return __atomic_load_n(&neigh->mac, __ATOMIC_RELAXED);
 }
 
-/* The neighbour said that this is its MAC. Ignored for those that no table refers to. */
+/* The neighbour said that this is its MAC. Ignored for those that no table refers to, and if it is
+ * zero or a group's. */
 void neigh_learn(const struct neigh_key *key, const uint8_t mac[6], uint64_t now);
 
-/* Expires and asks again, at most `budget` requests; `ask` sends one, to `mac` or (NULL) to all.
- * Returns true if some neighbour is still unresolved. */
-bool neigh_tick(uint64_t now, unsigned budget,
-		void (*ask)(const struct neigh_key *key, const uint8_t *mac));
+/* Sends one request, to `mac` or (NULL) to all. */
+typedef void (*neigh_ask_fn)(const struct neigh_key *key, const uint8_t *mac);
+
+/* Expires and asks again, at most `budget` requests: the known first, each in turn. Returns true if
+ * some neighbour is still unresolved. */
+bool neigh_tick(uint64_t now, unsigned budget, neigh_ask_fn ask);
 
 #endif

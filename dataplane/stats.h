@@ -25,6 +25,7 @@
 	X(DROP_UNKNOWN_VNI, "unknown-vni")                                                         \
 	X(DROP_UNKNOWN_VTEP, "unknown-vtep") /* outer source not allowed on this VNI */            \
 	X(DROP_BAD_INNER, "bad-inner")	     /* inner frame is no unicast IP packet */             \
+	X(DROP_MARTIAN, "martian")	     /* to or from an address that is never routed */      \
 	X(DROP_NO_ROUTE, "no-route")                                                               \
 	X(DROP_BLACKHOLE, "blackhole") /* the route says drop */                                   \
 	X(DROP_NO_VM, "no-vm")                                                                     \
