@@ -3,7 +3,9 @@
 BGP, ping and the like run in the kernel over one tap per uplink and per hand-off (port, VLAN); the
 forwarder moves their frames between tap and port. A tap is persistent and kept when it is there:
 its ifindex survives the forwarder and the gateway, so that bound sockets (SO_BINDTODEVICE) do. Two
-taps may have the same address: each IDC session is bound to its own.
+taps may have the same address: each IDC session is bound to its own. What the kernel sends to a
+hand-off's subnet without such a socket (answers to fragments, to closed ports) cannot be told apart
+and goes nowhere: a route over ``lo`` comes before those of the taps.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ _TUNSETIFF = 0x400454CA
 _TUNSETPERSIST = 0x400454CB
 _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
+_LO = 1
+_MAIN_TABLE = 254
+_SINK_METRIC, _TAP_METRIC = 1, 100
 ROUTE_PROTOCOL = 204
 """Marks our routes in the kernel's table (rtnetlink ``proto``): only these are ever removed."""
 
@@ -43,6 +48,8 @@ class Tap:
     mtu: int
     via: Ip | None = None
     routes: tuple[Prefix, ...] = ()
+    bound: bool = False
+    """Only sockets bound to the tap reach its subnet: a hand-off, which may share its addresses."""
 
 
 def wanted_taps(topology: Topology, gateway: Gateway) -> tuple[Tap, ...]:
@@ -78,7 +85,7 @@ def wanted_taps(topology: Topology, gateway: Gateway) -> tuple[Tap, ...]:
             )
         )
     found += [
-        Tap(tap_name(gateway, r), r.port, r.gateway_address, topology.fabric.mtu)
+        Tap(tap_name(gateway, r), r.port, r.gateway_address, topology.fabric.mtu, bound=True)
         for r in topology.routers
         if r.gateway == gateway.name
     ]
@@ -110,6 +117,7 @@ async def prepare_taps(topology: Topology, gateway: Gateway) -> None:
             _quiet_port(name)
         for tap in taps:
             await _prepare(ip, tap, ports[tap.port])
+        await _drop_stale_sinks(ip)
         for link in ports.values():
             await ip.link("set", index=link.index, state="up")
 
@@ -129,6 +137,7 @@ async def retire_taps(old: Iterable[Tap], wanted: Iterable[Tap]) -> None:
         for tap in gone:
             if tap.name in present:
                 await ip.link("del", index=present[tap.name].index)
+        await _drop_stale_sinks(ip)
         for name in {tap.port for tap in gone} - ports:
             if name in present:
                 _release_port(name)
@@ -184,14 +193,40 @@ async def _prepare(ip: AsyncIPRoute, tap: Tap, port: Link) -> None:
     for other in sorted(held - {wanted}):
         address, _, length = other.partition("/")
         await ip.addr("del", index=present.index, address=address, prefixlen=int(length))
+    if tap.bound:
+        await _sink(ip, tap.address.subnet)
     if wanted not in held:
+        metric = {"rt_priority": _TAP_METRIC} if tap.bound else {}
         await ip.addr(
             "add",
             index=present.index,
             address=str(tap.address.address),
             prefixlen=tap.address.length,
+            **metric,
         )
     await _routes(ip, tap, present.index)
+
+
+async def _sink(ip: AsyncIPRoute, subnet: Prefix) -> None:
+    """What no bound socket sends to this subnet goes nowhere; before the first tap leads there."""
+    await ip.link("set", index=_LO, state="up")
+    await ip.route("replace", dst=str(subnet), oif=_LO, priority=_SINK_METRIC, proto=ROUTE_PROTOCOL)
+
+
+async def _drop_stale_sinks(ip: AsyncIPRoute) -> None:
+    """Remove the sinks of subnets that no tap has any more, whoever made them."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        sinks, others = set(), set()
+        async for message in await ip.get_routes(family=family, table=_MAIN_TABLE):
+            destination = f"{message.get('dst')}/{message['dst_len']}"
+            if message["proto"] == ROUTE_PROTOCOL and message.get("oif") == _LO:
+                sinks.add(destination)
+            else:
+                others.add(destination)
+        for destination in sorted(sinks - others):
+            await ip.route(
+                "del", dst=destination, oif=_LO, priority=_SINK_METRIC, proto=ROUTE_PROTOCOL
+            )
 
 
 async def _routes(ip: AsyncIPRoute, tap: Tap, index: int) -> None:
