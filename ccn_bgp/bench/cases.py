@@ -12,6 +12,7 @@ from ccn_bgp.bench import commits, forward_small, policies, verifying
 from ccn_bgp.bench.figure import Figure
 from ccn_bgp.bench.learn_latency import latency
 from ccn_bgp.bench.learn_packed import packed
+from ccn_bgp.bench.verify_tables import Shape
 from ccn_bgp.errors import InputError, Problem
 
 Say = Callable[[str], None]
@@ -28,11 +29,23 @@ CASES: Mapping[str, Mapping[str, Case]] = {
         "update-latency": lambda quick, say: latency("update-latency", 20 if quick else 250, say),
     },
     "verify": {
-        "full-100k": lambda quick, say: verifying.full(
-            "full-100k", 10_000 if quick else 100_000, 3 if quick else 9, say
+        "full-1m-10k": lambda quick, say: verifying.full(
+            "full-1m-10k", Shape(100 if quick else 10_000, 100), 3 if quick else 9, say
+        ),
+        "full-4m": lambda quick, say: verifying.full(
+            "full-4m", Shape(100 if quick else 10_000, 400), 2 if quick else 5, say
+        ),
+        "mixed-1m": lambda quick, say: verifying.full(
+            "mixed-1m", Shape(100 if quick else 10_000, 50, 50), 3 if quick else 9, say
+        ),
+        "delta-1000": lambda quick, say: verifying.delta(
+            "delta-1000", Shape(100 if quick else 10_000, 100), 1000, 3 if quick else 25, say
         ),
         "delta-1": lambda quick, say: verifying.delta(
-            "delta-1", 10_000 if quick else 100_000, 3 if quick else 9, say
+            "delta-1", Shape(100 if quick else 10_000, 100), 1, 10 if quick else 500, say
+        ),
+        "rt-graph-10k": lambda quick, say: verifying.targets(
+            "rt-graph-10k", 4, 25 if quick else 2_500, 20 if quick else 500, say
         ),
     },
     "forward": {

@@ -17,6 +17,7 @@ from ccn_bgp.bench import frames, rows, stream, subject, verifying
 from ccn_bgp.bench.cases import CASES, chosen
 from ccn_bgp.bench.figure import Figure, median, percentile
 from ccn_bgp.bench.sender import ADDRESS, KEEPALIVE, Sender, open_message
+from ccn_bgp.bench.verify_tables import GATEWAY, Shape
 from ccn_bgp.cli.bench import bench, lines
 from ccn_bgp.cli.main import app
 from ccn_bgp.config.load import load_topology
@@ -25,7 +26,7 @@ from ccn_bgp.forwarder import wire
 from ccn_bgp.model.bgp import Asn, Family, Ip
 from ccn_bgp.session.decode import Decoder, SessionParameters, Verdict
 from ccn_bgp.session.encode import notification
-from ccn_bgp.table.verify.snapshot import verify_snapshot
+from ccn_bgp.table.verify.incremental import Verifier
 
 
 def decoder():
@@ -192,19 +193,18 @@ def test_the_command_prints_json_alone():
     assert bench.__doc__
 
 
-@pytest.mark.parametrize("case", ["full-100k", "delta-1"])
+@pytest.mark.parametrize("case", sorted(CASES["verify"]))
 def test_the_verifier_finds_nothing_in_the_bench(case):
     figures = list(CASES["verify"][case](True, lambda line: None))
     assert all(figure.ours > 0 for figure in figures)
 
 
 def test_the_bench_of_the_verifier_would_see_a_fault():
-    network, snapshot = verifying._network(1000)
-    assert not verify_snapshot(snapshot, network)
-    table = snapshot.tables["gw/ccn1"]
+    shape = Shape(3, 20, 20)
+    verifier, tables = Verifier(verifying._network(shape), GATEWAY), shape.tables()
+    verifying.check(verifier, tables)
+    table = tables["gw/ccn1"]
     foreign = tuple(o.replace("/ccn1", "/ccn2") for o in table.origins)
-    leaking = {**snapshot.tables, "gw/ccn1": replace(table, origins=foreign)}
-    found = verify_snapshot(replace(snapshot, tables=leaking), network)
-    assert {f.rule for f in found} >= {"leak"}
-    with pytest.raises(CcnError, match="clean tables were refused"):
-        verifying._timed(replace(snapshot, tables=leaking), network)
+    tables["gw/ccn1"] = replace(table, origins=foreign)
+    with pytest.raises(CcnError, match="clean tables were refused: gw/ccn1 reaches"):
+        verifying.check(verifier, tables)

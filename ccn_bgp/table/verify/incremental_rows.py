@@ -122,8 +122,10 @@ def changed_prefixes(old: Table, new: Table) -> set[Prefix]:
     A next hop counts by what isolation sees of it: a drop, a delivery, or another table.
     """
     found: set[Prefix] = set()
+    names = (old.origins, old.peers, old.next_tables, old.next_hops)
+    renamed = names != (new.origins, new.peers, new.next_tables, new.next_hops)
     for before, after in ((old.v4, new.v4), (old.v6, new.v6)):
-        if before is not after:
+        if renamed or before is not after:
             found |= _changed(old, before, new, after)
     if old.contenders != new.contenders:
         found |= {c.prefix for c in set(old.contenders) ^ set(new.contenders)}
