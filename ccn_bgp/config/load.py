@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ccn_bgp.config import references
+from ccn_bgp.config.inventory import SUFFIXES, with_inventory
 from ccn_bgp.config.schema import (
     GatewayEntry,
     RouterEntry,
@@ -66,12 +67,13 @@ def load_topology(path: Path, progress: Progress | None = None) -> Topology:
     policies, unreadable = _policy_names(source)
     problems += unreadable
     problems += _password_files(source)
+    problems += _inventory_files(source)
     problems += references.undefined_names(source.data, source.positions, policies)
     for check in references.CHECKS:
         problems += check(source.data, source.positions)
     if problems or file is None:
         raise InputError.of(in_order(problems))
-    return _topology(file, path, source.positions)
+    return with_inventory(_topology(file, path, source.positions))
 
 
 def _problem(source: Source, fault: ErrorDetails) -> Problem:
@@ -154,6 +156,21 @@ def _password_files(source: Source) -> list[Problem]:
     return problems
 
 
+def _inventory_files(source: Source) -> list[Problem]:
+    problems: list[Problem] = []
+    listed = source.data.get("inventory")
+    for index, text in enumerate(listed if isinstance(listed, list) else []):
+        if not isinstance(text, str):
+            continue
+        path = source.file.parent / text
+        if path.suffix not in SUFFIXES:
+            what = f"the inventory '{text}' is neither {' nor '.join(SUFFIXES)}"
+            problems.append(Problem(source.positions.near("inventory", index), what))
+        elif problem := _unreadable(path, text, source, "inventory", index):
+            problems.append(problem)
+    return problems
+
+
 def _unreadable(path: Path, text: str, source: Source, *at: str | int) -> Problem | None:
     """Opens for reading and closes: permissions, directories and dangling links show themselves."""
     try:
@@ -211,6 +228,7 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
             for n in file.neighbors
         ),
         policies=tuple(folder / text for text in file.policies),
+        inventory=tuple(folder / text for text in file.inventory),
         suppressions=tuple(_suppression(s, i, positions) for i, s in enumerate(file.suppress)),
         positions=positions,
     )

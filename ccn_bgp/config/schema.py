@@ -312,6 +312,7 @@ class TopologyFile(Entry):
     shares: Annotated[list[ShareEntry], BeforeValidator(_empty)] = []
     neighbors: Annotated[list[NeighborEntry], BeforeValidator(_empty)] = []
     policies: Annotated[list[PathText], BeforeValidator(_empty)] = []
+    inventory: Annotated[list[PathText], BeforeValidator(_empty)] = []
     suppress: Annotated[list[SuppressEntry], BeforeValidator(_empty)] = []
 
 

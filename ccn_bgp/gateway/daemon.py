@@ -29,6 +29,7 @@ from ccn_bgp.gateway.history import CommitRecord, History, intent_digest
 from ccn_bgp.gateway.intent import Intent, finding_line, read_intent
 from ccn_bgp.gateway.link import ForwarderLink, NoForwarder
 from ccn_bgp.gateway.ports import PortWatch
+from ccn_bgp.gateway.renewal import InventoryWatch
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.gateway.views import commit_world, filters_of, show
 from ccn_bgp.learn.rib import Rib
@@ -81,6 +82,7 @@ class Daemon:
         self._dirty_since = 0.0
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
+        self._taking = asyncio.Lock()
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -197,6 +199,8 @@ class Daemon:
             "forwarder": asyncio.create_task(self.link.watch(self._forwarder_back)),
             "speakers": asyncio.create_task(self.sessions.fault()),
         }
+        watch = InventoryWatch(lambda: self.intent, self._renew)
+        waits["inventory"] = asyncio.create_task(watch.run())
         if self.forwarder is None:
             waits["ports"] = asyncio.create_task(PortWatch(lambda: self.intent).run())
         done, rest = await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
@@ -313,12 +317,21 @@ class Daemon:
             await self._reload.wait()
             self._reload.clear()
             try:
-                await self._take_over(read_intent(self.file, self.name))
+                async with self._taking:
+                    await self._take_over(read_intent(self.file, self.name))
+                log.info("reload: %s is in force", self.file)
             except CcnError as error:
                 for problem in error.problems:
                     log.error("reload refused, the old state goes on: %s", problem)
             except Exception:
                 log.exception("reload failed by a fault of ours")
+
+    async def _renew(self, before: Intent, intent: Intent) -> None:
+        """Take over what follows from ``before``, unless a SIGHUP has come between."""
+        async with self._taking:
+            if self.intent is before:
+                await self._take_over(intent)
+                log.info("inventory: as it is now, it is in force")
 
     async def _take_over(self, intent: Intent) -> None:
         """All that can be refused is asked first; from the swap on nothing is turned back."""
@@ -339,7 +352,6 @@ class Daemon:
         if self.forwarder is None:
             old, new = (wanted_taps(i.topology, i.gateway) for i in (before, intent))
             await retire_taps(old, new)
-        log.info("reload: %s is in force", self.file)
 
     # -- answers ----------------------------------------------------------------------------------
 

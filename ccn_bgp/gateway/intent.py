@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path as FilePath
 
 from ccn_bgp.config.catalogue import declared_findings, in_file_order
+from ccn_bgp.config.inventory import with_inventory
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError, Problem, RefusedError
 from ccn_bgp.model.ccsi import Peer, export_targets
@@ -96,7 +97,16 @@ def read_intent(file: FilePath, name: str) -> Intent:
         near = get_close_matches(name, topology.gateways, 1)
         hint = f"did you mean '{near[0]}'?" if near else "one of " + ", ".join(topology.gateways)
         raise InputError(Problem(str(file), f"there is no gateway '{name}'", hint))
-    policies = load_policies(topology.policies)
+    return _verified(topology, name, load_policies(topology.policies))
+
+
+def renewed(intent: Intent) -> Intent:
+    """The same with its inventory files as they are now; nothing else is read again. Raises what
+    ``read_intent`` does."""
+    return _verified(with_inventory(intent.topology), intent.gateway.name, intent.policies)
+
+
+def _verified(topology: Topology, name: str, policies: PolicySet) -> Intent:
     errors = [f for f in topology_findings(topology) if f.stands]
     if errors:
         raise RefusedError(*(Problem(f.where, finding_line(f)) for f in errors))

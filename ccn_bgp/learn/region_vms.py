@@ -92,10 +92,14 @@ class RegionVms:
             path = min(held.values(), key=_precedence)
             nlri, attributes = path.nlri, path.attributes
             assert isinstance(nlri, EvpnMacIp) and attributes.next_hop is not None
-            if declared is None or attributes.mobility.sequence > 0:
+            if declared is None or attributes.mobility.sequence > declared.sequence:
                 mobility = (c for c in attributes.extended_communities if c[:2] == b"\x06\x00")
                 return _Chosen(nlri.mac, attributes.next_hop, tuple(mobility))
-        return None if declared is None else _Chosen(declared.mac, declared.host, ())
+        if declared is None:
+            return None
+        # Type 0x06, sub-type 0x00, no flags (RFC 7432 §7.7).
+        said = (b"\x06\x00\x00\x00" + declared.sequence.to_bytes(4, "big"),)
+        return _Chosen(declared.mac, declared.host, said if declared.sequence else ())
 
     def _settle(self, address: Address) -> None:
         """Put what is chosen now in the place of what was."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteTarget, Vni
 from ccn_bgp.model.suppression import Suppression
@@ -65,13 +65,14 @@ class Gateway:
     uplinks: tuple[Uplink, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Vm:
-    """A virtual machine: where (VNI, ip) is reached. ``host`` is the VTEP of its host."""
+class Vm(NamedTuple):
+    """A virtual machine: where (VNI, ip) is reached. ``host`` is the VTEP of its host,
+    ``sequence`` how often it has moved as far as the inventory knows (RFC 7432 §15)."""
 
     ip: Ip
     mac: Mac
     host: Ip
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,7 @@ class Topology:
     neighbors: tuple[Neighbor, ...]
     policies: tuple[FilePath, ...]
     suppressions: tuple[Suppression, ...] = ()
+    inventory: tuple[FilePath, ...] = ()
     positions: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def at(self, *keys: str | int) -> str:
