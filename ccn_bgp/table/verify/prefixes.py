@@ -146,6 +146,13 @@ class Family:
         work = [(route, start, end, self.next[route], self.space.table[route], 1, 1)]
         while work:
             route, start, end, at, mark, power, steps = work.pop()
+            again = at == mark
+            faults["loop"].append((route[again], start[again], end[again]))
+            away = self.world.external[at] & ~again
+            self._arrived(faults["misdelivery"], route[away], start[away], end[away], at[away])
+            on = ~(again | away)
+            if not on.all():
+                route, start, end, at, mark = (c[on] for c in (route, start, end, at, mark))
             low, count = self._pieces(start, end, at)
             if len(route) > 1 and int(count.sum()) > FRONTIER:
                 half = len(route) // 2
@@ -153,13 +160,8 @@ class Family:
                     item = route[part], start[part], end[part], at[part], mark[part]
                     work.append((*item, power, steps))
                 continue
-            again = at == mark
-            faults["loop"].append((route[again], start[again], end[again]))
             if steps == power:
                 mark, power, steps = at, power * 2, 0
-            away = self.world.external[at] & ~again
-            self._arrived(faults["misdelivery"], route[away], start[away], end[away], at[away])
-            count[again | away] = 0
             source = np.repeat(np.arange(len(route)), count)
             offset = np.arange(len(source)) - np.repeat(np.cumsum(count) - count, count)
             place = low[source] + offset

@@ -98,8 +98,10 @@ class Space:
 
     def stretches(self, chosen: npt.NDArray[np.bool_]) -> tuple[I8, I8, I8]:
         """(route, start, end) of every interval whose winner is chosen (bool[n])."""
-        place = np.flatnonzero(self.winner >= 0)
-        place = place[chosen[self.winner[place]]]
+        place = np.zeros(0, np.int64)
+        if chosen.any():
+            place = np.flatnonzero(self.winner >= 0)
+            place = place[chosen[self.winner[place]]]
         route = self.winner[place]
         base = self.table[route] * self.stride
         return route, self.border[place] - base, self.border[place + 1] - base
