@@ -240,6 +240,7 @@ class Chains:
         self.graph = graph
         self.distance: dict[State, int] = {}
         self._onward: dict[State, tuple[State, str]] = {}
+        self._layers: list[set[str]] = []
         asked: set[str] = set()
         layer: list[State] = [(holder, state)]
         hops = 0
@@ -250,6 +251,7 @@ class Chains:
                     if reached not in self.distance:
                         self.distance[reached] = hops
                         found.append(reached)
+            self._layers.append({name for name, _ in found})
             layer = []
             for name, stands in found:
                 if (name, stands) == graph.heard(name) or stands == HOLDS:
@@ -287,7 +289,12 @@ class Chains:
                 best = min(best or (sink, -SAYS, BY_IDC), (sink, -SAYS, BY_IDC))
         if state == SAYS:
             for target in sorted(graph.nodes[name].exports):
-                for sink in graph.importers.get(target, ()):
+                # Many may import, or many be so far away: look through the fewer.
+                near, importers = self._layers[wanted], graph.importers.get(target, ())
+                few = len(near) < len(importers)
+                for sink in near if few else importers:
+                    if few and target not in graph.nodes[sink].imports:
+                        continue
                     heard = graph.heard(sink)
                     if self.distance.get(heard) == wanted:
                         step = (sink, -heard[1], target)
