@@ -135,7 +135,7 @@ def exec_(
     name: LabName = None,
 ) -> None:
     """Run a command in a node. On an IDC router `vtysh` finds its FRR by itself."""
-    lab = state.find_lab(name)
+    lab = state.find_lab(name, lambda layout: state.has_node(layout, node))
     layout = lab.layout()
     netns = state.find_node(layout, node)
     if command[0] == "--":
@@ -154,7 +154,10 @@ def kill(
     name: LabName = None,
 ) -> None:
     """Signal a part of a gateway, to see the others go on."""
-    pids = moving.kill(state.find_lab(name), target, moving.signal_number(number))
+    signal_number = moving.signal_number(number)
+    gateway = target.partition("/")[0]
+    lab = state.find_lab(name, lambda layout: gateway in layout.topology.gateways)
+    pids = moving.kill(lab, target, signal_number)
     out.print(f"{target}: signal {number} to {', '.join(map(str, pids))}")
 
 
@@ -165,7 +168,8 @@ def move_vm(
     name: LabName = None,
 ) -> None:
     """Move a VM to another host of its region; the host is made if it is new."""
-    vm, host = moving.move_vm(state.find_lab(name), which, to)
+    lab = state.find_lab(name, lambda layout: moving.has_vm(layout, which))
+    vm, host = moving.move_vm(lab, which, to)
     out.print(f"{vm.name}: {host_node(vm.host)} -> {host_node(host)}")
 
 

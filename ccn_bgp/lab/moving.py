@@ -37,6 +37,12 @@ def move_vm(lab: Lab, which: str, to: str) -> tuple[VmNode, Ip]:
     return vm, host
 
 
+def has_vm(layout: Layout, which: str) -> bool:
+    """Whether the lab has this VM (``VPC:IP``). InputError: it is no such thing."""
+    vpc, address = _parse_vm(which)
+    return any(vm.vpc.name == vpc and address in vm.addresses for vm in layout.vms)
+
+
 def reload_gateways(lab: Lab, layout: Layout) -> None:
     """SIGHUP to every `ccn run` of the lab; one that is just starting reads the file anyway."""
     for gateway in layout.topology.gateways:
@@ -86,12 +92,16 @@ def signal_number(text: str) -> int:
     return known[name]
 
 
-def _find_vm(layout: Layout, which: str) -> VmNode:
+def _parse_vm(which: str) -> tuple[str, Ip]:
     vpc, colon, text = which.partition(":")
     try:
-        address = Ip.parse(text)
+        return vpc, Ip.parse(text)
     except ValueError as error:
         raise InputError(Problem(which, str(error) if colon else "is not VPC:IP")) from None
+
+
+def _find_vm(layout: Layout, which: str) -> VmNode:
+    vpc, address = _parse_vm(which)
     for vm in layout.vms:
         if vm.vpc.name == vpc and address in vm.addresses:
             return vm

@@ -15,7 +15,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -86,21 +86,36 @@ def labs() -> list[Lab]:
     return [lab for lab in found if lab is not None]
 
 
-def find_lab(name: str | None) -> Lab:
-    """The lab of this name, or the only one. CcnError: none, several, or no such name."""
+def find_lab(name: str | None, has: Callable[[Layout], bool] = lambda _: True) -> Lab:
+    """The lab of this name, or the only one; of several, the only one that ``has`` what is meant.
+
+    CcnError: none, several, or no such name.
+    """
     known = labs()
     names = [lab.name for lab in known]
     if not known:
         raise CcnError(Problem("lab", "no lab is up", "ccn lab up FILE"))
     if name is None:
-        if len(known) > 1:
-            raise CcnError(
-                Problem("lab", f"{len(known)} labs are up: {', '.join(names)}", "give --lab")
-            )
-        return known[0]
+        if len(known) == 1:
+            return known[0]
+        fitting = [lab for lab in known if _fits(lab, has)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            what = f"{len(fitting)} labs are up: {', '.join(lab.name for lab in fitting)}"
+        else:
+            what = f"none of the {len(known)} labs that are up has it: {', '.join(names)}"
+        raise CcnError(Problem("lab", what, "give --lab"))
     if name not in names:
         raise CcnError(Problem(f"lab {name}", "is not up", nearest(name, names)))
     return known[names.index(name)]
+
+
+def _fits(lab: Lab, has: Callable[[Layout], bool]) -> bool:
+    try:
+        return has(lab.layout())
+    except CcnError:
+        return False  # a lab that is half made, or whose copy of the topology is broken
 
 
 def name_of_file(file: Path) -> str:
@@ -120,9 +135,14 @@ def lab_of_file(file: Path) -> Lab:
     return lab
 
 
+def has_node(layout: Layout, node: str) -> bool:
+    """Whether the lab has this node, planned or (a host that a VM moved to) made since."""
+    return node in layout.kinds or layout.netns(node) in netns.present(layout.prefix)
+
+
 def find_node(layout: Layout, node: str) -> str:
     """The network namespace of a node. InputError: unknown, with the nearest name."""
-    if node not in layout.kinds and layout.netns(node) not in netns.present(layout.prefix):
+    if not has_node(layout, node):
         raise InputError(Problem(f"node {node}", "unknown", nearest(node, list(layout.kinds))))
     return layout.netns(node)
 
@@ -135,7 +155,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 
 def copy_topology(topology: Topology, directory: Path) -> Path:
-    """Copy a topology file and its policies into ``directory``; returns the copy of the file.
+    """Copy a topology file, its policies and inventories into ``directory``; returns the copy.
 
     What lies beside the topology keeps its relative path; what lies elsewhere is named absolutely.
     """
@@ -143,15 +163,16 @@ def copy_topology(topology: Topology, directory: Path) -> Path:
     target = directory / topology.file.name
     directory.mkdir(parents=True, exist_ok=True)
     document = _yaml().load(topology.file.read_text())
-    for index, policy in enumerate(topology.policies):
-        path = policy.resolve()
-        if path.is_relative_to(source):
-            copy = directory / path.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-            document["policies"][index] = str(path.relative_to(source))
-        else:
-            document["policies"][index] = str(path)
+    for key, files in (("policies", topology.policies), ("inventory", topology.inventory)):
+        for index, file in enumerate(files):
+            path = file.resolve()
+            if path.is_relative_to(source):
+                copy = directory / path.relative_to(source)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
+                document[key][index] = str(path.relative_to(source))
+            else:
+                document[key][index] = str(path)
     for holder in _password_holders(document):
         holder["password-file"] = str((source / holder["password-file"]).resolve())
     _write_yaml(document, target)
@@ -159,11 +180,19 @@ def copy_topology(topology: Topology, directory: Path) -> Path:
 
 
 def move_host(file: Path, vpc: str, addresses: Sequence[Ip], host: Ip) -> None:
-    """Rewrite ``host:`` of these VMs in a topology file, by rename."""
+    """Rewrite ``host:`` of these VMs in a topology file, by rename. InputError: one of them stands
+    in an inventory file."""
     document = _yaml().load(file.read_text())
-    for vm in document["vpcs"][vpc]["vms"]:
-        if Ip.parse(str(vm["ip"])) in addresses:
+    left = set(addresses)
+    for vm in document["vpcs"][vpc].get("vms") or ():
+        if (ip := Ip.parse(str(vm["ip"]))) in left:
             vm["host"] = str(host)
+            left.discard(ip)
+    if left:
+        names = ", ".join(sorted(map(str, left)))
+        raise InputError(
+            Problem(f"{vpc}:{names}", "stands in an inventory file", f"edit it beside {file}")
+        )
     _write_yaml(document, file)
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from ccn_bgp.cli.lab import app
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import CcnError, InputError
-from ccn_bgp.lab import building, checking, moving, state
+from ccn_bgp.lab import building, checking, moving, netns, state
 from ccn_bgp.lab.layout import plan_layout
 from ccn_bgp.lab.status import dead_parts
 
@@ -20,7 +24,8 @@ DEMO = Path(__file__).parents[2] / "topologies" / "two-regions.yaml"
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty place for labs."""
+    """An empty place for labs, on a machine without any."""
+    monkeypatch.setattr(netns, "_RUN", tmp_path / "netns")
     monkeypatch.setattr(state, "ROOT", tmp_path / "lab")
     return tmp_path / "lab"
 
@@ -105,6 +110,52 @@ def test_which_lab(root: Path) -> None:
     a_lab(root, "second")
     with pytest.raises(CcnError, match=r"2 labs are up: second, two-regions \(give --lab\)"):
         state.find_lab(None)
+
+
+def test_of_several_labs_the_one_that_has_it(root: Path) -> None:
+    one, other = a_lab(root), a_lab(root, "second")
+    text = other.topology_file.read_text()
+    other.topology_file.write_text(
+        text.replace("bj-gw1", "sz-gw1").replace("10.1.0.10", "10.1.0.9")
+    )
+
+    def of_node(name: str) -> state.Lab:
+        return state.find_lab(None, lambda layout: state.has_node(layout, name))
+
+    assert (of_node("bj-gw1"), of_node("sz-gw1")) == (one, other)
+    with pytest.raises(CcnError, match=r"2 labs are up: second, two-regions \(give --lab\)"):
+        of_node("hk-gw1")
+    with pytest.raises(CcnError, match=r"none of the 2 labs .* second, two-regions \(give --lab"):
+        of_node("nowhere")
+    assert state.find_lab(None, lambda layout: moving.has_vm(layout, "web:10.1.0.10")) == one
+    assert state.find_lab("second", lambda _: False) == other
+    # one that is half made hides no other
+    other.topology_file.write_text("name: [")
+    assert of_node("hk-gw1") == one
+
+
+def test_the_command_line_finds_the_lab_too(root: Path) -> None:
+    one, other = a_lab(root), a_lab(root, "second")
+    text = other.topology_file.read_text()
+    other.topology_file.write_text(
+        text.replace("bj-gw1", "sz-gw1").replace("10.1.0.10", "10.1.0.9")
+    )
+    mine = one.gateway_state("bj-gw1")
+    mine.mkdir(parents=True)
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        (mine / "gateway.pid").write_text(f"{sleeper.pid}\n")
+        done = CliRunner().invoke(app, ["kill", "bj-gw1/gateway", "--signal", "TERM"])
+        assert done.exit_code == 0, done.output
+        assert sleeper.wait(5) == -signal.SIGTERM
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    for words in (["kill", "sz-gw1/gateway"], ["exec", "sz-gw1", "--"]):
+        done = CliRunner().invoke(app, words)
+        assert "labs are up" not in str(done.exception), words
+    done = CliRunner().invoke(app, ["move-vm", "web:10.1.0.9", "--to", "nowhere"])
+    assert "is neither an address nor a host" in str(done.exception)
 
 
 def test_a_state_file_that_is_no_state_file_is_no_lab(root: Path) -> None:
