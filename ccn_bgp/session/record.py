@@ -194,15 +194,16 @@ class Recorder(Unrecorded):
         self._close()
 
     def _write(self, batch: list[_Item]) -> None:
+        octets = b"".join(_octets(item) for item in batch)
         old = time.monotonic() - self._opened_at > self.bounds.file_seconds
-        if self._octets and (old or self._octets >= self.bounds.file_octets):
+        if self._octets and (old or self._octets + len(octets) > self.bounds.file_octets):
             self._rotate()
         for item in batch:
             if item.opens:
                 self._opens[item.number] = item
             elif item.change and item.change[1] is not State.ESTABLISHED:
                 self._opens.pop(item.number, None)
-        self._append(b"".join(_octets(item) for item in batch))
+        self._append(octets)
 
     def _append(self, octets: bytes) -> None:
         """Whole records; on a full disk those that fit."""
