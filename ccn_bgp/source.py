@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ruamel.yaml.events import (
 )
 
 from ccn_bgp.errors import InputError, Problem
+from ccn_bgp.nearest import nearest
 
 MAX_OCTETS = 64 << 20
 MAX_DEPTH = 32
@@ -48,6 +50,11 @@ _WORDS: dict[str, bool | None] = {
 # A mark is line << 32 | column, both from 1. Marks of a scalar: its mark. Of a list:
 # (mark, [marks of items]). Of a mapping: (mark, {key: (mark of the key, marks of the value)}).
 Marks = Any
+
+
+WANTED = "a YAML file in UTF-8 is wanted"
+MAX_BESIDE = 200
+"""Files looked at for a name that was meant."""
 
 
 class Positions(Mapping[str, str]):
@@ -198,7 +205,7 @@ def _read_text(path: Path) -> str:
             raw = file.read(MAX_OCTETS + 1)
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or str(error)
-        raise InputError(Problem(str(path), f"cannot be read: {words}")) from None
+        raise InputError(Problem(str(path), f"cannot be read: {words}", _beside(path))) from None
     if len(raw) > MAX_OCTETS:
         raise InputError(Problem(str(path), f"is larger than {MAX_OCTETS >> 20} MiB"))
     try:
@@ -206,10 +213,21 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
-        raise InputError(Problem(f"{path}:{line}:{column}", "is not UTF-8 text")) from None
+        raise InputError(Problem(f"{path}:{line}:{column}", "is not UTF-8 text", WANTED)) from None
     if not text.strip():
-        raise InputError(Problem(f"{path}:1:1", "the file is empty"))
+        raise InputError(Problem(f"{path}:1:1", "the file is empty", WANTED))
     return text
+
+
+def _beside(path: Path) -> str:
+    """Of a file that is not there: the nearest name of one that is."""
+    try:
+        if path.exists() or not path.parent.is_dir():
+            return ""
+        there = [name.name for name in islice(path.parent.glob("*.y*ml"), MAX_BESIDE)]
+    except (OSError, ValueError):
+        return ""
+    return nearest(path.name, there, "there is")
 
 
 class _Frame:

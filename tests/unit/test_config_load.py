@@ -255,3 +255,18 @@ def test_a_topology_needs_a_gateway(tmp_path: Path, text: str) -> None:
     assert len(found) == 1
     assert found[0].startswith("t.yaml:3:")
     assert "gateways: must" in found[0]
+
+
+def test_a_file_that_is_not_there_brings_the_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "two-regions.yaml").write_text("x: 1\n")
+    with pytest.raises(InputError) as caught:
+        load_topology(tmp_path / "two-region.yaml")
+    (problem,) = caught.value.problems
+    assert problem.what == "cannot be read: No such file or directory"
+    assert problem.hint == "did you mean 'two-regions.yaml'?"
+    with pytest.raises(InputError) as caught:
+        load_topology(tmp_path / "none" / "x.yaml")
+    assert caught.value.problems[0].hint == ""
+    (tmp_path / "x.yaml").mkdir()
+    with pytest.raises(InputError, match="Is a directory"):
+        load_topology(tmp_path / "x.yaml")
