@@ -1,8 +1,9 @@
 """The guard: nothing reaches the forwarder before it has been proved.
 
 In: a Rib with dirty prefixes. Out: a Snapshot without an error, and every Finding. Routes that the
-verifier names are quarantined, and only they; the rest goes on. Each check begins with no
-quarantine at all, so the refused set depends on what is held and never on the order of arrival.
+verifier names are quarantined, and only they; the rest goes on. The check of a table begins with no
+quarantine in it nor in any that it shares routes or packets with, so the refused set depends on
+what is held and never on the order of arrival. Where nothing was decided since, it stands.
 """
 
 from __future__ import annotations
@@ -56,34 +57,78 @@ class Guard:
         self._vnis = vnis(intent.topology, intent.gateway)
         self._vteps = LegalVteps(intent.topology, intent.gateway)
         self._verifier = Verifier(intent.topology, intent.gateway.name)
+        self._quarantined: dict[str, list[Finding]] = {}
+        self._decided: dict[str, int] = {}
+        self._made: list[Table] = []
+        self._group = {name: name for name in rib.tables}
+        self._members = {name: [name] for name in rib.tables}
+        for name in rib.tables:
+            for taker in rib.takers(name):
+                self._join(name, taker)
 
     def prove(self, *, whole: bool = False) -> Proved:
         """Settle, build and verify until nothing is left to refuse; ``whole``: all tables again."""
         rib = self.rib
         if whole:
             self._verifier.forget()
-        for table in rib.tables.values():
-            if table.refused:
-                table.release()
-        quarantined: list[Finding] = []
+        rib.settle()
+        self._release(None if whole else self._touched())
         rounds = 0
         while True:
             rounds += 1
             rib.settle()
             snapshot = self._snapshot()
+            if self._link():
+                self._release(None)
+                continue
             found = marked(self._verifier.check(snapshot), self.intent.topology.suppressions)
-            refused = self._quarantine(found)
-            if not refused:
+            if not self._quarantine(found):
                 break
-            quarantined += refused
+        self._decided = {name: table.decided for name, table in rib.tables.items()}
+        quarantined = [f for held in self._quarantined.values() for f in held]
         findings = [*found, *quarantined, *rib.findings.values(), *rib.limit_findings()]
         findings.sort(key=lambda f: f.sort_key)
         standing = tuple(f for f in found if f.stands)
         return Proved(snapshot, tuple(findings), rounds, standing)
 
-    def _quarantine(self, found: list[Finding]) -> list[Finding]:
-        """Refuse the rows that errors name; the findings by which something new was refused."""
-        acted: list[Finding] = []
+    def _touched(self) -> set[str]:
+        """The groups in which something has been decided since the last proof."""
+        return {
+            self._group[name]
+            for name, table in self.rib.tables.items()
+            if table.decided != self._decided.get(name)
+        }
+
+    def _release(self, groups: set[str] | None) -> None:
+        """End the quarantine of some groups of tables, or of all."""
+        for name, table in self.rib.tables.items():
+            if groups is None or self._group[name] in groups:
+                self._quarantined.pop(name, None)
+                if table.refused:
+                    table.release()
+
+    def _link(self) -> bool:
+        """Join the groups of tables whose packets meet; true if any were apart."""
+        apart = False
+        for table in self._made:
+            for other in table.next_tables:
+                apart |= other in self._group and self._join(table.name, other)
+        return apart
+
+    def _join(self, name: str, other: str) -> bool:
+        new, old = self._group[name], self._group[other]
+        if new == old:
+            return False
+        if len(self._members[new]) < len(self._members[old]):
+            new, old = old, new
+        for member in self._members[old]:
+            self._group[member] = new
+        self._members[new] += self._members.pop(old)
+        return True
+
+    def _quarantine(self, found: list[Finding]) -> bool:
+        """Refuse the rows that errors name, and keep the findings; true if anything new was."""
+        acted = False
         for finding in found:
             table = self.rib.tables.get(finding.table)
             if not finding.stands or table is None or not finding.prefix:
@@ -98,12 +143,14 @@ class Guard:
             for slot in fresh:
                 table.refuse(prefix, slot, Refused(finding.rule, finding.message))
             if fresh:
-                acted.append(finding)
+                self._quarantined.setdefault(finding.table, []).append(finding)
+                acted = True
         return acted
 
     def _snapshot(self) -> Snapshot:
         rib, intent = self.rib, self.intent
         tables: dict[str, Table] = {}
+        self._made = []
         for name, loc in rib.tables.items():
             table = self._tables.get(name)
             if loc.changed or table is None:
@@ -119,6 +166,7 @@ class Guard:
                     ),
                 )
                 loc.changed = False
+                self._made.append(table)
             tables[name] = table
         self._tables = tables
         if rib.vms_changed:

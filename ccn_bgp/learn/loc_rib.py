@@ -49,6 +49,8 @@ class LocRib:
         self.refused: dict[tuple[Prefix, Slot], Refused] = {}
         self.dirty: set[Prefix] = set()
         self.changed = True
+        self.decided = 0
+        """How often a prefix was decided: who remembers it sees that something was asked again."""
 
     def place(self, prefix: Prefix, candidate: Candidate) -> None:
         """Add or replace one candidate of a prefix."""
@@ -153,6 +155,7 @@ class LocRib:
 
     def decide(self, prefix: Prefix) -> bool:
         """Choose and resolve one prefix again; True if what may be re-announced has changed."""
+        self.decided += 1
         held = self.candidates.get(prefix)
         old_best = self.best.get(prefix)
         usable: list[Candidate] = []

@@ -152,6 +152,16 @@ class Rib:
                 self._unplace(adj.peer, heard)
                 self._place(adj.peer, heard)
 
+    def renew(self, topology: Topology, claim: Claim) -> None:
+        """Go on under a topology that differs in its VMs alone: no path is judged again."""
+        self.topology, self.claim = topology, claim
+        self.vpcs.clear()
+        for ccsi in ccsis(topology, self.gateway):
+            self.tables[ccsi.name].ccsi = ccsi
+            for vpc in ccsi.vpcs:
+                self.vpcs.setdefault(vpc.vni, (ccsi, vpc))
+        self._vms.renew()
+
     def adopt(self, other: Rib) -> None:
         """Take over what another Rib has heard from peers that are still configured alike."""
         for name, adj in self.adj_in.items():
@@ -343,6 +353,10 @@ class Rib:
                     trail=(*best.trail, table.ccsi.name),
                 ),
             )
+
+    def takers(self, name: str) -> tuple[str, ...]:
+        """The tables of this gateway that take over what a table has."""
+        return tuple(other.ccsi.name for other, _ in self._importers[name])
 
     def _export(self, nlri: Nlri, attributes: PathAttributes) -> None:
         said = (nlri, attributes)
