@@ -53,6 +53,8 @@ static const struct client *holder; /* of the transaction that is open */
 
 static bool append(struct buffer *buffer, const void *data, size_t length)
 {
+	if (length == 0)
+		return true;
 	if (buffer->length + length > buffer->capacity) {
 		size_t capacity = buffer->capacity * 2 + length + 4096;
 		uint8_t *grown = realloc(buffer->data, capacity);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * libFuzzer: what a client of the control socket may say. In: operations of a few octets, made into
+ * messages whose lengths, counts and CRC are right unless the operation says otherwise, so that
+ * what is tried are the tables. After each input all tables can be walked, and are given back.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_net_crc.h>
+
+#include "check.h"
+#include "client.h"
+#include "commit.h"
+#include "port.h"
+
+/* One port, "p0". */
+unsigned port_count(void)
+{
+	return 1;
+}
+
+int port_find(const uint8_t name[16])
+{
+	return name[0] == 'p' ? 0 : -1;
+}
+
+const char *port_name(unsigned port)
+{
+	(void)port;
+	return "p0";
+}
+
+const uint8_t *port_mac(unsigned port)
+{
+	static const uint8_t mac[6] = {2};
+
+	(void)port;
+	return mac;
+}
+
+bool port_is_file(unsigned port)
+{
+	(void)port;
+	return false;
+}
+
+void port_status(unsigned port, struct ccn_port_status *status)
+{
+	(void)port;
+	*status = (struct ccn_port_status){.name = "p0"};
+}
+
+void log_line(const char *format, ...)
+{
+	(void)format;
+}
+
+static uint64_t generation;
+static uint8_t records[1 << 16];
+static size_t recorded;
+
+static void say(struct client *client, uint16_t type, uint16_t flags, uint32_t count,
+		const void *body, size_t size)
+{
+	const struct ccn_header header = {.length = (uint32_t)(sizeof(header) + size),
+					  .type = type,
+					  .flags = flags,
+					  .count = count};
+	uint8_t *message = malloc(sizeof(header) + size);
+
+	CHECK(message);
+	memcpy(message, &header, sizeof(header));
+	if (size)
+		memcpy(message + sizeof(header), body, size);
+	if (record_size(type) && recorded + header.length <= sizeof(records)) {
+		memcpy(records + recorded, message, header.length);
+		recorded += header.length;
+	}
+	CHECK(client_hear(client, message, sizeof(header) + size));
+	free(message);
+}
+
+static void greet(struct client *client)
+{
+	struct ccn_hello hello = {.magic = CCN_WIRE_MAGIC, .version = CCN_WIRE_VERSION};
+	const uint32_t sizes[16] = {16, 104, 120, 16, 48, 8,  128, 80,
+				    16, 8,   40,  32, 32, 40, 88,  116};
+
+	memcpy(hello.sizes, sizes, sizeof(sizes));
+	say(client, CCN_HELLO, 0, 1, &hello, sizeof(hello));
+	CHECK(client->greeted);
+}
+
+static void begin(struct client *client, uint16_t flags)
+{
+	const struct ccn_begin record = {.base = generation, .next = generation + 1};
+
+	recorded = 0;
+	say(client, CCN_BEGIN, flags, 1, &record, sizeof(record));
+}
+
+static void end(struct client *client)
+{
+	struct ccn_commit record = {.next = generation + 1};
+
+	if (recorded)
+		record.crc = rte_net_crc_calc(records, (uint32_t)recorded, RTE_NET_CRC32_ETH);
+	say(client, CCN_COMMIT, 0, 1, &record, sizeof(record));
+	recorded = 0;
+	generation = fib_current ? fib_current->generation : 0;
+}
+
+/* Small numbers where a table is keyed by a number, so that records meet. */
+static void tame(uint16_t type, uint8_t *record)
+{
+	const size_t keyed = type == CCN_ROUTE ? 2 : 1;
+
+	for (size_t i = 0; i < keyed; i++)
+		memset(record + 4 * i + 1, 0, 3);
+	if (type == CCN_INTERFACE) {
+		memset(record + 20, 0, 32);
+		record[20] = 'p';
+		record[12] |= 4; /* an MTU */
+	}
+}
+
+static size_t one_operation(struct client *client, const uint8_t *data, size_t size)
+{
+	static const uint16_t types[] = {CCN_INTERFACE, CCN_VNI,   CCN_VTEP, CCN_NEXT_HOP,
+					 CCN_VM,	CCN_ROUTE, CCN_CCSI};
+	uint8_t body[128] = {0};
+	size_t used, want;
+	uint16_t type = types[data[0] % 7];
+
+	switch (data[0] >> 4) {
+	case 0:
+		begin(client, data[0] & 1 ? CCN_FULL : 0);
+		return 1;
+	case 1:
+		end(client);
+		return 1;
+	case 2:
+		say(client, data[0] & 1 ? CCN_DUMP : CCN_STATS, 0, 0, NULL, 0);
+		return 1;
+	case 3:
+		used = size - 1 < 24 ? size - 1 : 24;
+		memcpy(body, data + 1, used);
+		say(client, CCN_LOOKUP, 0, 1, body, sizeof(struct ccn_lookup));
+		return 1 + used;
+	case 4: /* anything at all */
+		used = size - 1 < 64 ? size - 1 : 64;
+		CHECK(client_hear(client, data + 1, used));
+		return 1 + used;
+	default:
+		want = record_size(type);
+		used = size - 1 < want ? size - 1 : want;
+		memcpy(body, data + 1, used);
+		if (!(data[0] & 0x20))
+			tame(type, body);
+		say(client, type, data[0] & 0x40 ? CCN_DELETE : 0, 1, body, want);
+		return 1 + used;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static uint64_t emptied; /* the generation that holds nothing */
+	struct client client = {0};
+
+	if (!fib_qsbr)
+		CHECK(fib_init() == 0);
+	greet(&client);
+	while (size > 0 && !client.closing) {
+		size_t used = one_operation(&client, data, size);
+
+		data += used;
+		size -= used;
+		client_answered(&client);
+	}
+	client_forget(&client); /* a transaction that was left open is nobody's now */
+	if (!fib_current || fib_current->generation == emptied)
+		return 0;
+	memset(&client, 0, sizeof(client));
+	generation = fib_current->generation;
+	greet(&client);
+	say(&client, CCN_DUMP, 0, 0, NULL, 0);
+	client_answered(&client);
+	begin(&client, CCN_FULL);
+	end(&client);
+	CHECK(fib_current->routes == 0 && fib_current->next_hops == 0);
+	emptied = fib_current->generation;
+	client_forget(&client);
+	return 0;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * libFuzzer: a frame in a buffer of exactly its length. In: one octet of port and tag, then the
+ * frame. Whatever is forwarded lies within the frame and belongs to the CCSI that its port, VLAN,
+ * VNI and outer source allow; what is for ourselves is read and answered.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "classify.h"
+#include "commit.h"
+#include "frame.h"
+#include "icmp4.h"
+#include "icmp6.h"
+#include "port.h"
+#include "punt.h"
+
+/* Two ports: "p0" is the uplink, "p1" has a hand-off untagged and one on VLAN 201. */
+int port_find(const uint8_t name[16])
+{
+	return memcmp(name, "p0", 3) == 0 ? 0 : memcmp(name, "p1", 3) == 0 ? 1 : -1;
+}
+
+const uint8_t *port_mac(unsigned port)
+{
+	static const uint8_t mac[2][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
+
+	return mac[port];
+}
+
+struct worker_stats worker_stats; /* punt.c counts in them */
+struct slow_stats slow_stats;
+
+static uint8_t tables[4096];
+static size_t length;
+
+static void add(uint16_t type, const void *record)
+{
+	const size_t size = record_size(type);
+	const struct ccn_header header = {
+	    .length = (uint32_t)(sizeof(header) + size), .type = type, .count = 1};
+
+	memcpy(tables + length, &header, sizeof(header));
+	memcpy(tables + length + sizeof(header), record, size);
+	length += header.length;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	struct refusal refusal;
+	const uint8_t digest[32] = {0};
+
+	(void)argc;
+	(void)argv;
+	CHECK(fib_init() == 0);
+	for (uint32_t id = 100; id <= 200; id += 100) {
+		struct ccn_interface hand_off = {.id = id,
+						 .role = CCN_HAND_OFF,
+						 .length = 30,
+						 .vlan = id == 200 ? 201 : 0,
+						 .ccsi = id,
+						 .mtu = 1500,
+						 .length6 = 64,
+						 .port = "p1",
+						 .address = {169, 254, 1, 1},
+						 .address6 = {0xfd, [15] = 1}};
+		struct ccn_vtep host = {.vni = 10000 + id, .address = {192, 0, 2, (uint8_t)id}};
+
+		add(CCN_CCSI, &(struct ccn_ccsi){.id = id});
+		add(CCN_INTERFACE, &hand_off);
+		add(CCN_VNI, &(struct ccn_vni){.vni = 10000 + id, .ccsi = id, .kind = CCN_VNI_VPC});
+		add(CCN_VTEP, &host);
+	}
+	add(CCN_INTERFACE, &(struct ccn_interface){.id = 1,
+						   .role = CCN_UPLINK,
+						   .length = 24,
+						   .mtu = 1600,
+						   .port = "p0",
+						   .address = {192, 0, 2, 11}});
+	CHECK(commit(tables, length, true, 1, digest, &refusal) == 0);
+	return 0;
+}
+
+static void forwarded(const struct frame_in *in, struct packet *packet)
+{
+	const size_t front = (size_t)(packet->ip - in->data);
+	uint8_t *out;
+
+	CHECK(front <= in->length && packet->length <= in->length - front);
+	CHECK(packet->length >= (packet->family == 4 ? 20 : 40));
+	if (in->port == 1) {
+		CHECK(packet->ccsi == (in->vlan == 201 ? 200 : 100));
+	} else {
+		const uint8_t *source = in->data + (in->tagged ? 18 : 14) + 12;
+
+		CHECK(packet->ccsi == source[3] && source[0] == 192);
+	}
+	if (!frame_forwardable(packet->ip, packet->family))
+		return;
+
+	const struct encapsulation what = {
+	    .outer_dst = in->data,
+	    .outer_src = in->data,
+	    .inner_dst = in->data,
+	    .inner_src = in->data,
+	    .vlan = in->vlan,
+	    .vni = 1,
+	    .tos = frame_tos(packet->ip, packet->family),
+	    .entropy = frame_flow_hash(packet->ip, packet->family, packet->length),
+	    .ip_length = packet->length,
+	    .ether_type = 0x0800,
+	};
+
+	out = malloc(frame_vxlan_size(&what));
+	CHECK(out);
+	frame_vxlan(out, &what);
+	free(out);
+	frame_hop(packet->ip, packet->family, packet->ecn);
+}
+
+/* As packets for ourselves are read: untagged. */
+static void ours(uint8_t *frame, size_t size)
+{
+	static const uint8_t mac[6] = {2}, address[4] = {192, 0, 2, 11};
+	uint8_t answer[ICMP6_ND_SIZE];
+	struct icmp6_seen seen;
+
+	CHECK(punt_class(frame, size) < PUNT_CLASSES);
+	seen = icmp6_read(frame, size);
+	if (seen.kind == ICMP6_SOLICITATION)
+		icmp6_advertise(answer, mac, frame, frame);
+	if (seen.kind == ICMP6_ECHO_REQUEST)
+		icmp6_echo_reply(frame, mac);
+	else if (icmp4_echo_reply(frame, size, mac, address))
+		CHECK(!icmp4_echo_reply(frame, size, mac, address)); /* it is a reply now */
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct frame_in in = {0};
+	struct packet packet = {0};
+
+	if (size < 1)
+		return 0;
+	in.port = data[0] & 1;
+	in.any_mac = data[0] & 2;
+	in.vlan = data[0] & 4 ? 201 : 0;
+	in.length = size - 1;
+	in.data = malloc(in.length + 1);
+	CHECK(in.data);
+	memcpy(in.data, data + 1, in.length);
+	/* the end of the frame is the end of the memory */
+	uint8_t *exact = in.length ? realloc(in.data, in.length) : in.data;
+
+	in.data = exact;
+	switch (classify(fib_current, fib_current->interfaces, &in, &packet)) {
+	case VERDICT_FORWARD:
+		forwarded(&in, &packet);
+		break;
+	case VERDICT_PUNT:
+		CHECK(in.role == CCN_UPLINK || in.role == CCN_HAND_OFF);
+		if (!in.tagged)
+			ours(in.data, in.length);
+		break;
+	case VERDICT_DROP:
+		CHECK(in.reason < DROP_REASON_COUNT);
+	}
+	free(in.data);
+	return 0;
+}
