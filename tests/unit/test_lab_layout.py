@@ -140,7 +140,7 @@ def test_a_silent_member_hears_but_is_not_reached(topology: Topology) -> None:
 
 def test_a_host_outside_the_underlay_is_one_line(topology: Topology) -> None:
     web = topology.vpcs["web"]
-    lost = dataclasses.replace(web.vms[0], host=Ip.parse("203.0.113.5"))
+    lost = web.vms[0]._replace(host=Ip.parse("203.0.113.5"))
     vpcs = {**topology.vpcs, "web": dataclasses.replace(web, vms=(lost,))}
     with pytest.raises(InputError) as caught:
         plan_layout(dataclasses.replace(topology, vpcs=vpcs))
