@@ -327,11 +327,17 @@ class Daemon:
                 log.exception("reload failed by a fault of ours")
 
     async def _renew(self, before: Intent, intent: Intent) -> None:
-        """Take over what follows from ``before``, unless a SIGHUP has come between."""
+        """Take over other VMs than ``before``, unless a SIGHUP has come between."""
         async with self._taking:
-            if self.intent is before:
-                await self._take_over(intent)
-                log.info("inventory: as it is now, it is in force")
+            if self.intent is not before:
+                return
+            self.rib.renew(intent.topology, intent.claims)
+            self.intent = self.sessions.intent = intent
+            self.guard = Guard(intent, self.rib)
+            self._intent_digest = intent_digest(intent)
+            if not self._tried():
+                self.changed()
+            log.info("inventory: as it is now, it is in force")
 
     async def _take_over(self, intent: Intent) -> None:
         """All that can be refused is asked first; from the swap on nothing is turned back."""

@@ -50,13 +50,24 @@ class RegionVms:
         self.say = say
         self.unsay = unsay
         self.changed = True
-        self._declared: dict[Address, Vm] = {
-            (vni, vm.ip): vm for vni, (_, vpc) in vpcs.items() for vm in vpc.vms
-        }
+        self._declared = self._inventory()
         self._heard: dict[Address, dict[Slot, Path]] = {}
         self._said: dict[Address, Candidate] = {}
         self._attributes: dict[str, PathAttributes] = {}
         for address in self._declared:
+            self._settle(address)
+
+    def _inventory(self) -> dict[Address, Vm]:
+        return {(vni, vm.ip): vm for vni, (_, vpc) in self.vpcs.items() for vm in vpc.vms}
+
+    def renew(self) -> None:
+        """The VPCs have other VMs now: settle the addresses where that makes a difference."""
+        self.changed = True  # who asks may be new, even where nothing is
+        before, now = self._declared, self._inventory()
+        self._declared = now
+        gone = [address for address in before if address not in now]
+        fresh = [address for address, vm in now.items() if before.get(address) != vm]
+        for address in (*gone, *fresh):
             self._settle(address)
 
     def hear(self, nlri: EvpnMacIp, slot: Slot, path: Path) -> None:
