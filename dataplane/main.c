@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * ccn-forwarder: arguments, DPDK's environment, threads, signals. Exit 0 after SIGTERM or SIGINT,
- * 1 after one line on stderr.
+ * 1 after one line on stderr; so also when the device of a port has been replaced.
  */
 #include <ctype.h>
 #include <dlfcn.h>
@@ -287,6 +287,8 @@ static int start(const struct options *o)
 int main(int argc, char **argv)
 {
 	struct options options;
+	const struct timespec second = {.tv_sec = 1};
+	const char *replaced = NULL;
 	sigset_t signals;
 	int number, result = parse(argc, argv, &options);
 
@@ -302,12 +304,18 @@ int main(int argc, char **argv)
 		control_stop();
 		_exit(1); /* threads that did start need no farewell */
 	}
-	sigwait(&signals, &number);
+	do
+		number = sigtimedwait(&signals, NULL, &second);
+	while (number < 0 && !(replaced = port_replaced()));
 	control_stop();
 	fwd_stop();
 	slow_stop();
 	port_close_all();
-	log_line("%s: stopped by %s", options.name, strsignal(number));
+	if (replaced)
+		log_line("%s: the device of port %s was made anew: start again to use it",
+			 options.name, replaced);
+	else
+		log_line("%s: stopped by %s", options.name, strsignal(number));
 	rte_eal_cleanup();
-	return 0;
+	return replaced != NULL;
 }

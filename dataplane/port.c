@@ -22,6 +22,8 @@ static struct port {
 	char name[16];
 	char driver[32];
 	char device[32]; /* DPDK's name */
+	char link[16];	 /* the kernel's, and its index then; empty = none */
+	unsigned link_index;
 	uint16_t id;
 	bool file, endless;
 	struct rte_ether_addr mac;
@@ -75,7 +77,24 @@ void port_status(unsigned port, struct ccn_port_status *status)
 	memcpy(status->name, ports[port].name, sizeof(status->name));
 	memcpy(status->driver, ports[port].driver, sizeof(status->driver));
 	memcpy(status->mac, port_mac(port), 6);
-	status->up = link.link_status == RTE_ETH_LINK_UP;
+	status->up =
+	    link.link_status == RTE_ETH_LINK_UP &&
+	    (!ports[port].link[0] || if_nametoindex(ports[port].link) == ports[port].link_index);
+}
+
+const char *port_replaced(void)
+{
+	const char *found = NULL;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned index = ports[i].link[0] ? if_nametoindex(ports[i].link) : 0;
+
+		if (ports[i].link[0] && index == 0)
+			return NULL;
+		if (index != ports[i].link_index)
+			found = ports[i].name;
+	}
+	return found;
 }
 
 /* Creates the device, configures one queue each way and starts it; 0 or a negative errno. */
@@ -116,12 +135,14 @@ static int start_kernel_device(struct port *port, const char *kind, const char *
 	char arguments[128];
 	int result;
 
-	if (if_nametoindex(device) == 0) {
+	port->link_index = if_nametoindex(device);
+	if (port->link_index == 0 || strlen(device) >= sizeof(port->link)) {
 		log_line("port %s: no network device '%s' here (create it first, or name another; "
 			 "`ccn-forwarder --ports` lists them)",
 			 port->name, device);
 		return -1;
 	}
+	memcpy(port->link, device, strlen(device) + 1);
 	if (strcmp(kind, "af_packet") != 0) {
 		/* busy polling of the socket needs driver support that veth lacks */
 		snprintf(arguments, sizeof(arguments),

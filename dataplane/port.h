@@ -25,6 +25,10 @@ bool port_is_file(unsigned port);    /* reads a pcap file: not before the first 
 bool port_is_endless(unsigned port); /* never runs dry: --once does not wait for it */
 void port_status(unsigned port, struct ccn_port_status *status);
 
+/* A port whose device was deleted and made anew, while all devices are there; or NULL. The drivers
+ * hold on to the old one, so that only opening it again helps. */
+const char *port_replaced(void);
+
 /* Prints the devices that a port may use. */
 void port_list_devices(void);
 

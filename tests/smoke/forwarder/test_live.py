@@ -391,3 +391,41 @@ def test_idle_costs_little(gateway):
     before = cpu_seconds(process.pid)
     time.sleep(3)
     assert cpu_seconds(process.pid) - before < 0.3
+
+
+def test_a_link_that_flaps_and_neighbors_that_change(gateway):
+    wait_for_ping(HOST1, "10.2.0.10")
+    wait_for_ping(HOST1, "172.16.0.1")
+    for where, device in ((GATEWAY, "eth1"), (NET, "g"), (GATEWAY, "eth2")):
+        sh(f"ip -n {where} link set {device} down")
+        time.sleep(0.3)
+        sh(f"ip -n {where} link set {device} up")
+        assert wait_for_ping(HOST1, "10.2.0.10") < 3
+        assert wait_for_ping(HOST1, "172.16.0.1") < 3
+    # other hardware behind the same addresses: announced, and not
+    sh(f"ip -n {HOST2} link set u0 address 02:00:00:00:77:02")
+    sh(f"ip netns exec {HOST2} arping -q -U -c 1 -I u0 192.0.2.102", check=False)
+    sh(f"ip -n {ROUTER} link set e0 address 02:00:00:00:77:01")
+    assert wait_for_ping(HOST2, "10.1.0.10") < 3
+    assert wait_for_ping(HOST1, "10.2.0.10", 60) < 60
+    assert wait_for_ping(HOST1, "172.16.0.1", 60) < 60
+
+
+def test_a_port_whose_device_is_made_anew(network, forwarder, rows):
+    """The old socket is deaf for ever: the forwarder says so and ends, to be started again."""
+    sh(f"ip -n {GATEWAY} link add port9 type veth peer name far9")
+    for name in ("port9", "far9"):
+        sh(f"ip -n {GATEWAY} link set {name} up")
+    path, process = forwarder({"eth9": "af_xdp:port9"}, netns=GATEWAY)
+    with ForwarderClient.connect(path) as client:
+        assert [p.up for p in client.port_status()] == [True]
+        sh(f"ip -n {GATEWAY} link del port9")
+        assert [p.up for p in client.port_status()] == [False]
+        time.sleep(1.5)
+        assert process.poll() is None  # other ports go on
+        assert client.counters()
+        sh(f"ip -n {GATEWAY} link add port9 type veth peer name far9")
+        assert process.wait(5) == 1
+    log = (path.parent / "fwd.log").read_text()
+    assert "the device of port eth9 was made anew" in log.splitlines()[-1]
+    sh(f"ip -n {GATEWAY} link del port9")
