@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ccn_bgp.bench import commits, forward_small, policies, verifying
 from ccn_bgp.bench.figure import Figure
+from ccn_bgp.bench.inventories import inventory
 from ccn_bgp.bench.learn_latency import latency
 from ccn_bgp.bench.learn_packed import packed
 from ccn_bgp.bench.verify_tables import Shape
@@ -27,6 +28,9 @@ CASES: Mapping[str, Mapping[str, Case]] = {
             "rt5-1m-packed", 20_000 if quick else 1_000_000, 1, say
         ),
         "update-latency": lambda quick, say: latency("update-latency", 20 if quick else 250, say),
+        "inventory-1m": lambda quick, say: inventory(
+            "inventory-1m", 10_000 if quick else 1_000_000, say
+        ),
     },
     "verify": {
         "full-1m-10k": lambda quick, say: verifying.full(

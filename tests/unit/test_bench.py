@@ -175,7 +175,9 @@ def test_rows_refer_to_each_other():
 
 
 def test_cases_that_are_not_there():
-    assert list(chosen("learn", None)) == ["rt5-100k-packed", "rt5-1m-packed", "update-latency"]
+    assert list(chosen("learn", None)) == [
+        "rt5-100k-packed", "rt5-1m-packed", "update-latency", "inventory-1m",
+    ]  # fmt: skip
     assert list(chosen("learn", "update-latency")) == ["update-latency"]
     with pytest.raises(InputError, match="'learn' has no case 'fast'"):
         chosen("learn", "fast")
@@ -208,3 +210,8 @@ def test_the_bench_of_the_verifier_would_see_a_fault():
     tables["gw/ccn1"] = replace(table, origins=foreign)
     with pytest.raises(CcnError, match="clean tables were refused: gw/ccn1 reaches"):
         verifying.check(verifier, tables)
+
+
+def test_the_bench_of_the_inventory_runs():
+    figures = list(CASES["learn"]["inventory-1m"](True, lambda line: None))
+    assert len(figures) == 3 and all(0 < f.ours < 30 for f in figures)
