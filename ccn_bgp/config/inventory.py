@@ -12,10 +12,10 @@ import gc
 import json
 import socket
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,12 +60,14 @@ class InventoryPositions(Mapping[str, str]):
         self.files = tuple(files)
         self.stamps = stamps(files)
         self.declared: dict[str, int] = {}
-        self._places: dict[str, array[int]] = {}
+        self._places: defaultdict[str, array[int]] = defaultdict(lambda: array("Q"))
 
-    def add(self, vpc: str, file: int, lines: Sequence[int]) -> None:
-        """The next VMs of a VPC stand in these lines of that file."""
+    def add(self, file: int, rows: Rows) -> None:
+        """The next VMs of each VPC are those of this file."""
         first = file << 40
-        self._places.setdefault(vpc, array("Q")).extend(first | line for line in lines)
+        places = self._places
+        for vpc, line in zip(rows.vpcs, rows.lines, strict=True):
+            places[vpc].append(first | line)
 
     def __getitem__(self, path: str) -> str:
         words = path.split(".")
@@ -91,7 +93,7 @@ def with_inventory(topology: Topology) -> Topology:
     before = topology.positions
     known = before if isinstance(before, InventoryPositions) else None
     positions = InventoryPositions(known.base if known else before, topology.inventory)
-    vms: dict[str, list[Vm]] = {}
+    vms: defaultdict[str, list[Vm]] = defaultdict(list)
     problems: list[Problem] = []
     for name, vpc in topology.vpcs.items():
         positions.declared[name] = known.declared[name] if known else len(vpc.vms)
@@ -102,12 +104,9 @@ def with_inventory(topology: Topology) -> Topology:
             except InputError as error:
                 problems += error.problems
                 continue
-            begin = 0
-            for name, run in groupby(rows.vpcs):
-                end = begin + sum(1 for _ in run)
-                vms.setdefault(name, []).extend(rows.vms[begin:end])
-                positions.add(name, number, rows.lines[begin:end])
-                begin = end
+            for name, vm in zip(rows.vpcs, rows.vms, strict=True):
+                vms[name].append(vm)
+            positions.add(number, rows)
     if problems:
         raise InputError.of(problems)
     vpcs = {
