@@ -285,7 +285,7 @@ class Daemon:
                 prove_seconds=middle - begun,
                 commit_seconds=time.perf_counter() - middle,
             )
-            record = self.history.add(record, proved.snapshot, self.intent)
+            record = self.history.add(record, proved.snapshot, self.intent, proved.findings)
             log.info(
                 "commit %d: %s (%d routes, proved in %.1f ms, committed in %.1f ms)",
                 record.generation,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.intent import Intent
-from ccn_bgp.model.finding import ERRORS
+from ccn_bgp.model.finding import ERRORS, Finding
 from ccn_bgp.table.snapshot import Snapshot
 
 KEPT = 200
@@ -49,20 +50,36 @@ class CommitRecord:
         return {**found, "rules": sorted(ERRORS)}
 
 
+class Kept(NamedTuple):
+    """A commit that can still be proved again; ``accepted`` are its suppressed findings."""
+
+    record: CommitRecord
+    snapshot: Snapshot
+    intent: Intent
+    accepted: tuple[Finding, ...]
+
+
 class History:
     """The commits of one daemon, newest last."""
 
     def __init__(self) -> None:
         self.records: deque[CommitRecord] = deque(maxlen=KEPT)
-        self._kept: dict[int, tuple[Snapshot, Intent]] = {}
+        self._kept: dict[int, Kept] = {}
         self._next = 1
 
-    def add(self, record: CommitRecord, snapshot: Snapshot, intent: Intent) -> CommitRecord:
-        """Keep one commit; it gets its id."""
+    def add(
+        self,
+        record: CommitRecord,
+        snapshot: Snapshot,
+        intent: Intent,
+        findings: Sequence[Finding] = (),
+    ) -> CommitRecord:
+        """Keep one commit, with those of its findings that the operator accepts; it gets its id."""
         record = replace(record, id=self._next)
         self._next += 1
         self.records.append(record)
-        self._kept[record.id] = (snapshot, intent)
+        accepted = tuple(f for f in findings if f.suppressed and f.prefix)
+        self._kept[record.id] = Kept(record, snapshot, intent, accepted)
         while len(self._kept) > KEPT_SNAPSHOTS:
             del self._kept[min(self._kept)]
         return record
@@ -72,14 +89,13 @@ class History:
         """Ids of the commits whose tables are still here."""
         return sorted(self._kept)
 
-    def get(self, number: int) -> tuple[CommitRecord, Snapshot, Intent]:
+    def get(self, number: int) -> Kept:
         """One commit. InputError: unknown, or too old to have its tables."""
         held = self._kept.get(number)
-        record = next((r for r in self.records if r.id == number), None)
-        if held is None or record is None:
+        if held is None:
             known = f"{self.kept[0]} to {self.kept[-1]}" if self._kept else "none yet"
             raise InputError(f"commit {number} is not kept (kept: {known})")
-        return record, *held
+        return held
 
 
 def intent_digest(intent: Intent) -> str:

@@ -259,14 +259,15 @@ def commit_world(gateway: Running, number: object) -> Json:
         number = kept[-1]
     if not isinstance(number, int):
         raise InputError("a commit is named by its number (see `ccn show commits`)")
-    record, snapshot, intent = gateway.history.get(number)
+    held = gateway.history.get(number)
     return {
         "gateway": gateway.name,
-        "certificate": record.as_json(),
+        "certificate": held.record.as_json(),
         "kept": kept,
-        "digest": snapshot.digest.hex(),
-        "intent": intent_digest(intent),
-        "world": world_json(snapshot, intent, None),
+        "digest": held.snapshot.digest.hex(),
+        "intent": intent_digest(held.intent),
+        "accepted": [[f.rule, f.table, f.prefix] for f in held.accepted],
+        "world": world_json(held.snapshot, held.intent, None),
     }
 
 

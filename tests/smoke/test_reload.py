@@ -153,3 +153,20 @@ def test_an_unusable_password_file_leaves_the_old_state(gateway: Running, tmp_pa
     eventually(lambda: gateway.logged("is in force"))
     routes = {r["prefix"] for r in gateway.show("routes")["routes"]}
     assert "10.5.0.0/16" in routes and "10.4.0.0/16" not in routes
+
+
+def test_an_accepted_leak_is_in_force_and_the_second_opinion_says_so(gateway: Running) -> None:
+    accepted = (
+        "suppress:\n"
+        "  - {rule: leak, ccn: retail, prefix: 10.3.0.0/16, reason: a share is being signed}\n"
+        "  - {rule: leak, ccn: retail, prefix: 10.1.0.0/16, reason: a share is being signed}\n"
+        "  - {rule: ambiguous-owner, ccn: retail, prefix: 10.1.0.0/16, reason: the same}\n"
+        "  - {rule: rt-leak, ccn: retail, from: finance, reason: a share is being signed}\n"
+    )
+    gateway.edit(LEAK + accepted)
+    eventually(lambda: gateway.logged("is in force"))
+    routes = {r["prefix"] for r in gateway.show("routes")["routes"] if r["ccn"] == "retail"}
+    assert "10.3.0.0/16" in routes
+    done = ccn("verify-commit", "--gateway", "rl-gw1", "--json", environment=gateway.environment)
+    (answer,) = json.loads(done.stdout)["commits"]
+    assert answer["ok"] and answer["accepted"] >= 1 and not answer["faults"]
