@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ log = logging.getLogger("ccn.api")
 RUN = Path(os.environ.get("CCN_RUN_DIR", "/run/ccn"))
 LONGEST_REQUEST = 65536
 TIMEOUT = 60.0
+PATIENCE = 5.0
 KINDS = {"input": InputError, "unreachable": UnreachableError}
 """What the asker raises; anything else is a fault."""
 
@@ -143,6 +145,18 @@ def running() -> list[str]:
     return sorted(p.name for p in RUN.iterdir() if (p / "api.sock").exists())
 
 
+def _connect(sock: socket.socket, path: Path) -> None:
+    """Connect; where a busy gateway's queue is full, come again for a few seconds. OSError."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return sock.connect(str(path))
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
 def ask(gateway: str | None, request: dict[str, Any]) -> Any:
     """Ask one gateway; None means the only one that runs here.
 
@@ -164,7 +178,7 @@ def ask(gateway: str | None, request: dict[str, Any]) -> Any:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(TIMEOUT)
-            sock.connect(str(path))
+            _connect(sock, path)
             sock.sendall(json.dumps(request).encode() + b"\n")
             with sock.makefile("rb") as file:
                 line = file.readline()

@@ -101,7 +101,14 @@ def gateway(tmp_path_factory):
 def connected(path):
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(10)
-    sock.connect(str(path))
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            sock.connect(str(path))
+            break
+        except BlockingIOError:  # the queue of a busy listener is full: come again
+            assert time.monotonic() < deadline, "nobody accepts"
+            time.sleep(0.02)
     return sock
 
 
