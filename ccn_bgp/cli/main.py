@@ -21,6 +21,7 @@ from ccn_bgp.cli import (
     graph,
     lab,
     neighbor,
+    reach,
     replay,
     replay_bgp,
     run,
@@ -80,6 +81,7 @@ TRYING = "Trying: on this machine"
 
 app.command("validate", rich_help_panel=BEFORE)(validate.validate)
 app.command("graph", rich_help_panel=BEFORE)(graph.graph)
+app.command("reach", rich_help_panel=BEFORE)(reach.reach)
 app.command("generate", rich_help_panel=BEFORE)(generate.generate)
 app.command("verify", rich_help_panel=BEFORE)(verify.verify)
 app.command("decode", rich_help_panel=BEFORE)(decode.decode)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccn_bgp.table.verify.targets import cycles, receivers, target_findings
+from ccn_bgp.table.verify.targets import target_findings
 from ccn_bgp.table.verify.targets_incremental import TargetVerifier
 from ccn_bgp.table.verify.world import CcsiNode, IdcSession, World, routes_of
 
@@ -84,60 +83,3 @@ def test_as_if_made_at_once(
                 idcs.discard((of[0], of[1]))
                 verifier.part(*of)
         assert told(verifier.findings()) == told(target_findings(world_of(held, idcs, shared)))
-
-
-def reached(world: World) -> dict[str, set[str]]:
-    """Who can hold whose routes, by handing them on until nothing changes."""
-    found = {}
-    for origin in world.ccsis:
-        holds, says, before = {origin.name}, {origin.name}, (0, 0)
-        while before != (len(holds), len(says)):
-            before = len(holds), len(says)
-            for a in world.ccsis:
-                for b in world.ccsis:
-                    if a.name in says and a.exports & b.imports:
-                        holds.add(b.name)
-                        says |= {b.name} if b.reexport else set()
-            for source, sink in world.idcs:
-                if source in holds:
-                    holds.add(sink)
-                    says.add(sink)
-        found[origin.name] = holds
-    return found
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    start=st.tuples(*[nodes(name) for name in NAMES]),
-    idcs=st.sets(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=4),
-)
-def test_who_can_receive_whose_routes(
-    start: tuple[CcsiNode, ...], idcs: set[tuple[str, str]]
-) -> None:
-    world = world_of({node.name: node for node in start}, idcs, frozenset())
-    holds, owner = reached(world), {node.name: node.ccn for node in start}
-    assert receivers(world) == {(owner[a], owner[b]) for a in holds for b in holds[a]}
-    joined = {(a, b) for a, b in idcs if a != b}
-    for cycle in cycles(world):
-        assert cycle[0] == cycle[-1] and len(cycle) > 2
-        for a, b in itertools.pairwise(cycle):
-            one, two = (next(n for n in start if n.name == x) for x in (a, b))
-            assert one.exports & two.imports or (a, b) in joined
-
-
-def test_a_ring_through_two_ccns_is_a_cycle_and_a_mesh_is_not() -> None:
-    def node(name: str, ccn: str, imports: str, exports: str) -> CcsiNode:
-        return CcsiNode(name, ccn, frozenset(imports), frozenset(exports), True)
-
-    mesh = [node("gw0/x", "a", "1", "1"), node("gw1/x", "a", "1", "1")]
-    assert cycles(world_of({n.name: n for n in mesh}, set(), frozenset())) == []
-    ring = [node("gw0/x", "a", "1", "2"), node("gw1/x", "b", "2", "1")]
-    assert cycles(world_of({n.name: n for n in ring}, set(), frozenset())) == [
-        ("gw0/x", "gw1/x", "gw0/x")
-    ]
-    by_idc = [
-        CcsiNode("gw0/x", "a", frozenset("1"), frozenset("2")),
-        CcsiNode("gw1/x", "b", frozenset("2"), frozenset("1")),
-    ]
-    joined = {("gw0/x", "gw0/x"), ("gw1/x", "gw1/x")}
-    assert len(cycles(world_of({n.name: n for n in by_idc}, joined, frozenset()))) == 1

@@ -131,7 +131,7 @@ def holder_findings(
 ) -> Iterator[Finding]:
     """What one CCSI can hold although it may not, and which data centres are told of it."""
     node = graph.nodes[holder]
-    chains = Chains(graph, holder)
+    chains = Chains(graph, (holder,))
     told: dict[str, tuple[int, list[str]]] = {}
     for origin in chains.origins():
         source = graph.nodes[origin]
@@ -194,28 +194,6 @@ def receivers(world: World) -> frozenset[tuple[str, str]]:
     )
 
 
-def cycles(world: World) -> list[tuple[str, ...]]:
-    """Where routes can come back, other than in the mesh of one CCN: for each knot a shortest way
-    round that leaves the CCN, from the first CCSI by name back to it."""
-    graph = TargetGraph.of(world.ccsis, world.idcs)
-    network = graph.network()
-    found = []
-    for part in nx.strongly_connected_components(network):
-        names = sorted({name for name, _ in part if name})
-        if len(names) < 2 or len({graph.nodes[n].ccn for n in names}) == 1:
-            continue
-        knot = network.subgraph(part)
-        own = graph.nodes[names[0]].ccn
-        begin = min(state for state in part if state[0] == names[0])
-        out = nx.single_source_shortest_path(knot, begin)
-        back = nx.single_source_shortest_path(knot.reverse(copy=False), begin)
-        far = (n for n in part if n[0] and graph.nodes[n[0]].ccn != own)
-        turn = min(far, key=lambda n: (len(out[n]) + len(back[n]), n))
-        way = [name for name, _ in (*out[turn], *back[turn][-2::-1]) if name]
-        found.append(tuple(name for i, name in enumerate(way) if not i or name != way[i - 1]))
-    return sorted(found)
-
-
 def _held(graph: TargetGraph, bit: Mapping[str, int]) -> dict[str, int]:
     """The owners, one bit each, of all that each CCSI can hold.
 
@@ -234,15 +212,16 @@ def _held(graph: TargetGraph, bit: Mapping[str, int]) -> dict[str, int]:
 
 
 class Chains:
-    """Shortest chains into what one CCSI holds or says, in CCSIs passed; found backwards."""
+    """Shortest chains into what any of some CCSIs holds or says, in CCSIs passed; found
+    backwards."""
 
-    def __init__(self, graph: TargetGraph, holder: str, state: int = HOLDS) -> None:
+    def __init__(self, graph: TargetGraph, holders: Iterable[str], state: int = HOLDS) -> None:
         self.graph = graph
         self.distance: dict[State, int] = {}
         self._onward: dict[State, tuple[State, str]] = {}
         self._layers: list[set[str]] = []
         asked: set[str] = set()
-        layer: list[State] = [(holder, state)]
+        layer: list[State] = [(holder, state) for holder in holders]
         hops = 0
         while layer:
             found: list[State] = []
@@ -264,12 +243,13 @@ class Chains:
             hops += 1
 
     def origins(self) -> list[str]:
-        """Every CCSI whose own routes can come here, by name; the holder itself is among them."""
+        """Every CCSI whose own routes can come here, by name; the holders are among them."""
         return sorted(name for name, state in self.distance if state == SAYS)
 
-    def shortest(self, origin: str) -> tuple[list[str], list[str]]:
-        """(names from origin to holder, what carried the route at each step)."""
-        at: State = (origin, SAYS)
+    def shortest(self, origin: str, state: int = SAYS) -> tuple[list[str], list[str]]:
+        """(names from origin to a holder, what carried the route at each step), the first by
+        names among equals. KeyError: no chain leads from there."""
+        at: State = (origin, state)
         names, by = [origin], []
         while self.distance[at]:
             at, carrier = self._step(at)

@@ -76,7 +76,7 @@ class TargetVerifier:
         graph = self._graph
         foreign: set[str] = set()
         for state in (HOLDS, SAYS):
-            origins = Chains(graph, name, state).origins()
+            origins = Chains(graph, (name,), state).origins()
             upstream = {graph.nodes[origin].ccn for origin in origins}
             for holder in graph.downstream(name, state):
                 own = graph.nodes[holder].ccn
