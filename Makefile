@@ -26,7 +26,7 @@ $(VENV)/.requirements: requirements.txt
 $(VENV)/.installed: build/.debian $(VENV)/.requirements $(SOURCES)
 	@mkdir -p build/mesonpy
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/pip install --quiet --disable-pip-version-check \
-		--no-build-isolation --no-deps --force-reinstall -Cbuild-dir=build/mesonpy .
+		--no-build-isolation --no-deps --force-reinstall --config-settings=build-dir=build/mesonpy .
 	cp build/mesonpy/dataplane/ccn_wire.cdef ccn_bgp/forwarder/
 	@touch $@
 
