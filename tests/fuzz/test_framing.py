@@ -98,16 +98,17 @@ def gateway(tmp_path_factory):
     assert "Traceback" not in text, text
 
 
-def connected(path):
+def connected(path, patience=10):
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(10)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patience
     while True:
         try:
             sock.connect(str(path))
             break
         except BlockingIOError:  # the queue of a busy listener is full: come again
-            assert time.monotonic() < deadline, "nobody accepts"
+            if time.monotonic() > deadline:
+                raise
             time.sleep(0.02)
     return sock
 
@@ -189,7 +190,10 @@ def test_strangers_at_the_speakers_socket_are_not_heard(gateway):
     pid = (gateway / "speaker-gateways.pid").read_text()
     rng = random.Random(4724)
     for _ in range(20):
-        with contextlib.suppress(OSError), connected(gateway / "speaker-gateways.sock") as sock:
+        with (
+            contextlib.suppress(OSError),
+            connected(gateway / "speaker-gateways.sock", patience=0) as sock,
+        ):
             sock.setblocking(False)
             sock.sendall(HEADER.pack(2, Kind.UP, 1) + b"{}" + rng.randbytes(1000))
     assert digest(gateway) == before
