@@ -1,0 +1,116 @@
+"""Prefixes in columns: what one peer said, thousands of routes at a time.
+
+In: session/decode_rows.py fills PrefixRows. Out: learn/adj_rib_in.py keeps them. Whatever many
+routes share stands once in a Vocabulary, and rows hold its number. A row and the Path of
+model/path.py are two views of the same thing: ``Vocabulary.path`` makes the one of the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ccn_bgp.model.bgp import Ip, Prefix, RouteDistinguisher
+from ccn_bgp.model.path import EvpnPrefix, Path, PathAttributes, Unicast
+
+Bools = npt.NDArray[np.bool_]
+U1 = npt.NDArray[np.uint8]
+U4 = npt.NDArray[np.uint32]
+
+UNICAST = 0
+"""The distinguisher number of IPv4 and IPv6 unicast routes, which have none."""
+NO_ESI = bytes(10)
+
+
+class PathBody(NamedTuple):
+    """What a Path says beside its key: attributes, and the fields of a type 5 that are no part of
+    the key (RFC 9136 §3.1). A unicast route has no ESI, gateway or VNI."""
+
+    attributes: PathAttributes
+    esi: bytes = NO_ESI
+    gateway: Ip | None = None
+    vni: int = 0
+
+
+class Vocabulary:
+    """Numbers for distinguishers and bodies, given out in order of arrival; nothing that is decided
+    may depend on that order."""
+
+    def __init__(self) -> None:
+        self.distinguishers: list[tuple[RouteDistinguisher, int]] = [
+            (RouteDistinguisher(bytes(8)), 0)
+        ]
+        self.bodies: list[PathBody] = []
+        self.generation = 0
+        """Raised when numbers of bodies are given out anew: caches of numbers are then void."""
+        self._distinguisher: dict[tuple[bytes, int], int] = {}
+        self._body: dict[tuple[int, bytes, Ip | None, int], int] = {}
+
+    def distinguisher(self, rd: bytes, etag: int) -> int:
+        """The number (from 1) of a route distinguisher and Ethernet tag."""
+        found = self._distinguisher.get((rd, etag))
+        if found is None:
+            found = self._distinguisher[rd, etag] = len(self.distinguishers)
+            self.distinguishers.append((RouteDistinguisher(rd), etag))
+        return found
+
+    def body(
+        self,
+        attributes: PathAttributes,
+        esi: bytes = NO_ESI,
+        gateway: Ip | None = None,
+        vni: int = 0,
+    ) -> int:
+        """The number of a body. Attributes count as the same only if they are the same object."""
+        key = (id(attributes), esi, gateway, vni)
+        found = self._body.get(key)
+        if found is None:
+            found = self._body[key] = len(self.bodies)
+            self.bodies.append(PathBody(attributes, esi, gateway, vni))
+        return found
+
+    def keep_bodies(self, live: U4) -> npt.NDArray[np.int64]:
+        """Forget all bodies but these (numbers, ascending, each once); returns new numbers by old
+        ones, -1 where forgotten."""
+        renumbered = np.full(len(self.bodies), -1, np.int64)
+        renumbered[live] = np.arange(len(live))
+        self.bodies = [self.bodies[number] for number in live.tolist()]
+        self._body = {(id(b[0]), *b[1:]): number for number, b in enumerate(self.bodies)}
+        self.generation += 1
+        return renumbered
+
+    def path(self, peer: str, distinguisher: int, prefix: Prefix, body: int) -> Path:
+        """The Path of one row."""
+        attributes, esi, gateway, vni = self.bodies[body]
+        if distinguisher == UNICAST:
+            return Path(peer, Unicast(prefix), attributes)
+        rd, etag = self.distinguishers[distinguisher]
+        return Path(peer, EvpnPrefix(rd, esi, etag, prefix, gateway, vni), attributes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrefixRows:
+    """Announcements and withdrawals of one peer in the order in which they hold, arrays of length n.
+
+    ``announced``: bool[n], False for a withdrawal. ``distinguisher``: uint32[n], number in the
+    Vocabulary, 0 for unicast. ``address``: uint8[n, 4 or 16], network order, host bits cleared.
+    ``length``: uint8[n]. ``body``: uint32[n], number in the Vocabulary, 0 for a withdrawal.
+    """
+
+    announced: Bools
+    distinguisher: U4
+    address: U1
+    length: U1
+    body: U4
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    @property
+    def width(self) -> int:
+        """Octets of an address: 4 or 16."""
+        width: Any = self.address.shape[1]
+        return int(width)
