@@ -93,7 +93,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrefixRows:
-    """Announcements and withdrawals of one peer in the order in which they hold, arrays of length n.
+    """Announcements and withdrawals of one peer, in order; arrays of length n.
 
     ``announced``: bool[n], False for a withdrawal. ``distinguisher``: uint32[n], number in the
     Vocabulary, 0 for unicast. ``address``: uint8[n, 4 or 16], network order, host bits cleared.
