@@ -63,6 +63,16 @@ class Route(NamedTuple):
     path: Path
 
 
+class Answer(NamedTuple):
+    """A Route without its key, as many prefixes share it: next hop, origin, the peer that said it,
+    and the table of another gateway that the packet meets next, or empty."""
+
+    next_hop: NextHop
+    origin: str
+    peer: str
+    next_table: str
+
+
 class VmEntry(NamedTuple):
     """A row of the VM table: (vni, ip) → host VTEP and MAC."""
 

@@ -8,6 +8,7 @@ A Table is shared between snapshots as long as nothing in it changed: ``is`` mea
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,9 @@ from ccn_bgp.model.route import NextHop, Route, VmEntry
 U1 = npt.NDArray[np.uint8]
 U4 = npt.NDArray[np.uint32]
 I4 = npt.NDArray[np.int32]
+
+_HOP = struct.Struct("<BIBBH")
+"""Kind, VNI, then the octets of address, MAC and interface of a next hop."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +46,19 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.length)
+
+    def cut(self, begin: int, end: int) -> Columns:
+        """Rows ``begin`` to ``end``, in memory of their own: a table that stays for long must not
+        keep what was made together with it."""
+        part = slice(begin, end)
+        return Columns(
+            self.address[part].copy(),
+            self.length[part].copy(),
+            self.next_hop[part].copy(),
+            self.origin[part].copy(),
+            self.peer[part].copy(),
+            self.next_table[part].copy(),
+        )
 
     def prefix(self, row: int) -> Prefix:
         """The prefix of one row."""
@@ -98,22 +115,49 @@ class Table:
         )
         v4 = _columns([r for r in rows if len(r.prefix) == 5], 4, index)
         v6 = _columns([r for r in rows if len(r.prefix) == 17], 16, index)
-        lost = tuple(sorted({Contender(*c) for c in contenders}, key=lambda c: (len(c.prefix), c)))
-        claims = sorted({(len(c.prefix), c.prefix, c.origin) for c in lost})
-        state = hashlib.blake2b(digest_size=32)
-        state.update(repr((name, number, ccn, next_hops, origins, next_tables, claims)).encode())
-        for columns in (v4, v6):
-            for column in (
-                columns.address,
-                columns.length,
-                columns.next_hop,
-                columns.origin,
-                columns.next_table,
-            ):
-                state.update(column.tobytes())
-        return cls(
-            name, number, ccn, next_hops, origins, peers, next_tables, v4, v6, lost, state.digest()
+        return cls.of(
+            name,
+            number,
+            ccn,
+            named=(next_hops, origins, peers, next_tables),
+            v4=v4,
+            v6=v6,
+            contenders=contenders,
         )
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        number: int,
+        ccn: str,
+        *,
+        named: tuple[tuple[NextHop, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]],
+        v4: Columns,
+        v6: Columns,
+        contenders: Iterable[tuple[Prefix, str] | tuple[Prefix, str, str]] = (),
+    ) -> Self:
+        """A Table of columns that are made; ``named``: the tuples (next hops, origins, peers, next
+        tables) that they index."""
+        next_hops, origins, peers, next_tables = named
+        lost: tuple[Contender, ...] = ()
+        claims: list[tuple[Prefix, str]] = []
+        if contenders:
+            lost = tuple(
+                sorted({Contender(*c) for c in contenders}, key=lambda c: (len(c.prefix), c))
+            )
+            claims = sorted({c[:2] for c in lost}, key=lambda c: (len(c[0]), c))
+        # One text on one line says how many octets of what follow, so that no two contents agree.
+        sizes = len(next_hops), len(v4), len(v6)
+        text = f"{(name, number, ccn, origins, next_tables, claims, sizes)!r}\n".encode()
+        content = (
+            text,
+            *map(_octets, next_hops),
+            *(v4.address, v4.length, v4.next_hop, v4.origin, v4.next_table),
+            *(v6.address, v6.length, v6.next_hop, v6.origin, v6.next_table),
+        )
+        digest = hashlib.blake2b(b"".join(content), digest_size=32).digest()
+        return cls(name, number, ccn, next_hops, origins, peers, next_tables, v4, v6, lost, digest)
 
     def __len__(self) -> int:
         return len(self.v4) + len(self.v6)
@@ -136,6 +180,13 @@ def _columns(
             (next_tables[r.next_table] if r.next_table else -1 for r in rows), np.int32, len(rows)
         ),
     )
+
+
+def _octets(hop: NextHop) -> bytes:
+    """A next hop as octets that no other has."""
+    interface = hop.interface.encode()
+    sizes = _HOP.pack(hop.kind, hop.vni, len(hop.ip), len(hop.mac), len(interface))
+    return b"".join((sizes, hop.ip, hop.mac, interface))
 
 
 class InterfaceEntry(NamedTuple):
