@@ -8,6 +8,7 @@ RFC 4271 §4, 4724, 4760, 6793, 7432, 9136.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from ccn_bgp.model.bgp import Asn, Family
 from ccn_bgp.model.path import (
@@ -24,6 +25,7 @@ from ccn_bgp.session.attributes import AS_TRANS, EXTENDED, OPTIONAL, PARTIAL, TR
 
 MARKER = b"\xff" * 16
 _OPEN_END = 23  # header, both length fields
+_WITHDRAWN = 0
 _FAMILY_ORDER = (Family.IPV4_UNICAST, Family.IPV6_UNICAST, Family.EVPN)
 
 
@@ -124,15 +126,73 @@ def _by_family(routes: Sequence[Nlri]) -> Iterator[tuple[Family, list[Nlri]]]:
             yield family, members
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An UPDATE but for its NLRI. ``room``: how many octets of them fit in.
+
+    ``field``: the attribute that they stand in (MP_REACH_NLRI, MP_UNREACH_NLRI), or None for the
+    NLRI field of IPv4, or 0 for its withdrawn routes. ``head`` stands before them, ``rest`` after.
+    """
+
+    room: int
+    field: int | None
+    head: bytes
+    rest: bytes
+
+    def around(self, size: int) -> tuple[bytes, bytes]:
+        """What stands before and after ``size`` octets of NLRI, header included."""
+        head = self.head
+        if self.field == _WITHDRAWN:
+            head = size.to_bytes(2, "big")
+        elif self.field is not None:
+            value = len(head) + size
+            if value > 255:
+                kind = bytes((OPTIONAL | EXTENDED, self.field)) + value.to_bytes(2, "big")
+            else:
+                kind = bytes((OPTIONAL, self.field, value))
+            length = len(kind) + value + len(self.rest)
+            head = b"".join((b"\0\0", length.to_bytes(2, "big"), kind, head))
+        length = 19 + len(head) + size + len(self.rest)
+        return b"".join((MARKER, length.to_bytes(2, "big"), b"\2", head)), self.rest
+
+
+def withdrawing(family: Family, max_length: int) -> Frame:
+    """The frame of withdrawals."""
+    if family is Family.IPV4_UNICAST:
+        return Frame(max_length - _OPEN_END, _WITHDRAWN, b"", b"\0\0")
+    return Frame(max_length - _OPEN_END - 7, wire.MP_UNREACH, _afi_safi(family), b"")
+
+
+def announcing(attributes: PathAttributes, family: Family, asn4: bool, max_length: int) -> Frame:
+    """The frame of announcements; ValueError: a next hop that the family cannot have."""
+    return _announcing(attributes, sorted(_attributes(attributes, asn4)), family, max_length)
+
+
+def _announcing(
+    attributes: PathAttributes, common: list[tuple[int, bytes]], family: Family, max_length: int
+) -> Frame:
+    next_hop = attributes.next_hop
+    if next_hop is None:
+        raise ValueError(f"routes of {family.text} without a next hop cannot be announced")
+    if family is Family.IPV4_UNICAST:
+        if len(next_hop) != 4:
+            raise ValueError(f"{next_hop} cannot be the next hop of IPv4 routes")
+        hop = (wire.NEXT_HOP, _attribute(TRANSITIVE, wire.NEXT_HOP, next_hop))
+        blob = b"".join(octets for _, octets in sorted([*common, hop]))
+        # Over 65535 the length wraps; there is no room then, and such a frame is never used.
+        head = b"\0\0" + (len(blob) & 0xFFFF).to_bytes(2, "big") + blob
+        return Frame(max_length - _OPEN_END - len(blob), None, head, b"")
+    head = _afi_safi(family) + bytes((len(next_hop),)) + next_hop + b"\0"
+    rest = b"".join(octets for _, octets in common)
+    room = max_length - _OPEN_END - len(rest) - 4 - len(head)
+    return Frame(room, wire.MP_REACH, head, rest)
+
+
 def _withdrawals(routes: Sequence[Nlri], max_length: int) -> Iterator[bytes]:
     for family, members in _by_family(routes):
-        if family is Family.IPV4_UNICAST:
-            for packed in _packed(members, max_length - _OPEN_END):
-                yield _update(packed, b"", b"")
-        else:
-            for packed in _packed(members, max_length - _OPEN_END - 7):
-                value = _afi_safi(family) + packed
-                yield _update(b"", _attribute(OPTIONAL, wire.MP_UNREACH, value), b"")
+        frame = withdrawing(family, max_length)
+        for packed in _packed(members, frame.room):
+            yield _framed(frame, packed)
 
 
 def _announcements(
@@ -142,27 +202,16 @@ def _announcements(
     members: list[Nlri],
     max_length: int,
 ) -> Iterator[bytes]:
-    next_hop = attributes.next_hop
-    if next_hop is None:
-        raise ValueError(f"routes of {family.text} without a next hop cannot be announced")
-    size = sum(len(octets) for _, octets in common)
-    if family is Family.IPV4_UNICAST:
-        if len(next_hop) != 4:
-            raise ValueError(f"{next_hop} cannot be the next hop of IPv4 routes")
-        hop = (wire.NEXT_HOP, _attribute(TRANSITIVE, wire.NEXT_HOP, next_hop))
-        blob = b"".join(octets for _, octets in sorted([*common, hop]))
-        room = max_length - _OPEN_END - len(blob)
-    else:
-        head = _afi_safi(family) + bytes((len(next_hop),)) + next_hop + b"\0"
-        room = max_length - _OPEN_END - size - 4 - len(head)
-        rest = b"".join(octets for _, octets in common)
+    frame = _announcing(attributes, common, family, max_length)
     too_large: list[Nlri] = []
-    for packed in _packed(members, room, too_large):
-        if family is Family.IPV4_UNICAST:
-            yield _update(b"", blob, packed)
-        else:
-            yield _update(b"", _attribute(OPTIONAL, wire.MP_REACH, head + packed) + rest, b"")
+    for packed in _packed(members, frame.room, too_large):
+        yield _framed(frame, packed)
     yield from _withdrawals(too_large, max_length)
+
+
+def _framed(frame: Frame, packed: bytes) -> bytes:
+    before, after = frame.around(len(packed))
+    return b"".join((before, packed, after))
 
 
 def _packed(
