@@ -7,7 +7,7 @@ so a route costs a look-up per length that occurs, however many entries there ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -47,7 +47,7 @@ class PrefixSet:
             drop = (len(item.prefix) - 1) * 8 - item.prefix.length
             table = found[len(item.prefix)].setdefault(drop, {})
             key = item.prefix.first >> drop
-            mask = (1 << (item.high + 1)) - (1 << item.low)
+            mask = (1 << (item.high + 1)) - (1 << max(item.low, item.prefix.length))
             table[key] = table.get(key, 0) | mask
         return {
             octets: tuple((drop, dict(tables[drop])) for drop in sorted(tables))
@@ -91,15 +91,17 @@ class Change:
         local_pref = attributes.local_pref if self.local_pref is None else self.local_pref
         med = attributes.med if self.med is None else self.med
         communities = attributes.communities
-        if new := tuple(c for c in self.add_communities if c not in communities):
-            communities = tuple(sorted(communities + new))
-        if (local_pref, med, communities) == (
-            attributes.local_pref,
-            attributes.med,
-            attributes.communities,
-        ):
+        if new := [c for c in self.add_communities if c not in communities]:
+            communities = tuple(sorted((*communities, *new)))
+        elif local_pref == attributes.local_pref and med == attributes.med:
             return attributes
-        return replace(attributes, local_pref=local_pref, med=med, communities=communities)
+        # Half the time of dataclasses.replace(), and what was worked out of the other attributes
+        # (route targets, length of the path) is kept: it depends on none of the three.
+        changed = object.__new__(PathAttributes)
+        vars(changed).update(
+            vars(attributes), local_pref=local_pref, med=med, communities=communities
+        )
+        return changed
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ccn_bgp.errors import InputError
@@ -13,9 +16,10 @@ from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteDistinguisher
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri, PathAttributes, Unicast
 from ccn_bgp.model.path import Path as BgpPath
 from ccn_bgp.model.reason import Denied
+from ccn_bgp.policy.classes import PrefixClasses
 from ccn_bgp.policy.evaluate import NO_POLICY, Accepted, evaluate
 from ccn_bgp.policy.load import load_policies, read_policies, undefined_sets
-from ccn_bgp.policy.rules import PolicySet, PrefixRange, PrefixSet
+from ccn_bgp.policy.rules import Change, PolicySet, PrefixRange, PrefixSet
 
 TEXT = """\
 prefix-sets:
@@ -81,6 +85,39 @@ def test_two_ranges_of_one_prefix_add_up() -> None:
     held = PrefixSet("s", "", (PrefixRange(ten, 8, 8), PrefixRange(ten, 24, 24)))
     found = [n for n in range(8, 33) if held.matches(Prefix.of(Ip.parse("10.0.0.0"), n))]
     assert found == [8, 24]
+
+
+def test_a_range_holds_no_prefix_that_is_shorter_than_its_own() -> None:
+    held = PrefixSet("s", "", (PrefixRange(Prefix.parse("10.0.0.0/8"), 0, 32),))
+    assert not held.matches(Prefix.parse("10.0.0.0/7"))
+    assert held.matches(Prefix.parse("10.0.0.0/8"))
+
+
+def test_what_is_cached_of_changed_attributes_is_theirs() -> None:
+    """Change copies what was worked out: true only while none of it depends on what it sets."""
+    names = [n for n, v in vars(PathAttributes).items() if isinstance(v, cached_property)]
+    before = PathAttributes(extended_communities=(bytes.fromhex("0002fc5800000064"),))
+    assert names
+    for name in names:
+        getattr(before, name)
+    after = Change(200, 7, (1, 2)).apply(before)
+    fresh = replace(before, local_pref=200, med=7, communities=(1, 2))
+    assert after == fresh
+    assert hash(after) == hash(fresh)
+    assert [getattr(after, n) for n in names] == [getattr(fresh, n) for n in names]
+
+
+def test_classes_of_a_chain_that_looks_at_no_prefix(tmp_path: Path) -> None:
+    held = policies(tmp_path)
+    four, six = np.zeros((3, 4), np.uint8), np.zeros((2, 16), np.uint8)
+    for names in ((), ("all",), ("nothing",)):
+        built = PrefixClasses(held, names)
+        assert built.count == 1
+        assert built.classes(four, np.array([0, 8, 32], np.uint8)).tolist() == [0, 0, 0]
+        assert built.classes(six, np.array([0, 128], np.uint8)).tolist() == [0, 0]
+    assert PrefixClasses(held, ("import",)).count > 1
+    with pytest.raises(KeyError):
+        PrefixClasses(held, ("nope",))
 
 
 def test_first_statement_that_matches_decides(tmp_path: Path) -> None:

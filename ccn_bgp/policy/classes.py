@@ -1,0 +1,108 @@
+"""Prefixes that a chain of policies cannot tell apart: columns in, numbers of classes out.
+
+What ``evaluate`` makes of a path depends on its prefix only through the prefix sets of the chain.
+Rows with equal attributes in one class therefore get one verdict: ask ``evaluate`` for one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ccn_bgp.model.bgp import Prefix
+from ccn_bgp.model.covering import Covering
+from ccn_bgp.policy.rules import PolicySet, PrefixSet
+
+I8 = npt.NDArray[np.int64]
+U1 = npt.NDArray[np.uint8]
+U4 = npt.NDArray[np.uint32]
+Own = list[tuple[int, int, int]]
+"""(number of a set, lowest length, highest length), of the ranges with one prefix."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Laid:
+    """One family: the classes of what lies in a range's prefix and in no longer one.
+
+    ``profile``: int64[m + 1], by range prefix, the last for none. ``table``: uint32[p, bits + 1],
+    class by profile and length of a row.
+    """
+
+    covering: Covering
+    profile: I8
+    table: U4
+
+
+class PrefixClasses:
+    """The classes of the chain of policies ``names``; KeyError for a name that is no policy.
+
+    ``count``: how many there are, numbered from 0, where no set matches; a number depends on the
+    policies alone, never on the rows.
+    """
+
+    def __init__(self, policies: PolicySet, names: Sequence[str]) -> None:
+        # By identity: to compare two sets costs a look at each of their ranges.
+        sets: dict[int, PrefixSet] = {}
+        for name in names:
+            for statement in policies.policies[name].statements:
+                sets.update((id(held), held) for held in statement.sets or ())
+        self._numbers: dict[int, int] = {0: 0}  # sets that match, as bits → number of the class
+        self._laid = {width: self._lay_out(tuple(sets.values()), width) for width in (4, 16)}
+
+    @property
+    def count(self) -> int:
+        """How many classes there are; 1 if no statement tells prefixes apart."""
+        return len(self._numbers)
+
+    def classes(self, address: U1, length: U1) -> U4:
+        """uint32[n]: the class of each row.
+
+        ``address``: uint8[n, 4 or 16], host bits cleared; ``length``: uint8[n].
+        """
+        laid = self._laid[address.shape[1]]
+        if laid is None:
+            return np.zeros(len(length), np.uint32)
+        found: U4 = laid.table[laid.profile[laid.covering.longest(address, length)], length]
+        return found
+
+    def _lay_out(self, sets: tuple[PrefixSet, ...], width: int) -> _Laid | None:
+        ranges: dict[Prefix, Own] = {}
+        for number, held in enumerate(sets):
+            for item in held.ranges:
+                if len(item.prefix) == width + 1:
+                    own = ranges.setdefault(item.prefix, [])
+                    own.append((number, max(item.low, item.prefix.length), item.high))
+        if not ranges:
+            return None
+        prefixes = sorted(ranges)
+        covering = Covering(width, prefixes)
+        # Profile 0: no set matches. What lies in a range's prefix is matched by the sets that match
+        # around it and by those of its own ranges, as its length allows.
+        patterns: list[list[int]] = [[0] * (width * 8 + 1)]
+        known: dict[tuple[int, tuple[tuple[int, int, int], ...]], int] = {}
+        profile: list[int] = []
+        for prefix, parent in zip(prefixes, covering.parent.tolist(), strict=True):
+            around = 0 if parent < 0 else profile[parent]
+            key = (around, tuple(ranges[prefix]))
+            found = known.get(key)
+            if found is None:
+                found = known[key] = len(patterns)
+                patterns.append(_with(patterns[around], ranges[prefix]))
+            profile.append(found)
+        table = np.array([[self._number(p) for p in pattern] for pattern in patterns], np.uint32)
+        return _Laid(covering, np.array([*profile, 0], np.int64), table)
+
+    def _number(self, matched: int) -> int:
+        return self._numbers.setdefault(matched, len(self._numbers))
+
+
+def _with(pattern: list[int], ranges: Own) -> list[int]:
+    """The sets that match, by length, when these ranges are added."""
+    found = list(pattern)
+    for number, low, high in ranges:
+        for length in range(low, high + 1):
+            found[length] |= 1 << number
+    return found
