@@ -18,7 +18,8 @@ import numpy.typing as npt
 from ccn_bgp.forwarder import wire
 from ccn_bgp.forwarder.wire import Flag, MessageType
 from ccn_bgp.model.bgp import Ip, Mac
-from ccn_bgp.model.route import Kind, NextHop, VmEntry
+from ccn_bgp.model.route import Kind, NextHop
+from ccn_bgp.model.vms import VmTable
 from ccn_bgp.table.plan import CcsiEntry, Plan, Rows, TableChange, taps_of
 from ccn_bgp.table.snapshot import Columns, InterfaceEntry, Snapshot, Table, VniEntry, VtepEntry
 
@@ -185,7 +186,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
         MessageType.VNI: _vnis(snapshot.vnis),
         MessageType.VTEP: _vteps(snapshot.vteps),
         MessageType.NEXT_HOP: _next_hops(said, taps_of(snapshot.interfaces)),
-        MessageType.VM: _vms(snapshot.vms),
+        MessageType.VM: _vms(snapshot.vm_table),
         MessageType.ROUTE: _joined([_table_routes(table, slots) for table in tables]),
     }
 
@@ -305,13 +306,10 @@ def _content(record: Any, taps: Mapping[int, str]) -> NextHop | None:
     )
 
 
-def _vms(entries: Sequence[VmEntry]) -> Array:
-    records = np.zeros(len(entries), wire.VM)
-    records["vni"] = [vm.vni for vm in entries]
-    records["family"] = [4 if len(vm.ip) == 4 else 6 for vm in entries]
-    records["mac"] = _packed([vm.mac for vm in entries], 6)
-    records["ip"] = _packed([vm.ip for vm in entries], 16)
-    records["vtep"] = _packed([vm.vtep for vm in entries], 4)
+def _vms(table: VmTable) -> Array:
+    records = np.zeros(len(table), wire.VM)
+    for name in ("vni", "family", "mac", "ip", "vtep"):
+        records[name] = table.rows[name]
     return records
 
 

@@ -6,12 +6,13 @@ Out: entries of table/snapshot.py, sorted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.ccsi import ccsis, tap_name, uplink_tap
 from ccn_bgp.model.route import Kind, VmEntry
 from ccn_bgp.model.topology import Gateway, Topology
+from ccn_bgp.model.vms import VmTable
 from ccn_bgp.table.snapshot import InterfaceEntry, Table, VniEntry, VtepEntry
 
 UPLINK, HAND_OFF = 1, 2
@@ -82,10 +83,10 @@ class LegalVteps:
         self._l3vnis = {ccsi.name: ccsi.vni for ccsi in ccsis(topology, gateway)}
         self._declared = frozenset(_declared_vteps(topology, gateway))
         self._tables: dict[str, tuple[Table, frozenset[VtepEntry]]] = {}
-        self._vms: tuple[VmEntry, ...] | None = None
+        self._vms: Sequence[VmEntry] | None = None
         self._rows: tuple[VtepEntry, ...] = ()
 
-    def rows(self, vms: tuple[VmEntry, ...], tables: Mapping[str, Table]) -> tuple[VtepEntry, ...]:
+    def rows(self, vms: Sequence[VmEntry], tables: Mapping[str, Table]) -> tuple[VtepEntry, ...]:
         """Sorted; the very same tuple where nothing has changed."""
         same = vms is self._vms and tables.keys() == self._tables.keys()
         for name, table in tables.items():
@@ -101,7 +102,7 @@ class LegalVteps:
         for name in self._tables.keys() - tables.keys():
             del self._tables[name]
         if not same:
-            found = {VtepEntry(vm.vni, vm.vtep) for vm in vms}
+            found = {VtepEntry(vni, vtep) for vni, vtep in VmTable.of(vms).senders}
             found.update(self._declared, *(led for _, led in self._tables.values()))
             self._vms, self._rows = vms, tuple(sorted(found))
         return self._rows

@@ -9,7 +9,7 @@ what is held and never on the order of arrival. Where nothing was decided since,
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ccn_bgp.gateway.fixed import LegalVteps, interfaces, vnis
@@ -52,7 +52,7 @@ class Guard:
         self.intent = intent
         self.rib = rib
         self._tables: dict[str, Table] = {}
-        self._vms: tuple[VmEntry, ...] = ()
+        self._vms: Sequence[VmEntry] = ()
         self._interfaces = interfaces(intent.topology, intent.gateway)
         self._vnis = vnis(intent.topology, intent.gateway)
         self._vteps = LegalVteps(intent.topology, intent.gateway)

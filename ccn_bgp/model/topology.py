@@ -5,7 +5,7 @@ Nothing here is derived; ccsi.py derives tables and route targets from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Literal, NamedTuple
@@ -92,7 +92,7 @@ class Vpc:
     vni: Vni
     cidrs: tuple[Prefix, ...]
     gateways: tuple[Ip, ...]
-    vms: tuple[Vm, ...] = ()
+    vms: Sequence[Vm] = ()
     routes: tuple[VpcRoute, ...] = ()
 
 

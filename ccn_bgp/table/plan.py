@@ -14,7 +14,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ccn_bgp.model.route import NextHop, VmEntry
+from ccn_bgp.model.route import NextHop
+from ccn_bgp.model.vms import VmTable
 from ccn_bgp.table.snapshot import Columns, InterfaceEntry, Snapshot, Table, VniEntry, VtepEntry
 
 I8 = npt.NDArray[np.int64]
@@ -46,6 +47,22 @@ class Change(Generic[Entry]):
     def put(self) -> tuple[Entry, ...]:
         """What is to be sent as add-or-replace."""
         return self.added + self.replaced
+
+
+class VmChange(NamedTuple):
+    """Rows of the VM table: to add, to replace (the new rows), to remove (the old rows)."""
+
+    added: VmTable
+    replaced: VmTable
+    removed: VmTable
+
+    def __bool__(self) -> bool:
+        return bool(len(self.added) or len(self.replaced) or len(self.removed))
+
+    @property
+    def put(self) -> VmTable:
+        """What is to be sent as add-or-replace."""
+        return VmTable(np.concatenate((self.added.rows, self.replaced.rows)))
 
 
 class Rows(NamedTuple):
@@ -89,7 +106,7 @@ class Plan:
     ccsis: Change[CcsiEntry]
     vnis: Change[VniEntry]
     vteps: Change[VtepEntry]
-    vms: Change[VmEntry]
+    vms: VmChange
     tables: tuple[TableChange, ...]
     taps: Mapping[str, int]
     rebound: frozenset[str]
@@ -121,7 +138,7 @@ class Plan:
             words.append(f"{' '.join(counts)} route{'' if total == 1 else 's'} in {table.ccn}")
         if len(touched) > MAX_NAMED:
             words.append(f"routes in {len(touched) - MAX_NAMED} more tables")
-        kinds: tuple[tuple[Change[Any], str, str], ...] = (
+        kinds: tuple[tuple[Change[Any] | VmChange, str, str], ...] = (
             (self.vms, "VM", "moved"),
             (self.ccsis, "table", "renamed"),
             (self.interfaces, "interface", "changed"),
@@ -134,7 +151,7 @@ class Plan:
                 (change.replaced, replaced),
                 (change.removed, "removed"),
             ):
-                if entries:
+                if len(entries):
                     many = "" if len(entries) == 1 else "s"
                     words.append(f"{len(entries)} {name}{many} {verb}")
         return "; ".join(words)
@@ -153,7 +170,7 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
         ccsis=_entries(_ccsis(before), _ccsis(after), lambda e: e.id),
         vnis=_entries(old.vnis, new.vnis, lambda e: e.vni),
         vteps=_entries(old.vteps, new.vteps, lambda e: e),
-        vms=_entries(old.vms, new.vms, lambda e: (e.vni, e.ip)),
+        vms=_vms(old.vm_table, new.vm_table),
         tables=tuple(c for c in changes if c is not None),
         taps=new_taps,
         rebound=frozenset(
@@ -190,6 +207,39 @@ def _entries(
         replaced=tuple(e for k, e in wanted.items() if k in held and held[k] != e),
         removed=tuple(e for k, e in held.items() if k not in wanted),
     )
+
+
+def _vms(old: VmTable, new: VmTable) -> VmChange:
+    """Where rows stand alike in both, from the front and from the back, no key is looked up."""
+    if old is new:
+        return VmChange(*(VmTable(old.rows[:0]) for _ in range(3)))
+    least = min(len(old), len(new))
+    front = _alike(old.rows[:least], new.rows[:least])
+    back = _alike(
+        old.rows[len(old) - least + front :][::-1], new.rows[len(new) - least + front :][::-1]
+    )
+    before = VmTable(old.rows[front : len(old) - back])
+    after = VmTable(new.rows[front : len(new) - back])
+    place = before.places(after)
+    held = np.flatnonzero(place >= 0)
+    differs = (_words(before.rows[place[held]]) != _words(after.rows[held])).any(axis=1)
+    gone = np.ones(len(before), np.bool_)
+    gone[place[held]] = False
+    return VmChange(
+        VmTable(after.rows[place < 0]),
+        VmTable(after.rows[held[differs]]),
+        VmTable(before.rows[gone]),
+    )
+
+
+def _alike(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> int:
+    """How many rows are the same from the first on."""
+    differs = (_words(one) != _words(other)).any(axis=1)
+    return int(differs.argmax()) if differs.any() else len(differs)
+
+
+def _words(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    return np.ascontiguousarray(rows).view(np.uint64).reshape(len(rows), 4)
 
 
 def _table(before: Table | None, after: Table | None) -> TableChange | None:

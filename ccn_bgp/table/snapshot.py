@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Self
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.route import NextHop, Route, VmEntry
+from ccn_bgp.model.vms import VmTable
 
 U1 = npt.NDArray[np.uint8]
 U4 = npt.NDArray[np.uint32]
@@ -231,7 +232,7 @@ class Snapshot:
     interfaces: tuple[InterfaceEntry, ...] = ()
     vnis: tuple[VniEntry, ...] = ()
     vteps: tuple[VtepEntry, ...] = ()
-    vms: tuple[VmEntry, ...] = ()
+    vms: Sequence[VmEntry] = ()
     empty: bool = field(default=False)
 
     @cached_property
@@ -242,10 +243,15 @@ class Snapshot:
         """
         state = hashlib.blake2b(digest_size=32)
         state.update(repr((self.gateway, self.interfaces, self.vnis, self.vteps)).encode())
-        state.update(repr(self.vms).encode())
+        state.update(self.vm_table.digest)
         for name in sorted(self.tables):
             state.update(self.tables[name].digest)
         return state.digest()
+
+    @cached_property
+    def vm_table(self) -> VmTable:
+        """``vms`` in columns."""
+        return VmTable.of(self.vms)
 
     @property
     def route_count(self) -> int:

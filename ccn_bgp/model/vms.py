@@ -1,0 +1,335 @@
+"""Virtual machines in columns: those of a VPC as the file lists them, and the forwarder's VM table.
+
+In: config/inventory.py makes VmColumns, learn/region_vms.py a VmTable of them and of what hosts
+say. Out: the verifier, the plan and the records read whole columns. Both are sequences whose items
+are views of a row: a Vm, a VmEntry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from ccn_bgp.model.bgp import Ip, Mac, Prefix
+from ccn_bgp.model.route import VmEntry
+from ccn_bgp.model.topology import Vm
+
+Bools = npt.NDArray[np.bool_]
+U1 = npt.NDArray[np.uint8]
+U4 = npt.NDArray[np.uint32]
+U8 = npt.NDArray[np.uint64]
+I8 = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+
+ROW = np.dtype(
+    [
+        ("vni", "<u4"),
+        ("family", "u1"),
+        ("pad", "u1"),
+        ("mac", "u1", (6,)),
+        ("ip", "u1", (16,)),
+        ("vtep", "u1", (4,)),
+    ]
+)
+"""One row of a VmTable: 32 octets, addresses in network order, IPv4 in the first four of ``ip``."""
+IP_OCTETS = {4: 4, 6: 16}
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class VmColumns(Sequence[Vm]):
+    """VMs in the order of the file, all arrays of length n.
+
+    ``family``: uint8[n], 4 or 6. ``address``: uint8[n, 16], network order, IPv4 in the first four.
+    ``mac``: uint8[n, 6]. ``host``: uint32[n], index into ``hosts``, which may hold more than are
+    used. ``sequence``: uint32[n].
+    """
+
+    family: U1
+    address: U1
+    mac: U1
+    host: U4
+    hosts: tuple[Ip, ...]
+    sequence: U4
+
+    @classmethod
+    def of(cls, vms: Sequence[Vm]) -> VmColumns:
+        """The same VMs in columns; columns are taken as they are."""
+        if isinstance(vms, VmColumns):
+            return vms
+        numbers: dict[Ip, int] = {}
+        return cls(
+            np.array([vm.ip.version for vm in vms], np.uint8),
+            octets([vm.ip for vm in vms], 16),
+            octets([vm.mac for vm in vms], 6),
+            np.array([numbers.setdefault(vm.host, len(numbers)) for vm in vms], np.uint32),
+            tuple(numbers),
+            np.array([vm.sequence for vm in vms], np.uint32),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sequence[Vm]]) -> VmColumns:
+        """One after the other."""
+        several = [cls.of(part) for part in parts if len(part)]
+        if len(several) == 1:
+            return several[0]
+        numbers: dict[Ip, int] = {}
+        hosts = []
+        seen: dict[int, U4] = {}
+        for part in several:
+            renumbered = seen.get(id(part.hosts))
+            if renumbered is None:
+                renumbered = seen[id(part.hosts)] = np.array(
+                    [numbers.setdefault(ip, len(numbers)) for ip in part.hosts], np.uint32
+                )
+            hosts.append(renumbered[part.host])
+        if not several:
+            return cls.of(())
+        return cls(
+            np.concatenate([p.family for p in several]),
+            np.concatenate([p.address for p in several]),
+            np.concatenate([p.mac for p in several]),
+            np.concatenate(hosts),
+            tuple(numbers),
+            np.concatenate([p.sequence for p in several]),
+        )
+
+    def take(self, rows: Any) -> VmColumns:
+        """These rows, by number, by truth or as a slice."""
+        return VmColumns(
+            self.family[rows],
+            self.address[rows],
+            self.mac[rows],
+            self.host[rows],
+            self.hosts,
+            self.sequence[rows],
+        )
+
+    @property
+    def hosts_used(self) -> dict[Ip, int]:
+        """The hosts that have a VM, each with its first row; in the order of the rows."""
+        used, first = np.unique(self.host, return_index=True)
+        order = np.argsort(first)
+        return {
+            self.hosts[number]: row
+            for number, row in zip(used[order].tolist(), first[order].tolist(), strict=True)
+        }
+
+    def inside(self, prefix: Prefix) -> Bools:
+        """Of each VM whether its address lies in ``prefix``."""
+        size, bits = len(prefix) - 1, prefix.length
+        mask = ((1 << bits) - 1 << size * 8 - bits).to_bytes(size, "big")
+        kind = np.uint32 if size == 4 else np.uint64
+        column = np.ascontiguousarray(self.address[:, :size]).view(kind)
+        same = (column & np.frombuffer(mask, kind)) == np.frombuffer(prefix[:-1], kind)
+        found: Bools = same.all(axis=1) & (self.family == (4 if size == 4 else 6))
+        return found
+
+    def having(self, ips: Iterable[Ip]) -> set[Ip]:
+        """Those of ``ips`` that are the address of a VM here."""
+        found: set[Ip] = set()
+        wanted = set(ips)
+        four = sorted(ip for ip in wanted if len(ip) == 4)
+        if four and len(self):
+            column = np.ascontiguousarray(self.address[self.family == 4, :4]).view(np.uint32)
+            held = np.isin(octets(four, 4).view(np.uint32), column).ravel().tolist()
+            found.update(ip for ip, there in zip(four, held, strict=True) if there)
+        if len(four) < len(wanted):
+            raw = self.address[self.family == 6].tobytes()
+            held6 = {raw[at : at + 16] for at in range(0, len(raw), 16)}
+            found.update(ip for ip in wanted if len(ip) == 16 and ip in held6)
+        return found
+
+    def __len__(self) -> int:
+        return len(self.family)
+
+    @overload
+    def __getitem__(self, at: int) -> Vm: ...
+    @overload
+    def __getitem__(self, at: slice) -> VmColumns: ...
+    def __getitem__(self, at: int | slice) -> Vm | VmColumns:
+        if isinstance(at, slice):
+            return self.take(at)
+        return Vm(
+            Ip(self.address[at].tobytes()[: IP_OCTETS[int(self.family[at])]]),
+            Mac(self.mac[at].tobytes()),
+            self.hosts[int(self.host[at])],
+            int(self.sequence[at]),
+        )
+
+    def __iter__(self) -> Iterator[Vm]:
+        ips, macs = _ips(self.family, self.address), _pieces(self.mac, 6)
+        rows = zip(ips, macs, self.host.tolist(), self.sequence.tolist(), strict=True)
+        for ip, mac, host, sequence in rows:
+            yield Vm(ip, Mac(mac), self.hosts[host], sequence)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Sequence) or isinstance(other, str) or len(self) != len(other):
+            return False
+        return self._content() == VmColumns.of(other)._content()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _content(self) -> bytes:
+        state = hashlib.blake2b(digest_size=16)
+        hosts = octets([bytes((len(ip),)) + ip for ip in self.hosts], 17)
+        for column in (self.family, self.address, self.mac, hosts[self.host], self.sequence):
+            state.update(np.ascontiguousarray(column).data)
+        return state.digest()
+
+    def __repr__(self) -> str:
+        """Short for millions, and equal for equal content."""
+        return f"VmColumns({len(self)}, {self._content().hex()})"
+
+
+class VmTable(Sequence[VmEntry]):
+    """The VM table: rows of ``ROW``, sorted by (VNI, family, address), each key once."""
+
+    def __init__(self, rows: Array) -> None:
+        self.rows = rows
+
+    @classmethod
+    def of(cls, entries: Sequence[VmEntry]) -> Self:
+        """Entries in any order, each key once; a VmTable is taken as it is."""
+        if isinstance(entries, cls):
+            return entries
+        ordered = sorted(entries, key=lambda e: (e.vni, len(e.ip), e.ip))
+        rows = np.zeros(len(ordered), ROW)
+        rows["vni"] = [e.vni for e in ordered]
+        rows["family"] = [e.ip.version for e in ordered]
+        rows["mac"] = octets([e.mac for e in ordered], 6)
+        rows["ip"] = octets([e.ip for e in ordered], 16)
+        rows["vtep"] = octets([e.vtep for e in ordered], 4)
+        return cls(rows)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """32 octets, equal for equal content."""
+        return hashlib.blake2b(self.rows.tobytes(), digest_size=32).digest()
+
+    @cached_property
+    def senders(self) -> list[tuple[int, Ip]]:
+        """(VNI, VTEP) of all rows, each once, sorted."""
+        vtep = np.ascontiguousarray(self.rows["vtep"]).view(">u4").reshape(-1)
+        keys = np.sort(self.rows["vni"].astype(np.uint64) << np.uint64(32) | vtep)
+        keys = keys[np.r_[True, keys[1:] != keys[:-1]]] if len(keys) else keys
+        return [(key >> 32, Ip((key & 0xFFFFFFFF).to_bytes(4, "big"))) for key in keys.tolist()]
+
+    def find(self, vni: int, ip: Ip) -> int | None:
+        """The number of the row of an address."""
+        row = int(np.searchsorted(self._keys(len(ip)), _key(vni, ip)))
+        numbers = self._four if len(ip) == 4 else self._six
+        if row == len(numbers):
+            return None
+        entry = self.rows[numbers[row]]
+        same = entry["vni"] == vni and entry["ip"].tobytes()[: len(ip)] == ip
+        return int(numbers[row]) if same else None
+
+    def places(self, other: VmTable) -> I8:
+        """For each row of ``other`` the row here that has its key, or -1."""
+        found = np.full(len(other), -1, np.int64)
+        for size in (4, 16):
+            mine, theirs = (t._four if size == 4 else t._six for t in (self, other))
+            if not len(mine) or not len(theirs):
+                continue
+            keys, wanted = self._keys(size), other._keys(size)
+            at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+            held = keys[at] == wanted
+            found[theirs[held]] = mine[at[held]]
+        return found
+
+    @cached_property
+    def _four(self) -> I8:
+        return np.flatnonzero(self.rows["family"] == 4)
+
+    @cached_property
+    def _six(self) -> I8:
+        return np.flatnonzero(self.rows["family"] == 6)
+
+    def _keys(self, size: int) -> Array:
+        return self._keys4 if size == 4 else self._keys6
+
+    @cached_property
+    def _keys4(self) -> Array:
+        every = len(self._four) == len(self.rows)
+        return keys4(self.rows if every else self.rows[self._four])
+
+    @cached_property
+    def _keys6(self) -> Array:
+        rows = self.rows[self._six]
+        vni = rows["vni"].astype(">u4").view(np.uint8).reshape(-1, 4)
+        return np.ascontiguousarray(np.hstack((vni, rows["ip"]))).view("S20").reshape(-1)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, at: int) -> VmEntry: ...
+    @overload
+    def __getitem__(self, at: slice) -> VmTable: ...
+    def __getitem__(self, at: int | slice) -> VmEntry | VmTable:
+        if isinstance(at, slice):
+            return VmTable(self.rows[at])
+        row = self.rows[at]
+        return VmEntry(
+            int(row["vni"]),
+            Ip(row["ip"].tobytes()[: IP_OCTETS[int(row["family"])]]),
+            Mac(row["mac"].tobytes()),
+            Ip(row["vtep"].tobytes()),
+        )
+
+    def __iter__(self) -> Iterator[VmEntry]:
+        rows = self.rows
+        ips, macs = _ips(rows["family"], rows["ip"]), _pieces(rows["mac"], 6)
+        columns = zip(rows["vni"].tolist(), ips, macs, _pieces(rows["vtep"], 4), strict=True)
+        for vni, ip, mac, vtep in columns:
+            yield VmEntry(vni, ip, Mac(mac), Ip(vtep))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Sequence) or isinstance(other, str) or len(self) != len(other):
+            return False
+        return self.digest == VmTable.of(other).digest
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"VmTable({list(self)})" if len(self) < 20 else f"VmTable({len(self)} rows)"
+
+
+def keys4(rows: Array) -> U8:
+    """VNI and IPv4 address of each row as one number."""
+    ip = np.ascontiguousarray(rows["ip"][:, :4]).view(">u4").reshape(-1)
+    found: U8 = rows["vni"].astype(np.uint64) << np.uint64(32) | ip
+    return found
+
+
+def octets(values: Sequence[bytes], size: int) -> U1:
+    """Octets, padded with NULs: uint8[n, size]."""
+    joined = b"".join([value.ljust(size, b"\0") for value in values])
+    return np.frombuffer(joined, np.uint8).reshape(len(values), size)
+
+
+def _key(vni: int, ip: Ip) -> Any:
+    if len(ip) == 4:
+        return np.uint64(vni << 32 | ip.number)
+    return np.frombuffer(vni.to_bytes(4, "big") + ip, "S20")[0]
+
+
+def _ips(family: U1, address: U1) -> Iterator[Ip]:
+    raw, sizes = address.tobytes(), (family.astype(np.int64) * 6 - 20).tolist()
+    for at, size in enumerate(sizes):
+        yield Ip(raw[at * 16 : at * 16 + size])
+
+
+def _pieces(column: U1, size: int) -> Iterator[bytes]:
+    raw = column.tobytes()
+    return (raw[at : at + size] for at in range(0, len(raw), size))
