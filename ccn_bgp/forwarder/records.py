@@ -20,8 +20,9 @@ from ccn_bgp.forwarder.wire import Flag, MessageType
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.route import Kind, NextHop
 from ccn_bgp.model.vms import VmTable
-from ccn_bgp.table.plan import CcsiEntry, Plan, Rows, TableChange, taps_of
-from ccn_bgp.table.snapshot import Columns, InterfaceEntry, Snapshot, Table, VniEntry, VtepEntry
+from ccn_bgp.table.plan import CcsiEntry, Plan, TableChange, taps_of
+from ccn_bgp.table.plan_rows import Rows, every_row
+from ccn_bgp.table.snapshot import InterfaceEntry, Snapshot, Table, VniEntry, VtepEntry
 
 Array = npt.NDArray[Any]
 Records = list[tuple[MessageType, Flag, Array]]
@@ -127,7 +128,8 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
     again = [c for c, _ in slots.items() if c.interface and c.interface in plan.rebound]
     said = {content: slots[content] for content in (*fresh, *again)}
     freed = slots.sweep(left)
-    said = {content: slot for content, slot in said.items() if (content, slot) not in freed}
+    for content, _ in freed:
+        said.pop(content, None)
     put: dict[MessageType, Array] = {
         MessageType.INTERFACE: _interfaces(plan.interfaces.put),
         MessageType.CCSI: _ccsis(plan.ccsis.put),
@@ -135,7 +137,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.VTEP: _vteps(plan.vteps.put),
         MessageType.NEXT_HOP: _next_hops(sorted(said.items(), key=lambda i: i[1]), plan.taps),
         MessageType.VM: _vms(plan.vms.put),
-        MessageType.ROUTE: _joined([_put_routes(change, slots) for change in plan.tables]),
+        MessageType.ROUTE: _put_routes(plan.tables, slots),
     }
     remove: dict[MessageType, Array] = {
         MessageType.INTERFACE: _interfaces(plan.interfaces.removed),
@@ -144,7 +146,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.VTEP: _vteps(plan.vteps.removed),
         MessageType.NEXT_HOP: _next_hops(freed, {}),
         MessageType.VM: _vms(plan.vms.removed),
-        MessageType.ROUTE: _joined([_gone_routes(change) for change in plan.tables]),
+        MessageType.ROUTE: _gone_routes(plan.tables),
     }
     return _ordered(put, remove)
 
@@ -187,7 +189,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
         MessageType.VTEP: _vteps(snapshot.vteps),
         MessageType.NEXT_HOP: _next_hops(said, taps_of(snapshot.interfaces)),
         MessageType.VM: _vms(snapshot.vm_table),
-        MessageType.ROUTE: _joined([_table_routes(table, slots) for table in tables]),
+        MessageType.ROUTE: _routes([(table, every_row(table)) for table in tables], slots),
     }
 
 
@@ -255,9 +257,8 @@ def _interfaces(entries: Sequence[InterfaceEntry]) -> Array:
 
 def _ccsis(entries: Sequence[CcsiEntry]) -> Array:
     records = np.zeros(len(entries), wire.CCSI)
-    for record, entry in zip(records, entries, strict=True):
-        record["id"] = entry.id
-        record["name"] = wire.octets(entry.name.encode()[:32], 32)
+    records["id"] = [entry.id for entry in entries]
+    records["name"] = _packed([entry.name.encode()[:32] for entry in entries], 32)
     return records
 
 
@@ -319,51 +320,79 @@ def _packed(values: Sequence[bytes], size: int) -> npt.NDArray[np.uint8]:
     return np.frombuffer(joined, np.uint8).reshape(len(values), size)
 
 
-def _table_routes(table: Table, slots: NextHopSlots) -> Array:
-    every = Rows(np.arange(len(table.v4)), np.arange(len(table.v6)))
-    return _routes(table, every, _slots(table, slots))
+Chosen = tuple[Table, Rows]
+"""A table and some of its rows."""
 
 
-def _put_routes(change: TableChange, slots: NextHopSlots) -> Array:
-    if change.after is None:
+def _put_routes(changes: Iterable[TableChange], slots: NextHopSlots) -> Array:
+    """What is new or changed, by table, family and prefix: the forwarder need not sort it."""
+    chosen = [
+        (change.after, _merged(change.added, change.changed))
+        for change in changes
+        if change.after is not None
+    ]
+    return _routes(chosen, slots)
+
+
+def _gone_routes(changes: Iterable[TableChange]) -> Array:
+    """With a CCSI go its routes, by themselves."""
+    chosen = [
+        (change.before, change.removed)
+        for change in changes
+        if change.before is not None and change.after is not None
+    ]
+    return _routes(chosen, None)
+
+
+def _merged(added: Rows, changed: Rows) -> Rows:
+    if not len(changed):
+        return added
+    if not len(added):
+        return changed
+    both = [np.concatenate(pair) for pair in zip(added, changed, strict=True)]
+    return Rows(*(np.sort(rows, kind="stable") for rows in both))
+
+
+def _routes(chosen: Sequence[Chosen], slots: NextHopSlots | None) -> Array:
+    """Records of the chosen rows, table by table; without ``slots`` they name no next hop."""
+    parts = [
+        (table, family, columns, rows, len(rows))
+        for table, (v4, v6) in chosen
+        for family, columns, rows in ((4, table.v4, v4), (6, table.v6, v6))
+        if rows.size
+    ]
+    if not parts:
         return np.zeros(0, wire.ROUTE)
-    of = _slots(change.after, slots)
-    parts = [_routes(change.after, rows, of) for rows in (change.added, change.changed)]
-    return _joined(parts)
-
-
-def _gone_routes(change: TableChange) -> Array:
-    if change.before is None or change.after is None:
-        return np.zeros(0, wire.ROUTE)  # with a CCSI go its routes, by themselves
-    nothing = np.zeros(len(change.before.next_hops) + 1, np.uint32)
-    return _routes(change.before, change.removed, nothing)
-
-
-def _slots(table: Table, slots: NextHopSlots) -> npt.NDArray[np.uint32]:
-    return np.array([*(slots[content] for content in table.next_hops), 0], np.uint32)
-
-
-def _routes(table: Table, chosen: Rows, slot: npt.NDArray[np.uint32]) -> Array:
-    return _joined(
-        [
-            _family(table.id, table.v4, chosen.v4, slot, 4),
-            _family(table.id, table.v6, chosen.v6, slot, 6),
-        ]
+    tables, families, columns, rows, sizes = zip(*parts, strict=True)
+    count = np.array(sizes, np.int64)
+    records = np.zeros(int(count.sum()), wire.ROUTE)
+    records["ccsi"] = np.repeat(np.array([table.id for table in tables], np.uint32), count)
+    records["family"] = np.repeat(np.array(families, np.uint8), count)
+    records["length"] = np.concatenate(
+        [_taken(c.length, r) for c, r in zip(columns, rows, strict=True)]
     )
-
-
-def _family(
-    ccsi: int, columns: Columns, chosen: Array, slot: npt.NDArray[np.uint32], family: int
-) -> Array:
-    records = np.zeros(len(chosen), wire.ROUTE)
-    records["ccsi"] = ccsi
-    records["next_hop"] = slot[columns.next_hop[chosen]]
-    records["prefix"][:, : columns.address.shape[1]] = columns.address[chosen]
-    records["family"] = family
-    records["length"] = columns.length[chosen]
+    if slots is not None:
+        hops = [table.next_hops for table in tables]
+        slot = np.array([slots[hop] for held in hops for hop in held], np.uint32)
+        begins = np.cumsum([0, *map(len, hops[:-1])], dtype=np.uint32)
+        held = np.concatenate([_taken(c.next_hop, r) for c, r in zip(columns, rows, strict=True)])
+        records["next_hop"] = slot[held + np.repeat(begins, count)]
+    prefix = records["prefix"]
+    if 6 not in families:
+        prefix[:, :4] = np.concatenate(
+            [_taken(c.address, r) for c, r in zip(columns, rows, strict=True)]
+        )
+        return records
+    begin = 0
+    for family, of, chosen_rows, size in zip(families, columns, rows, sizes, strict=True):
+        prefix[begin : begin + size, : _OCTETS[family]] = _taken(of.address, chosen_rows)
+        begin += size
     return records
 
 
-def _joined(parts: Sequence[Array]) -> Array:
-    filled = [part for part in parts if len(part)]
-    return np.concatenate(filled) if filled else np.zeros(0, wire.ROUTE)
+_OCTETS = {4: 4, 6: 16}
+
+
+def _taken(column: Array, rows: Array) -> Array:
+    """Some rows, ascending, of a column; the column itself if they are all."""
+    return column if len(rows) == len(column) else column[rows]

@@ -23,7 +23,8 @@ U8 = npt.NDArray[np.uint64]
 _TABLE = np.uint64(32)
 _ANSWER = np.uint64(0xFFFFFFFF)
 """Where table and answer stand in a pair of both."""
-_NONE = (*(np.zeros(0, np.uint32) for _ in range(3)), np.zeros(0, np.int32))
+_NONE: U4 = np.zeros(0, np.uint32)
+_NONE_SIGNED: I4 = np.zeros(0, np.int32)
 
 
 class Head(NamedTuple):
@@ -101,7 +102,9 @@ class _Runs(NamedTuple):
         """Of each table of ``numbers``; ``index`` has the columns' values for each of ``pairs``."""
         rows = self.rows
         if not len(rows.length):
-            return [Columns(rows.address, rows.length, *_NONE)] * len(numbers)
+            return [Columns(rows.address, rows.length, _NONE, _NONE, _NONE, _NONE_SIGNED)] * len(
+                numbers
+            )
         place = np.searchsorted(pairs, self.pairs)
         count = np.diff(self.first, append=len(rows.length))
         next_hop, origin, peer, next_table = (np.repeat(i[place], count) for i in index)
@@ -139,18 +142,20 @@ _Names = tuple[tuple[NextHop, ...], tuple[str, ...], tuple[str, ...], tuple[str,
 
 def _named(used: Sequence[Answer]) -> tuple[_Names, tuple[list[int], ...]]:
     """The tuples of one table, and the index of each answer in each of them."""
+    if not used:
+        return ((), (), (), ()), ([], [], [], [])
     if len(used) == 1:
         hop, origin, peer, following = used[0]
         if following:
             return ((hop,), (origin,), (peer,), (following,)), ([0], [0], [0], [0])
         return ((hop,), (origin,), (peer,), ()), ([0], [0], [0], [-1])
-    hops, hop = _indexed([a.next_hop for a in used])
-    origins, origin = _indexed([a.origin for a in used])
-    peers, peer = _indexed([a.peer for a in used])
-    tables, table = _indexed([a.next_table for a in used])
-    if tables and not tables[0]:  # nothing sorts before the empty name
-        tables, table = tables[1:], [place - 1 for place in table]
-    return (hops, origins, peers, tables), (hop, origin, peer, table)
+    hops, of_hop = _indexed([a.next_hop for a in used])
+    origins, of_origin = _indexed([a.origin for a in used])
+    peers, of_peer = _indexed([a.peer for a in used])
+    tables, of_table = _indexed([a.next_table for a in used])
+    if not tables[0]:  # nothing sorts before the empty name
+        tables, of_table = tables[1:], [place - 1 for place in of_table]
+    return (hops, origins, peers, tables), (of_hop, of_origin, of_peer, of_table)
 
 
 def _indexed(values: list[Any]) -> tuple[tuple[Any, ...], list[int]]:

@@ -16,9 +16,16 @@ import numpy.typing as npt
 
 from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.vms import VmTable
-from ccn_bgp.table.snapshot import Columns, InterfaceEntry, Snapshot, Table, VniEntry, VtepEntry
+from ccn_bgp.table.plan_rows import NO_ROWS, Rows, differences, every_row
+from ccn_bgp.table.snapshot import (
+    InterfaceEntry,
+    Snapshot,
+    Table,
+    VniEntry,
+    VtepEntry,
+    touched_tables,
+)
 
-I8 = npt.NDArray[np.int64]
 Entry = TypeVar("Entry")
 
 MAX_NAMED = 4
@@ -65,16 +72,6 @@ class VmChange(NamedTuple):
         return VmTable(np.concatenate((self.added.rows, self.replaced.rows)))
 
 
-class Rows(NamedTuple):
-    """Row numbers in the columns of a Table, ascending: int64[n] for each family."""
-
-    v4: I8
-    v6: I8
-
-    def __len__(self) -> int:
-        return len(self.v4) + len(self.v6)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TableChange:
     """Routes of one CCSI. ``added`` and ``changed`` are rows of ``after``, ``removed`` of
@@ -91,8 +88,11 @@ class TableChange:
     @property
     def next_hops(self) -> tuple[tuple[NextHop, ...], tuple[NextHop, ...]]:
         """(used from now on, no longer used) by this table, sorted."""
-        old = set() if self.before is None else set(self.before.next_hops)
-        new = set() if self.after is None else set(self.after.next_hops)
+        before = () if self.before is None else self.before.next_hops
+        after = () if self.after is None else self.after.next_hops
+        if before == after or not before or not after:
+            return (() if before else after), (() if after else before)
+        old, new = set(before), set(after)
         return tuple(sorted(new - old)), tuple(sorted(old - new))
 
 
@@ -159,10 +159,9 @@ class Plan:
 
 def diff(old: Snapshot, new: Snapshot) -> Plan:
     """What turns ``old`` into ``new``; pure, and empty for equal content."""
-    before = {t.id: t for t in old.tables.values()}
-    after = {t.id: t for t in new.tables.values()}
-    ids = sorted(before.keys() | after.keys())
-    changes = [_table(before.get(i), after.get(i)) for i in ids]
+    names = touched_tables(old.tables, new.tables)
+    before = {t.id: t for t in map(old.tables.get, names) if t is not None}
+    after = {t.id: t for t in map(new.tables.get, names) if t is not None}
     old_taps, new_taps = _taps(old), _taps(new)
     return Plan(
         digest=new.digest,
@@ -171,7 +170,7 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
         vnis=_entries(old.vnis, new.vnis, lambda e: e.vni),
         vteps=_entries(old.vteps, new.vteps, lambda e: e),
         vms=_vms(old.vm_table, new.vm_table),
-        tables=tuple(c for c in changes if c is not None),
+        tables=_tables(before, after),
         taps=new_taps,
         rebound=frozenset(
             tap
@@ -242,55 +241,20 @@ def _words(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(rows).view(np.uint64).reshape(len(rows), 4)
 
 
-def _table(before: Table | None, after: Table | None) -> TableChange | None:
-    # An empty Table is false: ask for None.
-    if before is after:
-        return None
-    if before is None or after is None:
-        some = before if after is None else after
-        assert some is not None
-        every = _every(some)
-        none = Rows(np.zeros(0, np.int64), np.zeros(0, np.int64))
-        return TableChange(
-            id=some.id,
-            ccn=some.ccn,
-            before=before,
-            after=after,
-            added=none if after is None else every,
-            changed=none,
-            removed=none if before is None else every,
-        )
-    if before.digest == after.digest:
-        return None
-    index = {hop: number for number, hop in enumerate(after.next_hops)}
-    moved = np.array([*(index.get(hop, -1) for hop in before.next_hops), -1], np.int64)
-    v4 = _rows(before.v4, after.v4, moved)
-    v6 = _rows(before.v6, after.v6, moved)
-    added, changed, removed = (Rows(a, b) for a, b in zip(v4, v6, strict=True))
-    return TableChange(after.id, after.ccn, before, after, added, changed, removed)
-
-
-def _every(table: Table) -> Rows:
-    return Rows(np.arange(len(table.v4)), np.arange(len(table.v6)))
-
-
-def _rows(before: Columns, after: Columns, moved: I8) -> tuple[I8, I8, I8]:
-    """(added, changed, removed) of one family; ``moved``: old next-hop index → new, or -1."""
-    old, new = _keys(before), _keys(after)
-    place = np.searchsorted(old, new)
-    held = place < len(old)
-    held[held] = old[place[held]] == new[held]
-    kept = np.zeros(len(old), np.bool_)
-    kept[place[held]] = True
-    same = np.flatnonzero(held)
-    differs = moved[before.next_hop[place[same]]] != after.next_hop[same]
-    return np.flatnonzero(~held), same[differs], np.flatnonzero(~kept)
-
-
-def _keys(columns: Columns) -> npt.NDArray[Any]:
-    """A sorted, comparable key for each row: address and length."""
-    if columns.address.shape[1] == 4:
-        number = columns.address.view(">u4").reshape(-1).astype(np.uint64)
-        return number << np.uint64(8) | columns.length.astype(np.uint64)
-    packed = np.concatenate((columns.address, columns.length[:, None]), axis=1)
-    return np.ascontiguousarray(packed).view("S17").reshape(-1)
+def _tables(before: Mapping[int, Table], after: Mapping[int, Table]) -> tuple[TableChange, ...]:
+    """By id; tables of equal content are left out."""
+    found: list[TableChange] = []
+    pairs = []
+    for number in sorted(before.keys() | after.keys()):
+        old, new = before.get(number), after.get(number)
+        # An empty Table is false: ask for None.
+        if old is not None and new is not None:
+            if old.digest != new.digest:
+                pairs.append((old, new))
+        elif new is not None:
+            found.append(TableChange(number, new.ccn, None, new, every_row(new), NO_ROWS, NO_ROWS))
+        elif old is not None:
+            found.append(TableChange(number, old.ccn, old, None, NO_ROWS, NO_ROWS, every_row(old)))
+    for (old, new), rows in zip(pairs, differences(pairs), strict=True):
+        found.append(TableChange(new.id, new.ccn, old, new, *rows))
+    return tuple(sorted(found, key=lambda change: change.id))

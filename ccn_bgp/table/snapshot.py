@@ -8,10 +8,12 @@ A Table is shared between snapshots as long as nothing in it changed: ``is`` mea
 from __future__ import annotations
 
 import hashlib
+import operator
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -151,12 +153,11 @@ class Table:
         # One text on one line says how many octets of what follow, so that no two contents agree.
         sizes = len(next_hops), len(v4), len(v6)
         text = f"{(name, number, ccn, origins, next_tables, claims, sizes)!r}\n".encode()
-        content = (
-            text,
-            *map(_octets, next_hops),
-            *(v4.address, v4.length, v4.next_hop, v4.origin, v4.next_table),
-            *(v6.address, v6.length, v6.next_hop, v6.origin, v6.next_table),
-        )
+        content: list[bytes | memoryview] = [text, *map(_octets, next_hops)]
+        for c in (v4, v6):
+            if len(c):
+                content += c.address.data, c.length.data, c.next_hop.data, c.origin.data
+                content.append(c.next_table.data)
         digest = hashlib.blake2b(b"".join(content), digest_size=32).digest()
         return cls(name, number, ccn, next_hops, origins, peers, next_tables, v4, v6, lost, digest)
 
@@ -257,6 +258,15 @@ class Snapshot:
     def route_count(self) -> int:
         """Rows of all tables."""
         return sum(len(t) for t in self.tables.values())
+
+
+def touched_tables(old: Mapping[str, Table], new: Mapping[str, Table]) -> list[str]:
+    """Names of the tables that are not the same object in both: those of ``new`` in its order, then
+    those that only ``old`` has. No more is done for each of the others than to compare it."""
+    if len(old) == len(new) and list(old) == list(new):
+        return list(compress(new, map(operator.is_not, old.values(), new.values())))
+    found = [name for name, table in new.items() if old.get(name) is not table]
+    return found + [name for name in old if name not in new]
 
 
 NOTHING = Snapshot(gateway="", tables={}, empty=True)
