@@ -109,8 +109,7 @@ def _unused(
     for name, adj in sorted(gateway.rib.adj_in.items()):
         if adj.peer.router is not None and adj.peer.router.ccn != table.ccsi.ccn:
             continue
-        for key in sorted(adj.heard):
-            heard = adj.heard[key]
+        for _, heard in gateway.rib.heard(name).sorted_by_key():
             nlri = heard.path.nlri
             if heard.reason is None or isinstance(nlri, EvpnMacIp | EvpnOther):
                 continue
@@ -140,7 +139,7 @@ def _taken_back(
         adj = gateway.rib.adj_in.get(name)
         if adj is None or isinstance(gone.nlri, EvpnMacIp | EvpnOther):
             continue
-        if gone.nlri.key in adj.heard:
+        if gone.nlri.key in gateway.rib.heard(name):
             continue
         if adj.peer.router is not None and adj.peer.router.ccn != table.ccsi.ccn:
             continue

@@ -281,8 +281,8 @@ def _neighbor(peer: Peer, session: PeerSession, rib: Rib) -> dict[str, Any]:
     return {
         "name": peer.name,
         "state": "established" if session.up else "down",
-        "received": len(adj.heard),
-        "accepted": adj.accepted_count,
+        "received": len(adj),
+        "accepted": rib.accepted_count(peer.name),
         "stale": adj.stale_count,
         "updates": session.updates,
         "malformed": sum(session.causes.values()),

@@ -159,7 +159,7 @@ class Sessions:
             else:
                 if old is not None:
                     old.stop_timer()
-                if not rib.adj_in[name].heard:
+                if not len(rib.adj_in[name]):
                     self.recorder.forgotten(name)
                 self.peers[name] = PeerSession(peer, intent.export_policy)
         for gone in before.values():
@@ -238,7 +238,7 @@ class Sessions:
             return True
         if update.withdrawn:
             why = "withdrawn" if update.verdict is Verdict.OK else str(update.errors[0])
-            self.withdrawn.remember(name, update.withdrawn, self.rib.adj_in[name].heard, why)
+            self.withdrawn.remember(name, update.withdrawn, self.rib.heard(name), why)
         self.rib.receive(name, update.announced, update.withdrawn, update.attributes)
         return True
 
@@ -286,7 +286,7 @@ class Sessions:
         for family in Family:
             if keep and family not in kept:
                 self.rib.sweep(name, family)
-        held = len(self.rib.adj_in[name].heard)
+        held = len(self.rib.adj_in[name])
         log.warning("peer %s: down: %s; %d routes %s", name, reason, held, "kept" if keep else "")
         if keep:
             restart = facts.restart_time if facts is not None and not ours else None

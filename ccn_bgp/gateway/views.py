@@ -57,8 +57,8 @@ def neighbors(gateway: Running, filters: Filters) -> Json:
             "local-address": str(peer.local_address),
             "state": "established" if session.up else "down",
             "seconds": round(time.time() - session.since, 1),
-            "received": len(adj.heard),
-            "accepted": adj.accepted_count,
+            "received": len(adj),
+            "accepted": gateway.rib.accepted_count(name),
             "stale": adj.stale_count,
             "advertised": len(session.out.told),
             "updates": session.updates,
@@ -197,8 +197,7 @@ def received(gateway: Running, filters: Filters) -> Json:
     for name, adj in sorted(gateway.rib.adj_in.items()):
         if filters.get("neighbor") not in (None, name):
             continue
-        for key in sorted(adj.heard):
-            heard = adj.heard[key]
+        for _, heard in gateway.rib.heard(name).sorted_by_key():
             ccns = {place.rpartition("/")[2] for place in heard.places}
             if adj.peer.router is not None:
                 ccns.add(adj.peer.router.ccn)
@@ -207,7 +206,7 @@ def received(gateway: Running, filters: Filters) -> Json:
             row = {"peer": name, **nlri_json(heard.path.nlri)}
             row["attributes"] = attributes_json(heard.path.attributes)
             row["tables"] = list(heard.places)
-            row["stale"] = heard.epoch != adj.epoch
+            row["stale"] = heard.stale
             if heard.reason is not None:
                 row["reason"] = str(heard.reason)
             rows.append(row)

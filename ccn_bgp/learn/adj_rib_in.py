@@ -1,56 +1,342 @@
 """Adj-RIB-In of one peer: every Path it said, before policy, and what became of it.
 
-In: decoded announcements. Out: Heard entries that rib.py places into tables. Stale marking for
-graceful restart (RFC 4724 §4.2) is an epoch: entries of an older epoch are swept by End-of-RIB.
+In: PrefixRows (type 5 and unicast, the mass) and Paths of other kinds, one by one. Out: what has
+changed since the last ``absorb``, for rib.py to judge, and every Path as a Heard. A route costs 18
+octets: what it says stands in the Vocabulary, what became of it in a Verdict, once for many routes.
+Stale marking for graceful restart is RFC 4724 §4.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-from ccn_bgp.model.bgp import Family
+import numpy as np
+
+from ccn_bgp.learn import keys as keyed
+from ccn_bgp.learn.keys import I8, OF_WIDTH, U4, WIDTHS, Array, Bools
+from ccn_bgp.model.bgp import Family, Prefix, RouteDistinguisher
 from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.model.path import Path
+from ccn_bgp.model.path import EvpnPrefix, Nlri, Path, PathAttributes, Unicast
 from ccn_bgp.model.reason import Reason
+from ccn_bgp.model.rows import UNICAST, PrefixRows, Vocabulary
+
+UNJUDGED = 0xFFFFFFFF
+"""In the place of a verdict's number: the row waits to be judged."""
+
+
+class Verdict(NamedTuple):
+    """What became of a Path: the CCSIs (by id) that take it, or the reason why none does.
+
+    ``terms`` is the number of the candidate's Terms (learn/terms.py), -1 if policy or claims
+    refused it. ``accused`` says that there is a Finding on it.
+    """
+
+    reason: Reason | None = None
+    tables: tuple[int, ...] = ()
+    terms: int = -1
+    accused: bool = False
 
 
 class Heard:
-    """One Path of one peer: as said, as accepted after policy, or the reason why not."""
+    """One Path of one peer that is no prefix: as said, and the reason if it is not used."""
 
-    __slots__ = ("accepted", "epoch", "path", "places", "reason")
+    __slots__ = ("path", "places", "reason", "stale")
 
-    def __init__(self, path: Path, epoch: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        stale: bool = False,
+        places: tuple[str, ...] = (),
+        reason: Reason | None = None,
+    ) -> None:
         self.path = path
-        self.epoch = epoch
-        self.accepted: Path | None = None
-        self.reason: Reason | None = None
-        self.places: tuple[str, ...] = ()
+        self.stale = stale
+        self.places = places
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What ``absorb`` changed, arrays by row: keys that are gone with the numbers of their
+    verdicts; keys that are new or other than before, with the verdicts that they had (UNJUDGED if
+    none)."""
+
+    gone: Array
+    gone_verdicts: U4
+    put: Array
+    put_verdicts: U4
+
+
+class Rows:
+    """Prefixes of one width, sorted by key (distinguisher, address, length), arrays of length n.
+
+    ``body``: uint32, number in the Vocabulary. ``verdict``: uint32. ``fresh``: bool, False for
+    stale. ``held_back``: bool, over max-prefixes.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.keys = OF_WIDTH[width]
+        self.key: Array = np.zeros(0, self.keys.dtype)
+        self.body: U4 = np.zeros(0, np.uint32)
+        self.verdict: U4 = np.zeros(0, np.uint32)
+        self.fresh: Bools = np.zeros(0, np.bool_)
+        self.held_back: Bools = np.zeros(0, np.bool_)
+        self.waiting: list[PrefixRows] = []
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def absorb(self) -> Delta | None:
+        """Take in what waits. Of several words on a route the last one holds."""
+        if not self.waiting:
+            return None
+        key, announced, body = self._last_words()
+        place, held = keyed.member(self.key, key)
+        gone = place[held & ~announced]
+        again = held & announced
+        same = again.copy()
+        same[again] = (self.body[place[again]] == body[again]) & (
+            self.verdict[place[again]] != UNJUDGED
+        )
+        self.fresh[place[same]] = True
+        other = again & ~same
+        fresh = announced & ~held
+        put = other | fresh
+        verdicts = np.full(len(key), UNJUDGED, np.uint32)
+        verdicts[other] = self.verdict[place[other]]
+        self.body[place[other]] = body[other]
+        self.fresh[place[other]] = True
+        delta = Delta(self.key[gone], self.verdict[gone], key[put], verdicts[put])
+        self._drop(gone)
+        self._insert(key[fresh], body[fresh])
+        return delta
+
+    def _last_words(self) -> tuple[Array, Bools, U4]:
+        """(keys ascending, announced, body), each key once."""
+        waiting, self.waiting = self.waiting, []
+        make = self.keys.make
+        key = _joined([make(r.distinguisher, r.address, r.length) for r in waiting])
+        announced = _joined([r.announced for r in waiting])
+        body = _joined([r.body for r in waiting])
+        if len(key) > 1 and not (key[1:] > key[:-1]).all():
+            order = np.argsort(key, kind="stable" if len(waiting) < 3 else None)
+            ordered = key[order]
+            last = np.ones(len(key), np.bool_)
+            np.not_equal(ordered[1:], ordered[:-1], out=last[:-1])
+            if not last.all():
+                order = np.argsort(key, kind="stable")
+            order = order[last]
+            key, announced, body = key[order], announced[order], body[order]
+        return key, announced, body
+
+    def _drop(self, rows: I8) -> None:
+        if not len(rows):
+            return
+        kept = np.ones(len(self.key), np.bool_)
+        kept[rows] = False
+        self.key, self.body, self.verdict = self.key[kept], self.body[kept], self.verdict[kept]
+        self.fresh, self.held_back = self.fresh[kept], self.held_back[kept]
+
+    def _insert(self, key: Array, body: U4) -> None:
+        if not len(key):
+            return
+        count = len(key)
+        if not len(self.key):
+            self.key, self.body = key, body
+            self.verdict = np.full(count, UNJUDGED, np.uint32)
+            self.fresh, self.held_back = np.ones(count, np.bool_), np.zeros(count, np.bool_)
+            return
+        at = np.searchsorted(self.key, key)
+        self.key = np.insert(self.key, at, key)
+        self.body = np.insert(self.body, at, body)
+        self.verdict = np.insert(self.verdict, at, UNJUDGED)
+        self.fresh = np.insert(self.fresh, at, True)
+        self.held_back = np.insert(self.held_back, at, False)
+
+    def at(self, keys: Array) -> I8:
+        """Where these keys stand; they must be there."""
+        return np.searchsorted(self.key, keys)
+
+    def sweep(self, family: Family | None) -> Delta | None:
+        """Forget what is stale (of one family), None if nothing is."""
+        stale = ~self.fresh
+        if family is not None and stale.any():
+            numbers = self.keys.number(self.key)
+            stale &= (numbers != UNICAST) if family is Family.EVPN else (numbers == UNICAST)
+            if family is not Family.EVPN and (family is Family.IPV4_UNICAST) != (self.width == 4):
+                return None
+        rows = np.flatnonzero(stale)
+        if not len(rows):
+            return None
+        none = np.zeros(0, np.uint32)
+        delta = Delta(self.key[rows], self.verdict[rows], np.zeros(0, self.key.dtype), none)
+        self._drop(rows)
+        return delta
+
+    def take_over(self, other: Rows) -> None:
+        """Hold what another has heard, all of it to be judged again."""
+        self.key, self.body = other.key.copy(), other.body.copy()
+        self.fresh = other.fresh.copy()
+        self.verdict = np.full(len(self.key), UNJUDGED, np.uint32)
+        self.held_back = np.zeros(len(self.key), np.bool_)
+        self.waiting = list(other.waiting)
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    return parts[0].copy() if len(parts) == 1 else np.concatenate(parts)
 
 
 class AdjRibIn:
-    """What one peer has said and not taken back, by NLRI key."""
+    """What one peer has said and not taken back."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, number: int, vocabulary: Vocabulary) -> None:
         self.peer = peer
-        self.heard: dict[bytes, Heard] = {}
-        self.epoch = 0
+        self.number = number
+        self.vocabulary = vocabulary
+        self.rows: dict[int, Rows] = {width: Rows(width) for width in WIDTHS}
+        self.others: dict[bytes, Heard] = {}
+        """Paths that are no prefixes: type 2, and types without effect on forwarding."""
+
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self.rows.values()) + len(self.others)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that have come and not been absorbed."""
+        return sum(len(part) for rows in self.rows.values() for part in rows.waiting)
+
+    def hear(self, rows: PrefixRows) -> None:
+        """Remember announcements and withdrawals until the next ``absorb``."""
+        if len(rows):
+            self.rows[rows.width].waiting.append(rows)
+
+    def hear_one(self, nlri: EvpnPrefix | Unicast, attributes: PathAttributes | None) -> None:
+        """The same of a single route; None for a withdrawal."""
+        words, prefix = self.vocabulary, nlri.prefix
+        number, body = UNICAST, 0
+        if isinstance(nlri, EvpnPrefix):
+            number = words.distinguisher(nlri.rd, nlri.etag)
+            if attributes is not None:
+                body = words.body(attributes, nlri.esi, nlri.gateway, nlri.vni)
+        elif attributes is not None:
+            body = words.body(attributes)
+        raw = np.frombuffer(prefix, np.uint8)
+        self.hear(
+            PrefixRows(
+                np.array([attributes is not None]),
+                np.array([number], np.uint32),
+                raw[None, :-1],
+                raw[-1:],
+                np.array([body], np.uint32),
+            )
+        )
 
     def mark_stale(self) -> None:
         """The session has ended: all that is held is stale until said again."""
-        self.epoch += 1
-
-    def stale(self, family: Family | None = None) -> Iterator[bytes]:
-        """Keys not said again since the session ended."""
-        for key, heard in self.heard.items():
-            if heard.epoch != self.epoch and family in (None, heard.path.nlri.family):
-                yield key
+        for rows in self.rows.values():
+            rows.fresh[:] = False
+        for heard in self.others.values():
+            heard.stale = True
 
     @property
     def stale_count(self) -> int:
-        """How many entries are stale."""
-        return sum(1 for h in self.heard.values() if h.epoch != self.epoch)
+        """How many Paths have not been said again since the session ended."""
+        rows = sum(int((~r.fresh).sum()) for r in self.rows.values())
+        return rows + sum(h.stale for h in self.others.values())
 
-    @property
-    def accepted_count(self) -> int:
-        """How many entries passed policy and claims."""
-        return sum(1 for h in self.heard.values() if h.reason is None)
+    def find(self, nlri: Nlri) -> tuple[Rows, int] | None:
+        """Where a prefix stands, as (rows, row)."""
+        if not isinstance(nlri, EvpnPrefix | Unicast):
+            return None
+        number = UNICAST
+        if isinstance(nlri, EvpnPrefix):
+            number = self.vocabulary.distinguisher(nlri.rd, nlri.etag)
+        rows = self.rows[keyed.of(nlri.prefix)]
+        wanted = rows.keys.many([rows.keys.one(number, nlri.prefix)])
+        place, found = keyed.member(rows.key, wanted)
+        return (rows, int(place[0])) if found[0] else None
+
+    def path(self, rows: Rows, row: int) -> Path:
+        """The Path of one row."""
+        key = rows.key[row : row + 1]
+        (prefix,) = rows.keys.prefixes(key)
+        number = int(rows.keys.number(key)[0])
+        return self.vocabulary.path(self.peer.name, number, prefix, int(rows.body[row]))
+
+    def paths(self) -> Iterator[tuple[Rows, int, Path]]:
+        """Every prefix as (rows, row, Path)."""
+        for rows in self.rows.values():
+            prefixes = rows.keys.prefixes(rows.key)
+            numbers = rows.keys.number(rows.key).tolist()
+            bodies = rows.body.tolist()
+            for row, (number, prefix, body) in enumerate(
+                zip(numbers, prefixes, bodies, strict=True)
+            ):
+                yield rows, row, self.vocabulary.path(self.peer.name, number, prefix, body)
+
+
+class HeardPaths(Mapping[bytes, Heard]):
+    """All Paths of a peer by NLRI key, each a view that is made when it is asked for."""
+
+    def __init__(self, adj: AdjRibIn, verdicts: VerdictBook) -> None:
+        self._adj = adj
+        self._verdicts = verdicts
+
+    def __len__(self) -> int:
+        return len(self._adj)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (path.nlri.key for _, _, path in self._adj.paths())
+        yield from self._adj.others
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, bytes) and self._find(key) is not None
+
+    def __getitem__(self, key: bytes) -> Heard:
+        found = self._find(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def _find(self, key: bytes) -> Heard | None:
+        if key in self._adj.others:
+            return self._adj.others[key]
+        nlri = _nlri_of(key)
+        place = None if nlri is None else self._adj.find(nlri)
+        return None if place is None else self._heard(*place)
+
+    def _heard(self, rows: Rows, row: int) -> Heard:
+        places, reason = self._verdicts.of(self._adj, rows, row)
+        return Heard(
+            self._adj.path(rows, row),
+            stale=not bool(rows.fresh[row]),
+            places=places,
+            reason=reason,
+        )
+
+    def sorted_by_key(self) -> Iterable[tuple[bytes, Heard]]:
+        """All, in the order of their keys."""
+        places = sorted((path.nlri.key, rows, row) for rows, row, path in self._adj.paths())
+        found = [(key, self._heard(rows, row)) for key, rows, row in places]
+        return sorted([*found, *self._adj.others.items()], key=lambda item: item[0])
+
+
+class VerdictBook(Protocol):
+    """Says what became of a row: rib.py, which holds the verdicts."""
+
+    def of(self, adj: AdjRibIn, rows: Rows, row: int) -> tuple[tuple[str, ...], Reason | None]:
+        """(names of the tables that take it, reason if none does)."""
+
+
+def _nlri_of(key: bytes) -> EvpnPrefix | Unicast | None:
+    """The prefix that an NLRI key is of; None for a key of another kind."""
+    if len(key) in (5, 17):
+        return Unicast(Prefix(key))
+    if len(key) in (18, 30) and key[0] == 5:
+        rd, etag = RouteDistinguisher(key[1:9]), int.from_bytes(key[9:13], "big")
+        return EvpnPrefix(rd, bytes(10), etag, Prefix(key[13:]), None, 0)
+    return None

@@ -1,25 +1,37 @@
-"""Loc-RIB of one CCSI: candidates in, Routes out, one decision per prefix that changed.
+"""Loc-RIB of one CCSI: what is decided prefix by prefix, and the view of what columns decided.
 
-In: Candidates placed and taken away by rib.py. Out: ``routes`` (resolved winners), ``best`` (what
-may be re-announced), ``unresolved`` and the reason of every loser. Holds no sockets and no clock.
+In: Candidates placed and taken away by rib.py, and the rows of candidates.py. Out: ``routes``
+(resolved winners), ``best`` (what may be re-announced) and the reason of every loser. The mass is
+decided in columns; here are the prefixes that something else bears on: a declaration, a local
+import, a gateway IP, a quarantine, two CCNs that contend. Holds no sockets and no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.bestpath import select, select_vm, why_not
 from ccn_bgp.learn.candidate import Candidate, Source
+from ccn_bgp.learn.candidates import CandidateRows
+from ccn_bgp.learn.keys import WIDTHS, Array
 from ccn_bgp.learn.resolve import resolve
+from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi
-from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri
+from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri
 from ccn_bgp.model.reason import Reason, Refused, Unresolved
 from ccn_bgp.model.route import Kind, NextHop, Route
+from ccn_bgp.model.rows import Vocabulary
 from ccn_bgp.model.topology import IdcRouter
 
 Slot = tuple[str, bytes]
 """Who said it and which NLRI: what a withdrawal takes away."""
+_NUMBER = 0xFFFFFFFF
 
 
 def owner(table: str) -> str:
@@ -27,83 +39,198 @@ def owner(table: str) -> str:
     return table.rpartition("/")[2]
 
 
+@dataclass(frozen=True, slots=True)
+class Columnar:
+    """What all tables of a gateway share: candidates by width, their terms, the vocabulary.
+
+    ``special``: keys (by width) that are never decided in columns. ``dirty``: tables by name that
+    have prefixes to decide one by one.
+    """
+
+    rows: Mapping[int, CandidateRows]
+    book: TermsBook
+    words: Vocabulary
+    special: Mapping[int, set[Any]]
+    dirty: set[str]
+
+
 class LocRib:
-    """The decisions of one CCSI. ``dirty`` are the prefixes to decide again."""
+    """The decisions of one CCSI. ``dirty`` are the prefixes to decide again, one by one."""
 
     def __init__(
         self,
         ccsi: Ccsi,
         taps: dict[str, str],
         next_table: Callable[[NextHop], str],
+        columnar: Columnar,
     ) -> None:
         self.ccsi = ccsi
         self.taps = taps
         self.next_table = next_table
+        self.columnar = columnar
         self.routers: dict[str, IdcRouter] = {r.name: r for r in ccsi.routers}
-        self.candidates: dict[Prefix, dict[Slot, Candidate]] = {}
+        self.fixed: dict[Prefix, dict[Slot, Candidate]] = {}
+        """What no peer said: declared prefixes, and imports from other tables of this gateway."""
         self.vms: dict[Ip, dict[Slot, Candidate]] = {}
         self.dependents: dict[Ip, set[Prefix]] = {}
-        self.routes: dict[Prefix, Route] = {}
-        self.best: dict[Prefix, Candidate] = {}
+        self.single: dict[Prefix, tuple[Route, Candidate]] = {}
+        """Routes that were decided one by one."""
         self.contenders: dict[Prefix, frozenset[tuple[str, str]]] = {}
         self.refused: dict[tuple[Prefix, Slot], Refused] = {}
         self.dirty: set[Prefix] = set()
         self.changed = True
         self.decided = 0
         """How often a prefix was decided: who remembers it sees that something was asked again."""
+        self.routes: Mapping[Prefix, Route] = _Routes(self)
+        self.best: Mapping[Prefix, Candidate] = _Best(self)
+        self.candidates: Mapping[Prefix, dict[Slot, Candidate]] = _Candidates(self)
+        self._gateways: dict[Prefix, frozenset[Ip]] = {}
+        self._quarantined: set[Prefix] = set()
+
+    # -- rows ---------------------------------------------------------------------------------
+
+    def key(self, prefix: Prefix) -> Any:
+        """The key of a prefix in the rows of its width."""
+        return keyed.OF_WIDTH[keyed.of(prefix)].one(self.ccsi.id, prefix)
+
+    def _keys(self, prefix: Prefix) -> Array:
+        return keyed.OF_WIDTH[keyed.of(prefix)].many([self.key(prefix)])
+
+    def extent(self, width: int) -> tuple[int, int]:
+        """(first, behind the last) of this table's candidates in the rows of a width."""
+        rows = self.columnar.rows[width]
+        numbers = np.array([self.ccsi.id, self.ccsi.id + 1])
+        first, behind = np.searchsorted(rows.key, rows.keys.begin(numbers)).tolist()
+        return first, behind
+
+    def _mark(self, prefix: Prefix) -> None:
+        """Keep in mind whether a prefix is decided here or in columns."""
+        special = self.columnar.special[keyed.of(prefix)]
+        if (
+            prefix in self.fixed
+            or prefix in self.single
+            or prefix in self._gateways
+            or prefix in self._quarantined
+        ):
+            special.add(self.key(prefix))
+        else:
+            special.discard(self.key(prefix))
+
+    def held(self, prefix: Prefix) -> dict[Slot, Candidate]:
+        """Every candidate of a prefix."""
+        found: dict[Slot, Candidate] = dict(self.fixed.get(prefix, {}))
+        rows = self.columnar.rows[keyed.of(prefix)]
+        first, behind = rows.ranges(self._keys(prefix))
+        for row in range(int(first[0]), int(behind[0])):
+            candidate = self.of_row(rows, row, prefix)
+            found[candidate.path.peer, candidate.key] = candidate
+        return found
+
+    def of_row(self, rows: CandidateRows, row: int, prefix: Prefix) -> Candidate:
+        """The Candidate of one row."""
+        number = int(rows.slot[row]) & _NUMBER
+        return self.columnar.book.candidate(
+            self.columnar.words, int(rows.terms[row]), number, prefix
+        )
+
+    def chosen(self, prefix: Prefix) -> tuple[Route, Candidate] | None:
+        """The route of a prefix and the candidate it is of."""
+        if prefix in self.single:
+            return self.single[prefix]
+        rows = self.columnar.rows[keyed.of(prefix)]
+        first, behind = rows.ranges(self._keys(prefix))
+        for row in range(int(first[0]), int(behind[0])):
+            if rows.best[row]:
+                return self.route_of_row(rows, row, prefix)
+        return None
+
+    def route_of_row(
+        self, rows: CandidateRows, row: int, prefix: Prefix
+    ) -> tuple[Route, Candidate]:
+        """The route of a row that fills its prefix."""
+        book, candidate = self.columnar.book, self.of_row(rows, row, prefix)
+        answer = book.answers[int(book.answer_numbers[int(rows.terms[row])])]
+        route = Route(
+            self.ccsi.name,
+            prefix,
+            answer.origin,
+            answer.next_hop,
+            answer.next_table,
+            candidate.path,
+        )
+        return route, candidate
+
+    def each(self) -> Iterator[tuple[Prefix, Route, Candidate]]:
+        """All routes of the table, in no particular order."""
+        for prefix, (route, candidate) in self.single.items():
+            yield prefix, route, candidate
+        for width in WIDTHS:
+            rows = self.columnar.rows[width]
+            first, behind = self.extent(width)
+            chosen = first + np.flatnonzero(rows.best[first:behind])
+            prefixes = rows.keys.prefixes(rows.key[chosen])
+            for row, prefix in zip(chosen.tolist(), prefixes, strict=True):
+                yield prefix, *self.route_of_row(rows, row, prefix)
+
+    def ask(self, prefixes: Collection[Prefix]) -> None:
+        """Decide these again, one by one, at the next settle."""
+        if prefixes:
+            self.dirty.update(prefixes)
+            self.columnar.dirty.add(self.ccsi.name)
+
+    # -- what is placed here ------------------------------------------------------------------
 
     def place(self, prefix: Prefix, candidate: Candidate) -> None:
-        """Add or replace one candidate of a prefix."""
+        """Add or replace one candidate that no peer said."""
         slot = (candidate.path.peer, candidate.key)
-        held = self.candidates.setdefault(prefix, {})
-        before = held.get(slot)
-        if before == candidate:
+        held = self.fixed.setdefault(prefix, {})
+        if held.get(slot) == candidate:
             return
         held[slot] = candidate
-        if before is not None:
-            old = before.path.nlri
-            if isinstance(old, EvpnPrefix) and old.gateway is not None:
-                self._depends_no_more(prefix, old.gateway, held)
-        nlri = candidate.path.nlri
-        if isinstance(nlri, EvpnPrefix) and nlri.gateway is not None:
-            self.dependents.setdefault(nlri.gateway, set()).add(prefix)
-        self.dirty.add(prefix)
+        self._mark(prefix)
+        self.ask((prefix,))
 
     def remove(self, prefix: Prefix, slot: Slot) -> None:
-        """Take one candidate away, if it is there."""
-        held = self.candidates.get(prefix)
-        gone = held.pop(slot, None) if held is not None else None
-        if held is None or gone is None:
+        """Take one such candidate away, if it is there."""
+        held = self.fixed.get(prefix)
+        if held is None or held.pop(slot, None) is None:
             return
-        nlri = gone.path.nlri
-        if isinstance(nlri, EvpnPrefix) and nlri.gateway is not None:
-            self._depends_no_more(prefix, nlri.gateway, held)
         if not held:
-            del self.candidates[prefix]
-        self.dirty.add(prefix)
+            del self.fixed[prefix]
+            self._mark(prefix)
+        self.ask((prefix,))
 
-    def _depends_no_more(self, prefix: Prefix, gateway: Ip, held: dict[Slot, Candidate]) -> None:
-        """Forget a gateway IP that no path of the prefix has any more: peers may invent them."""
-        for other in held.values():
-            nlri = other.path.nlri
-            if isinstance(nlri, EvpnPrefix) and nlri.gateway == gateway:
-                return
-        prefixes = self.dependents[gateway]
-        prefixes.discard(prefix)
-        if not prefixes:
-            del self.dependents[gateway]
+    def _depends(self, prefix: Prefix, held: Mapping[Slot, Candidate]) -> None:
+        """Remember which gateway IPs a prefix waits for; forget those that it no longer does."""
+        now = frozenset(
+            c.path.nlri.gateway
+            for c in held.values()
+            if isinstance(c.path.nlri, EvpnPrefix) and c.path.nlri.gateway is not None
+        )
+        before = self._gateways.get(prefix, frozenset())
+        if now == before:
+            return
+        for gateway in before - now:
+            prefixes = self.dependents[gateway]
+            prefixes.discard(prefix)
+            if not prefixes:
+                del self.dependents[gateway]
+        for gateway in now - before:
+            self.dependents.setdefault(gateway, set()).add(prefix)
+        if now:
+            self._gateways[prefix] = now
+        else:
+            del self._gateways[prefix]
 
     def decide_again(self, nlri: Nlri) -> None:
-        """What ranks a path has changed, not the path."""
+        """What ranks a type 2 has changed, not what it says."""
         if isinstance(nlri, EvpnMacIp):
-            self.dirty |= self.dependents.get(nlri.ip or Ip(b""), set())
-        elif not isinstance(nlri, EvpnOther):
-            self.dirty.add(nlri.prefix)
+            self.ask(self.dependents.get(nlri.ip or Ip(b""), ()))
 
     def place_vm(self, ip: Ip, candidate: Candidate) -> None:
         """Add or replace a type 2; what resolves through the address is decided again."""
         self.vms.setdefault(ip, {})[(candidate.path.peer, candidate.key)] = candidate
-        self.dirty |= self.dependents.get(ip, set())
+        self.ask(self.dependents.get(ip, ()))
 
     def remove_vm(self, ip: Ip, slot: Slot) -> None:
         """Take a type 2 away."""
@@ -111,7 +238,7 @@ class LocRib:
         if held.pop(slot, None) is not None:
             if not held:
                 del self.vms[ip]
-            self.dirty |= self.dependents.get(ip, set())
+            self.ask(self.dependents.get(ip, ()))
 
     def find_vm(self, ip: Ip, origin: str) -> Candidate | None:
         """The chosen type 2 of an address in the CCN of a path's origin: a share may bring the same
@@ -126,7 +253,7 @@ class LocRib:
         Without ``sides`` it is the row; with them, the tables that both claim the prefix, it is
         what comes from another CCN, and the row only where its rival is the CCN's own.
         """
-        held = {s: c for s, c in self.candidates.get(prefix, {}).items() if s[0] == peer}
+        held = {s: c for s, c in self.held(prefix).items() if s[0] == peer}
         best = self.best.get(prefix)
         row = (best.path.peer, best.key) if best is not None else None
         if not sides:
@@ -140,66 +267,81 @@ class LocRib:
     def refuse(self, prefix: Prefix, slot: Slot, refused: Refused) -> None:
         """Quarantine one path of a prefix."""
         self.refused[prefix, slot] = refused
-        self.dirty.add(prefix)
+        self._quarantined.add(prefix)
+        self._mark(prefix)
+        self.ask((prefix,))
 
     def release(self) -> None:
         """End every quarantine; the next check decides anew."""
-        for prefix, _ in self.refused:
-            self.dirty.add(prefix)
+        released, self._quarantined = self._quarantined, set()
         self.refused.clear()
+        for prefix in released:
+            self._mark(prefix)
+        self.ask(released)
 
     def answer(self, candidate: Candidate) -> NextHop | Unresolved:
         """What a packet would do by this candidate."""
         peer = candidate.path.peer
         return resolve(candidate, self.find_vm, self.routers.get(peer), self.taps.get(peer, ""))
 
-    def decide(self, prefix: Prefix) -> bool:
-        """Choose and resolve one prefix again; True if what may be re-announced has changed."""
+    def decide(self, prefix: Prefix) -> None:
+        """Choose and resolve one prefix again."""
         self.decided += 1
-        held = self.candidates.get(prefix)
-        old_best = self.best.get(prefix)
+        held, before = self.held(prefix), self.chosen(prefix)
+        self._depends(prefix, held)
         usable: list[Candidate] = []
         answers: dict[Slot, NextHop] = {}
-        if held:
-            for slot, candidate in held.items():
-                if self.refused and (prefix, slot) in self.refused:
-                    continue
-                answer = self.answer(candidate)
-                if isinstance(answer, NextHop):
-                    usable.append(candidate)
-                    answers[slot] = answer
-        if not usable:
-            if self.routes.pop(prefix, None) is not None:
-                self.changed = True
-            self.best.pop(prefix, None)
-            self.contenders.pop(prefix, None)
-            return old_best is not None
-        best = select(usable)
-        next_hop = answers[best.path.peer, best.key]
-        route = Route(
-            table=self.ccsi.name,
-            prefix=prefix,
-            origin=best.origin,
-            next_hop=next_hop,
-            next_table=self.next_table(next_hop),
-            path=best.path,
-        )
-        old = self.routes.get(prefix)
-        if old != route:
-            self.routes[prefix] = route
+        for slot, candidate in held.items():
+            if self.refused and (prefix, slot) in self.refused:
+                continue
+            answer = self.answer(candidate)
+            if isinstance(answer, NextHop):
+                usable.append(candidate)
+                answers[slot] = answer
+        chosen = None
+        if usable:
+            best = select(usable)
+            next_hop = answers[best.path.peer, best.key]
+            chosen = (
+                Route(
+                    table=self.ccsi.name,
+                    prefix=prefix,
+                    origin=best.origin,
+                    next_hop=next_hop,
+                    next_table=self.next_table(next_hop),
+                    path=best.path,
+                ),
+                best,
+            )
+        if (before and before[0]) != (chosen and chosen[0]):
             self.changed = True
-        self._contend(prefix, best, usable)
-        self.best[prefix] = best
-        return old_best != best
+        self._contend(prefix, chosen and chosen[1], usable)
+        self._fill(prefix, chosen)
 
-    def _contend(self, prefix: Prefix, best: Candidate, usable: Sequence[Candidate]) -> None:
-        """Keep losers that began in another CCN: `ambiguous-owner` is found from them."""
-        if len(usable) == 1 and prefix not in self.contenders:
+    def _fill(self, prefix: Prefix, chosen: tuple[Route, Candidate] | None) -> None:
+        """Keep the route here, or leave it to its row where nothing but rows bears on it."""
+        rows = self.columnar.rows[keyed.of(prefix)]
+        first, behind = (int(a[0]) for a in rows.ranges(self._keys(prefix)))
+        rows.best[first:behind] = False
+        self.single.pop(prefix, None)
+        if chosen is None:
+            self._mark(prefix)
             return
-        owner = best.origin.rpartition("/")[2]
-        others = frozenset(
-            (c.origin, c.path.peer) for c in usable if c.origin.rpartition("/")[2] != owner
-        )
+        alone = prefix not in self.fixed and prefix not in self._gateways
+        if alone and prefix not in self._quarantined and prefix not in self.contenders:
+            for row in range(first, behind):
+                if self.of_row(rows, row, prefix) == chosen[1]:
+                    rows.best[row] = True
+        else:
+            self.single[prefix] = chosen
+        self._mark(prefix)
+
+    def _contend(self, prefix: Prefix, best: Candidate | None, usable: Sequence[Candidate]) -> None:
+        """Keep losers that began in another CCN: `ambiguous-owner` is found from them."""
+        others: frozenset[tuple[str, str]] = frozenset()
+        if best is not None and len(usable) > 1:
+            own = owner(best.origin)
+            others = frozenset((c.origin, c.path.peer) for c in usable if owner(c.origin) != own)
         if others != self.contenders.get(prefix, frozenset()):
             self.changed = True
         if others:
@@ -219,14 +361,14 @@ class LocRib:
             return None
         usable = [
             c
-            for slot, c in self.candidates.get(prefix, {}).items()
+            for slot, c in self.held(prefix).items()
             if (prefix, slot) not in self.refused and isinstance(self.answer(c), NextHop)
         ]
         return why_not(candidate, usable)
 
     def declared(self, prefix: Prefix) -> Candidate | None:
         """The declared candidate that is announced whatever else is heard; blackholes are not."""
-        for candidate in self.candidates.get(prefix, {}).values():
+        for candidate in self.fixed.get(prefix, {}).values():
             dropped = candidate.fixed is not None and candidate.fixed.kind is Kind.DROP
             if candidate.source is Source.DECLARED and not dropped:
                 return candidate
@@ -235,11 +377,71 @@ class LocRib:
     def exportable(self, prefix: Prefix) -> Candidate | None:
         """The winner, if this CCSI may say it on: its own, an IDC's, or anything if it re-exports
         (but never what another gateway said)."""
-        best = self.best.get(prefix)
-        if best is None or self.routes[prefix].next_hop.kind is Kind.DROP:
+        chosen = self.chosen(prefix)
+        if chosen is None or chosen[0].next_hop.kind is Kind.DROP:
             return None
+        best = chosen[1]
         if best.source in (Source.DECLARED, Source.IDC):
             return best
         if best.source is Source.LOCAL_IMPORT and self.ccsi.reexport:
             return best
         return None
+
+
+class _View(Mapping[Prefix, Any]):
+    """Routes of a table by prefix, made when they are asked for."""
+
+    def __init__(self, table: LocRib) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        rows = 0
+        for width in WIDTHS:
+            first, behind = self._table.extent(width)
+            rows += int(self._table.columnar.rows[width].best[first:behind].sum())
+        return rows + len(self._table.single)
+
+    def __iter__(self) -> Iterator[Prefix]:
+        yield from self._table.single
+        for width in WIDTHS:
+            rows = self._table.columnar.rows[width]
+            first, behind = self._table.extent(width)
+            chosen = rows.key[first:behind][rows.best[first:behind]]
+            yield from rows.keys.prefixes(chosen)
+
+    def _chosen(self, prefix: Prefix) -> tuple[Route, Candidate]:
+        found = self._table.chosen(prefix)
+        if found is None:
+            raise KeyError(prefix)
+        return found
+
+
+class _Routes(_View):
+    def __getitem__(self, prefix: Prefix) -> Route:
+        return self._chosen(prefix)[0]
+
+
+class _Best(_View):
+    def __getitem__(self, prefix: Prefix) -> Candidate:
+        return self._chosen(prefix)[1]
+
+
+class _Candidates(_View):
+    """Every candidate by prefix and slot."""
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[Prefix]:
+        yield from self._table.fixed
+        for width in WIDTHS:
+            rows = self._table.columnar.rows[width]
+            first, behind = self._table.extent(width)
+            prefixes = rows.keys.prefixes(keyed.distinct(rows.key[first:behind]))
+            yield from (p for p in prefixes if p not in self._table.fixed)
+
+    def __getitem__(self, prefix: Prefix) -> dict[Slot, Candidate]:
+        held = self._table.held(prefix)
+        if not held:
+            raise KeyError(prefix)
+        return held

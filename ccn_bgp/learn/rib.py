@@ -3,85 +3,110 @@
 In: announcements and withdrawals per peer. Out, after ``settle``: Routes per CCSI, VM rows, and the
 EVPN routes that this gateway originates. No sockets, no clock: the caller brings time and bytes.
 The result depends on what is held, never on the order in which it came.
+
+Prefixes go as columns: absorbed into an Adj-RIB-In, judged (judging.py), placed among the
+candidates, decided (candidates.py). What needs more than a row can say is decided one by one
+(loc_rib.py). ``settle`` reads top to bottom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ccn_bgp.learn.adj_rib_in import AdjRibIn, Heard
+import numpy as np
+
+from ccn_bgp.learn import keys as keyed
+from ccn_bgp.learn.adj_rib_in import AdjRibIn, Delta, Heard, HeardPaths, Rows
 from ccn_bgp.learn.candidate import OURSELVES, Candidate, Source, Speaks
-from ccn_bgp.learn.importing import Import, Imports, Origins, not_imported, shared
-from ccn_bgp.learn.loc_rib import LocRib, Slot
-from ccn_bgp.learn.originate import (
-    NO_ESI,
-    declared_prefixes,
-    tunnel_communities,
-)
+from ccn_bgp.learn.candidates import CandidateRows, slots
+from ccn_bgp.learn.importing import Import, Imports, Origins, shared
+from ccn_bgp.learn.judging import Claim, ImportPolicy, Judge, RowClaim, RowJudge, RowPolicy
+from ccn_bgp.learn.keys import I8, U4, WIDTHS, Array
+from ccn_bgp.learn.limits import limit_findings, over_limit
+from ccn_bgp.learn.loc_rib import Columnar, LocRib, Slot
+from ccn_bgp.learn.originate import NO_ESI, declared_prefixes, tunnel_communities
 from ccn_bgp.learn.region_vms import RegionVms
+from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.bgp import Family, Ip, Prefix
-from ccn_bgp.model.ccsi import (
-    Ccsi,
-    Peer,
-    ccsis,
-    peers,
-    tap_name,
-)
+from ccn_bgp.model.ccsi import Ccsi, Peer, ccsis, peers, tap_name
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import (
     EvpnMacIp,
-    EvpnOther,
     EvpnPrefix,
     Nlri,
     Path,
     PathAttributes,
     Unicast,
 )
-from ccn_bgp.model.reason import Denied, Looped, NotImported, Refused, Unresolved
+from ccn_bgp.model.reason import Reason, Refused
 from ccn_bgp.model.route import VmEntry
+from ccn_bgp.model.rows import PrefixRows, Vocabulary
 from ccn_bgp.model.topology import Gateway, Topology, Vpc
 
-ImportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
-Claim = Callable[[Peer, str, Path], Finding | None]
-"""Whether a peer may say this of a table at all: the guard before any decision."""
+__all__ = ["Claim", "ImportPolicy", "Rib"]
+
+ONE_BY_ONE = 64
+"""Up to so many prefixes the special ones are looked up one by one, not in a sorted column."""
+PATIENCE = 1 << 20
+"""Rows that may wait in an Adj-RIB-In before they are absorbed without a settle."""
 
 
 class Rib:
     """All that one gateway has learned under one intent (a Topology and its policies)."""
 
     def __init__(
-        self, topology: Topology, gateway: Gateway, policy: ImportPolicy, claim: Claim
+        self,
+        topology: Topology,
+        gateway: Gateway,
+        policy: ImportPolicy,
+        claim: Claim,
+        *,
+        row_policy: RowPolicy | None = None,
+        row_claim: RowClaim | None = None,
     ) -> None:
         self.topology = topology
         self.gateway = gateway
-        self.policy = policy
-        self.claim = claim
+        self.vocabulary = Vocabulary()
         self.peers: dict[str, Peer] = {p.name: p for p in peers(topology, gateway)}
         self.speaks: dict[str, Speaks] = {n: Speaks.of(p) for n, p in self.peers.items()}
-        self.adj_in: dict[str, AdjRibIn] = {n: AdjRibIn(p) for n, p in self.peers.items()}
+        self.adj_in: dict[str, AdjRibIn] = {
+            name: AdjRibIn(peer, number, self.vocabulary)
+            for number, (name, peer) in enumerate(self.peers.items())
+        }
         self.findings: dict[Slot, Finding] = {}
         self.vpcs: dict[int, tuple[Ccsi, Vpc]] = {}
         self.tables: dict[str, LocRib] = {}
+        self.by_id: dict[int, LocRib] = {}
         self.exports: dict[bytes, tuple[Nlri, PathAttributes]] = {}
         self.dirty_exports: set[bytes] = set()
         self.dirty_routes: dict[str, set[Prefix]] = {}
-        self._held_back: dict[str, frozenset[bytes]] = {}
-        self._limits: set[str] = set()
-        self._made: dict[tuple[int, str], tuple[PathAttributes, PathAttributes]] = {}
+        self.rows: dict[int, CandidateRows] = {width: CandidateRows(width) for width in WIDTHS}
+        self.book = TermsBook(list(self.speaks.values()), list(self.speaks))
+        self.special: dict[int, set[object]] = {width: set() for width in WIDTHS}
+        self.dirty: set[str] = set()
+        """Tables with prefixes to decide one by one."""
         self.origins = Origins(topology)
+        self._judge = Judge(gateway, self.vpcs, self.origins, policy, claim)
+        self._rows = RowJudge(
+            self._judge, self.book, list(self.speaks.values()), row_policy, row_claim
+        )
+        self._again: dict[int, list[Array]] = {width: [] for width in WIDTHS}
+        self._limits: set[str] = set()
         self._build()
 
     def _build(self) -> None:
         topology, gateway = self.topology, self.gateway
         taps = {r.name: tap_name(gateway, r) for r in topology.routers if r.gateway == gateway.name}
+        columnar = Columnar(self.rows, self.book, self.vocabulary, self.special, self.dirty)
         for ccsi in ccsis(topology, gateway):
-            self.tables[ccsi.name] = LocRib(ccsi, taps, self.origins.next_table)
+            table = LocRib(ccsi, taps, self.origins.next_table, columnar)
+            self.tables[ccsi.name] = self.by_id[ccsi.id] = table
             for vpc in ccsi.vpcs:
                 self.vpcs.setdefault(vpc.vni, (ccsi, vpc))
-        self.imports = Imports(self.tables)
+        self._judge.know(self.tables)
         self._importers: dict[str, tuple[Import, ...]] = {
-            name: tuple(i for i in self.imports.of(t.ccsi.export_rts) if i[0] is not t)
+            name: tuple(i for i in self._judge.imports.of(t.ccsi.export_rts) if i[0] is not t)
             for name, t in self.tables.items()
         }
         self._vms = RegionVms(gateway, self.tables, self.vpcs, self._export, self._unexport)
@@ -93,6 +118,13 @@ class Rib:
 
     # -- what peers say ---------------------------------------------------------------------
 
+    def hear(self, peer: str, rows: PrefixRows) -> None:
+        """Prefixes in columns; their numbers are those of this Rib's vocabulary."""
+        adj = self.adj_in[peer]
+        adj.hear(rows)
+        if adj.waiting > PATIENCE:
+            self._absorb(adj)
+
     def receive(
         self,
         peer: str,
@@ -103,58 +135,89 @@ class Rib:
         """One UPDATE, decoded. Withdrawals first (RFC 4271 §4.3: an NLRI in both is announced)."""
         adj = self.adj_in[peer]
         for nlri in withdrawn:
-            heard = adj.heard.pop(nlri.key, None)
-            if heard is not None:
-                self._unplace(adj.peer, heard)
+            if isinstance(nlri, EvpnPrefix | Unicast):
+                adj.hear_one(nlri, None)
+            elif (gone := adj.others.pop(nlri.key, None)) is not None:
+                self._unplace(adj.peer, gone)
         if attributes is None:
             return
         for nlri in announced:
-            key = nlri.key
-            path = Path(peer, nlri, attributes)
-            heard = adj.heard.get(key)
-            if heard is not None:
-                heard.epoch = adj.epoch
-                if heard.path == path:
-                    continue
-                self._unplace(adj.peer, heard)
-            heard = Heard(path, adj.epoch)
-            adj.heard[key] = heard
-            self._place(adj.peer, heard)
+            if isinstance(nlri, EvpnPrefix | Unicast):
+                adj.hear_one(nlri, attributes)
+            else:
+                self._hear_other(adj, Path(peer, nlri, attributes))
+
+    def _hear_other(self, adj: AdjRibIn, path: Path) -> None:
+        key = path.nlri.key
+        heard = adj.others.get(key)
+        if heard is not None:
+            heard.stale = False
+            if heard.path == path:
+                return
+            self._unplace(adj.peer, heard)
+        heard = adj.others[key] = Heard(path)
+        self._place(adj.peer, heard)
+
+    def heard(self, peer: str) -> HeardPaths:
+        """Everything that a peer has said, by NLRI key."""
+        self._absorb(self.adj_in[peer])
+        return HeardPaths(self.adj_in[peer], self)
 
     def opened(self, peer: str, router_id: Ip) -> None:
         """The OPEN of a peer: the router-id decides ties, also of what is held as stale."""
         if self.speaks[peer].router_id == router_id:
             return
         self.speaks[peer].router_id = router_id
-        for heard in self.adj_in[peer].heard.values():
+        adj = self.adj_in[peer]
+        for width, rows in self.rows.items():
+            self._again[width].append(rows.key[rows.slot >> np.uint64(32) == adj.number])
+        for heard in adj.others.values():
             for name in heard.places:
                 self.tables[name].decide_again(heard.path.nlri)
 
     def session_down(self, peer: str, *, keep: bool) -> None:
         """The session ended: keep what it said as stale (graceful restart), or forget it."""
-        adj = self.adj_in[peer]
-        adj.mark_stale()
+        self._absorb(self.adj_in[peer])
+        self.adj_in[peer].mark_stale()
         if not keep:
             self.sweep(peer, None)
 
     def sweep(self, peer: str, family: Family | None) -> int:
         """End-of-RIB, or the restart timer has run out: forget what is still stale."""
         adj = self.adj_in[peer]
-        gone = list(adj.stale(family))
+        self._absorb(adj)
+        count = 0
+        for width, rows in adj.rows.items():
+            delta = rows.sweep(family)
+            if delta is not None:
+                count += len(delta.gone)
+                self._change(adj, width, delta)
+        gone = [
+            key
+            for key, heard in adj.others.items()
+            if heard.stale and family in (None, heard.path.nlri.family)
+        ]
         for key in gone:
-            self._unplace(adj.peer, adj.heard.pop(key))
-        return len(gone)
+            self._unplace(adj.peer, adj.others.pop(key))
+        return count + len(gone)
 
     def reapply(self) -> None:
         """Judge every held path again, as after a change of policy."""
         for adj in self.adj_in.values():
-            for heard in adj.heard.values():
+            self._absorb(adj)
+            for heard in adj.others.values():
                 self._unplace(adj.peer, heard)
                 self._place(adj.peer, heard)
+            self._rows.forget()
+            for width, rows in adj.rows.items():
+                none = np.zeros(0, np.uint32)
+                delta = Delta(rows.key[:0], none, rows.key.copy(), rows.verdict.copy())
+                self._change(adj, width, delta)
 
-    def renew(self, topology: Topology, claim: Claim) -> None:
+    def renew(self, topology: Topology, claim: Claim, row_claim: RowClaim | None = None) -> None:
         """Go on under a topology that differs in its VMs alone: no path is judged again."""
-        self.topology, self.claim = topology, claim
+        self.topology = topology
+        self._judge.claim, self._rows.row_claim = claim, row_claim
         self.vpcs.clear()
         for ccsi in ccsis(topology, self.gateway):
             self.tables[ccsi.name].ccsi = ccsi
@@ -163,141 +226,173 @@ class Rib:
         self._vms.renew()
 
     def adopt(self, other: Rib) -> None:
-        """Take over what another Rib has heard from peers that are still configured alike."""
+        """Take over what another Rib has heard from peers that are still configured alike. The
+        vocabulary is the other's from now on."""
+        self.vocabulary.take_over(other.vocabulary)
         for name, adj in self.adj_in.items():
             old = other.adj_in.get(name)
             if old is None or old.peer.address != adj.peer.address or old.peer.asn != adj.peer.asn:
                 continue
             self.speaks[name].router_id = other.speaks[name].router_id
-            adj.epoch = old.epoch
-            for key, heard in old.heard.items():
-                again = Heard(heard.path, heard.epoch)
-                adj.heard[key] = again
+            for key, heard in old.others.items():
+                again = adj.others[key] = Heard(heard.path, stale=heard.stale)
                 self._place(adj.peer, again)
+            for width, rows in adj.rows.items():
+                rows.take_over(old.rows[width])
+                none = np.zeros(0, np.uint32)
+                delta = Delta(rows.key[:0], none, rows.key.copy(), rows.verdict.copy())
+                self._change(adj, width, delta)
 
-    # -- from a path to its places ------------------------------------------------------------
+    # -- rows: from what was said to candidates -----------------------------------------------
 
-    def _looped(self, peer: Peer, path: Path) -> Looped | None:
-        """RFC 4271 §9.1.2, RFC 4456 §8, and our own routes coming back from a reflector."""
-        attributes = path.attributes
-        if peer.local_asn in attributes.asns:
-            return Looped(f"own AS {peer.local_asn} in the path {attributes.as_path_text}")
-        if attributes.originator_id == self.gateway.router_id:
-            return Looped("the originator is this gateway")
-        if peer.role != "idc" and attributes.next_hop == self.gateway.vtep:
-            return Looped("the next hop is this gateway")
-        return None
+    def _absorb(self, adj: AdjRibIn) -> None:
+        for width, rows in adj.rows.items():
+            delta = rows.absorb()
+            if delta is not None:
+                self._change(adj, width, delta)
+
+    def _change(self, adj: AdjRibIn, width: int, delta: Delta) -> None:
+        """Judge what is new or other, and put it among the candidates in the place of what was."""
+        rows, judged = adj.rows[width], self._rows
+        if adj.peer.router is not None:
+            self._limits.add(adj.peer.name)
+        if len(delta.gone):
+            self._acquit(adj, rows, delta.gone, delta.gone_verdicts)
+        before = np.flatnonzero(delta.put_verdicts != 0xFFFFFFFF)
+        at = rows.at(delta.put)
+        if len(before):
+            self._acquit(adj, rows, delta.put[before], delta.put_verdicts[before])
+            rows.held_back[at[before]] = False
+        if len(at):
+            judged.rows(adj, rows, at, self._accuse)
+        gone_keys = np.concatenate((delta.gone, delta.put[before]))
+        gone_verdicts = np.concatenate((delta.gone_verdicts, delta.put_verdicts[before]))
+        self._move(adj, width, (gone_keys, gone_verdicts), (delta.put, rows.verdict[at]))
+
+    def _move(
+        self, adj: AdjRibIn, width: int, gone: tuple[Array, U4], put: tuple[Array, U4]
+    ) -> None:
+        """Candidates by (keys in the Adj-RIB-In, verdicts): those to take away, those to put."""
+        keys = keyed.OF_WIDTH[width]
+        row, table, _ = self._rows.placed(gone[1])
+        gone_slots = slots(adj.number, keys.number(gone[0][row]))
+        gone_keys = keys.renumbered(gone[0][row], table)
+        row, table, terms = self._rows.placed(put[1])
+        put_slots = slots(adj.number, keys.number(put[0][row]))
+        put_keys = keys.renumbered(put[0][row], table)
+        touched = keyed.distinct(np.sort(np.concatenate((gone_keys, put_keys))))
+        if not len(touched):
+            return
+        rows = self.rows[width]
+        before = rows.winners(touched)
+        rows.change((gone_keys, gone_slots), (put_keys, put_slots, terms.astype(np.uint32)))
+        self._decide(width, touched, before)
+
+    def _acquit(self, adj: AdjRibIn, rows: Rows, keys: Array, verdicts: U4) -> None:
+        """Forget the findings on rows that are gone or are judged again."""
+        accused = self._rows.accused[verdicts]
+        if not accused.any():
+            return
+        chosen = keys[accused]
+        numbers = rows.keys.number(chosen).tolist()
+        for number, prefix in zip(numbers, rows.keys.prefixes(chosen), strict=True):
+            key = self.vocabulary.key(number, prefix)
+            self.findings.pop((adj.peer.name, key), None)
+
+    def _accuse(self, path: Path, finding: Finding) -> None:
+        self.findings[path.peer, path.nlri.key] = finding
+
+    # -- rows: decisions ----------------------------------------------------------------------
+
+    def _decide(self, width: int, touched: Array, before: I8) -> None:
+        """Decide keys (ascending, each once) in columns; those that need more become dirty."""
+        rows, book = self.rows[width], self.book
+        single = self._single(width, touched)
+        if single.any():
+            self._one_by_one(rows, touched[single])
+            touched, before = touched[~single], before[~single]
+        decided = rows.decide(touched, book, self.vocabulary)
+        if decided.mixed.any():
+            self._one_by_one(rows, touched[decided.mixed])
+        rows.set_best(touched, decided.winner)
+        won = decided.winner >= 0
+        after = np.full(len(touched), -1, np.int64)
+        after[won] = rows.terms[decided.winner[won]]
+        other = np.flatnonzero((before != after) & ~decided.mixed)
+        self._tell(width, touched[other], before[other], after[other])
+
+    def _single(self, width: int, touched: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        special = self.special[width]
+        if not special:
+            return np.zeros(len(touched), np.bool_)
+        if len(touched) <= ONE_BY_ONE:
+            return np.array([key in special for key in touched.tolist()], np.bool_)
+        return keyed.member(rows_of(width, special), touched)[1]
+
+    def _one_by_one(self, rows: CandidateRows, touched: Array) -> None:
+        numbers = rows.keys.number(touched).tolist()
+        for number, prefix in zip(numbers, rows.keys.prefixes(touched), strict=True):
+            table = self.by_id[number]
+            table.changed = True  # what filled it may have gone with its row
+            table.ask((prefix,))
+
+    def _tell(self, width: int, touched: Array, before: I8, after: I8) -> None:
+        """Note what other winners mean: tables to build, and what peers and tables are to hear."""
+        if not len(touched):
+            return
+        rows, of_idc = self.rows[width], self.book.of_idc
+        numbers = rows.keys.number(touched)
+        begin = np.flatnonzero(np.diff(numbers, prepend=-1) != 0)
+        counts = np.diff(begin, append=len(numbers))
+        said = np.zeros(len(touched), np.bool_)
+        said[before >= 0] = of_idc[before[before >= 0]]
+        said[after >= 0] |= of_idc[after[after >= 0]]
+        for first, count in zip(begin.tolist(), counts.tolist(), strict=True):
+            table = self.by_id[int(numbers[first])]
+            table.changed = True
+            table.decided += count
+            if table.ccsi.routers:
+                prefixes = rows.keys.prefixes(touched[first : first + count])
+                self.dirty_routes.setdefault(table.ccsi.name, set()).update(prefixes)
+        chosen = np.flatnonzero(said)
+        prefixes = rows.keys.prefixes(touched[chosen])
+        for number, prefix in zip(numbers[chosen].tolist(), prefixes, strict=True):
+            self._say_on(self.by_id[number], prefix)
+
+    # -- Paths that are no prefixes -----------------------------------------------------------
 
     def _place(self, peer: Peer, heard: Heard) -> None:
-        """Judge one path: loop, import, claims, policy; then put it where it belongs.
-
-        Claims come before policy: no policy can switch them off, and what a peer may not say is a
-        finding even where a policy would have dropped it in silence.
-        """
-        if peer.router is not None:
-            self._limits.add(peer.name)
-        heard.accepted, heard.places = None, ()
-        heard.reason = self._looped(peer, heard.path)
-        if heard.reason is not None:
-            return
+        """Judge a path that is no prefix, and put it where it belongs."""
+        judged = self._judge.judge(peer, heard.path)
+        heard.reason = judged.reason
         nlri = heard.path.nlri
-        if isinstance(nlri, EvpnOther):
-            heard.reason = NotImported(f"EVPN type {nlri.kind}")
+        if judged.finding is not None:
+            self.findings[peer.name, nlri.key] = judged.finding
+        if judged.attributes is None or not isinstance(nlri, EvpnMacIp):
             return
-        imports = self.imports.of_path(self.gateway.name, peer, heard.path, self.vpcs)
-        if not imports:
-            heard.reason = not_imported(peer, heard.path)
+        heard.places = tuple(table.ccsi.name for table in judged.takers)
+        if nlri.ip is None:
             return
-        next_hop = heard.path.attributes.next_hop or Ip(b"")
-        if peer.role == "host" and len(next_hop) != 4:
-            heard.reason = Unresolved(next_hop, "is not IPv4: the underlay is")
-            return
-        takers = [table for table, prefixes in imports if shared(nlri, prefixes)]
-        heard.reason = None if takers else NotImported("no share covers it")
-        for table in list(takers):
-            finding = self.claim(peer, table.ccsi.name, heard.path)
-            if finding is not None:
-                self.findings[peer.name, nlri.key] = finding
-                heard.reason = Refused(finding.rule, finding.message)
-                takers.remove(table)
-        if not takers:
-            return
-        judged = self.policy(peer, heard.path)
-        if isinstance(judged, Denied):
-            heard.reason = judged
-            return
-        if peer.router is not None:
-            judged = self._of_site(peer, judged)
-        same = judged is heard.path.attributes
-        accepted = heard.path if same else heard.path._replace(attributes=judged)
-        for table in takers:
-            self._insert(table, peer, accepted)
-        heard.places = tuple(table.ccsi.name for table in takers)
-        heard.accepted, heard.reason = accepted, None
-
-    def _of_site(self, peer: Peer, attributes: PathAttributes) -> PathAttributes:
-        """An IDC's attributes as from its site: its own extended communities end here."""
-        return self._once(
-            attributes,
-            peer.name,
-            lambda a: replace(a, extended_communities=(peer.site,)),
-        )
-
-    def _once(
-        self,
-        attributes: PathAttributes,
-        use: str,
-        make: Callable[[PathAttributes], PathAttributes],
-    ) -> PathAttributes:
-        """Attributes made of others stay one object, so that announcements group by it."""
-        cached = self._made.get((id(attributes), use))
-        if cached is not None and cached[0] is attributes:
-            return cached[1]
-        made = make(attributes)
-        if len(self._made) > 100_000:
-            self._made.clear()
-        self._made[id(attributes), use] = (attributes, made)
-        return made
-
-    def _insert(self, table: LocRib, peer: Peer, path: Path) -> None:
-        nlri = path.nlri
-        speaker = self.speaks[peer.name]
-        if isinstance(nlri, EvpnMacIp):
-            if nlri.ip is None:
-                return
+        path = heard.path
+        if judged.attributes is not path.attributes:
+            path = path._replace(attributes=judged.attributes)
+        for table in judged.takers:
             if peer.role == "host":
                 self._vms.hear(nlri, (peer.name, nlri.key), path)
-                return
-            candidate = Candidate(path, nlri.key, Source.REMOTE, speaker, self.origins.of(path))
-            table.place_vm(nlri.ip, candidate)
-            return
-        assert isinstance(nlri, EvpnPrefix | Unicast)
-        idc = peer.role == "idc"
-        candidate = Candidate(
-            path,
-            nlri.key,
-            Source.IDC if idc else Source.REMOTE,
-            speaker,
-            table.ccsi.name if idc else self.origins.of(path),
-        )
-        table.place(nlri.prefix, candidate)
+                continue
+            speaker, origin = self.speaks[peer.name], self.origins.of(path)
+            table.place_vm(nlri.ip, Candidate(path, nlri.key, Source.REMOTE, speaker, origin))
 
     def _unplace(self, peer: Peer, heard: Heard) -> None:
         nlri = heard.path.nlri
         slot = (peer.name, nlri.key)
         self.findings.pop(slot, None)
         for name in heard.places:
-            table = self.tables[name]
-            if isinstance(nlri, EvpnMacIp):
-                if nlri.ip is not None:
-                    if peer.role == "host":
-                        self._vms.forget(nlri, slot)
-                    else:
-                        table.remove_vm(nlri.ip, slot)
-            elif not isinstance(nlri, EvpnOther):
-                table.remove(nlri.prefix, slot)
-        if peer.router is not None:
-            self._limits.add(peer.name)
+            if isinstance(nlri, EvpnMacIp) and nlri.ip is not None:
+                if peer.role == "host":
+                    self._vms.forget(nlri, slot)
+                else:
+                    self.tables[name].remove_vm(nlri.ip, slot)
         heard.places = ()
 
     # -- VMs of this region ---------------------------------------------------------------------
@@ -315,14 +410,23 @@ class Rib:
 
     def settle(self) -> None:
         """Decide every dirty prefix until nothing is dirty; local imports may make more so."""
+        for name in sorted(self.adj_in):
+            self._absorb(self.adj_in[name])
         self._apply_limits()
-        while dirty := [t for t in self.tables.values() if t.dirty]:
-            for table in dirty:
+        for width, again in self._again.items():
+            if again:
+                touched = keyed.distinct(np.sort(np.concatenate(again)))
+                self._decide(width, touched, self.rows[width].winners(touched))
+                again.clear()
+        while self.dirty:
+            for name in sorted(self.dirty):
+                self.dirty.discard(name)
+                table = self.tables[name]
                 prefixes, table.dirty = table.dirty, set()
-                touched = self.dirty_routes.setdefault(table.ccsi.name, set())
+                touched_prefixes = self.dirty_routes.setdefault(table.ccsi.name, set())
                 for prefix in prefixes:
                     table.decide(prefix)
-                    touched.add(prefix)
+                    touched_prefixes.add(prefix)
                     self._say_on(table, prefix)
 
     def _say_on(self, table: LocRib, prefix: Prefix) -> None:
@@ -354,6 +458,11 @@ class Rib:
                 ),
             )
 
+    @property
+    def imports(self) -> Imports:
+        """Which tables take which route targets."""
+        return self._judge.imports
+
     def takers(self, name: str) -> tuple[str, ...]:
         """The tables of this gateway that take over what a table has."""
         return tuple(other.ccsi.name for other, _ in self._importers[name])
@@ -371,7 +480,7 @@ class Rib:
     def _reoriginated(self, ccsi: Ccsi, attributes: PathAttributes) -> PathAttributes:
         """An IDC's attributes as our type 5: AS path and communities kept, next hop self."""
         sites = (c for c in attributes.extended_communities if c[:2] == b"\x00\x03")
-        return self._once(
+        return self._judge.once(
             attributes,
             ccsi.name,
             lambda a: replace(
@@ -394,57 +503,46 @@ class Rib:
             router = adj.peer.router
             if router is None or router.max_prefixes is None:
                 continue
-            before = self._held_back.get(name, frozenset())
-            if len(adj.heard) <= router.max_prefixes and not before:
-                continue
-            accepted = {k: h for k, h in adj.heard.items() if h.accepted is not None}
-            order = sorted(accepted, key=shorter_first)
-            over = frozenset(order[router.max_prefixes :])
-            table = self.tables[f"{self.gateway.name}/{router.ccn}"]
-            text = f"{len(accepted)} prefixes accepted, max-prefixes is {router.max_prefixes}"
-            for key in order:
-                heard = accepted[key]
-                nlri = heard.path.nlri
-                assert isinstance(nlri, Unicast)
-                if key in over:
-                    heard.reason = Refused("capacity", text)
-                    table.remove(nlri.prefix, (name, key))
-                elif key in before:
-                    heard.reason = None
-                    assert heard.accepted is not None
-                    self._insert(table, adj.peer, heard.accepted)
-            self._held_back[name] = over
+            for width, over in over_limit(adj, self._rows.accepted, router.max_prefixes).items():
+                rows = adj.rows[width]
+                taken = np.flatnonzero(over & ~rows.held_back)
+                given = np.flatnonzero(rows.held_back & ~over)
+                rows.held_back = over
+                self._move(
+                    adj,
+                    width,
+                    (rows.key[taken], rows.verdict[taken]),
+                    (rows.key[given], rows.verdict[given]),
+                )
         self._limits.clear()
 
     def limit_findings(self) -> list[Finding]:
         """One `capacity` finding for each router that says more than it may."""
-        found = []
-        for name, adj in sorted(self.adj_in.items()):
-            router = adj.peer.router
-            if router is None or len(adj.heard) <= (router.max_prefixes or len(adj.heard)):
-                continue
-            over = self._held_back.get(name, frozenset())
-            first = Prefix(min(over or adj.heard, key=shorter_first))
-            text = f"{name} announces {len(adj.heard)} prefixes, max-prefixes is "
-            if over:
-                after = f"{len(over)} accepted ones are held back, from {first} on"
-            else:
-                after = "policy and claims accept no more than that"
-            found.append(
-                Finding(
-                    rule="capacity",
-                    message=f"{text}{router.max_prefixes}; {after}",
-                    where=f"peer {name}",
-                    ccn=router.ccn,
-                    table=f"{self.gateway.name}/{router.ccn}",
-                    prefix=str(first),
-                    peer=name,
-                    witness={"address": str(first.address), "hops": [f"peer {name}"]},
-                )
-            )
-        return found
+        found = (limit_findings(self.adj_in[n], self.gateway) for n in sorted(self.adj_in))
+        return [finding for findings in found for finding in findings]
+
+    def of(self, adj: AdjRibIn, rows: Rows, row: int) -> tuple[tuple[str, ...], Reason | None]:
+        """What became of a row: names of the tables that take it, or why none does."""
+        number = int(rows.verdict[row])
+        if number >= len(self._rows.verdicts):
+            return (), None
+        verdict = self._rows.verdicts[number]
+        if rows.held_back[row]:
+            assert adj.peer.router is not None
+            count = int(sum(self._rows.accepted[r.verdict].sum() for r in adj.rows.values()))
+            limit = adj.peer.router.max_prefixes
+            return (), Refused("capacity", f"{count} prefixes accepted, max-prefixes is {limit}")
+        return tuple(self.by_id[t].ccsi.name for t in verdict.tables), verdict.reason
+
+    def accepted_count(self, peer: str) -> int:
+        """How many Paths of a peer passed claims and policy and are used as candidates."""
+        adj = self.adj_in[peer]
+        rows = sum(
+            int((self._rows.accepted[r.verdict] & ~r.held_back).sum()) for r in adj.rows.values()
+        )
+        return rows + sum(1 for h in adj.others.values() if h.reason is None)
 
 
-def shorter_first(key: bytes) -> tuple[int, int, bytes]:
-    """IPv4 before IPv6, shorter before longer, then by address: the order of max-prefixes."""
-    return (len(key), key[-1], key)
+def rows_of(width: int, special: Iterable[object]) -> Array:
+    """Keys of a set as a sorted column."""
+    return keyed.OF_WIDTH[width].many(special)

@@ -82,6 +82,17 @@ class Vocabulary:
         self.generation += 1
         return renumbered
 
+    def take_over(self, other: Vocabulary) -> None:
+        """Share the numbers of another vocabulary from now on; this one must still be unused."""
+        self.__dict__ = other.__dict__
+
+    def key(self, distinguisher: int, prefix: Prefix) -> bytes:
+        """The NLRI key of a row."""
+        if distinguisher == UNICAST:
+            return prefix
+        rd, etag = self.distinguishers[distinguisher]
+        return b"\x05" + rd + etag.to_bytes(4, "big") + prefix
+
     def path(self, peer: str, distinguisher: int, prefix: Prefix, body: int) -> Path:
         """The Path of one row."""
         attributes, esi, gateway, vni = self.bodies[body]

@@ -190,7 +190,7 @@ def test_a_host_behind_an_ipv6_address_is_refused_not_fatal(intent: Intent, rib:
     )
     Guard(intent, rib).prove()
     assert all(len(vm.vtep) == 4 for vm in rib.vm_entries())
-    (heard,) = rib.adj_in["host1"].heard.values()
+    (heard,) = rib.heard("host1").values()
     assert "not IPv4" in str(heard.reason)
     assert vm_exports(rib, "10.1.0.20") == []
     rib.receive("host1", [nlri], [], attributes)
@@ -292,9 +292,11 @@ def test_invented_gateway_addresses_are_forgotten(rib: Rib) -> None:
     for n in range(50):
         nlri, attributes = south("10.99.0.0/24", 20100, RETAIL, f"10.3.9.{n + 1}")
         rib.receive("rr", [nlri], [], attributes)
+        rib.settle()
     table = rib.tables["gw1/retail"]
     assert len([ip for ip in table.dependents if str(ip).startswith("10.3.9.")]) == 1
     rib.receive("rr", [], [south("10.99.0.0/24", 20100, RETAIL)[0]], None)
+    rib.settle()
     assert not table.dependents
 
 

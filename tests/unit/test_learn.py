@@ -7,7 +7,8 @@ from pathlib import Path as FilePath
 import pytest
 
 from ccn_bgp.config.load import load_topology
-from ccn_bgp.learn.adj_rib_out import AdjRibOut, prepend
+from ccn_bgp.learn.adj_rib_out import AdjRibOut
+from ccn_bgp.learn.outbound import prepend
 from ccn_bgp.learn.bestpath import select, why_not
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.originate import tunnel_communities
@@ -174,20 +175,22 @@ def test_what_an_idc_may_not_say_is_a_finding_with_the_peer(
     said(rib, "lf-r1", idc("172.16.1.0/24"), idc(prefix))
     (finding,) = rib.findings.values()
     assert (finding.rule, finding.peer, finding.prefix) == (rule, "lf-r1", prefix)
-    heard = rib.adj_in["lf-r1"].heard[Prefix.parse(prefix)]
+    heard = rib.heard("lf-r1")[Prefix.parse(prefix)]
     assert isinstance(heard.reason, Refused)
     assert route(rib, "172.16.1.0/24") is not None
     if route(rib, prefix) is not None:
         assert route(rib, prefix).path.peer == ""
     rib.receive("lf-r1", [], [Unicast(Prefix.parse(prefix))], None)
+    rib.settle()
     assert not rib.findings
 
 
 def test_claims_come_before_policy(rib: Rib) -> None:
-    rib.policy = lambda *_: Denied("from-idc", "own-space")
+    denied = Denied("from-idc", "own-space")
+    rib = Rib(rib.topology, rib.gateway, lambda *_: denied, Claims(rib.topology))
     said(rib, "lf-r1", idc("10.1.0.0/16"), idc("172.16.1.0/24"))
     assert [f.rule for f in rib.findings.values()] == ["owned-space"]
-    heard = rib.adj_in["lf-r1"].heard[Prefix.parse("172.16.1.0/24")]
+    heard = rib.heard("lf-r1")[Prefix.parse("172.16.1.0/24")]
     assert heard.reason == Denied("from-idc", "own-space")
 
 
@@ -219,16 +222,16 @@ def test_max_prefixes_keeps_the_shorter_first_whatever_the_order(rib: Rib) -> No
 
 def test_loops_are_refused(rib: Rib) -> None:
     said(rib, "lf-r1", idc("172.16.1.0/24", 65101, 64601))
-    assert isinstance(rib.adj_in["lf-r1"].heard[Prefix.parse("172.16.1.0/24")].reason, Looped)
+    assert isinstance(rib.heard("lf-r1")[Prefix.parse("172.16.1.0/24")].reason, Looped)
     nlri, attributes = next(v for v in rib.exports.values() if isinstance(v[0], EvpnPrefix))
     said(rib, "hk-gw1", (nlri, attributes))
-    assert isinstance(rib.adj_in["hk-gw1"].heard[nlri.key].reason, Looped)
+    assert isinstance(rib.heard("hk-gw1")[nlri.key].reason, Looped)
 
 
 def test_an_unknown_route_target_is_not_imported(rib: Rib) -> None:
     nlri, attributes = hk("10.50.0.0/16", RouteTarget.parse("64600:999"))
     said(rib, "hk-gw1", (nlri, attributes))
-    assert rib.adj_in["hk-gw1"].heard[nlri.key].reason == NotImported("64600:999")
+    assert rib.heard("hk-gw1")[nlri.key].reason == NotImported("64600:999")
 
 
 def test_stale_routes_stay_until_end_of_rib(rib: Rib) -> None:

@@ -1,0 +1,228 @@
+"""The candidates of all tables in columns, and the decision for thousands of prefixes at once.
+
+In: candidates to put and to take away, by (table, prefix) and slot (who said it, under which
+distinguisher). Out: for each prefix the row that wins by the numbered steps of bestpath.py, or that
+it must be decided one by one. bestpath.py is the definition; tests hold the two equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ccn_bgp.learn import keys as keyed
+from ccn_bgp.learn.keys import I8, OF_WIDTH, U4, U8, Array, Bools
+from ccn_bgp.learn.terms import TermsBook
+from ccn_bgp.model.rows import Vocabulary
+
+_PEER = np.uint64(32)
+_NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The answer for keys (ascending, each once), arrays of length n.
+
+    ``winner``: int64, row of the candidate that wins, -1 for none. ``mixed``: bool, True where
+    candidates of several CCNs contend or a gateway IP is to be resolved: to be decided one by one.
+    """
+
+    winner: I8
+    mixed: Bools
+
+
+class CandidateRows:
+    """Candidates of one width, sorted by key (table, address, length), arrays of length n.
+
+    ``slot``: uint64, peer << 32 | distinguisher. ``terms``: uint32. ``best``: bool, True for the
+    candidate that fills its prefix; never where the prefix is decided one by one.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.keys = OF_WIDTH[width]
+        self.key: Array = np.zeros(0, self.keys.dtype)
+        self.slot: U8 = np.zeros(0, np.uint64)
+        self.terms: U4 = np.zeros(0, np.uint32)
+        self.best: Bools = np.zeros(0, np.bool_)
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def ranges(self, keys: Array) -> tuple[I8, I8]:
+        """(first row, row behind the last) of each key."""
+        return np.searchsorted(self.key, keys), np.searchsorted(self.key, keys, side="right")
+
+    def locate(self, keys: Array, slots: U8) -> I8:
+        """The row of each (key, slot), -1 where there is none."""
+        first, behind = self.ranges(keys)
+        found = np.full(len(keys), -1, np.int64)
+        left = np.flatnonzero(first < behind)
+        step = 0
+        while len(left):
+            row = first[left] + step
+            hit = self.slot[row] == slots[left]
+            found[left[hit]] = row[hit]
+            step += 1
+            left = left[~hit]
+            left = left[first[left] + step < behind[left]]
+        return found
+
+    def winners(self, keys: Array) -> I8:
+        """The terms of the row that fills each key, -1 where none does."""
+        first, behind = self.ranges(keys)
+        found = np.full(len(keys), -1, np.int64)
+        left = np.flatnonzero(first < behind)
+        step = 0
+        while len(left):
+            row = first[left] + step
+            hit = self.best[row]
+            found[left[hit]] = self.terms[row[hit]]
+            step += 1
+            left = left[~hit]
+            left = left[first[left] + step < behind[left]]
+        return found
+
+    def change(self, gone: tuple[Array, U8], put: tuple[Array, U8, U4]) -> None:
+        """Take candidates away and put others; who is in both has new terms. Any order; each (key,
+        slot) at most once among those put."""
+        keys, slots, terms = put
+        place = self.locate(keys, slots)
+        leaving = self.locate(*gone)
+        drop = np.zeros(len(self.key), np.bool_)
+        drop[leaving[leaving >= 0]] = True
+        held = place >= 0
+        drop[place[held]] = False
+        self.terms[place[held]] = terms[held]
+        if drop.any():
+            kept = ~drop
+            self.key, self.slot = self.key[kept], self.slot[kept]
+            self.terms, self.best = self.terms[kept], self.best[kept]
+        if held.all():
+            return
+        keys, slots, terms = keys[~held], slots[~held], terms[~held]
+        if len(keys) > 1 and not (keys[1:] >= keys[:-1]).all():
+            order = np.argsort(keys)
+            keys, slots, terms = keys[order], slots[order], terms[order]
+        if not len(self.key):
+            self.key, self.slot, self.terms = keys, slots, terms
+            self.best = np.zeros(len(keys), np.bool_)
+            return
+        at = np.searchsorted(self.key, keys)
+        self.key = np.insert(self.key, at, keys)
+        self.slot = np.insert(self.slot, at, slots)
+        self.terms = np.insert(self.terms, at, terms)
+        self.best = np.insert(self.best, at, False)
+
+    def decide(self, keys: Array, book: TermsBook, words: Vocabulary) -> Decided:
+        """Choose for each key (ascending, each once); nothing is changed."""
+        first, behind = self.ranges(keys)
+        winner = np.full(len(keys), -1, np.int64)
+        mixed = np.zeros(len(keys), np.bool_)
+        alone = np.flatnonzero(behind - first == 1)
+        terms = self.terms[first[alone]]
+        winner[alone] = np.where(book.usable[terms], first[alone], -1)
+        mixed[alone] = book.gateway[terms]
+        several = np.flatnonzero(behind - first > 1)
+        if len(several):
+            some = _Contest(self, first[several], behind[several], book)
+            winner[several] = some.winners(words)
+            mixed[several] = some.mixed(winner[several])
+        winner[mixed] = -1
+        return Decided(winner, mixed)
+
+    def set_best(self, keys: Array, winner: I8) -> None:
+        """Let these rows fill their keys; -1: none does."""
+        first, behind = self.ranges(keys)
+        if len(self.key):
+            size = behind - first
+            begin = np.repeat(first - np.cumsum(size) + size, size)
+            self.best[begin + np.arange(len(begin))] = False
+        self.best[winner[winner >= 0]] = True
+
+
+class _Contest:
+    """Several candidates for each of some prefixes. ``row`` and ``group``: int64[m], candidates and
+    which prefix each is for; ``terms``: their terms."""
+
+    def __init__(self, rows: CandidateRows, first: I8, behind: I8, book: TermsBook) -> None:
+        size = behind - first
+        self.book = book
+        self.rows = rows
+        self.begin = np.cumsum(size) - size
+        self.group = np.repeat(np.arange(len(size)), size)
+        self.row = np.repeat(first - self.begin, size) + np.arange(int(size.sum()))
+        self.terms = rows.terms[self.row]
+        self.usable = book.usable[self.terms]
+
+    def winners(self, words: Vocabulary) -> I8:
+        """The row that wins each prefix, -1 if none of its candidates leads anywhere."""
+        book, groups = self.book, len(self.begin)
+        winner = np.full(groups, -1, np.int64)
+        rank = np.where(self.usable, book.before[self.terms], _NONE)
+        least = np.minimum.reduceat(rank, self.begin)
+        left = np.flatnonzero(self.usable & (rank == least[self.group]))
+        left = self._settled(left, winner)
+        if not len(left):
+            return winner
+        left = self._settled(self._lowest_med(left), winner)
+        if not len(left):
+            return winner
+        after = book.after(self.terms[left])
+        distinguisher = self.rows.slot[self.row[left]] & np.uint64(0xFFFFFFFF)
+        last = _distinguisher_ranks(distinguisher, words)
+        order = np.lexsort((last, after, self.group[left]))
+        groups_of = self.group[left][order]
+        first = np.ones(len(order), np.bool_)
+        first[1:] = groups_of[1:] != groups_of[:-1]
+        winner[groups_of[first]] = self.row[left][order][first]
+        return winner
+
+    def _settled(self, left: I8, winner: I8) -> I8:
+        """Note prefixes with one candidate left; what is left of the others."""
+        count = np.bincount(self.group[left], minlength=len(winner))
+        single = count[self.group[left]] == 1
+        winner[self.group[left][single]] = self.row[left][single]
+        return left[~single]
+
+    def _lowest_med(self, left: I8) -> I8:
+        """RFC 4271 §9.1.2.2 c: among paths of one neighbouring AS, those of the lowest MED."""
+        terms, group = self.terms[left], self.group[left]
+        asn, med = self.book.med_group[terms], self.book.med[terms]
+        if not (med != med[0]).any():
+            return left
+        order = np.lexsort((med, asn, group))
+        new = np.ones(len(order), np.bool_)
+        new[1:] = (group[order][1:] != group[order][:-1]) | (asn[order][1:] != asn[order][:-1])
+        lowest = med[order][np.flatnonzero(new)[np.cumsum(new) - 1]]
+        kept: I8 = np.sort(left[order[med[order] == lowest]])
+        return kept
+
+    def mixed(self, winner: I8) -> Bools:
+        """Where a gateway IP is to be resolved, or an answer is another CCN's than the winner's."""
+        book = self.book
+        gateway = book.gateway[self.terms]
+        owner = np.full(len(winner), -1, np.int64)
+        won = winner >= 0
+        owner[won] = book.ccn[self.rows.terms[winner[won]]]
+        foreign = self.usable & (book.ccn[self.terms] != owner[self.group])
+        found: Bools = np.logical_or.reduceat(gateway | foreign, self.begin)
+        return found
+
+
+def _distinguisher_ranks(numbers: U8, words: Vocabulary) -> I8:
+    """Where each distinguisher stands by its octets: the last step, unique within a peer."""
+    known = keyed.distinct(np.sort(numbers))
+    octets = [words.distinguishers[number] for number in known.tolist()]
+    order = sorted(range(len(octets)), key=lambda i: octets[i])
+    rank = np.empty(len(octets), np.int64)
+    rank[order] = np.arange(len(octets))
+    found: I8 = rank[np.searchsorted(known, numbers)]
+    return found
+
+
+def slots(peer: int, distinguishers: U4) -> U8:
+    """The slots of rows that one peer said."""
+    found: U8 = np.uint64(peer) << _PEER | distinguishers.astype(np.uint64)
+    return found

@@ -1,0 +1,368 @@
+"""What becomes of a Path: loop, import, claims, policy. In: Paths or rows. Out: Verdicts.
+
+``judge`` is the definition, for one Path. Rows of one peer that say the same (one body) and whose
+prefixes no set tells apart (one class) are judged by one of them; a row that a claim may bear on is
+judged by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ccn_bgp.learn.adj_rib_in import AdjRibIn, Rows, Verdict
+from ccn_bgp.learn.candidate import Candidate, Source, Speaks
+from ccn_bgp.learn.growing import Growing
+from ccn_bgp.learn.importing import Imports, Origins, not_imported, shared
+from ccn_bgp.learn.keys import I8, U1, U4, Array, Bools
+from ccn_bgp.learn.loc_rib import LocRib
+from ccn_bgp.learn.resolve import resolve
+from ccn_bgp.learn.terms import Terms, TermsBook
+from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.model.ccsi import Ccsi, Peer
+from ccn_bgp.model.finding import Finding
+from ccn_bgp.model.path import EvpnOther, EvpnPrefix, Path, PathAttributes
+from ccn_bgp.model.reason import Denied, Looped, NotImported, Reason, Refused, Unresolved
+from ccn_bgp.model.route import NextHop
+from ccn_bgp.model.topology import Gateway, Vpc
+
+ImportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
+Claim = Callable[[Peer, str, Path], Finding | None]
+"""Whether a peer may say this of a table at all: the guard before any decision."""
+
+NOBODY, SEVERAL = -3, -2
+"""In the place of a table: none; several, or one that takes only what a share covers."""
+_CLASS = np.uint64(32)
+
+
+class RowPolicy(Protocol):
+    """Which rows a peer's import policy cannot tell apart."""
+
+    def __call__(self, peer: Peer, address: U1, length: U1) -> U4:
+        """A class for each row."""
+
+
+class RowClaim(Protocol):
+    """Which rows a Claim says something of (table/verify/claims_rows.py)."""
+
+    def ccn(self, table: str) -> int:
+        """The number of the CCN of a table."""
+
+    def region(self, next_hop: Ip | None) -> int:
+        """The number of the region of the gateway with this VTEP."""
+
+    def suspects(
+        self, peer: Peer, ccns: I8 | int, regions: I8 | int, address: U1, length: U1
+    ) -> Bools:
+        """True for rows that a Claim says something of."""
+
+
+class Judgement(NamedTuple):
+    """Of one Path: who takes it and with which attributes, or why nobody does."""
+
+    takers: tuple[LocRib, ...] = ()
+    attributes: PathAttributes | None = None
+    reason: Reason | None = None
+    finding: Finding | None = None
+
+
+class _Said(NamedTuple):
+    """Rows to be judged: bodies, and for each row which of them, its address and length."""
+
+    bodies: U4
+    which: Array
+    address: U1
+    length: U1
+
+
+class Judge:
+    """Judges what peers say under one intent."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        vpcs: Mapping[int, tuple[Ccsi, Vpc]],
+        origins: Origins,
+        policy: ImportPolicy,
+        claim: Claim,
+    ) -> None:
+        self.gateway = gateway
+        self.vpcs = vpcs
+        self.origins = origins
+        self.imports = Imports({})
+        self.policy = policy
+        self.claim = claim
+        self._made: dict[tuple[int, str], tuple[PathAttributes, PathAttributes]] = {}
+
+    def know(self, tables: Mapping[str, LocRib]) -> None:
+        """The tables there are, once they have been made."""
+        self.imports = Imports(tables)
+
+    def judge(self, peer: Peer, path: Path) -> Judgement:
+        """Judge one path: loop, import, claims, policy.
+
+        Claims come before policy: no policy can switch them off, and what a peer may not say is a
+        finding even where a policy would have dropped it in silence.
+        """
+        if looped := self._looped(peer, path):
+            return Judgement(reason=looped)
+        nlri = path.nlri
+        if isinstance(nlri, EvpnOther):
+            return Judgement(reason=NotImported(f"EVPN type {nlri.kind}"))
+        imports = self.imports.of_path(self.gateway.name, peer, path, self.vpcs)
+        if not imports:
+            return Judgement(reason=not_imported(peer, path))
+        next_hop = path.attributes.next_hop or Ip(b"")
+        if peer.role == "host" and len(next_hop) != 4:
+            return Judgement(reason=Unresolved(next_hop, "is not IPv4: the underlay is"))
+        takers = [table for table, prefixes in imports if shared(nlri, prefixes)]
+        reason: Reason | None = None if takers else NotImported("no share covers it")
+        found: Finding | None = None
+        for table in list(takers):
+            finding = self.claim(peer, table.ccsi.name, path)
+            if finding is not None:
+                found = finding
+                reason = Refused(finding.rule, finding.message)
+                takers.remove(table)
+        if not takers:
+            return Judgement(reason=reason, finding=found)
+        judged = self.policy(peer, path)
+        if isinstance(judged, Denied):
+            return Judgement(reason=judged, finding=found)
+        if peer.router is not None:
+            judged = self._of_site(peer, judged)
+        return Judgement(tuple(takers), judged, None, found)
+
+    def _looped(self, peer: Peer, path: Path) -> Looped | None:
+        """RFC 4271 §9.1.2, RFC 4456 §8, and our own routes coming back from a reflector."""
+        attributes = path.attributes
+        if peer.local_asn in attributes.asns:
+            return Looped(f"own AS {peer.local_asn} in the path {attributes.as_path_text}")
+        if attributes.originator_id == self.gateway.router_id:
+            return Looped("the originator is this gateway")
+        if peer.role != "idc" and attributes.next_hop == self.gateway.vtep:
+            return Looped("the next hop is this gateway")
+        return None
+
+    def _of_site(self, peer: Peer, attributes: PathAttributes) -> PathAttributes:
+        """An IDC's attributes as from its site: its own extended communities end here."""
+        return self.once(
+            attributes,
+            peer.name,
+            lambda a: replace(a, extended_communities=(peer.site,)),
+        )
+
+    def once(
+        self,
+        attributes: PathAttributes,
+        use: str,
+        make: Callable[[PathAttributes], PathAttributes],
+    ) -> PathAttributes:
+        """Attributes made of others stay one object, so that announcements group by it."""
+        cached = self._made.get((id(attributes), use))
+        if cached is not None and cached[0] is attributes:
+            return cached[1]
+        made = make(attributes)
+        if len(self._made) > 100_000:
+            self._made.clear()
+        self._made[id(attributes), use] = (attributes, made)
+        return made
+
+    def only_taker(self, peer: Peer, path: Path) -> LocRib | int:
+        """The one table that takes every path with this body, SEVERAL or NOBODY."""
+        imports = self.imports.of_path(self.gateway.name, peer, path, self.vpcs)
+        if not imports:
+            return NOBODY
+        if len(imports) > 1 or imports[0][1] is not None:
+            return SEVERAL
+        return imports[0][0]
+
+
+class RowJudge:
+    """Verdicts by number, and rows judged by them."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        book: TermsBook,
+        speakers: Sequence[Speaks],
+        row_policy: RowPolicy | None,
+        row_claim: RowClaim | None,
+    ) -> None:
+        self.judge = judge
+        self.book = book
+        self.speakers = speakers
+        self.row_policy = row_policy
+        self.row_claim = row_claim
+        self.verdicts: list[Verdict] = []
+        self._number: dict[Verdict, int] = {}
+        self._table = Growing(np.int64)
+        self._terms = Growing(np.int64)
+        self._accused = Growing(np.bool_)
+        self._known: dict[tuple[int, int, int], int] = {}
+        self._taker: dict[tuple[int, int], tuple[int, int]] = {}
+
+    @property
+    def accused(self) -> Bools:
+        """By number of a verdict: whether there is a Finding on its row."""
+        return self._accused.all
+
+    @property
+    def accepted(self) -> Bools:
+        """By number of a verdict: whether policy and claims let it pass."""
+        found: Bools = self._terms.all >= 0
+        return found
+
+    def forget(self) -> None:
+        """The numbers of bodies are given out anew."""
+        self._known.clear()
+        self._taker.clear()
+
+    def verdict(self, adj: AdjRibIn, path: Path) -> tuple[int, Finding | None]:
+        """Judge one path."""
+        judged = self.judge.judge(adj.peer, path)
+        terms = -1
+        if judged.attributes is not None:
+            terms = self._terms_of(adj, path._replace(attributes=judged.attributes), judged.takers)
+        ids = tuple(table.ccsi.id for table in judged.takers)
+        verdict = Verdict(judged.reason, ids, terms, judged.finding is not None)
+        return self._numbered(verdict), judged.finding
+
+    def _numbered(self, verdict: Verdict) -> int:
+        found = self._number.get(verdict)
+        if found is None:
+            found = self._number[verdict] = len(self.verdicts)
+            self.verdicts.append(verdict)
+            tables = verdict.tables
+            self._table.add(-1 if not tables else tables[0] if len(tables) == 1 else SEVERAL)
+            self._terms.add(verdict.terms)
+            self._accused.add(verdict.accused)
+        return found
+
+    def _terms_of(self, adj: AdjRibIn, path: Path, takers: Sequence[LocRib]) -> int:
+        """The Terms of an accepted path."""
+        nlri, idc = path.nlri, adj.peer.role == "idc"
+        origin = takers[0].ccsi.name if idc else self.judge.origins.of(path)
+        source = Source.IDC if idc else Source.REMOTE
+        esi, gateway, vni = bytes(10), None, 0
+        if isinstance(nlri, EvpnPrefix):
+            esi, gateway, vni = nlri.esi, nlri.gateway, nlri.vni
+        answer: NextHop | None = None
+        if gateway is None:
+            candidate = Candidate(path, b"", source, self.speakers[adj.number], origin)
+            table = takers[0]
+            found = resolve(
+                candidate, table.find_vm, table.routers.get(adj.peer.name),
+                table.taps.get(adj.peer.name, ""),
+            )  # fmt: skip
+            answer = found if isinstance(found, NextHop) else None
+        next_table = self.judge.origins.next_table(answer) if answer is not None else ""
+        terms = Terms(adj.number, path.attributes, esi, gateway, vni, source, origin, answer)
+        return self.book.number(terms, next_table)
+
+    # -- rows -----------------------------------------------------------------------------------
+
+    def rows(
+        self, adj: AdjRibIn, rows: Rows, at: I8, accuse: Callable[[Path, Finding], None]
+    ) -> None:
+        """Judge the rows ``at`` of a peer and write their verdicts into them."""
+        key, peer = rows.key[at], adj.peer
+        bodies, which = np.unique(rows.body[at], return_inverse=True)
+        address, length = rows.keys.address(key), rows.keys.length(key)
+        alone = self._suspects(adj, _Said(bodies, which, address, length))
+        together = np.flatnonzero(~alone)
+        verdicts = np.zeros(len(at), np.uint32)
+        if len(together):
+            classes = np.zeros(len(together), np.uint32)
+            if self.row_policy is not None:
+                classes = self.row_policy(peer, address[together], length[together])
+            pairs = which[together].astype(np.uint64) << _CLASS | classes
+            kinds, first, kind = np.unique(pairs, return_index=True, return_inverse=True)
+            found = np.zeros(len(kinds), np.uint32)
+            for number, (pair, row) in enumerate(
+                zip(kinds.tolist(), together[first].tolist(), strict=True)
+            ):
+                known = (adj.number, int(bodies[pair >> 32]), pair & 0xFFFFFFFF)
+                verdict = self._known.get(known)
+                if verdict is None:
+                    verdict, _ = self.verdict(adj, adj.path(rows, int(at[row])))
+                    if len(self._known) > 2_000_000:
+                        self._known.clear()
+                    self._known[known] = verdict
+                found[number] = verdict
+            verdicts[together] = found[kind]
+        for row in np.flatnonzero(alone).tolist():
+            path = adj.path(rows, int(at[row]))
+            verdicts[row], finding = self.verdict(adj, path)
+            if finding is not None:
+                accuse(path, finding)
+        rows.verdict[at] = verdicts
+
+    def _suspects(self, adj: AdjRibIn, said: _Said) -> Bools:
+        """Rows that are to be judged one by one."""
+        if self.row_claim is None or (adj.peer.router is not None and self.row_policy is None):
+            return np.ones(len(said.length), np.bool_)
+        ccn = np.zeros(len(said.bodies), np.int64)
+        region = np.zeros(len(said.bodies), np.int64)
+        for number, body in enumerate(said.bodies.tolist()):
+            known = self._taker.get((adj.number, body))
+            if known is None:
+                known = self._taker[adj.number, body] = self._take(adj, body)
+            ccn[number], region[number] = known
+        of_row = ccn[said.which]
+        found: Bools = of_row == SEVERAL
+        ask = np.flatnonzero(of_row != SEVERAL)
+        ask = ask[of_row[ask] != NOBODY]
+        if len(ask):
+            found[ask] = self.row_claim.suspects(
+                adj.peer,
+                of_row[ask],
+                region[said.which][ask],
+                said.address[ask],
+                said.length[ask],
+            )
+        return found
+
+    def _take(self, adj: AdjRibIn, body: int) -> tuple[int, int]:
+        """(number of the CCN that takes paths with this body, of the region of its next hop)."""
+        assert self.row_claim is not None
+        words = adj.vocabulary
+        said = words.bodies[body]
+        path = words.path(adj.peer.name, 1 if said.vni else 0, _ANY, body)
+        taker = self.judge.only_taker(adj.peer, path)
+        if isinstance(taker, int):
+            return taker, 0
+        return (
+            self.row_claim.ccn(taker.ccsi.name),
+            self.row_claim.region(said.attributes.next_hop),
+        )
+
+    def placed(self, verdicts: U4, held_back: Bools | None = None) -> tuple[I8, I8, I8]:
+        """Where rows with these verdicts are candidates: (row, table id, number of Terms), a row
+        once for each table that takes it."""
+        table = self._table.all[verdicts]
+        if held_back is not None:
+            table = np.where(held_back, -1, table)
+        one = np.flatnonzero(table >= 0)
+        terms = self._terms.all
+        found = one, table[one], terms[verdicts[one]]
+        several = np.flatnonzero(table == SEVERAL)
+        if not len(several):
+            return found
+        row, number = [], []
+        for index in several.tolist():
+            for taker in self.verdicts[int(verdicts[index])].tables:
+                row.append(index)
+                number.append(taker)
+        rows = np.array(row, np.int64)
+        return (
+            np.concatenate((one, rows)),
+            np.concatenate((found[1], np.array(number, np.int64))),
+            np.concatenate((found[2], terms[verdicts[rows]])),
+        )
+
+
+_ANY = Prefix(bytes(5))
