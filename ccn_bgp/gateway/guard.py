@@ -20,6 +20,7 @@ from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.reason import Refused
 from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.suppression import marked
+from ccn_bgp.table.building import Head, TableRows, build_tables
 from ccn_bgp.table.snapshot import Contender, Snapshot, Table
 from ccn_bgp.table.verify.incremental import Verifier
 
@@ -147,27 +148,32 @@ class Guard:
                 acted = True
         return acted
 
+    def _build(self, names: list[str]) -> dict[str, Table]:
+        """The tables of these names as they are now."""
+        if not names:
+            return {}
+        heads = {}
+        for name in names:
+            loc = self.rib.tables[name]
+            lost = {
+                Contender(prefix, origin, peer)
+                for prefix, others in loc.contenders.items()
+                for origin, peer in others
+            }
+            contenders = tuple(sorted(lost, key=lambda c: (len(c.prefix), c)))
+            heads[loc.ccsi.id] = Head(name, loc.ccsi.id, loc.ccsi.ccn, contenders)
+        rows = self.rib.filled(names)
+        return build_tables(heads, TableRows(*rows[4]), TableRows(*rows[16]), self.rib.book.answers)
+
     def _snapshot(self) -> Snapshot:
         rib, intent = self.rib, self.intent
-        tables: dict[str, Table] = {}
-        self._made = []
-        for name, loc in rib.tables.items():
-            table = self._tables.get(name)
-            if loc.changed or table is None:
-                table = Table.build(
-                    name,
-                    loc.ccsi.id,
-                    loc.ccsi.ccn,
-                    loc.routes.values(),
-                    (
-                        Contender(prefix, origin, peer)
-                        for prefix, others in loc.contenders.items()
-                        for origin, peer in others
-                    ),
-                )
-                loc.changed = False
-                self._made.append(table)
-            tables[name] = table
+        wanted = rib.changed | (rib.tables.keys() - self._tables.keys())
+        made = self._build(sorted(wanted))
+        rib.changed.clear()
+        self._made = list(made.values())
+        tables = self._tables | made
+        if len(self._tables) < len(rib.tables):
+            tables = {name: tables[name] for name in rib.tables}
         self._tables = tables
         if rib.vms_changed:
             self._vms = rib.vm_entries()

@@ -44,7 +44,7 @@ class Columnar:
     """What all tables of a gateway share: candidates by width, their terms, the vocabulary.
 
     ``special``: keys (by width) that are never decided in columns. ``dirty``: tables by name that
-    have prefixes to decide one by one.
+    have prefixes to decide one by one. ``changed``: those whose routes may not be what they were.
     """
 
     rows: Mapping[int, CandidateRows]
@@ -52,6 +52,7 @@ class Columnar:
     words: Vocabulary
     special: Mapping[int, set[Any]]
     dirty: set[str]
+    changed: set[str]
 
 
 class LocRib:
@@ -78,7 +79,6 @@ class LocRib:
         self.contenders: dict[Prefix, frozenset[tuple[str, str]]] = {}
         self.refused: dict[tuple[Prefix, Slot], Refused] = {}
         self.dirty: set[Prefix] = set()
-        self.changed = True
         self.decided = 0
         """How often a prefix was decided: who remembers it sees that something was asked again."""
         self.routes: Mapping[Prefix, Route] = _Routes(self)
@@ -314,7 +314,7 @@ class LocRib:
                 best,
             )
         if (before and before[0]) != (chosen and chosen[0]):
-            self.changed = True
+            self.columnar.changed.add(self.ccsi.name)
         self._contend(prefix, chosen and chosen[1], usable)
         self._fill(prefix, chosen)
 
@@ -343,7 +343,7 @@ class LocRib:
             own = owner(best.origin)
             others = frozenset((c.origin, c.path.peer) for c in usable if owner(c.origin) != own)
         if others != self.contenders.get(prefix, frozenset()):
-            self.changed = True
+            self.columnar.changed.add(self.ccsi.name)
         if others:
             self.contenders[prefix] = others
         else:

@@ -20,6 +20,7 @@ from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import AdjRibIn, Delta, Heard, HeardPaths, Rows
 from ccn_bgp.learn.candidate import OURSELVES, Candidate, Source, Speaks
 from ccn_bgp.learn.candidates import CandidateRows, slots
+from ccn_bgp.learn.filled import Filled, filled
 from ccn_bgp.learn.importing import Import, Imports, Origins, shared
 from ccn_bgp.learn.judging import Claim, ImportPolicy, Judge, RowClaim, RowJudge, RowPolicy
 from ccn_bgp.learn.keys import I8, U4, WIDTHS, Array
@@ -86,6 +87,8 @@ class Rib:
         self.special: dict[int, set[object]] = {width: set() for width in WIDTHS}
         self.dirty: set[str] = set()
         """Tables with prefixes to decide one by one."""
+        self.changed: set[str] = set()
+        """Tables whose routes may not be what they were; emptied by who builds them."""
         self.origins = Origins(topology)
         self._judge = Judge(gateway, self.vpcs, self.origins, policy, claim)
         self._rows = RowJudge(
@@ -98,10 +101,13 @@ class Rib:
     def _build(self) -> None:
         topology, gateway = self.topology, self.gateway
         taps = {r.name: tap_name(gateway, r) for r in topology.routers if r.gateway == gateway.name}
-        columnar = Columnar(self.rows, self.book, self.vocabulary, self.special, self.dirty)
+        columnar = Columnar(
+            self.rows, self.book, self.vocabulary, self.special, self.dirty, self.changed
+        )
         for ccsi in ccsis(topology, gateway):
             table = LocRib(ccsi, taps, self.origins.next_table, columnar)
             self.tables[ccsi.name] = self.by_id[ccsi.id] = table
+            self.changed.add(ccsi.name)
             for vpc in ccsi.vpcs:
                 self.vpcs.setdefault(vpc.vni, (ccsi, vpc))
         self._judge.know(self.tables)
@@ -333,7 +339,7 @@ class Rib:
         numbers = rows.keys.number(touched).tolist()
         for number, prefix in zip(numbers, rows.keys.prefixes(touched), strict=True):
             table = self.by_id[number]
-            table.changed = True  # what filled it may have gone with its row
+            self.changed.add(table.ccsi.name)  # what filled it may have gone with its row
             table.ask((prefix,))
 
     def _tell(self, width: int, touched: Array, before: I8, after: I8) -> None:
@@ -349,7 +355,7 @@ class Rib:
         said[after >= 0] |= of_idc[after[after >= 0]]
         for first, count in zip(begin.tolist(), counts.tolist(), strict=True):
             table = self.by_id[int(numbers[first])]
-            table.changed = True
+            self.changed.add(table.ccsi.name)
             table.decided += count
             if table.ccsi.routers:
                 prefixes = rows.keys.prefixes(touched[first : first + count])
@@ -533,6 +539,11 @@ class Rib:
             limit = adj.peer.router.max_prefixes
             return (), Refused("capacity", f"{count} prefixes accepted, max-prefixes is {limit}")
         return tuple(self.by_id[t].ccsi.name for t in verdict.tables), verdict.reason
+
+    def filled(self, names: Iterable[str]) -> dict[int, Filled]:
+        """What fills the prefixes of these tables, by width, for table/building.py."""
+        tables = [self.tables[name] for name in names]
+        return {width: filled(rows, self.book, tables) for width, rows in self.rows.items()}
 
     def accepted_count(self, peer: str) -> int:
         """How many Paths of a peer passed claims and policy and are used as candidates."""
