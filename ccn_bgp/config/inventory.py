@@ -11,8 +11,6 @@ import csv
 import gc
 import json
 import socket
-from array import array
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,9 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ccn_bgp.config.inventory_columns import MAX_SEQUENCE, read_columns, station_macs
 from ccn_bgp.errors import InputError, Problem
 from ccn_bgp.model.bgp import Ip, Mac
-from ccn_bgp.model.topology import Topology, Vm
+from ccn_bgp.model.topology import Topology, Vm, Vpc
+from ccn_bgp.model.vms import U1, U4, U8, VmColumns, octets
 from ccn_bgp.nearest import nearest
 from ccn_bgp.source import in_order
 
@@ -33,20 +33,22 @@ SUFFIXES = (".csv", ".jsonl")
 MAX_OCTETS = 512 << 20
 MAX_PROBLEMS = 10_000
 """After so many the rest of a file is not read."""
-MAX_SEQUENCE = 2**32 - 1
 _KNOWN = (*COLUMNS, *OPTIONAL)
 _ALL = frozenset(_KNOWN)
-_HEX = np.full(256, 255, np.uint8)
-_HEX[np.frombuffer(b"0123456789abcdefABCDEF", np.uint8)] = (*range(16), *range(10, 16))
-_SEPARATORS = [2, 5, 8, 11, 14]
 
 
 class Rows(NamedTuple):
-    """Rows of one file, columns of equal length. ``lines`` count from 1."""
+    """Rows of one file. ``vpc``: uint32[n], index into ``names``; ``lines`` count from 1."""
 
-    vpcs: Sequence[str]
-    vms: Sequence[Vm]
+    names: tuple[str, ...]
+    vpc: U4
+    vms: VmColumns
     lines: Sequence[int]
+
+    @property
+    def vpcs(self) -> list[str]:
+        """The VPC of each row."""
+        return [self.names[number] for number in self.vpc.tolist()]
 
 
 class InventoryPositions(Mapping[str, str]):
@@ -60,14 +62,11 @@ class InventoryPositions(Mapping[str, str]):
         self.files = tuple(files)
         self.stamps = stamps(files)
         self.declared: dict[str, int] = {}
-        self._places: defaultdict[str, array[int]] = defaultdict(lambda: array("Q"))
+        self._places: dict[str, U8] = {}
 
-    def add(self, file: int, rows: Rows) -> None:
-        """The next VMs of each VPC are those of this file."""
-        first = file << 40
-        places = self._places
-        for vpc, line in zip(rows.vpcs, rows.lines, strict=True):
-            places[vpc].append(first | line)
+    def add(self, vpc: str, places: U8) -> None:
+        """The VMs of a VPC that stand in inventories: number of the file << 40 | line."""
+        self._places[vpc] = places
 
     def __getitem__(self, path: str) -> str:
         words = path.split(".")
@@ -75,7 +74,8 @@ class InventoryPositions(Mapping[str, str]):
         if places is not None and words[2] == "vms" and words[3].isdecimal():
             row = int(words[3]) - self.declared.get(words[1], 0)
             if 0 <= row < len(places):
-                return f"{self.files[places[row] >> 40]}:{places[row] & 0xFFFFFFFF}:1"
+                place = int(places[row])
+                return f"{self.files[place >> 40]}:{place & 0xFFFFFFFF}:1"
         return self.base[path]
 
     def __iter__(self) -> Iterator[str]:
@@ -93,26 +93,33 @@ def with_inventory(topology: Topology) -> Topology:
     before = topology.positions
     known = before if isinstance(before, InventoryPositions) else None
     positions = InventoryPositions(known.base if known else before, topology.inventory)
-    vms: defaultdict[str, list[Vm]] = defaultdict(list)
-    problems: list[Problem] = []
     for name, vpc in topology.vpcs.items():
         positions.declared[name] = known.declared[name] if known else len(vpc.vms)
+    found: list[Rows] = []
+    problems: list[Problem] = []
     with without_collection():
-        for number, file in enumerate(topology.inventory):
+        for file in topology.inventory:
             try:
-                rows = read_inventory(file, topology.vpcs)
+                found.append(read_inventory(file, topology.vpcs))
             except InputError as error:
                 problems += error.problems
-                continue
-            for name, vm in zip(rows.vpcs, rows.vms, strict=True):
-                vms[name].append(vm)
-            positions.add(number, rows)
     if problems:
         raise InputError.of(problems)
-    vpcs = {
-        name: replace(vpc, vms=(*vpc.vms[: positions.declared[name]], *vms.get(name, ())))
-        for name, vpc in topology.vpcs.items()
-    }
+    vpc_of = np.concatenate([rows.vpc for rows in found])
+    places = [
+        np.asarray(rows.lines, np.uint64) | np.uint64(number << 40)
+        for number, rows in enumerate(found)
+    ]
+    order = np.argsort(vpc_of, kind="stable")
+    vms = VmColumns.joined([rows.vms for rows in found]).take(order)
+    place = np.concatenate(places)[order]
+    ends = np.searchsorted(vpc_of[order], np.arange(len(topology.vpcs)), side="right").tolist()
+    vpcs: dict[str, Vpc] = {}
+    for (name, vpc), first, end in zip(topology.vpcs.items(), (0, *ends), ends, strict=False):
+        own = vpc.vms[: positions.declared[name]]
+        positions.add(name, place[first:end])
+        parts = [part for part in (own, vms[first:end]) if len(part)]
+        vpcs[name] = replace(vpc, vms=VmColumns.joined(parts) if parts else ())
     return replace(topology, vpcs=vpcs, positions=positions)
 
 
@@ -141,12 +148,30 @@ def stamps(files: Sequence[Path]) -> Stamps:
 
 def read_inventory(path: Path, vpcs: Collection[str]) -> Rows:
     """Read one file; ``vpcs`` are the names that a row may have. InputError: all its problems."""
-    text = _text(path)
+    raw, names = _octets(path), tuple(vpcs)
+    if path.suffix == ".csv" and (rows := _whole_csv(raw, names)) is not None:
+        return rows
+    text = _text(path, raw)
     table = _csv_table(path, text) if path.suffix == ".csv" else _json_table(path, text)
-    columns = _columns(table, vpcs)
+    columns = _columns(table, names)
     if columns is not None:
         return columns
-    return _rows(path, table, vpcs)
+    return _rows(path, table, names)
+
+
+def _whole_csv(raw: bytes, names: tuple[str, ...]) -> Rows | None:
+    """All rows at once; None if anything is wrong with any of them, or strange."""
+    if b"\r" in raw:
+        raw = raw.replace(b"\r\n", b"\n")
+    end = raw.find(b"\n")
+    head = raw[: max(end, 0)].removeprefix(b"\xef\xbb\xbf")
+    columns = [word.strip().decode("ascii", "replace") for word in head.split(b",")]
+    if not _ALL.issuperset(columns) or len(set(columns)) < len(columns):
+        return None
+    if not set(COLUMNS) <= set(columns):
+        return None
+    found = read_columns(raw, end + 1, columns, names)
+    return found and Rows(names, found.vpc, found.vms, range(2, len(found.vpc) + 2))
 
 
 @contextmanager
@@ -161,7 +186,7 @@ def without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _text(path: Path) -> str:
+def _octets(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_OCTETS + 1)
@@ -170,6 +195,10 @@ def _text(path: Path) -> str:
         raise InputError(Problem(str(path), f"cannot be read: {words}")) from None
     if len(raw) > MAX_OCTETS:
         raise InputError(Problem(str(path), f"is larger than {MAX_OCTETS >> 20} MiB"))
+    return raw
+
+
+def _text(path: Path, raw: bytes) -> str:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -325,31 +354,39 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # -- values ---------------------------------------------------------------------------------------
 
 
-def _columns(table: _Table, vpcs: Collection[str]) -> Rows | None:
+def _columns(table: _Table, names: tuple[str, ...]) -> Rows | None:
     """All rows at once; None if anything is wrong with any of them."""
     found = table.columns
     count = len(table.lines)
     if table.problems:
         return None
     try:
-        if not set(found["vpc"]) <= set(vpcs):
-            return None
+        numbered = {name: number for number, name in enumerate(names)}
+        vpc = np.array([numbered[name] for name in found["vpc"]], np.uint32)
         ips = _ips(found["ip"])
         macs = _macs(found["mac"])
         if macs is None:
             return None
-        hosts = {text: Ip.parse(text) for text in set(found["host"])}
+        texts = {text: Ip.parse(text) for text in dict.fromkeys(found["host"])}
+        pool = {ip: number for number, ip in enumerate(dict.fromkeys(texts.values()))}
+        host = {text: pool[ip] for text, ip in texts.items()}
         numbers: Sequence[int] = (0,) * count
         if "sequence" in found:
             values = {value: _sequence(value) for value in set(found["sequence"])}
             if True in values or False in values:
                 return None  # equal to 1 and 0 in a set, and not meant
             numbers = [values[value] for value in found["sequence"]]
-        by_host = map(hosts.__getitem__, found["host"])
-        vms = list(map(Vm._make, zip(ips, macs, by_host, numbers, strict=True)))
-    except (ValueError, TypeError, OSError):
+        vms = VmColumns(
+            np.array([ip.version for ip in ips], np.uint8),
+            octets(ips, 16),
+            macs,
+            np.array([host[text] for text in found["host"]], np.uint32),
+            tuple(pool),
+            np.array(numbers, np.uint32),
+        )
+    except (ValueError, TypeError, OSError, KeyError):
         return None
-    return Rows(found["vpc"], vms, table.lines)
+    return Rows(names, vpc, vms, table.lines)
 
 
 def _ips(texts: Sequence[str]) -> list[Ip]:
@@ -360,25 +397,17 @@ def _ips(texts: Sequence[str]) -> list[Ip]:
         return [Ip.parse(text) for text in texts]  # IPv6 among them
 
 
-def _macs(texts: Sequence[str]) -> list[Mac] | None:
+def _macs(texts: Sequence[str]) -> U1 | None:
     if not texts:
-        return []
+        return np.zeros((0, 6), np.uint8)
     joined = "".join(texts)
     if not joined.isascii() or set(map(len, texts)) != {17}:
         return None
     grid = np.frombuffer(joined.encode(), np.uint8).reshape(-1, 17)
-    marks = grid[:, _SEPARATORS]
-    digits = _HEX[np.delete(grid, _SEPARATORS, axis=1)]
-    if ((marks != ord(":")) & (marks != ord("-"))).any() or (digits == 255).any():
-        return None
-    octets = digits[:, ::2] << 4 | digits[:, 1::2]
-    if (octets[:, 0] & 1).any() or not octets.any(axis=1).all():
-        return None
-    raw = octets.tobytes()
-    return [Mac(raw[at : at + 6]) for at in range(0, len(raw), 6)]
+    return station_macs(grid)
 
 
-def _rows(path: Path, table: _Table, vpcs: Collection[str]) -> Rows:
+def _rows(path: Path, table: _Table, vpcs: tuple[str, ...]) -> Rows:
     """Row by row, with every problem; or the rows, where they were only strange in form."""
     problems = list(table.problems)
     found = table.columns
@@ -389,7 +418,8 @@ def _rows(path: Path, table: _Table, vpcs: Collection[str]) -> Rows:
         "host": _ip,
         "sequence": _sequence,
     }
-    names: list[str] = []
+    numbered = {name: number for number, name in enumerate(vpcs)}
+    numbers: list[int] = []
     vms: list[Vm] = []
     for row, line in enumerate(table.lines):
         values: dict[str, Any] = {"sequence": 0}
@@ -403,11 +433,11 @@ def _rows(path: Path, table: _Table, vpcs: Collection[str]) -> Rows:
         if len(problems) >= MAX_PROBLEMS:
             break
         if len(values) == len(_KNOWN):
-            names.append(values["vpc"])
+            numbers.append(numbered[values["vpc"]])
             vms.append(Vm(values["ip"], values["mac"], values["host"], values["sequence"]))
     if problems:
         raise InputError.of(in_order(problems))
-    return Rows(names, vms, table.lines)
+    return Rows(vpcs, np.array(numbers, np.uint32), VmColumns.of(vms), table.lines)
 
 
 def _given(value: Any) -> str:

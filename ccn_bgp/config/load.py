@@ -40,6 +40,7 @@ from ccn_bgp.model.topology import (
     Vpc,
     VpcRoute,
 )
+from ccn_bgp.model.vms import VmColumns
 from ccn_bgp.nearest import nearest
 from ccn_bgp.source import Positions, Progress, Source, in_order, read_source
 
@@ -253,7 +254,7 @@ def _vpc(name: str, entry: VpcEntry) -> Vpc:
         vni=Vni(entry.vni),
         cidrs=tuple(entry.cidrs),
         gateways=_vpc_gateways(entry.cidrs, entry.gateway or []),
-        vms=tuple(Vm(v.ip, v.mac, v.host) for v in entry.vms),
+        vms=VmColumns.of([Vm(v.ip, v.mac, v.host) for v in entry.vms]) if entry.vms else (),
         routes=tuple(VpcRoute(r.prefix, r.via) for r in entry.routes),
     )
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from ccn_bgp.config.identity import owners_of_vpcs
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.topology import Topology
+from ccn_bgp.model.vms import VmColumns
 
 BOGONS = tuple(
     Prefix.parse(text)
@@ -54,15 +57,12 @@ def vms_outside(topology: Topology) -> Iterator[Finding]:
     for name, vpc in topology.vpcs.items():
         ccn = (owners.get(name) or [""])[0]
         cidrs = ", ".join(str(c) for c in vpc.cidrs)
-        # Octets of one length compare as the numbers that they are: a million VMs are no burden.
-        outside = list(enumerate(vpc.vms))
-        for cidr in vpc.cidrs:
-            low, high = cidr.address, cidr.host(cidr.last - cidr.first)
-            size = len(low)
-            outside = [
-                (i, vm) for i, vm in outside if len(vm.ip) != size or not low <= vm.ip <= high
-            ]
-        for index, vm in outside:
+        vms = VmColumns.of(vpc.vms)
+        outside = np.ones(len(vms), np.bool_)
+        for cidr in vpc.cidrs if len(vms) else ():
+            outside &= ~vms.inside(cidr)
+        for index in np.flatnonzero(outside).tolist():
+            vm = vms[index]
             yield Finding(
                 rule="vm-outside-cidr",
                 message=f"VM {vm.ip} lies outside the CIDRs of vpc/{name} ({cidrs})",
@@ -86,7 +86,8 @@ def unresolved_gateways(topology: Topology) -> Iterator[Finding]:
     """A ``via`` that is no VM of the VPC can never be resolved (RFC 9136 §4.1)."""
     owners = owners_of_vpcs(topology)
     for name, vpc in topology.vpcs.items():
-        vms = {vm.ip for vm in vpc.vms}
+        vias = {route.via for route in vpc.routes if route.via is not None}
+        vms = VmColumns.of(vpc.vms).having(vias) if vias else set()
         for index, route in enumerate(vpc.routes):
             if route.via is not None and route.via not in vms:
                 yield Finding(
@@ -226,8 +227,9 @@ def owned_space(topology: Topology) -> Iterator[Finding]:
 def mtu(topology: Topology) -> Iterator[Finding]:
     """The outer headers must fit: 50 octets over IPv4, 70 over IPv6 (RFC 7348 §4.3)."""
     vteps = [g.vtep for g in topology.gateways.values()]
-    hosts = (vm.host for vpc in topology.vpcs.values() for vm in vpc.vms)
-    over_ipv6 = any(len(ip) == 16 for ip in vteps) or any(len(ip) == 16 for ip in hosts)
+    for vpc in topology.vpcs.values():
+        vteps += VmColumns.of(vpc.vms).hosts_used if len(vpc.vms) else ()
+    over_ipv6 = any(len(ip) == 16 for ip in vteps)
     extra = 70 if over_ipv6 else 50
     fabric = topology.fabric
     if fabric.mtu + extra > fabric.underlay_mtu:

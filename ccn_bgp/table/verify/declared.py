@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ccn_bgp.model.bgp import Prefix, RouteTarget
+from ccn_bgp.model.bgp import Ip, Prefix, RouteTarget
 from ccn_bgp.model.ccsi import Ccsi, ccsis
 from ccn_bgp.model.topology import Topology
+from ccn_bgp.model.vms import VmColumns
 from ccn_bgp.table.verify.world import (
     DELIVER,
     DROP,
@@ -111,14 +112,11 @@ def _node(ccsi: Ccsi) -> CcsiNode:
 
 def _local(topology: Topology, ccsi: Ccsi) -> Iterator[tuple[Prefix, int]]:
     """(prefix, next) of what a CCSI has by itself."""
-    vips = {
-        vm.ip
-        for attachment in (
-            topology.ccns[ccsi.ccn].attach if any(v.routes for v in ccsi.vpcs) else ()
-        )
-        if attachment.kind == "vpc" and attachment.name in topology.vpcs
-        for vm in topology.vpcs[attachment.name].vms
-    }
+    vias = {r.via for vpc in ccsi.vpcs for r in vpc.routes if r.via is not None}
+    vips: set[Ip] = set()
+    for attachment in topology.ccns[ccsi.ccn].attach if vias else ():
+        if attachment.kind == "vpc" and attachment.name in topology.vpcs:
+            vips |= VmColumns.of(topology.vpcs[attachment.name].vms).having(vias)
     for vpc in ccsi.vpcs:
         if f"vpc/{vpc.name}" in ccsi.silent:
             continue

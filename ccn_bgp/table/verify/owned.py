@@ -24,6 +24,7 @@ from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.ccsi import peers
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.topology import Gateway, Topology
+from ccn_bgp.model.vms import VmColumns
 from ccn_bgp.table.verify.intervals import Bools, IntervalSet
 from ccn_bgp.table.verify.space import I8, Ruler, columns_of
 from ccn_bgp.table.verify.world import Routes, World
@@ -163,8 +164,8 @@ def _underlay(topology: Topology) -> Iterable[Space]:
         for uplink in gateway.uplinks:
             yield Space(0, uplink.address.subnet, f"the underlay of {gateway.region}")
     for vpc in topology.vpcs.values():
-        for vm in vpc.vms:
-            yield Space(0, vm.host.host_prefix, f"the VTEP of host {vm.host}")
+        for host in VmColumns.of(vpc.vms).hosts_used if len(vpc.vms) else ():
+            yield Space(0, host.host_prefix, f"the VTEP of host {host}")
 
 
 def _taken(routes: Routes, rows: I8) -> Routes:
