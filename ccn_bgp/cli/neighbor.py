@@ -13,6 +13,8 @@ class Action(enum.StrEnum):
 
     CLEAR = "clear"
     REFRESH = "refresh"
+    DRAIN = "drain"
+    UNDRAIN = "undrain"
 
 
 def neighbor(
@@ -21,7 +23,8 @@ def neighbor(
         Action,
         typer.Argument(
             help="clear: end the session, it comes up again. refresh: ask for all routes again "
-            "and say ours again.",
+            "and say ours again. drain: send traffic elsewhere before the session ends (RFC 8326). "
+            "undrain: take that back.",
             show_default=False,
         ),
     ],

@@ -16,6 +16,7 @@ from ccn_bgp.config import references
 from ccn_bgp.config.inventory import SUFFIXES, with_inventory
 from ccn_bgp.config.schema import (
     GatewayEntry,
+    LimitEntry,
     RouterEntry,
     SuppressEntry,
     TopologyFile,
@@ -30,10 +31,12 @@ from ccn_bgp.model.topology import (
     Ccn,
     Fabric,
     Gateway,
+    HardLimit,
     Idc,
     IdcRouter,
     Neighbor,
     Share,
+    Timers,
     Topology,
     Uplink,
     Vm,
@@ -225,12 +228,21 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
                 local_address=n.local_address,
                 port=n.port,
                 password_file=folder / n.password_file if n.password_file else None,
+                hard_limit=_hard_limit(n.max_prefixes),
+                ttl_security=n.ttl_security,
+                drained=n.drained,
             )
             for n in file.neighbors
         ),
         policies=tuple(folder / text for text in file.policies),
         inventory=tuple(folder / text for text in file.inventory),
         suppressions=tuple(_suppression(s, i, positions) for i, s in enumerate(file.suppress)),
+        timers=Timers(
+            hold=file.sessions.hold_time,
+            restart=file.sessions.restart_time,
+            stale=file.sessions.stale_time,
+            hold_back=file.sessions.hold_back,
+        ),
         positions=positions,
     )
 
@@ -279,6 +291,7 @@ def _first_host(address: Ip, length: int) -> Ip:
 
 
 def _router(name: str, idc: str, entry: RouterEntry, folder: Path) -> IdcRouter:
+    limit = entry.max_prefixes
     return IdcRouter(
         name=name,
         idc=idc,
@@ -291,9 +304,16 @@ def _router(name: str, idc: str, entry: RouterEntry, folder: Path) -> IdcRouter:
         gateway_address=entry.gateway_address,
         import_=tuple(entry.import_),
         export=tuple(entry.export),
-        max_prefixes=entry.max_prefixes,
+        max_prefixes=limit.limit if limit is not None and limit.mode == "soft" else None,
         password_file=folder / entry.password_file if entry.password_file else None,
+        hard_limit=_hard_limit(limit),
+        ttl_security=entry.ttl_security,
+        drained=entry.drained,
     )
+
+
+def _hard_limit(entry: LimitEntry | None) -> HardLimit | None:
+    return None if entry is None or entry.mode == "soft" else HardLimit(entry.limit, entry.restart)
 
 
 def _attachment(member: str, propagate: bool) -> Attachment:

@@ -147,6 +147,7 @@ def contradictions(data: Raw, positions: Positions) -> list[Problem]:
                 if key not in gateway:
                     where = positions.near("gateways", name, "vtep")
                     found.append(Problem(where, f"a gateway with an IPv6 vtep needs '{key}'"))
+    found += _limits(data, positions)
     for index, item in enumerate(_dicts(data, "suppress")):
         rule = item.get("rule")
         needed = EXPLICIT.get(rule, ()) if isinstance(rule, str) else ()
@@ -154,6 +155,25 @@ def contradictions(data: Raw, positions: Positions) -> list[Problem]:
             what = f"a suppression of {rule} must name " + " and ".join(f"'{k}'" for k in absent)
             hint = "errors of isolation are accepted one by one"
             found.append(Problem(positions.near("suppress", index), what, hint))
+    return found
+
+
+def _limits(data: Raw, positions: Positions) -> list[Problem]:
+    """A soft limit never ends a session; the routes of EVPN speakers are not limited softly."""
+    found: list[Problem] = []
+    for idc, router, entry in _routers(_section(data, "idcs")):
+        limit = entry.get("max-prefixes")
+        if isinstance(limit, dict) and "restart" in limit and limit.get("mode") != "hard":
+            where = positions.near("idcs", idc, "routers", router, "max-prefixes", "restart")
+            found.append(Problem(where, "'restart' goes with 'mode: hard'"))
+    for index, entry in enumerate(_dicts(data, "neighbors")):
+        limit = entry.get("max-prefixes")
+        if "max-prefixes" in entry and not (
+            isinstance(limit, dict) and limit.get("mode") == "hard"
+        ):
+            where = positions.near("neighbors", index, "max-prefixes")
+            what = "the limit of an EVPN speaker is hard"
+            found.append(Problem(where, what, "write {limit: NUMBER, mode: hard}"))
     return found
 
 

@@ -130,6 +130,19 @@ Mtu = Annotated[int, number(576, 65535)]
 CcnId = Annotated[int, number(1, 65535)]
 Count = Annotated[int, number(1, 2**32 - 1)]
 Truth = Annotated[bool, PlainValidator(_truth)]
+Hops = Annotated[int, number(1, 254)]
+RestartSeconds = Annotated[int, number(1, 4095)]
+Seconds = Annotated[int, number(1, 86400)]
+
+
+def _hold_time(value: Any) -> int:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or (value != 0 and not 3 <= value <= 65535):
+        raise ValueError(f"{_shown(value)} is neither 0 nor a whole number from 3 to 65535")
+    return int(value)
+
+
+HoldSeconds = Annotated[int, PlainValidator(_hold_time)]
 
 
 class Entry(BaseModel):
@@ -198,6 +211,21 @@ class VpcEntry(Entry):
     routes: Annotated[list[RouteEntry], BeforeValidator(_empty)] = []
 
 
+class LimitEntry(Entry):
+    """A ``max-prefixes:``, the short form (a number) already made long."""
+
+    limit: Count
+    mode: Literal["soft", "hard"] = "soft"
+    restart: Seconds | None = None
+
+
+def _limit(value: Any) -> Any:
+    return value if isinstance(value, dict) else {"limit": value}
+
+
+MaxPrefixes = Annotated[LimitEntry, BeforeValidator(_limit)]
+
+
 class RouterEntry(Entry):
     """A value of an IDC's ``routers:``."""
 
@@ -210,8 +238,10 @@ class RouterEntry(Entry):
     gateway_address: InterfaceText
     import_: Annotated[list[Name], BeforeValidator(_empty)] = []
     export: Annotated[list[Name], BeforeValidator(_empty)] = []
-    max_prefixes: Count | None = None
+    max_prefixes: MaxPrefixes | None = None
     password_file: PathText | None = None
+    ttl_security: Hops | None = None
+    drained: Truth = False
 
 
 class IdcEntry(Entry):
@@ -272,6 +302,18 @@ class NeighborEntry(Entry):
     local_address: IpText | None = None
     port: TcpPort = 179
     password_file: PathText | None = None
+    max_prefixes: MaxPrefixes | None = None
+    ttl_security: Hops | None = None
+    drained: Truth = False
+
+
+class SessionsEntry(Entry):
+    """``sessions:``, seconds."""
+
+    hold_time: HoldSeconds = 90
+    restart_time: RestartSeconds = 120
+    stale_time: Seconds = 120
+    hold_back: Seconds = 30
 
 
 def _rule(text: str) -> str:
@@ -314,6 +356,7 @@ class TopologyFile(Entry):
     policies: Annotated[list[PathText], BeforeValidator(_empty)] = []
     inventory: Annotated[list[PathText], BeforeValidator(_empty)] = []
     suppress: Annotated[list[SuppressEntry], BeforeValidator(_empty)] = []
+    sessions: Annotated[SessionsEntry, BeforeValidator(_absent)] = SessionsEntry()
 
 
 ENTRIES: dict[tuple[str, ...], type[Entry]] = {
@@ -326,10 +369,13 @@ ENTRIES: dict[tuple[str, ...], type[Entry]] = {
     ("vpcs", "*", "routes", "*"): RouteEntry,
     ("idcs", "*"): IdcEntry,
     ("idcs", "*", "routers", "*"): RouterEntry,
+    ("idcs", "*", "routers", "*", "max-prefixes"): LimitEntry,
     ("ccns", "*"): CcnEntry,
     ("ccns", "*", "attach", "*"): AttachEntry,
     ("shares", "*"): ShareEntry,
     ("neighbors", "*"): NeighborEntry,
+    ("neighbors", "*", "max-prefixes"): LimitEntry,
+    ("sessions",): SessionsEntry,
     ("suppress", "*"): SuppressEntry,
 }
 """Which class stands at which path (* is any name or number): for naming the keys it knows."""

@@ -256,7 +256,7 @@ def capacity(topology: Topology) -> Iterator[Finding]:
             v for v in topology.vpcs.values() if v.region == gateway.region and v.name in owners
         ]
         vms = sum(len(v.vms) for v in here)
-        bounds = [r.max_prefixes or 0 for r in topology.routers if r.gateway == name]
+        bounds = [r.most_prefixes or 0 for r in topology.routers if r.gateway == name]
         routes = sum(bounds) + sum(len(v.cidrs) + len(v.routes) for v in here)
         for count, limit, what in (
             (routes, MAX_ROUTES, "routes (max-prefixes of its IDC routers included)"),

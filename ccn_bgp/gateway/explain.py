@@ -32,7 +32,7 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
     match = longest_match(table, address)
     prefixes = {p for p in table.candidates if _concerns(p, wanted, address)}
     paths = [
-        _candidate_json(table, prefix, candidate)
+        _candidate_json(gateway, table, prefix, candidate)
         for prefix in sorted(prefixes, key=lambda p: (-p.length, p))
         for candidate in _ordered(table, prefix)
     ]
@@ -86,10 +86,12 @@ def _ordered(table: LocRib, prefix: Prefix) -> list[Candidate]:
     return [held[slot] for slot in sorted(held)]
 
 
-def _candidate_json(table: LocRib, prefix: Prefix, candidate: Candidate) -> dict[str, Any]:
+def _candidate_json(
+    gateway: Running, table: LocRib, prefix: Prefix, candidate: Candidate
+) -> dict[str, Any]:
     reason = table.reason(prefix, candidate)
     answer = table.answer(candidate)
-    return {
+    found = {
         "prefix": str(prefix),
         "peer": candidate.path.peer or "declared",
         "source": candidate.source.text,
@@ -99,6 +101,10 @@ def _candidate_json(table: LocRib, prefix: Prefix, candidate: Candidate) -> dict
         "resolves-to": str(answer),
         "result": "chosen" if reason is None else str(reason),
     }
+    peer = gateway.rib.peers.get(candidate.path.peer)
+    if peer and (text := gateway.intent.drain.reason(peer, candidate.path.attributes)):
+        found["least-preferred"] = text
+    return found
 
 
 def _unused(

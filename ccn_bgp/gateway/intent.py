@@ -5,7 +5,7 @@ Intent whose declared network has been verified, or one error that says why not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path as FilePath
 
@@ -13,7 +13,8 @@ from ccn_bgp.config.catalogue import declared_findings, in_file_order
 from ccn_bgp.config.inventory import with_inventory
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError, Problem, RefusedError
-from ccn_bgp.model.ccsi import Peer, export_targets
+from ccn_bgp.gateway.draining import Drain, carried, declared
+from ccn_bgp.model.ccsi import Peer, export_targets, peers
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import Path, PathAttributes
 from ccn_bgp.model.reason import Denied
@@ -32,26 +33,32 @@ Claim = Callable[[Peer, str, Path], Finding | None]
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One gateway's part of a verified topology, with the policies that bind its sessions."""
+    """One gateway's part of a verified topology, with the policies that bind its sessions, and
+    which of them are drained."""
 
     topology: Topology
     gateway: Gateway
     policies: PolicySet
     claims: Claim
+    drain: Drain = field(default_factory=Drain)
 
     def import_policy(self, peer: Peer, path: Path) -> PathAttributes | Denied:
         """Reject by default on IDC sessions (RFC 8212), accept on the others."""
         if peer.router is None:
-            return path.attributes
+            return self.drain.heard(peer, path.attributes)
         result = evaluate(self.policies, peer.router.import_, path, default="reject")
-        return result.attributes if isinstance(result, Accepted) else result
+        if isinstance(result, Accepted):
+            return self.drain.heard(peer, result.attributes)
+        return result
 
     def export_policy(self, peer: Peer, path: Path) -> PathAttributes | Denied:
         """The same defaults outward."""
         if peer.router is None:
-            return path.attributes
+            return self.drain.told(peer, path.attributes)
         result = evaluate(self.policies, peer.router.export, path, default="reject")
-        return result.attributes if isinstance(result, Accepted) else result
+        if isinstance(result, Accepted):
+            return self.drain.told(peer, result.attributes)
+        return result
 
 
 def topology_findings(topology: Topology) -> list[Finding]:
@@ -103,14 +110,28 @@ def read_intent(file: FilePath, name: str) -> Intent:
 def renewed(intent: Intent) -> Intent:
     """The same with its inventory files as they are now; nothing else is read again. Raises what
     ``read_intent`` does."""
-    return _verified(with_inventory(intent.topology), intent.gateway.name, intent.policies)
+    found = _verified(with_inventory(intent.topology), intent.gateway.name, intent.policies)
+    return replace(found, drain=intent.drain)
+
+
+def still_drained(intent: Intent, before: Intent) -> Intent:
+    """The same, with the peers drained that an operator has drained under ``before``."""
+    names = carried(
+        before.drain.names,
+        declared(before.topology, before.gateway),
+        declared(intent.topology, intent.gateway),
+        frozenset(p.name for p in peers(intent.topology, intent.gateway)),
+    )
+    return replace(intent, drain=Drain(names))
 
 
 def _verified(topology: Topology, name: str, policies: PolicySet) -> Intent:
     errors = [f for f in topology_findings(topology) if f.stands]
     if errors:
         raise RefusedError(*(Problem(f.where, finding_line(f)) for f in errors))
-    return Intent(topology, topology.gateways[name], policies, _claims(topology))
+    gateway = topology.gateways[name]
+    drain = Drain(declared(topology, gateway))
+    return Intent(topology, gateway, policies, _claims(topology), drain)
 
 
 def _claims(topology: Topology) -> Claim:

@@ -40,6 +40,8 @@ class NoForwarder:
 
     generation = 0
     adopted = False
+    preserves = False
+    """Nothing forwards: there is nothing to go on while BGP restarts (RFC 4724 §3, F bit)."""
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -87,6 +89,11 @@ class ForwarderLink:
         self.client: ForwarderClient | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pid_file = state / "forwarder.pid"
+
+    @property
+    def preserves(self) -> bool:
+        """It holds tables, and goes on forwarding by them while BGP restarts."""
+        return self.client is not None and self.generation > 0
 
     async def start(self) -> None:
         """Adopt the forwarder that runs, or start one. CcnError, UnreachableError."""

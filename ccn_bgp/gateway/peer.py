@@ -46,6 +46,8 @@ class PeerSession:
         self.end_of_rib: set[Family] = set()
         self.ever_complete = False
         self.greeted = False
+        self.preserved = False
+        """The forwarder holds what this peer was told, without a break since."""
         self.timer: asyncio.TimerHandle | None = None
         self.updates = 0
         self.causes: Counter[str] = Counter()
@@ -96,10 +98,14 @@ class PeerSession:
     def serves(self, peer: Peer) -> bool:
         """Is this peer, as now declared, the same session on the wire?
 
-        Policies, limits and the name of a router's CCN are ours alone: the speaker does not reset
-        for them.
+        Policies, limits, draining and the name of a router's CCN are ours alone: the speaker does
+        not reset for them.
         """
-        return replace(self.peer, router=None, site=b"") == replace(peer, router=None, site=b"")
+
+        def wire(of: Peer) -> Peer:
+            return replace(of, router=None, site=b"", hard_limit=None, drained=False)
+
+        return wire(self.peer) == wire(peer)
 
     def take_over(self, peer: Peer, policy: ExportPolicy) -> None:
         """Go on with the same session under a new declaration and policy."""

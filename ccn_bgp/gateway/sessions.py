@@ -1,8 +1,9 @@
 """All sessions of one gateway: events of the speakers in, learned paths and answers out.
 
-Decides about restarts (RFC 4724): what a lost peer said is kept as stale if it can restart
-gracefully or if the loss was ours, and swept by End-of-RIB or its timer. After a start over tables
-that are already in force, nothing is taken or said before every peer has told all (or time is up).
+What a lost peer said is kept as stale if it can restart gracefully or if the loss was ours
+(restarting.py), and swept by End-of-RIB or its timer. After a start over tables that are already in
+force, nothing is taken or said before every peer has told all (or time is up). limits.py ends the
+sessions of peers that say too much, draining.py marks what is to be left.
 """
 
 from __future__ import annotations
@@ -10,22 +11,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway import restarting
+from ccn_bgp.gateway.draining import Drain
 from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.gateway.limits import Limits
 from ccn_bgp.gateway.peer import PeerSession
+from ccn_bgp.gateway.speakers import Speakers, check
 from ccn_bgp.gateway.telling import (
     ExportChanges,
     again,
     everything,
     greeting,
     news,
-    pieces,
 )
 from ccn_bgp.gateway.withdrawals import Withdrawals
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family
+from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
 from ccn_bgp.session.encode import route_refresh
 from ccn_bgp.session.events import (
@@ -37,18 +43,10 @@ from ccn_bgp.session.events import (
     SpeakerDown,
     SpeakerUp,
 )
-from ccn_bgp.session.exabgp_config import render
 from ccn_bgp.session.mrt import State
 from ccn_bgp.session.record import Unrecorded
-from ccn_bgp.session.speaker import Speaker
 
 log = logging.getLogger("ccn.session")
-
-STALE_TIME = 120
-"""Seconds that a peer may take after its session is up again until its End-of-RIB."""
-HOLD_BACK = 30
-"""Seconds to wait for End-of-RIB of every peer after a restart (RFC 4724 §4.1)."""
-GATEWAY_ROLES = ("gateway", "reflector", "host")
 
 
 class Sessions:
@@ -62,7 +60,7 @@ class Sessions:
         changed: Callable[[], None],
         *,
         holding_back: bool,
-        hold_time: int = 90,
+        preserves: Callable[[], bool] = lambda: False,
         recorder: Unrecorded | None = None,
     ) -> None:
         self.intent = intent
@@ -71,80 +69,60 @@ class Sessions:
         self.peers: dict[str, PeerSession] = {
             name: PeerSession(peer, intent.export_policy) for name, peer in rib.peers.items()
         }
-        self.speakers: dict[str, Speaker] = {}
+        self.speakers = Speakers(state, self.take)
         self.holding_back = holding_back
+        self.limits = Limits(
+            self._teardown,
+            lambda: self.speakers.serve_soon(self._served(), self.intent.topology.timers),
+        )
         self.events = 0
         self.withdrawn = Withdrawals()
         self.recorder = recorder or Unrecorded()
-        self._state = state
-        self._hold_time = hold_time
-        self._speaker_of: dict[str, str] = {}
-        self._readers: list[asyncio.Task[None]] = []
-        self._started = asyncio.Event()
+        self._preserves = preserves
+        if holding_back:  # what the forwarder holds is what peers were told before
+            for session in self.peers.values():
+                session.preserved = True
 
     # -- speakers ---------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start one ExaBGP for gateway peers and one for IDC peers, where there are any."""
-        for name, members in self._by_speaker().items():
-            if members:
-                await self._start_speaker(name)
+        await self._serve()
         if self.holding_back:
-            asyncio.get_running_loop().call_later(HOLD_BACK, self._enough)
+            seconds = self.intent.topology.timers.hold_back
+            asyncio.get_running_loop().call_later(seconds, self._enough)
             self._check_complete()
 
-    def _by_speaker(self) -> dict[str, list[str]]:
-        groups: dict[str, list[str]] = {"gateways": [], "idcs": []}
-        for name, session in self.peers.items():
-            group = "gateways" if session.peer.role in GATEWAY_ROLES else "idcs"
-            groups[group].append(name)
-            self._speaker_of[name] = group
-        return groups
+    def _served(self) -> list[Peer]:
+        """The peers to serve: those that are not held down."""
+        return [s.peer for n, s in self.peers.items() if n not in self.limits.shut]
 
-    async def _start_speaker(self, name: str) -> None:
-        members = [self.peers[p].peer for p in self._by_speaker()[name]]
-        speaker = Speaker(
-            name, members, self._state, hold_time=self._hold_time, restarting=self.holding_back
+    async def _serve(self) -> None:
+        await self.speakers.serve(
+            self._served(),
+            self.intent.topology.timers,
+            restarting=self.holding_back,
+            preserved=self._preserved(),
         )
-        await speaker.start()
-        self.speakers[name] = speaker
-        self._readers.append(asyncio.create_task(self._read(speaker), name=f"speaker {name}"))
-        self._started.set()
 
-    async def _read(self, speaker: Speaker) -> None:
-        async for event in speaker.events():
-            self.take(event)
-            # One block is milliseconds of work: let the API and the other speaker in between.
-            await asyncio.sleep(0)
-
-    async def fault(self) -> None:
-        """Ends only when a speaker is no longer read: with the fault that ended its reader."""
-        while True:
-            await self._started.wait()
-            self._started.clear()
-            started = asyncio.create_task(self._started.wait())
-            try:
-                await asyncio.wait([started, *self._readers], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                started.cancel()
-            for reader in self._readers:
-                if reader.done():
-                    reader.result()
+    def _preserved(self) -> frozenset[str]:
+        """The peers to which the F bit is the truth: what they were told, the forwarder has held
+        ever since."""
+        if not self._preserves():
+            for session in self.peers.values():
+                session.preserved = False
+        return frozenset(n for n, s in self.peers.items() if s.preserved)
 
     async def stop(self, *, keep_routes: bool = False) -> None:
         """End the speakers; with ``keep_routes`` peers hold on to what we said."""
-        for task in self._readers:
-            task.cancel()
-        await asyncio.gather(*self._readers, return_exceptions=True)
-        for speaker in self.speakers.values():
-            await speaker.stop(keep_routes=keep_routes)
+        await self.speakers.stop(keep_routes=keep_routes)
         for session in self.peers.values():
             session.stop_timer()
+        self.limits.stop()
 
     def check(self, rib: Rib) -> None:
         """InputError if the speakers could not serve the peers of ``rib``: nothing is changed."""
-        for idc in (False, True):
-            render([p for p in rib.peers.values() if (p.role == "idc") is idc], self._hold_time)
+        check(tuple(rib.peers.values()))
 
     async def adopt(self, intent: Intent, rib: Rib) -> None:
         """Go on under a new intent: sessions whose settings are the same are not touched."""
@@ -164,13 +142,15 @@ class Sessions:
                 self.peers[name] = PeerSession(peer, intent.export_policy)
         for gone in before.values():
             gone.stop_timer()
-        for name, members in self._by_speaker().items():
-            speaker = self.speakers.get(name)
-            if speaker is not None:
-                await speaker.reconfigure([self.peers[p].peer for p in members])
-            elif members:
-                await self._start_speaker(name)
+        self.limits.adopt(rib.peers)
+        await self._serve()
+        for session in self.peers.values():
+            self._check_limit(session)
         self._check_complete()  # the peer that was waited for may be the one that has gone
+
+    def _check_limit(self, session: PeerSession) -> None:
+        if session.up:
+            self.limits.check(session.peer, len(self.rib.adj_in[session.peer.name].heard))
 
     # -- events -----------------------------------------------------------------------------
 
@@ -193,6 +173,8 @@ class Sessions:
         match event:
             case Block(peer, messages):
                 self._block(peer, messages)
+                if (session := self.peers.get(peer)) is not None:
+                    self._check_limit(session)
             case SessionUp(peer, _):
                 self._up(event)
             case SessionDown(peer, reason):
@@ -246,22 +228,22 @@ class Sessions:
         session = self.peers.get(event.peer)
         if session is None:
             return
+        if event.peer in self.limits.shut:
+            # It was quicker than the speaker, which is to let go of it.
+            self._teardown(event.peer, 6, 1)
+            return
         session.stop_timer()
         facts = event.open_received
         self.rib.opened(event.peer, facts.router_id)
         adj = self.rib.adj_in[event.peer]
-        ours = session.last_reason == CHILD_DOWN
+        lost = restarting.lost(facts, session.last_reason)
         session.establish(facts)
         self.recorder.up(session.peer, facts)
         log.info("peer %s: up, AS %d, router-id %s", event.peer, facts.asn, facts.router_id)
-        for family in Family:
-            # Without the F bit the peer has lost its own tables (RFC 4724 §4.2); where the fault
-            # was ours it has not restarted at all, and says everything again anyway.
-            lost = facts.restarted or not facts.restart_families
-            if not ours and lost and family not in facts.forwarding:
-                self.rib.sweep(event.peer, family)
+        for family in sorted(lost, key=lambda f: f.value):
+            self.rib.sweep(event.peer, family)
         if adj.stale_count:
-            self._sweep_later(session, STALE_TIME)
+            self._sweep_later(session, self.intent.topology.timers.stale)
         if not self.holding_back:
             self._say(session, greeting(session, self.rib))
         self.changed()
@@ -272,13 +254,7 @@ class Sessions:
             return
         facts = session.open
         ours = reason == CHILD_DOWN
-        notified = "notification" in reason.lower()
-        # What a peer keeps forwarding while it restarts: the families it named (RFC 4724 §3).
-        kept: frozenset[Family] = frozenset()
-        if ours:
-            kept = frozenset(Family)
-        elif facts is not None and facts.restart_time is not None and not notified:
-            kept = facts.restart_families
+        kept = restarting.kept(facts, reason)
         keep = bool(kept)
         self.recorder.left(name, State.CONNECT if ours else State.ACTIVE if keep else State.IDLE)
         session.end(reason)
@@ -289,9 +265,15 @@ class Sessions:
         held = len(self.rib.adj_in[name])
         log.warning("peer %s: down: %s; %d routes %s", name, reason, held, "kept" if keep else "")
         if keep:
-            restart = facts.restart_time if facts is not None and not ours else None
-            self._sweep_later(session, STALE_TIME if restart is None else restart)
+            stale_time = self.intent.topology.timers.stale
+            self._sweep_later(session, restarting.seconds_kept(facts, reason, stale_time))
+        self.limits.ended(name)
+        self._tell_preserved()
         self.changed()
+
+    def _tell_preserved(self) -> None:
+        """Of whom the next OPEN may say that forwarding went on (the F bit)."""
+        self.speakers.preserve(self._preserved())
 
     def _sweep_later(self, session: PeerSession, seconds: int) -> None:
         session.stop_timer()
@@ -326,7 +308,8 @@ class Sessions:
     # -- holding back after a restart -------------------------------------------------------
 
     def _check_complete(self) -> None:
-        if self.holding_back and all(s.complete for s in self.peers.values()):
+        waited_for = (s for n, s in self.peers.items() if n not in self.limits.shut)
+        if self.holding_back and all(s.complete for s in waited_for):
             self._enough()
 
     def _enough(self) -> None:
@@ -335,28 +318,48 @@ class Sessions:
         missing = [n for n, s in self.peers.items() if not s.complete]
         self.holding_back = False
         if missing:
-            log.warning("no End-of-RIB from %s in %d s: going on", ", ".join(missing), HOLD_BACK)
+            seconds = self.intent.topology.timers.hold_back
+            log.warning("no End-of-RIB from %s in %d s: going on", ", ".join(missing), seconds)
         self.changed()
 
     # -- the operator ---------------------------------------------------------------------------
 
     def operate(self, name: str, action: str) -> dict[str, str]:
-        """``clear`` ends the session (Cease, Administrative Reset), ``refresh`` asks for all routes
-        again and says ours again. InputError: no such neighbor or action, or it is down."""
+        """``clear`` ends the session (Cease, Administrative Reset) or the time that it is held
+        down, ``refresh`` asks for all routes again and says ours again, ``drain`` and ``undrain``
+        as in draining.py. InputError: no such neighbor or action, or it is down."""
         session = self.peers.get(name)
         if session is None:
             raise InputError(self.no_neighbor(name))
-        if not session.up:
+        if action in ("drain", "undrain"):
+            self._drain(session, action == "drain")
+        elif action == "clear" and self.limits.release(name):
+            pass
+        elif not session.up:
             raise InputError(f"neighbor {name} is down: {session.last_reason}")
-        if action == "clear":
+        elif action == "clear":
             self._teardown(name, 6, 4)
         elif action == "refresh":
             for family in sorted(session.families, key=lambda f: f.value):
                 self._say(session, route_refresh(family, 0))
             self.resend(session)
         else:
-            raise InputError(f"'{action}' is not one of clear, refresh")
+            raise InputError(f"'{action}' is not one of clear, refresh, drain, undrain")
         return {"neighbor": name, "action": action}
+
+    def _drain(self, session: PeerSession, wanted: bool) -> None:
+        """Judge again what this peer said and is told; every other session goes on as it was."""
+        name, drain = session.peer.name, self.intent.drain
+        names = drain.names | {name} if wanted else drain.names - {name}
+        if names == drain.names:
+            return
+        self.intent = replace(self.intent, drain=Drain(names))
+        self.rib.reapply(name, self.intent.import_policy)
+        for each in self.peers.values():
+            each.out.policy = self.intent.export_policy
+        self.resend(session)
+        log.warning("peer %s: %s", name, "drained (RFC 8326)" if wanted else "no longer drained")
+        self.changed()
 
     def no_neighbor(self, name: str) -> str:
         """What to tell an operator who names a neighbor that there is not."""
@@ -373,8 +376,11 @@ class Sessions:
                 self._say(session, greeting(session, self.rib))
             elif session.up:
                 self._say(session, news(session, self.rib, changes))
+            if session.up:
+                session.preserved = self._preserves()
         self.rib.dirty_exports = set()
         self.rib.dirty_routes = {}
+        self._tell_preserved()
 
     def resend(self, session: PeerSession) -> None:
         """Everything again, as after a change of export policy; what is no longer to be said is
@@ -384,11 +390,9 @@ class Sessions:
 
     def _teardown(self, name: str, code: int, subcode: int) -> None:
         """End a session with this NOTIFICATION; what was under way before it is not heard."""
-        self.peers[name].decoder = None
-        self.speakers[self._speaker_of[name]].teardown(name, code, subcode)
+        session = self.peers[name]
+        session.decoder = None
+        self.speakers.teardown(session.peer, code, subcode)
 
     def _say(self, session: PeerSession, messages: bytes) -> None:
-        name = session.peer.name
-        speaker = self.speakers[self._speaker_of[name]]
-        for piece in pieces(messages):
-            speaker.send(name, piece)
+        self.speakers.send(session.peer, messages)

@@ -69,7 +69,11 @@ def neighbors(gateway: Running, filters: Filters) -> Json:
         if peer.router is not None:
             row["ccn"] = peer.router.ccn
             row["idc"] = peer.router.idc
-        if not session.up:
+        if name in gateway.intent.drain.names:
+            row["drained"] = True
+        if (shut := gateway.sessions.limits.shut.get(name)) is not None:
+            row["state"], row["reason"] = "held-down", shut.reason
+        elif not session.up:
             row["reason"] = session.last_reason
         if session.open is not None:
             row["hold-time"] = session.open.hold_time
@@ -331,7 +335,7 @@ def findings(gateway: Running, filters: Filters) -> Json:
     """What the verifier holds against what was learned."""
     rows = [
         f.as_json()
-        for f in gateway.proved.findings
+        for f in (*gateway.proved.findings, *gateway.sessions.limits.findings())
         if filters.get("ccn") in (None, f.ccn) and filters.get("neighbor") in (None, f.peer)
     ]
     return {"gateway": gateway.name, "findings": rows}

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from ccn_bgp.model.bgp import Asn, Ip, Prefix, RouteDistinguisher, RouteTarget, Vni
-from ccn_bgp.model.topology import Ccn, Gateway, IdcRouter, PeerRole, Share, Topology, Vpc
+from ccn_bgp.model.topology import (
+    Ccn,
+    Gateway,
+    HardLimit,
+    IdcRouter,
+    PeerRole,
+    Share,
+    Topology,
+    Vpc,
+)
 
 LONGEST_DEVICE = 15
 """Characters of a device name in Linux (IFNAMSIZ without its final zero)."""
@@ -72,6 +81,9 @@ class Peer:
     password_file: FilePath | None
     router: IdcRouter | None = None
     site: bytes = b""
+    hard_limit: HardLimit | None = None
+    ttl_security: int | None = None
+    drained: bool = False
 
     @property
     def external(self) -> bool:
@@ -224,6 +236,9 @@ def peers(topology: Topology, gateway: Gateway) -> tuple[Peer, ...]:
                 passive=False,
                 source_interface=None,
                 password_file=n.password_file,
+                hard_limit=n.hard_limit,
+                ttl_security=n.ttl_security,
+                drained=n.drained,
             )
         )
     for r in topology.routers:
@@ -243,6 +258,9 @@ def peers(topology: Topology, gateway: Gateway) -> tuple[Peer, ...]:
                     password_file=r.password_file,
                     router=r,
                     site=site_of_origin(topology, r.idc),
+                    hard_limit=r.hard_limit,
+                    ttl_security=r.ttl_security,
+                    drained=r.drained,
                 )
             )
     return tuple(sorted(found, key=lambda p: p.name))

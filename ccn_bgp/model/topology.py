@@ -97,10 +97,21 @@ class Vpc:
 
 
 @dataclass(frozen=True, slots=True)
+class HardLimit:
+    """More prefixes than ``limit`` end the session (RFC 4271 §6.7). It stays down for ``restart``
+    seconds; None: until an operator clears it."""
+
+    limit: int
+    restart: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class IdcRouter:
     """A router of a data centre: one eBGP session inside one CCSI of one gateway.
 
     ``vlan`` None is untagged. ``import_``/``export`` name policies; empty means reject (RFC 8212).
+    Of more than ``max_prefixes`` the rest is not used; ``hard_limit`` ends the session instead.
+    ``ttl_security``: at most this many hops away (RFC 5082). ``drained``: see gateway/draining.py.
     """
 
     name: str
@@ -116,6 +127,14 @@ class IdcRouter:
     export: tuple[str, ...] = ()
     max_prefixes: int | None = None
     password_file: FilePath | None = None
+    hard_limit: HardLimit | None = None
+    ttl_security: int | None = None
+    drained: bool = False
+
+    @property
+    def most_prefixes(self) -> int | None:
+        """How many prefixes of it can be in use at most; None: no limit."""
+        return self.max_prefixes if self.hard_limit is None else self.hard_limit.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +183,8 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:
-    """A further EVPN speaker. ``port`` is the TCP port that we dial."""
+    """A further EVPN speaker. ``port`` is the TCP port that we dial; the last three as of an
+    IdcRouter."""
 
     name: str
     gateway: str
@@ -174,6 +194,22 @@ class Neighbor:
     local_address: Ip | None = None
     port: int = 179
     password_file: FilePath | None = None
+    hard_limit: HardLimit | None = None
+    ttl_security: int | None = None
+    drained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """Of all sessions, in seconds. ``hold``: offered in OPEN. ``restart``: how long peers may keep
+    our routes after the session broke (RFC 4724 §3). ``stale``: how long a peer may take from the
+    new session to its End-of-RIB. ``hold_back``: how long we wait for all peers' End-of-RIB after
+    our own restart."""
+
+    hold: int = 90
+    restart: int = 120
+    stale: int = 120
+    hold_back: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +229,7 @@ class Topology:
     policies: tuple[FilePath, ...]
     suppressions: tuple[Suppression, ...] = ()
     inventory: tuple[FilePath, ...] = ()
+    timers: Timers = Timers()
     positions: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def at(self, *keys: str | int) -> str:

@@ -16,7 +16,8 @@ Row = Mapping[str, Any]
 
 COLUMNS: Mapping[str, Sequence[str]] = {
     "neighbors": (
-        "name role asn address state seconds received accepted stale advertised malformed reason"
+        "name role asn address state seconds received accepted stale advertised malformed drained"
+        " reason"
     ).split(),
     "ccsis": "name ccn id vni rd import export routes".split(),
     "routes": "ccn prefix peer next-hop as-path origin".split(),
@@ -73,6 +74,8 @@ def text(column: str, value: Any) -> str:
     """One cell."""
     if value is None or value is False or value == []:
         return ""
+    if value is True:
+        return "yes"
     if column == "when":
         return datetime.datetime.fromtimestamp(value).astimezone().strftime("%F %T")
     if isinstance(value, float):
@@ -103,6 +106,8 @@ def draw_explanation(answer: Row) -> None:
         if attributes:
             words = (f"{k} {text(k, v)}" for k, v in attributes.items() if text(k, v))
             console.print("    " + escape("  ".join(words)))
+        if "least-preferred" in path:
+            console.print(f"    [yellow]{escape(path['least-preferred'])}[/]")
         if "resolves-to" in path:
             console.print(f"    resolves to {escape(path['resolves-to'])}")
     for finding in answer["findings"]:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of this channel; both sides compare it in HELLO."""
 HEADER = struct.Struct("<IB3xI")
 MAX_PAYLOAD = 64 << 20
@@ -37,6 +37,7 @@ class Kind(enum.IntEnum):
     TEARDOWN = 17  # gateway: u8 code, u8 subcode of the NOTIFICATION
     RELOAD = 18  # gateway: the configuration file was rewritten
     STOP = 19  # gateway: Cease to every peer, then exit
+    PRESERVED = 20  # gateway: {"peers": [names]}, those to say the F bit to; also its first frame
 
 
 class ChannelError(Exception):

@@ -45,6 +45,7 @@ def _neighbor(peer: Peer, password: str, hold_time: int, restart_time: int) -> s
             if peer.passive
             else ("passive false;", f"connect {peer.port};")
         ),
+        *_ttl(peer),
         "adj-rib-in false;",
         "adj-rib-out true;",  # route-refresh switches it on anyway, with a warning; it stays empty
         "manual-eor true;",
@@ -67,6 +68,16 @@ def _neighbor(peer: Peer, password: str, hold_time: int, restart_time: int) -> s
     ]
     body = "".join(f"  {line}\n" for line in lines)
     return f"\nneighbor {peer.address} {{\n{body}}}\n"
+
+
+def _ttl(peer: Peer) -> list[str]:
+    """GTSM (RFC 5082 §3): sent with 255, and dropped by the kernel below what that many hops leave.
+
+    Only where we dial: ExaBGP sets the minimum of a listener for all peers behind it.
+    """
+    if peer.ttl_security is None or peer.passive:
+        return []
+    return ["outgoing-ttl 255;", f"incoming-ttl {256 - peer.ttl_security};"]
 
 
 def _ambiguous(peers: Sequence[Peer]) -> list[Problem]:

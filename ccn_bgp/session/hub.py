@@ -7,11 +7,13 @@ peers' TCP. It knows ExaBGP only through the objects it is given and imports not
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -75,6 +77,8 @@ class Hub:
         self.queue = FrameQueue(channel)
         self.sessions: dict[int, Session] = {}
         self.reactor: Any = None
+        self.preserved: frozenset[str] | None = None
+        """Peers to which OPEN says that forwarding went on; None: the gateway has not said yet."""
         self.reload: Callable[[], str] = lambda: "not started"
         self._number = 0
         self._greeted = False
@@ -153,6 +157,13 @@ class Hub:
             self.channel.fileno(), select.POLLIN | (select.POLLOUT if self.queue.octets else 0)
         )
 
+    def await_preserved(self, seconds: float = 5.0) -> None:
+        """The gateway's first words, which the first OPENs need."""
+        deadline = time.monotonic() + seconds
+        while self.preserved is None and time.monotonic() < deadline:
+            select.select([self.channel], [], [], 0.1)
+            self._receive()
+
     def _receive(self) -> None:
         for _ in range(16):
             try:
@@ -177,5 +188,7 @@ class Hub:
             session.notify = (payload[0], payload[1])
         elif kind is Kind.RELOAD:
             self.push(Kind.RELOADED, 0, jsoned({"problem": self.reload()}))
+        elif kind is Kind.PRESERVED:
+            self.preserved = frozenset(json.loads(payload)["peers"])
         elif kind is Kind.STOP:
             self.reactor.signal.received = self.reactor.signal.SHUTDOWN

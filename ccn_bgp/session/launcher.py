@@ -10,6 +10,8 @@ listed in TOUCHED and compared with the installed package before anything starts
 * ``Connection.writer``, per connection once Established: one send buffer for ExaBGP's and our
   messages, so that neither breaks the other in two.
 * ``Peer`` (reactor.loop): session up and down, R bit (RFC 4724 §4.1), Cease on shutdown.
+* ``Capabilities._graceful`` (reactor.protocol): the F bit is true (RFC 4724 §3); ExaBGP always
+  sets it.
 * ``Processes`` (reactor.loop): instead of ExaBGP's text API, one turn of the channel per loop.
 
 This is the only file of the package that imports exabgp. When the gateway dies (EOF), the process
@@ -33,10 +35,11 @@ from typing import Any, ClassVar
 
 import exabgp.reactor.loop as exabgp_loop
 import exabgp.reactor.peer as exabgp_peer
+import exabgp.reactor.protocol as exabgp_protocol
 from exabgp.bgp.fsm import FSM
 from exabgp.bgp.message import Notification, Notify, Update
 from exabgp.bgp.message.nop import _NOP
-from exabgp.bgp.message.open.capability import REFRESH, Capability
+from exabgp.bgp.message.open.capability import REFRESH, Capabilities, Capability
 from exabgp.configuration.configuration import Configuration
 from exabgp.environment import getenv
 from exabgp.logger import log
@@ -63,6 +66,7 @@ TOUCHED: tuple[tuple[Any, str, str], ...] = (
     (Protocol, "read_message", "self"),
     (Protocol, "write", "self message negotiated"),
     (Connection, "writer", "self data"),
+    (Capabilities, "_graceful", "self neighbor restarted"),
     (Peer, "__init__", "self neighbor reactor"),
     (Peer, "_close", "self message error"),
     (Peer, "_read_ka", "self"),
@@ -83,7 +87,8 @@ _USED = (  # (function, names that it must use): attributes we rely on, and the 
     (Peer._connect, ("Protocol", "connect")),
     (Peer._main, ("read_message", "check_ka", "_teardown", "LATER", "NOW")),
     (Peer._send_open, ("new_open",)),
-    (Protocol.new_open, ("_restarted",)),
+    (Protocol.new_open, ("_restarted", "Capabilities")),
+    (Capabilities.new, ("_graceful",)),
     (Protocol.write, ("connection", "writer")),
     (exabgp_loop.Reactor.__init__, ("_poller", "signal")),
     (exabgp_loop.Reactor.run, ("Processes", "received", "fds", "_poller")),
@@ -221,6 +226,19 @@ class SpokenProtocol(Protocol):  # type: ignore[misc]
         if found.fault:
             raise Notify(found.fault.code, found.fault.subcode, found.fault.data)
         return _UPDATE if found.heard else _NOP
+
+
+class TrueCapabilities(Capabilities):  # type: ignore[misc]
+    """Capabilities whose graceful restart says what is so."""
+
+    hub: ClassVar[Hub]
+
+    def _graceful(self, neighbor: Any, restarted: bool) -> None:
+        super()._graceful(neighbor, restarted)
+        graceful = self.get(Capability.CODE.GRACEFUL_RESTART)
+        if graceful is not None and neighbor["description"] not in (self.hub.preserved or ()):
+            for family in graceful:
+                graceful[family] = 0
 
 
 class ShortDelay(Delay):  # type: ignore[misc]
@@ -383,8 +401,9 @@ def main() -> int:
     channel.setblocking(False)
     environment(arguments.log)
     hub = Hub(channel, VERSION)
-    SpokenProtocol.hub = SpokenPeer.hub = ChannelProcesses.hub = hub
+    SpokenProtocol.hub = SpokenPeer.hub = ChannelProcesses.hub = TrueCapabilities.hub = hub
     SpokenPeer.restarting = arguments.restarting
+    exabgp_protocol.Capabilities = TrueCapabilities
     exabgp_peer.Protocol = SpokenProtocol
     exabgp_loop.Peer = SpokenPeer
     exabgp_loop.Processes = ChannelProcesses
@@ -398,6 +417,7 @@ def main() -> int:
         return 1
     hub.reactor = exabgp_loop.Reactor(configuration)
     hub.reload = lambda: reload(hub.reactor)
+    hub.await_preserved()
     code = int(hub.reactor.run())
     hub.flush()
     return code

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from ccn_bgp.errors import CcnError, InputError, Problem
 from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.session.channel import PROTOCOL, ChannelError, FrameQueue, Frames, Kind
+from ccn_bgp.model.topology import Timers
+from ccn_bgp.session.channel import PROTOCOL, ChannelError, FrameQueue, Frames, Kind, jsoned
 from ccn_bgp.session.child import Child, listen, receive
 from ccn_bgp.session.events import (
     CHILD_DOWN,
@@ -63,7 +64,8 @@ class Speaker:
 
     ``name`` distinguishes several speakers of one gateway: their files in ``state`` are
     ``speaker-NAME.conf|sock|log|err|pid``. ``restarting``: set the R bit (RFC 4724 §4.1) in the
-    first OPEN to each peer, because the gateway itself comes back from a crash.
+    first OPEN to each peer, because the gateway itself comes back from a crash. ``preserved``: see
+    ``preserve``.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class Speaker:
         hold_time: int = 90,
         restart_time: int = RESTART_TIME,
         restarting: bool = False,
+        preserved: frozenset[str] = frozenset(),
     ) -> None:
         self.name = name
         self._peers = tuple(peers)
         self._hold_time = hold_time
         self._restart_time = restart_time
         self._restarting = restarting
+        self._preserved = preserved
         self._files = {
             kind: state / f"speaker-{name}.{kind}" for kind in ("conf", "sock", "log", "err", "pid")
         }
@@ -161,11 +165,26 @@ class Speaker:
             self._queue.push(Kind.TEARDOWN, out.session, bytes((code, subcode)))
             self._flush()
 
-    async def reconfigure(self, peers: Sequence[Peer]) -> None:
+    def preserve(self, names: frozenset[str]) -> None:
+        """The peers to which the next OPEN says that forwarding has gone on while BGP restarts:
+        the F bit of each family (RFC 4724 §3)."""
+        if names != self._preserved:
+            self._preserved = names
+            self._push_preserved()
+
+    def _push_preserved(self) -> None:
+        if self._queue:
+            names = jsoned({"peers": sorted(self._preserved)})
+            self._queue.push(Kind.PRESERVED, 0, names)
+            self._flush()
+
+    async def reconfigure(self, peers: Sequence[Peer], timers: Timers | None = None) -> None:
         """Serve ``peers`` from now on: only sessions whose settings changed are re-established.
 
         InputError leaves everything as it was. What ExaBGP does not accept is logged.
         """
+        if timers is not None:
+            self._hold_time, self._restart_time = timers.hold, timers.restart
         self._write_config(peers)
         self._peers = tuple(peers)
         if self._queue:
@@ -217,6 +236,7 @@ class Speaker:
                 self._socket = await self._child.accept(self._listener)
                 self._frames = Frames()
                 self._queue = FrameQueue(self._socket)
+                self._push_preserved()  # it waits for this before it says OPEN
                 await self._hello(self._socket)
         except TimeoutError:
             raise CcnError(

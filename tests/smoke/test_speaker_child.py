@@ -145,6 +145,7 @@ class RawPeer:
                 at += 2 + length
                 if code == GR:
                     families = {value[i : i + 3]: value[i + 3] for i in range(2, length, 4)}
+                    assert not value[0] & 0x40, "the N bit of RFC 8538 is not ours to set"
                     return bool(value[0] & 0x80), families
         raise AssertionError("no graceful restart in the OPEN")
 
@@ -228,7 +229,7 @@ def test_session_up_says_what_was_agreed(tmp_path):
             assert facts.asn4 and facts.route_refresh and facts.enhanced_refresh
             assert facts.extended_message and facts.restart_time == 120 and not facts.restarted
             restarted, families = raw.restart_capability()
-            assert not restarted and families == {b"\0\x19\x46": 0x80}
+            assert not restarted and families == {b"\0\x19\x46": 0}
             pid_file = tmp_path / "speaker-t.pid"
             assert int(pid_file.read_text()) == speaker.pid
             assert (tmp_path / "speaker-t.conf").stat().st_mode & 0o777 == 0o600
@@ -403,6 +404,30 @@ def test_a_dead_child_is_replaced_and_sets_the_r_bit(tmp_path):
             raw.writer.close()
             await log.until(lambda: len(log.of(SessionUp)) == 3)
             assert raw.restart_capability(2)[0] is False
+
+    run(body())
+
+
+def test_the_f_bit_says_what_the_gateway_knows(tmp_path):
+    async def body():
+        a, b = [await RawPeer(address=f"127.0.0.{n}", asn=65000 + n).listen() for n in (1, 2)]
+        peers = [peer_of(a, "a"), peer_of(b, "b")]
+
+        def flags(raw):
+            return set(raw.restart_capability()[1].values())
+
+        async with running(tmp_path, peers, preserved=frozenset("a")) as (speaker, log):
+            await log.until(lambda: len(log.of(SessionUp)) == 2)
+            assert (flags(a), flags(b)) == ({0x80}, {0})  # in the very first OPEN
+            speaker.preserve(frozenset("b"))
+            await asyncio.sleep(0.2)
+            for raw in (a, b):
+                raw.writer.close()
+            await log.until(lambda: len(log.of(SessionUp)) == 4)
+            assert (flags(a), flags(b)) == ({0}, {0x80})
+            os.kill(speaker.pid, signal.SIGKILL)  # the next child is told before it dials
+            await log.until(lambda: len(log.of(SessionUp)) == 6)
+            assert (flags(a), flags(b)) == ({0}, {0x80})
 
     run(body())
 

@@ -36,7 +36,10 @@ class Speaker:
     def teardown(self, peer: str, code: int, subcode: int) -> None:
         self.ended.append((peer, code, subcode))
 
-    async def reconfigure(self, peers) -> None:
+    def preserve(self, names: frozenset[str]) -> None:
+        self.preserved = names
+
+    async def reconfigure(self, peers, timers) -> None:
         if self.problem is not None:
             raise self.problem
         self.served = [p.name for p in peers]
@@ -51,8 +54,7 @@ def intent() -> Intent:
 def sessions(intent: Intent, tmp_path: FilePath) -> Sessions:
     rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
     made = Sessions(intent, rib, tmp_path, lambda: None, holding_back=False)
-    made.speakers = {"gateways": Speaker(), "idcs": Speaker()}  # type: ignore[dict-item]
-    made._by_speaker()
+    made.speakers.running = {"gateways": Speaker(), "idcs": Speaker()}  # type: ignore[dict-item]
     return made
 
 
@@ -119,7 +121,7 @@ def test_a_fault_of_ours_costs_one_session_and_is_not_silent(
 
     monkeypatch.setattr(sessions.rib, "receive", broken)
     sessions.take(Block("lf-r1", update("172.16.1.0/24")))
-    assert sessions.speakers["idcs"].ended == [("lf-r1", 6, 8)]
+    assert sessions.speakers.running["idcs"].ended == [("lf-r1", 6, 8)]
     assert "a fault of ours" in caplog.text
     monkeypatch.undo()
     sessions.take(SessionDown("lf-r1", "notification sent (6,8)"))
@@ -137,9 +139,10 @@ def test_a_reader_that_dies_is_reported(sessions: Sessions) -> None:
             yield  # a generator
 
     async def run() -> None:
-        sessions._readers.append(asyncio.create_task(sessions._read(Dying())))
-        sessions._started.set()
-        await asyncio.wait_for(sessions.fault(), 5)
+        speakers = sessions.speakers
+        speakers._readers.append(asyncio.create_task(speakers.read(Dying())))
+        speakers._started.set()
+        await asyncio.wait_for(speakers.fault(), 5)
 
     with pytest.raises(RuntimeError, match="the stream is broken"):
         asyncio.run(run())
@@ -188,8 +191,13 @@ def test_nothing_is_heard_after_the_message_that_ends_a_session(sessions: Sessio
     broken[19:21] = b"\xff\xff"  # withdrawn routes longer than the message (RFC 7606 §5.1)
     sessions.take(Block("lf-r1", bytes(broken)))
     sessions.take(Block("lf-r1", update("172.16.2.0/24")))
+<<<<<<< Updated upstream
     assert [peer for peer, *_ in sessions.speakers["idcs"].ended] == ["lf-r1"]
     assert not sessions.rib.heard("lf-r1")
+=======
+    assert [peer for peer, *_ in sessions.speakers.running["idcs"].ended] == ["lf-r1"]
+    assert not sessions.rib.adj_in["lf-r1"].heard
+>>>>>>> Stashed changes
     sessions.take(SessionDown("lf-r1", "notification sent (3,1)"))
     sessions.take(SessionUp("lf-r1", facts(V4)))
     sessions.take(Block("lf-r1", update("172.16.2.0/24")))

@@ -1,0 +1,134 @@
+"""The ExaBGP processes of one gateway: one for gateway peers, one for IDC peers, each read by a
+task of its own. In: the peers to serve, what to say to them. Out: events, one call for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path as FilePath
+
+from ccn_bgp.gateway.telling import pieces
+from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.topology import Timers
+from ccn_bgp.session.events import Event
+from ccn_bgp.session.exabgp_config import render
+from ccn_bgp.session.speaker import Speaker
+
+log = logging.getLogger("ccn.session")
+
+GROUPS = ("gateways", "idcs")
+
+
+def group_of(peer: Peer) -> str:
+    """The speaker that serves this peer: a fault of one group never meets the other."""
+    return "idcs" if peer.role == "idc" else "gateways"
+
+
+class Speakers:
+    """Started when there is a peer to serve; ``take`` is given each event."""
+
+    def __init__(self, state: FilePath, take: Callable[[Event], None]) -> None:
+        self.running: dict[str, Speaker] = {}
+        self._state = state
+        self._take = take
+        self._readers: list[asyncio.Task[None]] = []
+        self._started = asyncio.Event()
+        self._serving: set[asyncio.Future[None]] = set()
+
+    async def serve(
+        self,
+        peers: Sequence[Peer],
+        timers: Timers,
+        *,
+        restarting: bool = False,
+        preserved: frozenset[str] = frozenset(),
+    ) -> None:
+        """Serve these peers from now on; sessions whose settings are the same go on.
+
+        ``restarting``: a speaker that is started now sets the R bit (RFC 4724 §4.1).
+        """
+        for name in GROUPS:
+            members = [p for p in peers if group_of(p) == name]
+            if name in self.running:
+                await self.running[name].reconfigure(members, timers)
+            elif members:
+                await self._start(
+                    Speaker(
+                        name,
+                        members,
+                        self._state,
+                        hold_time=timers.hold,
+                        restart_time=timers.restart,
+                        restarting=restarting,
+                        preserved=preserved,
+                    )
+                )
+
+    def serve_soon(self, peers: Sequence[Peer], timers: Timers) -> None:
+        """The same from where nothing can be waited for; what is wrong with it is logged."""
+        task = asyncio.ensure_future(self.serve(peers, timers))
+        self._serving.add(task)
+        task.add_done_callback(self._served)
+
+    def _served(self, task: asyncio.Future[None]) -> None:
+        self._serving.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the same peers as before are served: %s", error)
+
+    async def _start(self, speaker: Speaker) -> None:
+        await speaker.start()
+        self.running[speaker.name] = speaker
+        reader = asyncio.create_task(self.read(speaker), name=f"speaker {speaker.name}")
+        self._readers.append(reader)
+        self._started.set()
+
+    async def read(self, speaker: Speaker) -> None:
+        """Until it is stopped."""
+        async for event in speaker.events():
+            self._take(event)
+            # One block is milliseconds of work: let the API and the other speaker in between.
+            await asyncio.sleep(0)
+
+    async def fault(self) -> None:
+        """Ends only when a speaker is no longer read: with the fault that ended its reader."""
+        while True:
+            await self._started.wait()
+            self._started.clear()
+            started = asyncio.create_task(self._started.wait())
+            try:
+                await asyncio.wait([started, *self._readers], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                started.cancel()
+            for reader in self._readers:
+                if reader.done():
+                    reader.result()
+
+    async def stop(self, *, keep_routes: bool = False) -> None:
+        """End the speakers; with ``keep_routes`` peers hold on to what we said."""
+        for task in (*self._readers, *self._serving):
+            task.cancel()
+        await asyncio.gather(*self._readers, *self._serving, return_exceptions=True)
+        for speaker in self.running.values():
+            await speaker.stop(keep_routes=keep_routes)
+
+    def send(self, peer: Peer, messages: bytes) -> None:
+        """Whole messages, after those sent before; in pieces, so that peers take turns."""
+        for piece in pieces(messages):
+            self.running[group_of(peer)].send(peer.name, piece)
+
+    def teardown(self, peer: Peer, code: int, subcode: int) -> None:
+        """End a session with this NOTIFICATION."""
+        self.running[group_of(peer)].teardown(peer.name, code, subcode)
+
+    def preserve(self, names: frozenset[str]) -> None:
+        """The peers to whom the next OPEN says that forwarding went on (the F bit)."""
+        for speaker in self.running.values():
+            speaker.preserve(names)
+
+
+def check(peers: Sequence[Peer]) -> None:
+    """InputError if the speakers could not serve these peers: nothing is changed."""
+    for name in GROUPS:
+        render([p for p in peers if group_of(p) == name])
