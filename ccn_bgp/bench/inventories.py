@@ -17,7 +17,7 @@ from ccn_bgp.errors import CcnError, Problem
 from ccn_bgp.gateway.daemon import COLLECT
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import read_intent, renewed
-from ccn_bgp.learn.rib import Rib
+from ccn_bgp.gateway.learning import new_rib
 
 VPCS = 100
 MOVED = 9
@@ -34,7 +34,7 @@ def inventory(case: str, count: int, say: Callable[[str], None]) -> Iterator[Fig
         begun = time.perf_counter()
         intent = read_intent(file, "gw")
         read = time.perf_counter()
-        rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+        rib = new_rib(intent)
         proved = Guard(intent, rib).prove()
         done = time.perf_counter()
         if len(proved.snapshot.vms) != count:

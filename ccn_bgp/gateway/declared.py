@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ccn_bgp.gateway.guard import Guard, Proved
 from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn
@@ -41,8 +42,7 @@ def declared_tables(intent: Intent) -> Proved:
 
 
 def _rib(intent: Intent, name: str) -> Rib:
-    gateway = intent.topology.gateways[name]
-    return Rib(intent.topology, gateway, intent.import_policy, intent.claims)
+    return new_rib(intent, intent.topology.gateways[name])
 
 
 def _heard_as(rib: Rib, name: str) -> Peer | None:

@@ -20,6 +20,7 @@ from ccn_bgp.errors import InputError, Problem
 from ccn_bgp.gateway.guard import Guard, Proved
 from ccn_bgp.gateway.history import History
 from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.learn.rib import Rib
@@ -82,7 +83,7 @@ class Replayed:
     def __init__(self, intent: Intent) -> None:
         self.intent = intent
         self.name = intent.gateway.name
-        self.rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+        self.rib = new_rib(intent)
         self.sessions: Sessions = OfflineSessions(
             intent, self.rib, FilePath(), lambda: None, holding_back=True
         )

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.learn.originate import tunnel_communities
-from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
 from ccn_bgp.model.path import (
     EvpnMacIp,
@@ -90,7 +90,7 @@ said = st.lists(st.one_of(type5, type2, unicast), max_size=14, unique_by=lambda 
 
 def proved(intent: Intent, routes: list, random: Random | None) -> tuple:
     """The end of one history; with ``random`` in its order, with proofs and withdrawals between."""
-    rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+    rib = new_rib(intent)
     guard = Guard(intent, rib)
     for peer, nlri, held in routes:
         if random is not None and random.random() < 0.3:

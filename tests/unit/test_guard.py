@@ -9,6 +9,7 @@ import pytest
 from ccn_bgp.gateway.declared import declared_tables
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
@@ -26,7 +27,7 @@ def intent() -> Intent:
 
 @pytest.fixture
 def rib(intent: Intent) -> Rib:
-    return Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+    return new_rib(intent)
 
 
 def heard(prefix: str, vni: int) -> EvpnPrefix:
@@ -92,7 +93,7 @@ def test_quarantine_is_the_same_whatever_the_order(intent: Intent) -> None:
     nlris.append(heard("10.60.0.0/16", FINANCE))
     digests = set()
     for order in (nlris, nlris[::-1], [nlris[1], nlris[2], nlris[0]]):
-        rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+        rib = new_rib(intent)
         guard = Guard(intent, rib)
         for nlri in order:
             rib.receive("hk-gw1", [nlri], [], attributes())

@@ -10,6 +10,7 @@ import pytest
 
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
@@ -100,7 +101,7 @@ def intent(file: FilePath) -> Intent:
 
 
 def fresh(intent: Intent) -> Rib:
-    rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+    rib = new_rib(intent)
     rib.settle()
     return rib
 

@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 import pytest
 
 from ccn_bgp.gateway.intent import Intent, read_intent
+from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
@@ -52,7 +53,7 @@ def intent() -> Intent:
 
 @pytest.fixture
 def sessions(intent: Intent, tmp_path: FilePath) -> Sessions:
-    rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+    rib = new_rib(intent)
     made = Sessions(intent, rib, tmp_path, lambda: None, holding_back=False)
     made.speakers.running = {"gateways": Speaker(), "idcs": Speaker()}  # type: ignore[dict-item]
     return made
@@ -93,7 +94,7 @@ def with_limit(intent: Intent, limit: int) -> Intent:
 
 
 def adopted(sessions: Sessions, intent: Intent) -> Rib:
-    rib = Rib(intent.topology, intent.gateway, intent.import_policy, intent.claims)
+    rib = new_rib(intent)
     rib.adopt(sessions.rib)
     asyncio.run(sessions.adopt(intent, rib))
     return rib
@@ -158,7 +159,7 @@ def test_a_removed_peer_leaves_no_timer(intent: Intent, sessions: Sessions) -> N
         assert old.timer is not None
         idcs = {n: i for n, i in intent.topology.idcs.items() if n != "langfang"}
         less = replace(intent, topology=replace(intent.topology, idcs=idcs))
-        rib = Rib(less.topology, less.gateway, less.import_policy, less.claims)
+        rib = new_rib(less)
         rib.adopt(sessions.rib)
         await sessions.adopt(less, rib)
         assert "lf-r1" not in sessions.peers
