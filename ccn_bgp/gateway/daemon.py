@@ -26,7 +26,7 @@ from ccn_bgp.gateway.commit import Committer
 from ccn_bgp.gateway.explain import explain
 from ccn_bgp.gateway.guard import Guard, Proved, new_findings
 from ccn_bgp.gateway.history import CommitRecord, History, intent_digest
-from ccn_bgp.gateway.intent import Intent, finding_line, read_intent
+from ccn_bgp.gateway.intent import Intent, finding_line, read_intent, still_drained
 from ccn_bgp.gateway.learning import claim_rows, new_rib
 from ccn_bgp.gateway.link import ForwarderLink, NoForwarder
 from ccn_bgp.gateway.ports import PortWatch
@@ -162,6 +162,7 @@ class Daemon:
             self.state,
             self.changed,
             holding_back=self.link.generation > 0,
+            preserves=lambda: self.link.preserves,
             recorder=self.recorder,
         )
         if self.sessions.holding_back:
@@ -198,7 +199,7 @@ class Daemon:
             "commit": asyncio.create_task(self._committing()),
             "reload": asyncio.create_task(self._reloading()),
             "forwarder": asyncio.create_task(self.link.watch(self._forwarder_back)),
-            "speakers": asyncio.create_task(self.sessions.fault()),
+            "speakers": asyncio.create_task(self.sessions.speakers.fault()),
         }
         watch = InventoryWatch(lambda: self.intent, self._renew)
         waits["inventory"] = asyncio.create_task(watch.run())
@@ -342,6 +343,7 @@ class Daemon:
 
     async def _take_over(self, intent: Intent) -> None:
         """All that can be refused is asked first; from the swap on nothing is turned back."""
+        intent = still_drained(intent, self.intent)
         rib = new_rib(intent)
         self.link.check_ports(intent)
         self.sessions.check(rib)
@@ -380,6 +382,9 @@ class Daemon:
             case "commit":
                 return commit_world(self, request.get("id"))
             case "neighbor":
-                return self.sessions.operate(str(request.get("name")), str(request.get("action")))
+                name, action = str(request.get("name")), str(request.get("action"))
+                done = self.sessions.operate(name, action)
+                self.intent = self.sessions.intent  # who is drained is part of it
+                return done
             case other:
                 raise InputError(f"unknown request '{other}'")

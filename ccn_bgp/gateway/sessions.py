@@ -149,8 +149,11 @@ class Sessions:
         self._check_complete()  # the peer that was waited for may be the one that has gone
 
     def _check_limit(self, session: PeerSession) -> None:
-        if session.up:
-            self.limits.check(session.peer, len(self.rib.adj_in[session.peer.name].heard))
+        limit, name = session.peer.hard_limit, session.peer.name
+        adj = self.rib.adj_in[name]
+        # What waits may take back or repeat what is held: that is only counted when it matters.
+        if session.up and limit is not None and len(adj) + adj.waiting > limit.limit:
+            self.limits.check(session.peer, len(self.rib.heard(name)))
 
     # -- events -----------------------------------------------------------------------------
 

@@ -207,28 +207,19 @@ class Rib:
             self._unplace(adj.peer, adj.others.pop(key))
         return count + len(gone)
 
-<<<<<<< Updated upstream
-    def reapply(self) -> None:
-        """Judge every held path again, as after a change of policy."""
-        for adj in self.adj_in.values():
-            self._absorb(adj)
-            for heard in adj.others.values():
-                self._unplace(adj.peer, heard)
-                self._place(adj.peer, heard)
-            self._rows.forget()
-            for width, rows in adj.rows.items():
-                none = np.zeros(0, np.uint32)
-                delta = Delta(rows.key[:0], none, rows.key.copy(), rows.verdict.copy())
-                self._change(adj, width, delta)
-=======
     def reapply(self, peer: str, policy: ImportPolicy) -> None:
         """Judge every held path of a peer again, under this policy from now on."""
-        self.policy = policy
+        self._judge.policy = policy
         adj = self.adj_in[peer]
-        for heard in adj.heard.values():
+        self._absorb(adj)
+        for heard in adj.others.values():
             self._unplace(adj.peer, heard)
             self._place(adj.peer, heard)
->>>>>>> Stashed changes
+        self._rows.forget()
+        for width, rows in adj.rows.items():
+            none = np.zeros(0, np.uint32)
+            delta = Delta(rows.key[:0], none, rows.key.copy(), rows.verdict.copy())
+            self._change(adj, width, delta)
 
     def renew(self, topology: Topology, claim: Claim, row_claim: RowClaim | None = None) -> None:
         """Go on under a topology that differs in its VMs alone: no path is judged again."""

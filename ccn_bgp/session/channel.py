@@ -37,7 +37,7 @@ class Kind(enum.IntEnum):
     TEARDOWN = 17  # gateway: u8 code, u8 subcode of the NOTIFICATION
     RELOAD = 18  # gateway: the configuration file was rewritten
     STOP = 19  # gateway: Cease to every peer, then exit
-    PRESERVED = 20  # gateway: {"peers": [names]}, those to say the F bit to; also its first frame
+    PRESERVED = 21  # gateway: {"peers": [names]}, those to say the F bit to; also its first frame
 
 
 class ChannelError(Exception):

@@ -192,13 +192,8 @@ def test_nothing_is_heard_after_the_message_that_ends_a_session(sessions: Sessio
     broken[19:21] = b"\xff\xff"  # withdrawn routes longer than the message (RFC 7606 §5.1)
     sessions.take(Block("lf-r1", bytes(broken)))
     sessions.take(Block("lf-r1", update("172.16.2.0/24")))
-<<<<<<< Updated upstream
-    assert [peer for peer, *_ in sessions.speakers["idcs"].ended] == ["lf-r1"]
-    assert not sessions.rib.heard("lf-r1")
-=======
     assert [peer for peer, *_ in sessions.speakers.running["idcs"].ended] == ["lf-r1"]
-    assert not sessions.rib.adj_in["lf-r1"].heard
->>>>>>> Stashed changes
+    assert not sessions.rib.heard("lf-r1")
     sessions.take(SessionDown("lf-r1", "notification sent (3,1)"))
     sessions.take(SessionUp("lf-r1", facts(V4)))
     sessions.take(Block("lf-r1", update("172.16.2.0/24")))
