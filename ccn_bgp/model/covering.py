@@ -9,7 +9,7 @@ knows the rest. No loop runs over rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -25,7 +25,7 @@ Bools = npt.NDArray[np.bool_]
 WORD_BITS = 63
 """Bits of a sort key that may be used: keys are signed."""
 _LARGE = 4096
-_Word = TypeVar("_Word", bound=np.generic)
+_Word = TypeVar("_Word", bound=np.integer)
 
 
 class Covering:
@@ -123,13 +123,7 @@ class Covering:
     def _before(self, numbers: I8, words: list[U8], length: U1) -> I8:
         """The place of the last member at or before each row, -1 if there is none."""
         keys = self._line.keys(numbers, words, length.astype(np.int64))
-        if len(self._key) < _LARGE or len(keys) < _LARGE or bool((keys[1:] >= keys[:-1]).all()):
-            return np.searchsorted(self._key, keys, "right") - 1
-        # Neighbouring look-ups share their cache lines: sorting costs less than it saves.
-        order = np.argsort(keys)
-        found = np.empty(len(keys), np.int64)
-        found[order] = np.searchsorted(self._key, keys[order], "right") - 1
-        return found
+        return _up_to(self._key, keys) - 1
 
     def _parents(self) -> I8:
         """Pointer jumping: who does not cover is replaced by its own candidate, for all at once;
@@ -149,6 +143,15 @@ class Covering:
         while bool((root[root] != root).any()):
             root = root[root]
         return root
+
+
+def covered(prefixes: Iterable[Prefix], address: U1, length: U1) -> Bools:
+    """bool[n]: does one of the prefixes (of any family) hold the whole of each row?
+
+    Rows as for ``Covering``.
+    """
+    width = address.shape[1]
+    return Covering(width, [p for p in prefixes if len(p) == width + 1]).covered(address, length)
 
 
 class _Line:
@@ -180,12 +183,23 @@ class _Line:
         return (first * (2 * len(self._known[1]) + 1) + low) << 8 | length
 
 
-def _number(words: npt.NDArray[np.integer], known: npt.NDArray[np.integer]) -> I8:
+def _number(words: npt.NDArray[_Word], known: npt.NDArray[_Word]) -> I8:
     """2i + 1 for the word known[i], an even number for what lies between two."""
-    after = np.searchsorted(known, words, "right").astype(np.int64)
+    after = _up_to(known, words)
     if not len(known):
         return after
     found: I8 = 2 * after - ((after > 0) & (known[after - 1] == words))
+    return found
+
+
+def _up_to(known: npt.NDArray[_Word], words: npt.NDArray[_Word]) -> I8:
+    """How many of ``known`` (ascending) are at most each word."""
+    if len(known) < _LARGE or len(words) < _LARGE or bool((words[1:] >= words[:-1]).all()):
+        return np.searchsorted(known, words, "right").astype(np.int64, copy=False)
+    # Neighbouring look-ups share their cache lines: sorting costs less than it saves.
+    order = np.argsort(words)
+    found = np.empty(len(words), np.int64)
+    found[order] = np.searchsorted(known, words[order], "right")
     return found
 
 
