@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from ccn_bgp.learn.adj_rib_out import AdjRibOut, ExportPolicy
 from ccn_bgp.model.bgp import Family
 from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.session.decode import Decoder, SessionParameters, Update
+from ccn_bgp.model.rows import Vocabulary
+from ccn_bgp.session.decode import SessionParameters, Update
+from ccn_bgp.session.decode_rows import RowDecoder
 from ccn_bgp.session.events import OpenFacts
 
 RING = 64
@@ -38,9 +40,11 @@ class PeerSession:
 
     def __init__(self, peer: Peer, policy: ExportPolicy) -> None:
         self.peer = peer
+        self.policy = policy
         self.out = AdjRibOut(peer, policy)
+        """What the peer has been told: from its first words on its update group's (telling.py)."""
         self.open: OpenFacts | None = None
-        self.decoder: Decoder | None = None
+        self.decoder: RowDecoder | None = None
         self.since = time.time()
         self.last_reason = "not yet connected"
         self.end_of_rib: set[Family] = set()
@@ -69,10 +73,10 @@ class PeerSession:
         """End-of-RIB has come for every family of the session."""
         return self.up and self.families <= self.end_of_rib
 
-    def establish(self, facts: OpenFacts) -> None:
+    def establish(self, facts: OpenFacts, vocabulary: Vocabulary) -> None:
         """The session is up: a fresh decoder, and the peer knows nothing."""
         self.open = facts
-        self.decoder = Decoder(
+        self.decoder = RowDecoder(
             SessionParameters(
                 peer=self.peer.name,
                 peer_asn=self.peer.asn,
@@ -80,12 +84,13 @@ class PeerSession:
                 asn4=facts.asn4,
                 families=facts.families,
                 enforce_first_as=self.peer.role != "reflector",
-            )
+            ),
+            vocabulary,
         )
         self.end_of_rib.clear()
         self.greeted = False
         self.since = time.time()
-        self.out.reset()
+        self.out = AdjRibOut(self.peer, self.policy)
 
     def end(self, reason: str) -> None:
         """The session is down."""
@@ -93,7 +98,7 @@ class PeerSession:
         self.decoder = None
         self.since = time.time()
         self.last_reason = reason
-        self.out.reset()
+        self.out = AdjRibOut(self.peer, self.policy)
 
     def serves(self, peer: Peer) -> bool:
         """Is this peer, as now declared, the same session on the wire?
@@ -109,8 +114,8 @@ class PeerSession:
 
     def take_over(self, peer: Peer, policy: ExportPolicy) -> None:
         """Go on with the same session under a new declaration and policy."""
-        self.peer = self.out.peer = peer
-        self.out.policy = policy
+        self.peer = peer
+        self.policy = policy
 
     def stop_timer(self) -> None:
         """No sweep is due any more."""

@@ -10,28 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path as FilePath
+
+import numpy as np
 
 from ccn_bgp.errors import InputError
 from ccn_bgp.gateway import restarting
 from ccn_bgp.gateway.draining import Drain
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.limits import Limits
+from ccn_bgp.gateway.out_feed import export_classes
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.speakers import Speakers, check
 from ccn_bgp.gateway.telling import (
     ExportChanges,
+    UpdateGroups,
     again,
-    everything,
-    greeting,
-    news,
 )
-from ccn_bgp.gateway.withdrawals import Withdrawals
+from ccn_bgp.gateway.withdrawals import REMEMBERED, Withdrawals
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family
 from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.rows import PrefixRows
 from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
 from ccn_bgp.session.encode import route_refresh
 from ccn_bgp.session.events import (
@@ -79,6 +81,10 @@ class Sessions:
         self.withdrawn = Withdrawals()
         self.recorder = recorder or Unrecorded()
         self._preserves = preserves
+        self.groups = UpdateGroups(
+            lambda peer: peer.name in self.intent.drain.names,
+            lambda peer: export_classes(self.intent.policies, peer),
+        )
         if holding_back:  # what the forwarder holds is what peers were told before
             for session in self.peers.values():
                 session.preserved = True
@@ -191,26 +197,35 @@ class Sessions:
         session = self.peers.get(name)
         if session is None or session.decoder is None:
             return
-        position = 0
+        decoder, before = session.decoder, session.decoder.updates
+        decoder.taken = 0
         try:
-            while position < len(messages):
-                length = int.from_bytes(messages[position + 16 : position + 18], "big")
-                raw = messages[position : position + max(length, 19)]
-                position += max(length, 19)
-                for item in session.decoder.message(raw):
-                    if isinstance(item, RouteRefresh):
-                        self._refresh(session, item)
-                    elif not self._update(session, item, raw):
-                        return
+            for part in decoder.block(messages):
+                if isinstance(part, PrefixRows):
+                    self._rows(name, part)
+                elif isinstance(part.decoded, RouteRefresh):
+                    self._refresh(session, part.decoded)
+                elif not self._update(session, part.decoded, part.raw):
+                    return
         finally:  # what stands behind the end of a session was never taken
-            whole = position >= len(messages)
-            self.recorder.heard(name, messages if whole else messages[:position])
+            session.updates += decoder.updates - before
+            whole = decoder.taken >= len(messages)
+            self.recorder.heard(name, messages if whole else messages[: decoder.taken])
         self.changed()
+
+    def _rows(self, name: str, rows: PrefixRows) -> None:
+        """Take many routes that are all as they should be."""
+        gone = np.flatnonzero(~rows.announced)
+        if len(gone):
+            last = rows.taken(gone[-REMEMBERED:])
+            self.withdrawn.remember_rows(
+                name, last, self.rib.vocabulary, self.rib.holds(name, last)
+            )
+        self.rib.hear(name, rows)
 
     def _update(self, session: PeerSession, update: Update, raw: bytes) -> bool:
         """Take one UPDATE; False if it ends the session."""
         name = session.peer.name
-        session.updates += 1
         if update.errors:
             for cause in session.count_faults(update, raw):
                 log.warning("peer %s: %s: %s", name, update.verdict.value, cause)
@@ -240,7 +255,7 @@ class Sessions:
         self.rib.opened(event.peer, facts.router_id)
         adj = self.rib.adj_in[event.peer]
         lost = restarting.lost(facts, session.last_reason)
-        session.establish(facts)
+        session.establish(facts, self.rib.vocabulary)
         self.recorder.up(session.peer, facts)
         log.info("peer %s: up, AS %d, router-id %s", event.peer, facts.asn, facts.router_id)
         for family in sorted(lost, key=lambda f: f.value):
@@ -248,7 +263,7 @@ class Sessions:
         if adj.stale_count:
             self._sweep_later(session, self.intent.topology.timers.stale)
         if not self.holding_back:
-            self._say(session, greeting(session, self.rib))
+            self._say(session, self.groups.greet(session, self.rib))
         self.changed()
 
     def _down(self, name: str, reason: str) -> None:
@@ -306,7 +321,7 @@ class Sessions:
         """Say everything of one family again (RFC 2918), framed if the peer can (RFC 7313)."""
         if refresh.subtype != 0 or not session.greeted:
             return
-        self._say(session, again(session, self.rib, refresh.family))
+        self._say(session, again(session, frozenset((refresh.family,))))
 
     # -- holding back after a restart -------------------------------------------------------
 
@@ -344,8 +359,9 @@ class Sessions:
             self._teardown(name, 6, 4)
         elif action == "refresh":
             for family in sorted(session.families, key=lambda f: f.value):
-                self._say(session, route_refresh(family, 0))
-            self.resend(session)
+                self._say(session, [route_refresh(family, 0)])
+            if session.greeted:
+                self._say(session, again(session, session.families))
         else:
             raise InputError(f"'{action}' is not one of clear, refresh, drain, undrain")
         return {"neighbor": name, "action": action}
@@ -359,7 +375,7 @@ class Sessions:
         self.intent = replace(self.intent, drain=Drain(names))
         self.rib.reapply(name, self.intent.import_policy)
         for each in self.peers.values():
-            each.out.policy = self.intent.export_policy
+            each.policy = self.intent.export_policy
         self.resend(session)
         log.warning("peer %s: %s", name, "drained (RFC 8326)" if wanted else "no longer drained")
         self.changed()
@@ -374,11 +390,9 @@ class Sessions:
     def tell_all(self) -> None:
         """After a commit: every peer that is up hears what has changed, or everything at first."""
         changes = ExportChanges.of(self.rib)
+        for sessions, piece in self.groups.tell(self.peers.values(), self.rib, changes):
+            self.speakers.send([session.peer for session in sessions], piece)
         for session in self.peers.values():
-            if session.up and not session.greeted:
-                self._say(session, greeting(session, self.rib))
-            elif session.up:
-                self._say(session, news(session, self.rib, changes))
             if session.up:
                 session.preserved = self._preserves()
         self.rib.dirty_exports = set()
@@ -386,10 +400,10 @@ class Sessions:
         self._tell_preserved()
 
     def resend(self, session: PeerSession) -> None:
-        """Everything again, as after a change of export policy; what is no longer to be said is
-        withdrawn."""
+        """What another export policy makes of what it has been told; what is no longer to be said
+        is withdrawn."""
         if session.greeted:
-            self._say(session, everything(session, self.rib))
+            self._say(session, self.groups.regroup(session, self.rib))
 
     def _teardown(self, name: str, code: int, subcode: int) -> None:
         """End a session with this NOTIFICATION; what was under way before it is not heard."""
@@ -397,5 +411,6 @@ class Sessions:
         session.decoder = None
         self.speakers.teardown(session.peer, code, subcode)
 
-    def _say(self, session: PeerSession, messages: bytes) -> None:
-        self.speakers.send(session.peer, messages)
+    def _say(self, session: PeerSession, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self.speakers.send([session.peer], piece)

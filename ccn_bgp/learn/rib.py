@@ -23,7 +23,7 @@ from ccn_bgp.learn.candidates import CandidateRows, slots
 from ccn_bgp.learn.filled import Filled, filled
 from ccn_bgp.learn.importing import Import, Imports, Origins, shared
 from ccn_bgp.learn.judging import Claim, ImportPolicy, Judge, RowClaim, RowJudge, RowPolicy
-from ccn_bgp.learn.keys import I8, U4, WIDTHS, Array
+from ccn_bgp.learn.keys import I8, U4, WIDTHS, Array, Bools
 from ccn_bgp.learn.limits import limit_findings, over_limit
 from ccn_bgp.learn.loc_rib import Columnar, LocRib, Slot
 from ccn_bgp.learn.originate import NO_ESI, declared_prefixes, tunnel_communities
@@ -130,6 +130,12 @@ class Rib:
         adj.hear(rows)
         if adj.waiting > PATIENCE:
             self._absorb(adj)
+
+    def holds(self, peer: str, rows: PrefixRows) -> Bools:
+        """For each row whether the peer has said it before."""
+        held = self.adj_in[peer].rows[rows.width]
+        key = held.keys.make(rows.distinguisher, rows.address, rows.length)
+        return keyed.member(held.key, key)[1]
 
     def receive(
         self,

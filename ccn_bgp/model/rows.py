@@ -120,6 +120,29 @@ class PrefixRows:
     def __len__(self) -> int:
         return len(self.length)
 
+    def taken(self, rows: npt.NDArray[np.int64]) -> PrefixRows:
+        """Some of the rows."""
+        return PrefixRows(
+            self.announced[rows],
+            self.distinguisher[rows],
+            self.address[rows],
+            self.length[rows],
+            self.body[rows],
+        )
+
+    def nlris(self, words: Vocabulary) -> list[EvpnPrefix | Unicast]:
+        """Each row as an NLRI, of which only what makes up its key is told."""
+        made: list[EvpnPrefix | Unicast] = []
+        octets = np.concatenate((self.address, self.length[:, None]), axis=1)
+        for number, row in zip(self.distinguisher.tolist(), octets, strict=True):
+            prefix = Prefix(row.tobytes())
+            if number == UNICAST:
+                made.append(Unicast(prefix))
+            else:
+                rd, etag = words.distinguishers[number]
+                made.append(EvpnPrefix(rd, NO_ESI, etag, prefix, None, 0))
+        return made
+
     @property
     def width(self) -> int:
         """Octets of an address: 4 or 16."""
