@@ -250,9 +250,10 @@ class Decoder:
 
     def _reach(self, flags: int, value: bytes, base: PathAttributes, faults: list[Fault]) -> _Reach:
         """MP_REACH_NLRI, RFC 4760 §3, RFC 7606 §5.3 and §7.11."""
-        if why := _bad_head("MP_REACH_NLRI", flags, value, 5):
-            faults.append(why)
+        if len(value) < 5:
+            faults.append(_too_short("MP_REACH_NLRI", value, 5))
             return _NO_REACH
+        faults += _bad_flags("MP_REACH_NLRI", flags)
         afi, safi, size = value[0] << 8 | value[1], value[2], value[3]
         family = _FAMILIES.get((afi, safi))
         if family is None or family not in self.session.families:
@@ -277,9 +278,10 @@ class Decoder:
 
     def _unreach(self, flags: int, value: bytes, faults: list[Fault]) -> ParsedNlri:
         """MP_UNREACH_NLRI, RFC 4760 §4, RFC 7606 §5.3."""
-        if why := _bad_head("MP_UNREACH_NLRI", flags, value, 3):
-            faults.append(why)
+        if len(value) < 3:
+            faults.append(_too_short("MP_UNREACH_NLRI", value, 3))
             return _NO_NLRI
+        faults += _bad_flags("MP_UNREACH_NLRI", flags)
         afi, safi = value[0] << 8 | value[1], value[2]
         family = _FAMILIES.get((afi, safi))
         if family is None or family not in self.session.families:
@@ -334,14 +336,16 @@ class _Reach(NamedTuple):
 _NO_REACH = _Reach(b"", _NO_NLRI, False)
 
 
-def _bad_head(name: str, flags: int, value: bytes, least: int) -> Fault | None:
-    if flags & 0xC0 != wire.OPTIONAL:
-        text = f"{name}: the flags are 0x{flags:02x}"
-        return reset("RFC 7606 §5.3", text, subcode=OPTIONAL_ATTRIBUTE_ERROR)
-    if len(value) < least:
-        text = f"{name}: length {len(value)} is under {least}"
-        return reset("RFC 7606 §5.3", text, subcode=OPTIONAL_ATTRIBUTE_ERROR)
-    return None
+def _bad_flags(name: str, flags: int) -> list[Fault]:
+    if flags & 0xC0 == wire.OPTIONAL:
+        return []
+    # Its routes are read all the same, so that they can be treated as withdrawn.
+    return [withdraw("RFC 7606 §3 c", f"{name}: the flags are 0x{flags:02x}")]
+
+
+def _too_short(name: str, value: bytes, least: int) -> Fault:
+    text = f"{name}: length {len(value)} is under {least}"
+    return reset("RFC 7606 §5.3", text, subcode=OPTIONAL_ATTRIBUTE_ERROR)
 
 
 def _bad_mac(mac: Mac) -> bool:

@@ -403,8 +403,6 @@ def test_messages_without_routes_say_nothing(raw: bytes) -> None:
         (update(withdrawn=h("18 0a")), (3, 10)),
         (update(reach(type5()) * 2 + ORIGIN + AS_PATH), (3, 1)),
         (update(unreach(type5()) * 2), (3, 1)),
-        (update(attribute(0xC0, 14, reach(type5())[3:]) + BASE, TEN), (3, 9)),
-        (update(attribute(0x40, 15, h("0019 46"))), (3, 9)),
         (update(attribute(0x80, 14, h("0019 46 00")) + BASE, TEN), (3, 9)),
         (update(attribute(0x80, 15, h("0019")) + BASE, TEN), (3, 9)),
         (evpn(type5(), next_hop=""), (3, 9)),
@@ -428,6 +426,16 @@ def test_structure_that_resets_the_session(raw: bytes, notification: tuple[int, 
     got = judge(raw)
     assert (got.verdict, got.notification) == (RESET, notification)
     assert (got.announced, got.withdrawn, got.attributes) == ((), (), None)
+
+
+@pytest.mark.parametrize("flags", [0x40, 0xC0, 0x00])
+def test_multiprotocol_attributes_with_other_flags(flags: int) -> None:
+    """RFC 7606 §3 c knows no exception: the routes are found, and so they are withdrawn."""
+    got = judge(update(attribute(flags, 14, reach(type5())[3:]) + BASE, TEN))
+    assert (got.verdict, got.announced, len(got.withdrawn)) == (WITHDRAW, (), 2)
+    got = judge(update(attribute(flags, 15, unreach(type5())[3:])))
+    assert (got.verdict, len(got.withdrawn)) == (WITHDRAW, 1)
+    assert [e.rfc for e in got.errors] == ["RFC 7606 §3 c"]
 
 
 def test_a_first_occurrence_counts() -> None:
