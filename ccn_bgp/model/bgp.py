@@ -184,6 +184,8 @@ class RouteDistinguisher(bytes):
         return cls(_administered(text))
 
     def __str__(self) -> str:
+        if self[0] or self[1] > 2:  # a type that RFC 4364 §4.2 does not have: all octets
+            return self.hex()
         return _administered_text(self[1], self[2:])
 
     __repr__ = __str__

@@ -215,8 +215,9 @@ class EvpnOther(NamedTuple):
 
     @property
     def key(self) -> bytes:
-        """The whole NLRI."""
-        return bytes((self.kind,)) + self.value
+        """The whole NLRI; of type 1 without its label (RFC 7432 §7.1)."""
+        value = self.value[:22] if self.kind == 1 else self.value
+        return bytes((self.kind,)) + value
 
 
 Nlri = Unicast | EvpnPrefix | EvpnMacIp | EvpnOther
