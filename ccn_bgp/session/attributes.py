@@ -7,6 +7,7 @@ RFC 7607, RFC 8092, RFC 9012, RFC 9234.
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct, unpack
 from typing import NamedTuple
 
 from ccn_bgp.model.bgp import Asn, Ip
@@ -64,10 +65,20 @@ class Session(NamedTuple):
     asn4: bool
 
 
+_SEGMENT_TYPES = (SegmentType.AS_SET, *SegmentType)
+"""By number, from 1: a call of the enum costs more than the rest of a segment."""
+_ORIGINS = tuple(Origin)
+_UNPACK_ASNS = {
+    width: [Struct(f">{count}{letter}").unpack_from for count in range(256)]
+    for width, letter in ((2, "H"), (4, "I"))
+}
+
+
 def parse_as_path(value: bytes, width: int) -> tuple[Segment, ...] | str:
     """The segments of an AS_PATH with AS numbers of ``width`` octets, or what is wrong with it
     (RFC 7606 §7.2, RFC 7607)."""
     segments = []
+    unpack = _UNPACK_ASNS[width]
     position, end = 0, len(value)
     while position < end:
         if position + 2 > end:
@@ -80,12 +91,10 @@ def parse_as_path(value: bytes, width: int) -> tuple[Segment, ...] | str:
         start, position = position + 2, position + 2 + count * width
         if position > end:
             return "a segment ends behind the attribute"
-        asns = tuple(
-            Asn(int.from_bytes(value[i : i + width], "big")) for i in range(start, position, width)
-        )
+        asns = unpack[count](value, start)
         if 0 in asns:
             return "AS 0 is in the path"
-        segments.append(Segment(SegmentType(kind), asns))
+        segments.append(Segment(_SEGMENT_TYPES[kind], asns))
     return tuple(segments)
 
 
@@ -109,7 +118,7 @@ def _origin(value: bytes, _: Session) -> Origin | Fault:
         return withdraw("RFC 7606 §7.1", f"ORIGIN: length {len(value)}, not 1")
     if value[0] > 2:
         return withdraw("RFC 7606 §7.1", f"ORIGIN: value {value[0]} is undefined")
-    return Origin(value[0])
+    return _ORIGINS[value[0]]
 
 
 def _as_path(value: bytes, session: Session) -> tuple[Segment, ...] | Fault:
@@ -165,7 +174,7 @@ def _communities(value: bytes, _: Session) -> tuple[int, ...] | Fault:
     if not value or len(value) % 4:
         text = f"COMMUNITIES: length {len(value)} is not a multiple of 4"
         return withdraw("RFC 7606 §7.8", text)
-    return tuple(int.from_bytes(value[i : i + 4], "big") for i in range(0, len(value), 4))
+    return unpack(f">{len(value) // 4}I", value)
 
 
 def _originator_id(value: bytes, session: Session) -> Ip | Fault:
@@ -237,7 +246,7 @@ def _large_communities(value: bytes, _: Session) -> tuple[tuple[int, int, int], 
     if not value or len(value) % 12:
         text = f"LARGE_COMMUNITIES: length {len(value)} is not a multiple of 12"
         return withdraw("RFC 8092 §6", text)
-    words = [int.from_bytes(value[i : i + 4], "big") for i in range(0, len(value), 4)]
+    words = unpack(f">{len(value) // 4}I", value)
     # Repeated values are silently removed (RFC 8092 §5).
     return tuple(dict.fromkeys(zip(words[::3], words[1::3], words[2::3], strict=True)))
 

@@ -16,7 +16,8 @@ from ccn_bgp.model.path import EvpnPrefix, PathAttributes
 from ccn_bgp.model.reason import Malformed
 from ccn_bgp.session import attributes as wire
 from ccn_bgp.session import decode_messages
-from ccn_bgp.session.decode_attributes import AttributeSet, Split, attributes_of, parse, split
+from ccn_bgp.session.decode_attributes import AttributeSet, Split, split
+from ccn_bgp.session.decode_cache import NOTHING, AttributeCache
 from ccn_bgp.session.decode_faults import (
     HEADER_ERROR,
     REFRESH_ERROR,
@@ -49,19 +50,15 @@ __all__ = ["Decoder", "RouteRefresh", "SessionParameters", "Update", "Verdict"]
 
 MARKER = b"\xff" * 16
 UPDATE, ROUTE_REFRESH = 2, 5
-CACHED_OCTETS = 32 << 20
-"""Memory that one session's parsed attributes may take, estimated; then its cache starts anew."""
-
 _ALL_FAMILIES = frozenset(Family)
 _FAMILIES = {family.value: family for family in Family}
-_NEXT_HOP_LENGTHS = {
+NEXT_HOP_LENGTHS = {
     Family.IPV4_UNICAST: (4,),
     Family.IPV6_UNICAST: (16, 32),
     Family.EVPN: (4, 16),
 }
 _MANDATORY = (wire.ORIGIN, wire.AS_PATH)
-_VXLAN = 8
-_NOTHING = AttributeSet(PathAttributes(), frozenset(), ())
+VXLAN = 8
 _NO_NLRI = ParsedNlri()
 
 
@@ -93,10 +90,7 @@ class Decoder:
 
     def __init__(self, session: SessionParameters) -> None:
         self.session = session
-        self._wire = wire.Session(session.external, session.asn4)
-        self._sets: dict[bytes, AttributeSet] = {}
-        self._shared: dict[tuple[bytes, bytes], PathAttributes] = {}
-        self._kept = 0
+        self.cache = AttributeCache(wire.Session(session.external, session.asn4))
         self._distinguishers = DistinguisherCache()
 
     def block(self, raw: bytes) -> Iterator[Decoded]:
@@ -165,7 +159,7 @@ class Decoder:
             if len(value) == 3 and flags & 0xC0 == wire.OPTIONAL:  # RFC 4724 §2
                 return self._end_of_rib(_FAMILIES.get((value[0] << 8 | value[1], value[2])))
 
-        known = self._parsed(rest) if rest else _NOTHING
+        known = self.cache.parsed(rest) if rest else NOTHING
         faults = [*known.faults]
         if broken:
             faults.append(broken)
@@ -180,7 +174,7 @@ class Decoder:
         if nlri_at < end:
             classic = self._classic(raw[nlri_at:], "NLRI", faults)
         if not classic.empty or arrived.reachable:
-            self._check_mandatory(known, not classic.empty, faults)
+            faults += self.mandatory(known, not classic.empty)
         elif withdrawing(faults) and (rest or reach):
             # RFC 7606 §5.2: attributes without a route in sight; one may have been overlooked.
             text = "faulty attributes, and no reachable NLRI to treat as withdrawn"
@@ -196,9 +190,9 @@ class Decoder:
             errors = tuple(f.reason for f in everything)
             if withdrawing(faults):
                 return (withdrawn_update(verdict, errors, fields),)
-        shared = _NOTHING.base
+        shared = NOTHING.base
         if arrived.nlri.usable:
-            shared = self._share(known.base, rest, arrived.next_hop)
+            shared = self.cache.share(known.base, rest, arrived.next_hop)
         return usable_update(verdict, errors, fields, known.base, shared)
 
     def _end_of_rib(self, family: Family | None) -> tuple[Update, ...]:
@@ -214,32 +208,9 @@ class Decoder:
             if blob[0] & wire.EXTENDED:
                 value_at, stop = 4, 4 + (blob[2] << 8 | blob[3])
             rest = blob[stop:]
-            if rest in self._sets:
+            if rest in self.cache.sets:
                 return Split(rest, (blob[0], blob[value_at:stop]), None, None)
         return split(blob)
-
-    def _parsed(self, rest: bytes) -> AttributeSet:
-        found = self._sets.get(rest)
-        if found is None:
-            # An AS number or a community of 4 octets takes 40 in Python.
-            self._keep(1024 + 12 * len(rest))
-            self._sets[rest] = found = parse(rest, self._wire)
-        return found
-
-    def _keep(self, cost: int) -> None:
-        self._kept += cost
-        if self._kept > CACHED_OCTETS:
-            self._sets.clear()
-            self._shared.clear()
-            self._kept = cost
-
-    def _share(self, base: PathAttributes, rest: bytes, next_hop: bytes) -> PathAttributes:
-        key = (rest, next_hop)
-        found = self._shared.get(key)
-        if found is None:
-            self._keep(1024 + len(rest))
-            self._shared[key] = found = attributes_of({"next_hop": Ip(next_hop)}, base)
-        return found
 
     def _classic(self, data: bytes, where: str, faults: list[Fault]) -> ParsedNlri:
         parsed = parse_unicast(data, 4, where, INVALID_NETWORK_FIELD)
@@ -260,7 +231,7 @@ class Decoder:
             # Also the state in which RFC 4760 §7 leaves a family after an error: ignored.
             faults.append(_not_negotiated("MP_REACH_NLRI", afi, safi))
             return _Reach(b"", _NO_NLRI, len(value) > size + 5)
-        if size not in _NEXT_HOP_LENGTHS[family] or len(value) < size + 5:
+        if size not in NEXT_HOP_LENGTHS[family] or len(value) < size + 5:
             text = f"MP_REACH_NLRI: a next hop of {size} octets for {family.text}"
             faults.append(reset("RFC 7606 §7.11", text, subcode=OPTIONAL_ATTRIBUTE_ERROR))
             return _NO_REACH
@@ -271,7 +242,7 @@ class Decoder:
                 text = f"MP_REACH_NLRI: next hop {Ip(next_hop)} {why_not}"
                 faults.append(withdraw("RFC 4271 §6.3", text))
             mac = base.router_mac
-            if mac and _bad_mac(mac) and any(type(n) is EvpnPrefix for n in parsed.usable):
+            if mac and bad_mac(mac) and any(type(n) is EvpnPrefix for n in parsed.usable):
                 text = f"type 5 with Router's MAC {mac}, which is not a unicast address"
                 faults.append(withdraw("RFC 9136 §3.2", text))
         return _Reach(next_hop, parsed, not parsed.empty)
@@ -287,7 +258,7 @@ class Decoder:
         if family is None or family not in self.session.families:
             faults.append(_not_negotiated("MP_UNREACH_NLRI", afi, safi))
             return _NO_NLRI
-        return self._routes(family, value[3:], _NOTHING.base, announcing=False)
+        return self._routes(family, value[3:], NOTHING.base, announcing=False)
 
     def _routes(
         self, family: Family, data: bytes, base: PathAttributes, *, announcing: bool
@@ -296,7 +267,7 @@ class Decoder:
             width = 4 if family is Family.IPV4_UNICAST else 16
             where = "MP_REACH_NLRI" if announcing else "MP_UNREACH_NLRI"
             return parse_unicast(data, width, where, OPTIONAL_ATTRIBUTE_ERROR)
-        mpls = self.session.label_is_mpls and base.encapsulation != _VXLAN
+        mpls = self.session.label_is_mpls and base.encapsulation != VXLAN
         return parse_evpn(
             data,
             self._distinguishers,
@@ -305,9 +276,10 @@ class Decoder:
             router_mac=base.router_mac is not None,
         )
 
-    def _check_mandatory(self, known: AttributeSet, classic: bool, faults: list[Fault]) -> None:
+    def mandatory(self, known: AttributeSet, classic: bool) -> list[Fault]:
         """What every announcement must carry (RFC 7606 §3 d), and that its path begins at the
-        peer and its next hop is a host."""
+        peer and, for ``classic`` NLRI, its NEXT_HOP is a host."""
+        faults = []
         for code in (wire.ORIGIN, wire.AS_PATH, wire.NEXT_HOP) if classic else _MANDATORY:
             if code not in known.seen:
                 faults.append(withdraw("RFC 7606 §3 d", f"{wire.NAMES[code]} is missing"))
@@ -323,6 +295,7 @@ class Decoder:
         ):
             text = f"AS_PATH: '{base.as_path_text}' does not begin with the peer's AS"
             faults.append(withdraw("RFC 4271 §6.3", f"{text} {session.peer_asn}"))
+        return faults
 
 
 class _Reach(NamedTuple):
@@ -348,7 +321,8 @@ def _too_short(name: str, value: bytes, least: int) -> Fault:
     return reset("RFC 7606 §5.3", text, subcode=OPTIONAL_ATTRIBUTE_ERROR)
 
 
-def _bad_mac(mac: Mac) -> bool:
+def bad_mac(mac: Mac) -> bool:
+    """Not the address of one interface: a group's, or all zero."""
     return bool(mac[0] & 1) or not any(mac)
 
 

@@ -250,14 +250,14 @@ def test_equal_attributes_are_one_object_and_bounded(monkeypatch: pytest.MonkeyP
     assert isinstance(first, Update)
     assert isinstance(second, Update)
     assert first.attributes is second.attributes
-    monkeypatch.setattr("ccn_bgp.session.decode.CACHED_OCTETS", 50_000)
+    monkeypatch.setattr("ccn_bgp.session.decode_cache.CACHED_OCTETS", 50_000)
     for med in range(1000):
         rest = ORIGIN + AS_PATH + attribute(0x80, 4, med.to_bytes(4, "big"))
         decoder.message(evpn(type5(), rest))
-    assert len(decoder._sets) < 100
+    assert len(decoder.cache) < 100
     for hop in range(1, 1000):
         decoder.message(evpn(type5(), next_hop=f"c00a{hop:04x}"))
-    assert len(decoder._shared) < 100
+    assert len(decoder.cache) < 100
 
 
 def test_mp_reach_counts_wherever_it_stands() -> None:

@@ -1,0 +1,306 @@
+"""NLRI fields of many messages at once: octets in, columns of prefixes out.
+
+In: Fields (decode_fields.py). Out: Columns, one per width of address, and the messages whose NLRI
+are not plain after all: a route type other than 5, a prefix too long, a route that RFC 9136 calls
+unusable. Their rows are left out, Decoder judges them. RFC 4271 §4.3, RFC 9136 §3.1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ccn_bgp.model.bgp import Ip
+from ccn_bgp.model.rows import U1, PrefixRows, Vocabulary
+from ccn_bgp.session.decode import VXLAN, Decoder
+from ccn_bgp.session.decode_fields import (
+    EVPN,
+    IPV4,
+    IPV6,
+    WITHDRAWN,
+    FieldFinder,
+    Fields,
+    Frames,
+    gather,
+)
+
+I8 = npt.NDArray[np.int64]
+
+_TYPE, _ETAG, _BITS = 5, 20, 24
+"""A type 5 route: type, length, RD (8), ESI (10), tag (4), prefix length, prefix, gateway, label
+(3)."""
+_STRIDE = {4: 36, 16: 60}
+_ADDRESS = _BITS + 1
+_NOT_PLAIN = -1
+_CONTEXT_COST = 250
+"""Octets that one known context takes."""
+
+_STEPS4 = [1 + (bits + 7) // 8 for bits in range(256)]
+_MASK4 = np.array([(0xFFFFFFFF << (32 - n)) & 0xFFFFFFFF for n in range(33)], np.uint32)
+_MASK6 = np.array(
+    [[(mask := ((1 << n) - 1) << (128 - n)) >> 64, mask & (1 << 64) - 1] for n in range(129)],
+    np.uint64,
+)
+
+
+class Columns(NamedTuple):
+    """Rows of one width in order; ``message`` int64[n] says which message each comes from."""
+
+    message: I8
+    rows: PrefixRows
+
+
+class _Places(NamedTuple):
+    """Where routes stand: the field of each, ascending, and its first octet; int64[n] each."""
+
+    field: I8
+    offset: I8
+
+
+class _Part(NamedTuple):
+    """Rows of one kind before they are merged; ``packed`` is body << 32 | distinguisher."""
+
+    field: I8
+    bits: U1
+    address: U1
+    packed: I8
+
+
+class ColumnReader:
+    """Reads the fields of one session; knows the contexts it has judged."""
+
+    def __init__(self, finder: FieldFinder, decoder: Decoder, words: Vocabulary) -> None:
+        self._finder, self._cache, self._words = finder, decoder.cache, words
+        self._mpls = decoder.session.label_is_mpls
+        self._contexts: dict[bytes, int] = {}
+        self._unicast: dict[int, int] = {}
+
+    def forget(self) -> None:
+        """Numbers of the vocabulary or of terms have become void."""
+        self._contexts.clear()
+        self._unicast.clear()
+
+    def read(self, frames: Frames, fields: Fields) -> tuple[list[Columns], set[int]]:
+        """The rows of all these fields but those of messages that are not plain."""
+        kinds = fields.code & 3
+        parts: dict[int, list[_Part]] = {4: [], 16: []}
+        refused: set[int] = set()
+        type5 = np.flatnonzero(kinds == EVPN)
+        if len(type5):
+            for width, places in _type5(frames, fields, type5, refused).items():
+                if len(places.field):
+                    parts[width].append(self._prefixes(frames, fields, places, width, refused))
+        for kind, width in ((IPV4, 4), (IPV6, 16)):
+            unicast = np.flatnonzero(kinds == kind)
+            if len(unicast):
+                places = _unicast(frames, fields, unicast, width, refused)
+                if len(places.field):
+                    parts[width].append(self._routes(frames, fields, places, width))
+        bad = np.array(sorted(refused), np.int64)
+        made = [_columns(fields, found, bad) for found in parts.values() if found]
+        return [columns for columns in made if len(columns.message)], refused
+
+    def _routes(self, frames: Frames, fields: Fields, places: _Places, width: int) -> _Part:
+        """Unicast routes: a context is the terms alone."""
+        octets = gather(frames.octets, places.offset, width + 1)
+        bits = np.minimum(octets[:, 0], width * 8)
+        codes = fields.code[places.field]
+        runs = _runs(codes)
+        packed = []
+        terms = self._finder.terms
+        for number in (codes[runs] >> 2).tolist():
+            body = self._unicast.get(number)
+            if body is None:
+                body = 0 if number == WITHDRAWN else self._words.body(terms[number])
+                self._unicast[number] = body
+            packed.append(body << 32)
+        address = _masked(octets[:, 1:], bits, width)
+        return _Part(places.field, bits, address, _spread(packed, runs, len(codes)))
+
+    def _prefixes(
+        self, frames: Frames, fields: Fields, places: _Places, width: int, refused: set[int]
+    ) -> _Part:
+        """Type 5 routes. The octets of one but its prefix, and the number of its terms where the
+        prefix stood, are its context; what that means is judged once."""
+        octets = gather(frames.octets, places.offset, _STRIDE[width])
+        bits = octets[:, _BITS].copy()
+        address = octets[:, _ADDRESS : _ADDRESS + width]
+        long = bits > width * 8
+        if long.any():
+            refused.update(fields.message[places.field[long]].tolist())
+            bits = np.minimum(bits, np.uint8(width * 8))
+        address = _masked(address, bits, width)
+        octets[:, _BITS : _ADDRESS + width] = 0
+        numbers = (fields.code[places.field] >> 2).astype("<u4")
+        octets[:, _BITS : _BITS + 4] = numbers.view(np.uint8).reshape(-1, 4)
+        runs = _runs(*octets.view(np.uint32).T)
+        keys = octets[runs].view(f"V{_STRIDE[width]}").ravel().tolist()
+        known = self._contexts.get
+        packed = [known(key) for key in keys]
+        if None in packed:
+            packed = [self._context(key, width) for key in keys]
+        spread = _spread(packed, runs, len(bits))
+        wrong = spread == _NOT_PLAIN
+        if wrong.any():
+            refused.update(fields.message[places.field[wrong]].tolist())
+        return _Part(places.field, bits, address, spread)
+
+    def _context(self, key: bytes, width: int) -> int:
+        """body << 32 | distinguisher of one context, or _NOT_PLAIN."""
+        found = self._contexts.get(key)
+        if found is not None:
+            return found
+        number = int.from_bytes(key[_BITS : _BITS + 4], "little")
+        attributes = self._finder.terms[number]
+        esi, gateway = key[10:_ETAG], key[_ADDRESS + width : -3]
+        vni = int.from_bytes(key[-3:], "big")
+        if self._mpls and attributes.encapsulation != VXLAN:
+            vni >>= 4
+        if number == WITHDRAWN:
+            body = 0
+        elif any(gateway):
+            # Both overlay indexes: RFC 9136 §3.2.
+            via = Ip(gateway)
+            body = _NOT_PLAIN if any(esi) else self._words.body(attributes, esi, via, vni)
+        elif vni == 0 and not any(esi) and attributes.router_mac is None:
+            body = _NOT_PLAIN  # No overlay index at all: RFC 9136 §3.1.
+        else:
+            body = self._words.body(attributes, esi, None, vni)
+        if body != _NOT_PLAIN:
+            etag = int.from_bytes(key[_ETAG:_BITS], "big")
+            body = body << 32 | self._words.distinguisher(key[2:10], etag)
+        self._cache.keep(_CONTEXT_COST)
+        self._contexts[key] = body
+        return body
+
+
+def _type5(frames: Frames, fields: Fields, chosen: I8, refused: set[int]) -> dict[int, _Places]:
+    """The type 5 routes of these fields by width. Nearly always all routes of a field have one
+    length; if not, it is walked."""
+    octets = frames.octets
+    start, size = fields.start[chosen], fields.stop[chosen] - fields.start[chosen]
+    inner = octets[start + 1]
+    odd = np.ones(len(chosen), np.bool_)
+    found: dict[int, _Places] = {}
+    for width, stride in _STRIDE.items():
+        even = (inner == stride - 2) & (size % stride == 0)
+        odd &= ~even
+        places = _even(chosen[even], start[even], size[even] // stride, stride)
+        good = (octets[places.offset] == _TYPE) & (octets[places.offset + 1] == stride - 2)
+        if not good.all():
+            mixed = places.field[~good]
+            odd[np.searchsorted(chosen, mixed)] = True
+            kept = ~np.isin(places.field, mixed)
+            places = _Places(places.field[kept], places.offset[kept])
+        found[width] = places
+    walked: dict[int, list[tuple[int, int]]] = {34: [], 58: []}
+    for index in chosen[odd].tolist():
+        each = _walk(frames.raw, int(fields.start[index]), int(fields.stop[index]))
+        if each is None:
+            refused.add(int(fields.message[index]))
+            continue
+        for length, offset in each:
+            walked[length].append((index, offset))
+    for width, stride in _STRIDE.items():
+        if more := walked[stride - 2]:
+            added = _Places(*np.array(more, np.int64).T)
+            owner = np.concatenate((found[width].field, added.field))
+            begin = np.concatenate((found[width].offset, added.offset))
+            order = np.argsort(owner, kind="stable")
+            found[width] = _Places(owner[order], begin[order])
+    return found
+
+
+def _walk(raw: bytes, position: int, stop: int) -> list[tuple[int, int]] | None:
+    """(length, first octet) of each route of a field; None if it is not of type 5 alone."""
+    found = []
+    while position < stop:
+        if position + 2 > stop:
+            return None
+        length = raw[position + 1]
+        if raw[position] != _TYPE or length not in (34, 58) or position + 2 + length > stop:
+            return None
+        found.append((length, position))
+        position += 2 + length
+    return found
+
+
+def _even(field: I8, start: I8, count: I8, stride: int) -> _Places:
+    """The places of ``count`` routes of ``stride`` octets from ``start`` on, for each field."""
+    if len(count) and count.max() == 1:
+        return _Places(field, start)
+    before = np.cumsum(count) - count
+    total = int(count.sum())
+    offset = np.repeat(start - stride * before, count) + stride * np.arange(total)
+    return _Places(np.repeat(field, count), offset)
+
+
+def _unicast(frames: Frames, fields: Fields, chosen: I8, width: int, refused: set[int]) -> _Places:
+    """The routes of these fields; their lengths follow from each other, so this is a loop."""
+    raw, steps, limit = frames.raw, _STEPS4, width * 8
+    offsets: list[int] = []
+    add = offsets.append
+    counts = []
+    before = 0
+    starts, stops = fields.start[chosen].tolist(), fields.stop[chosen].tolist()
+    for index, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        position = start
+        while position < stop:
+            add(position)
+            position += steps[raw[position]]
+        if position != stop:
+            refused.add(int(fields.message[chosen[index]]))
+        counts.append(len(offsets) - before)
+        before = len(offsets)
+    places = _Places(np.repeat(chosen, counts), np.array(offsets, np.int64))
+    long = frames.octets[places.offset] > limit
+    if long.any():
+        refused.update(fields.message[places.field[long]].tolist())
+    return places
+
+
+def _masked(address: U1, bits: U1, width: int) -> U1:
+    """The network addresses: host bits cleared, they are irrelevant (RFC 4271 §4.3)."""
+    if width == 4:
+        number = np.ascontiguousarray(address).view(">u4").ravel() & _MASK4[bits]
+        return number.astype(">u4").view(np.uint8).reshape(-1, 4)
+    halves = np.ascontiguousarray(address).view(">u8") & _MASK6[bits]
+    return halves.astype(">u8").view(np.uint8).reshape(-1, 16)
+
+
+def _runs(*columns: npt.NDArray[Any]) -> I8:
+    """Where rows begin that differ from the one before."""
+    new = np.empty(len(columns[0]), np.bool_)
+    new[:1] = True
+    new[1:] = False
+    for column in columns:
+        new[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(new)
+
+
+def _spread(values: list[Any], runs: I8, length: int) -> I8:
+    """Each value for the rows of its run."""
+    found = np.array(values, np.int64)
+    if len(runs) == length:
+        return found
+    return np.repeat(found, np.diff(runs, append=length))
+
+
+def _columns(fields: Fields, parts: list[_Part], refused: I8) -> Columns:
+    """All parts of one width in the order of their fields, without the refused messages."""
+    field, bits, address, packed = parts[0]
+    if len(parts) > 1:
+        joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        order = np.argsort(joined[0], kind="stable")
+        field, bits, address, packed = (column[order] for column in joined)
+    message = fields.message[field]
+    if len(refused):
+        kept = ~np.isin(message, refused)
+        field, message = field[kept], message[kept]
+        bits, address, packed = bits[kept], address[kept], packed[kept]
+    announced = fields.code[field] >> 2 != WITHDRAWN
+    distinguisher = (packed & 0xFFFFFFFF).astype(np.uint32)
+    rows = PrefixRows(announced, distinguisher, address, bits, (packed >> 32).astype(np.uint32))
+    return Columns(message, rows)
