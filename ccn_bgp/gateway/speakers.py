@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 
-from ccn_bgp.gateway.telling import pieces
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.topology import Timers
 from ccn_bgp.session.events import Event
@@ -113,10 +112,12 @@ class Speakers:
         for speaker in self.running.values():
             await speaker.stop(keep_routes=keep_routes)
 
-    def send(self, peer: Peer, messages: bytes) -> None:
-        """Whole messages, after those sent before; in pieces, so that peers take turns."""
-        for piece in pieces(messages):
-            self.running[group_of(peer)].send(peer.name, piece)
+    def send(self, peers: Sequence[Peer], messages: bytes) -> None:
+        """The same whole messages to these peers, after those sent before: at most about 1 MB at a
+        time, so that peers take turns."""
+        for name in GROUPS:
+            if names := [p.name for p in peers if group_of(p) == name]:
+                self.running[name].send_to(names, messages)
 
     def teardown(self, peer: Peer, code: int, subcode: int) -> None:
         """End a session with this NOTIFICATION."""

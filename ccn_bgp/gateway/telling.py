@@ -1,113 +1,242 @@
-"""What a session is told. In: a session's Adj-RIB-Out and the Rib. Out: whole BGP messages.
+"""What sessions are told. In: the Rib, and what has changed in it. Out: whole BGP messages.
 
-Everything here moves the session's Adj-RIB-Out on as if the messages had been sent; sessions.py
-sends them. RFC 4271 §9.2, 2918, 4724 §3 (End-of-RIB), 7313.
+Peers that are told the same form an update group: they share one Adj-RIB-Out, and their messages
+are made once. A session belongs to the group whose Adj-RIB-Out it refers to, from its first words
+on; everything here moves that on as if the messages had been sent, and sessions.py sends them.
+RFC 4271 §9.2, 2918, 4724 §3 (End-of-RIB), 7313.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
+from ccn_bgp.gateway.out_feed import RowFeed, routes_of
 from ccn_bgp.gateway.peer import PeerSession
+from ccn_bgp.learn.adj_rib_out import AdjRibOut, Classes
 from ccn_bgp.learn.loc_rib import LocRib
+from ccn_bgp.learn.out_changes import Changes, difference
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family, Prefix
+from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.outgoing import Origination
 from ccn_bgp.model.path import Nlri, PathAttributes
 from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
+from ccn_bgp.session.encode_rows import PIECE, encode_rows
+from ccn_bgp.session.events import OpenFacts
 
 EVPN_ROLES = ("gateway", "reflector")
 """Who hears what this gateway exports; a host hears nothing, an IDC router its CCN's routes."""
+Pieces = Iterable[bytes]
+"""Whole messages in pieces of about a megabyte: the speaker interleaves peers by piece."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportChanges:
-    """What has changed since the peers were last told: exports by key, prefixes by table."""
+    """What has changed since the peers were last told: exports by key, prefixes by table, and the
+    mass of both in columns."""
 
     exports: tuple[tuple[bytes, tuple[Nlri, PathAttributes] | None], ...]
     routes: Mapping[str, set[Prefix]]
+    rows: RowFeed = field(default_factory=RowFeed)
 
     @classmethod
-    def of(cls, rib: Rib) -> ExportChanges:
+    def of(cls, rib: Rib, rows: RowFeed | None = None) -> ExportChanges:
         """In the order of the keys: the same changes make the same messages."""
         keys = sorted(rib.dirty_exports)
-        return cls(tuple((key, rib.exports.get(key)) for key in keys), rib.dirty_routes)
+        exports = tuple((key, rib.exports.get(key)) for key in keys)
+        return cls(exports, rib.dirty_routes, rows or RowFeed())
+
+    def __bool__(self) -> bool:
+        return bool(self.exports or self.routes or self.rows)
 
 
-def greeting(session: PeerSession, rib: Rib) -> bytes:
-    """The first words on a new session: everything, then End-of-RIB of each family."""
-    session.greeted = True
-    _offer_all(session, rib)
-    ends = sorted(session.families, key=lambda f: f.value)
-    return _told(session) + b"".join(end_of_rib(family) for family in ends)
+class _Group:
+    """One update group under one Rib."""
+
+    def __init__(self, out: AdjRibOut, rib: Rib) -> None:
+        self.out = out
+        self.rib = rib
 
 
-def news(session: PeerSession, rib: Rib, changes: ExportChanges) -> bytes:
-    """What has changed, to a session that has been greeted."""
-    if session.peer.role in EVPN_ROLES:
+class UpdateGroups:
+    """The update groups of one gateway.
+
+    ``aside``: whatever else of a peer its export policy looks at, as a value to compare.
+    ``classes``: of prefixes, as AdjRibOut wants them for a peer. ``whole``: everything that a Rib
+    has in columns, for the first words to a group.
+    """
+
+    def __init__(
+        self,
+        aside: Callable[[Peer], Hashable] = lambda _: None,
+        classes: Callable[[Peer], Classes | None] = lambda _: None,
+        whole: Callable[[Rib], RowFeed] = lambda _: RowFeed(),
+    ) -> None:
+        self._aside = aside
+        self._classes = classes
+        self._whole = whole
+        self._groups: dict[Hashable, _Group] = {}
+
+    def tell(
+        self, sessions: Iterable[PeerSession], rib: Rib, changes: ExportChanges
+    ) -> Iterator[tuple[list[PeerSession], bytes]]:
+        """All sessions of the gateway hear what has changed, or everything at first: pieces, and
+        to whom each goes. To be run to its end."""
+        told: dict[Hashable, list[PeerSession]] = {}
+        for session in sessions:
+            if session.up:
+                told.setdefault(self._identity(session, rib), []).append(session)
+        self._groups = {key: group for key, group in self._groups.items() if key in told}
+        for key, members in told.items():
+            group = self._groups.get(key)
+            if group is not None:
+                self._renew(group, members[0])
+                in_step = [s for s in members if s.out is group.out]
+                _offer_changes(group, changes)
+                news = group.out.take()
+                for piece in encoded(news, members[0].open) if in_step else ():
+                    yield in_step, piece
+            if others := [s for s in members if group is None or s.out is not group.out]:
+                yield from self._join(others, key, rib)
+
+    def greet(self, session: PeerSession, rib: Rib) -> Pieces:
+        """The first words on a new session: everything, then End-of-RIB of each family."""
+        key = self._identity(session, rib)
+        return [piece for _, piece in self._join([session], key, rib)]
+
+    def regroup(self, session: PeerSession, rib: Rib) -> Pieces:
+        """What it takes for a session to be told as its group is, after a change of what it may be
+        told; what is no longer to be said is withdrawn."""
+        key = self._identity(session, rib)
+        group = self._groups.get(key)
+        if group is not None and group.out is session.out:
+            return []
+        return [piece for _, piece in self._join([session], key, rib)]
+
+    def _identity(self, session: PeerSession, rib: Rib) -> Hashable:
+        """Equal for sessions that are told the same octets."""
+        peer, facts = session.peer, session.open
+        assert facts is not None
+        router = peer.router
+        table = router and (router.ccn, router.export, router.gateway_address.address, peer.site)
+        role = "evpn" if peer.role in EVPN_ROLES else peer.role
+        encoding = (facts.families, facts.asn4, facts.max_message)
+        return rib, role, peer.external, peer.local_asn, table, self._aside(peer), encoding
+
+    def _join(
+        self, sessions: Sequence[PeerSession], key: Hashable, rib: Rib
+    ) -> Iterator[tuple[list[PeerSession], bytes]]:
+        """New members of one group: all that it has been told to those that know nothing, the
+        difference to those that come from another one."""
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = self._begun(sessions[0], rib)
+        self._renew(group, sessions[0])
+        parties: dict[int, list[PeerSession]] = {}
+        for session in sessions:
+            parties.setdefault(id(session.out) if session.greeted else 0, []).append(session)
+        for party in parties.values():
+            first = party[0]
+            if first.greeted:
+                pieces = encoded(difference(first.out, group.out), first.open)
+            else:
+                ends = sorted(first.families, key=lambda f: f.value)
+                pieces = chain(
+                    encoded(group.out.whole(), first.open), [b"".join(map(end_of_rib, ends))]
+                )
+            for session in party:
+                session.out, session.greeted = group.out, True
+            for piece in pieces:
+                yield party, piece
+
+    def _begun(self, session: PeerSession, rib: Rib) -> _Group:
+        """A group that has been told everything, with a first member to be."""
+        peer = session.peer
+        originations = {t.ccsi.id: Origination(t.ccsi.rd, t.ccsi.vni) for t in rib.tables.values()}
+        out = AdjRibOut(peer, session.policy, originations, self._classes(peer))
+        group = _Group(out, rib)
+        _offer_all(group, self._whole(rib))
+        out.take()
+        return group
+
+    @staticmethod
+    def _renew(group: _Group, member: PeerSession) -> None:
+        """Policy is asked in the name of a member, as it is now."""
+        group.out.peer, group.out.policy = member.peer, member.policy
+
+
+def again(session: PeerSession, families: frozenset[Family]) -> Pieces:
+    """Everything of these families once more, framed if the peer can tell the frame (RFC 7313)."""
+    framed = session.open is not None and session.open.enhanced_refresh
+    for family in sorted(families, key=lambda f: f.value):
+        if framed:
+            yield route_refresh(family, 1)
+        yield from encoded(session.out.whole(frozenset((family,))), session.open)
+        if framed:
+            yield route_refresh(family, 2)
+
+
+def encoded(changes: Changes, facts: OpenFacts | None) -> Iterator[bytes]:
+    """The messages of all changes in the families of the session, withdrawals first."""
+    if facts is None or not changes:
+        return
+    how = (facts.asn4, facts.max_message)
+    announce = [(a, n) for a, n in changes.announce if n[0].family in facts.families]
+    withdraw = [n for n in changes.withdraw if n.family in facts.families]
+    yield from _pieces(encode_updates((), withdraw, *how))
+    for rows in (*changes.withdraw_rows, *changes.announce_rows):
+        if rows.rows.family in facts.families:
+            yield from encode_rows(rows, *how)
+    yield from _pieces(encode_updates(announce, (), *how))
+
+
+def _pieces(messages: Iterable[bytes]) -> Iterator[bytes]:
+    waiting: list[bytes] = []
+    size = 0
+    for message in messages:
+        waiting.append(message)
+        size += len(message)
+        if size >= PIECE:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def _offer_changes(group: _Group, changes: ExportChanges) -> None:
+    out = group.out
+    if out.peer.role in EVPN_ROLES:
         for key, export in changes.exports:
-            session.out.offer_evpn(key, export)
-    elif (table := _table(session, rib)) is not None:
+            out.offer_evpn(key, export)
+        for rows in changes.rows.exports:
+            out.offer_rows(rows, changes.rows.sets)
+    elif (table := _table(group)) is not None:
         for prefix in changes.routes.get(table.ccsi.name, ()):
-            session.out.offer_route(prefix, table.routes.get(prefix), table.best.get(prefix))
-    return _told(session)
+            out.offer_route(prefix, table.routes.get(prefix), table.best.get(prefix))
+        _offer_routes(out, table, changes.rows)
 
 
-def everything(session: PeerSession, rib: Rib) -> bytes:
-    """What the session is to hold now, against what it holds: also what is no longer to be said."""
-    for key in list(session.out.told):
-        session.out.offer(session.out.told[key][0], None)
-    _offer_all(session, rib)
-    return _told(session)
-
-
-def again(session: PeerSession, rib: Rib, family: Family) -> bytes:
-    """Everything of one family once more, framed if the peer can tell the frame (RFC 7313)."""
-    for key in [k for k, (nlri, _) in session.out.told.items() if nlri.family is family]:
-        del session.out.told[key]
-    _offer_all(session, rib)
-    messages = _told(session)
-    if session.open is not None and session.open.enhanced_refresh:
-        return route_refresh(family, 1) + messages + route_refresh(family, 2)
-    return messages
-
-
-def _offer_all(session: PeerSession, rib: Rib) -> None:
-    if session.peer.role in EVPN_ROLES:
-        for key, export in rib.exports.items():
-            session.out.offer_evpn(key, export)
-    elif (table := _table(session, rib)) is not None:
+def _offer_all(group: _Group, rows: RowFeed) -> None:
+    out = group.out
+    if out.peer.role in EVPN_ROLES:
+        for key, export in group.rib.exports.items():
+            out.offer_evpn(key, export)
+        for exports in rows.exports:
+            out.offer_rows(exports, rows.sets)
+    elif (table := _table(group)) is not None:
         for prefix, route in table.routes.items():
-            session.out.offer_route(prefix, route, table.best.get(prefix))
+            out.offer_route(prefix, route, table.best.get(prefix))
+        _offer_routes(out, table, rows)
 
 
-def _table(session: PeerSession, rib: Rib) -> LocRib | None:
-    router = session.peer.router
-    return rib.tables[f"{rib.gateway.name}/{router.ccn}"] if router is not None else None
+def _offer_routes(out: AdjRibOut, table: LocRib, rows: RowFeed) -> None:
+    for routes in rows.routes:
+        if len(part := routes_of(routes, table.ccsi.id)):
+            out.offer_rows(part, rows.sets)
 
 
-def _told(session: PeerSession) -> bytes:
-    """The messages of all that was offered, in the families of the session."""
-    changes, facts = session.out.take(), session.open
-    if not changes or facts is None:
-        return b""
-    return b"".join(
-        encode_updates(
-            [(a, n) for a, n in changes.announce if n[0].family in facts.families],
-            [n for n in changes.withdraw if n.family in facts.families],
-            asn4=facts.asn4,
-            max_length=facts.max_message,
-        )
-    )
-
-
-def pieces(messages: bytes, size: int = 1 << 20) -> Iterator[bytes]:
-    """Whole messages in pieces of about ``size`` octets: the speaker interleaves peers by piece."""
-    begin = position = 0
-    while position < len(messages):
-        position += int.from_bytes(messages[position + 16 : position + 18], "big")
-        if position - begin >= size:
-            yield messages[begin:position]
-            begin = position
-    if begin < len(messages):
-        yield messages[begin:]
+def _table(group: _Group) -> LocRib | None:
+    router = group.out.peer.router
+    return group.rib.tables[f"{group.rib.gateway.name}/{router.ccn}"] if router else None

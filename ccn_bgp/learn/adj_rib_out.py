@@ -1,60 +1,94 @@
-"""Adj-RIB-Out of one peer: what it has been told, and the difference to what it should be told.
+"""Adj-RIB-Out: what peers have been told, and the difference to what they should be told.
 
-In: exports of the Rib (EVPN peers) or routes of one CCSI (IDC routers). Out: announcements grouped
-by attribute set, and withdrawals, ready for session/encode.py. RFC 4271 §5.1, §9.2.
+In: exports of the Rib (EVPN peers) or routes of one CCSI (IDC routers); the mass in columns, what
+is rare one by one. Out: announcements grouped by attribute set, and withdrawals, ready for
+session/encode.py and encode_rows.py. One AdjRibOut may stand for many peers that are told the same
+(gateway/telling.py). RFC 4271 §5.1, §9.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from ccn_bgp.learn.candidate import Candidate
-from ccn_bgp.model.bgp import Asn, Prefix
+from ccn_bgp.learn.keys import Array, member
+from ccn_bgp.learn.out_changes import (
+    Changes,
+    announced_rows,
+    by_attributes,
+    withdrawn_rows,
+)
+from ccn_bgp.learn.outbound import Outbound
+from ccn_bgp.learn.told_rows import NONE, ToldRows
+from ccn_bgp.learn.told_sets import ToldSets
+from ccn_bgp.learn.told_view import ToldView
+from ccn_bgp.model.bgp import Family, Prefix, RouteDistinguisher
 from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.model.path import Nlri, Path, PathAttributes, Segment, SegmentType, Unicast
+from ccn_bgp.model.outgoing import U1, U4, Origination, OutRows, type5
+from ccn_bgp.model.path import (
+    EvpnPrefix,
+    Nlri,
+    Path,
+    PathAttributes,
+    Unicast,
+)
 from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.route import Kind, Route
 
 ExportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
-DEFAULT_LOCAL_PREF = 100
-LONGEST_SEGMENT = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What to send: attribute sets with their NLRI, then withdrawals; both in a fixed order."""
-
-    announce: tuple[tuple[PathAttributes, tuple[Nlri, ...]], ...]
-    withdraw: tuple[Nlri, ...]
-
-    def __bool__(self) -> bool:
-        return bool(self.announce or self.withdraw)
+Classes = Callable[[U1, U1], U4]
+"""Prefixes (addresses: uint8[n, 4 or 16], lengths: uint8[n]) → numbers of classes, uint32[n]: what
+the export policy makes of attributes is the same for all prefixes of one class."""
+_REMEMBERED = 100_000
 
 
 class AdjRibOut:
-    """What one peer has been told. Emptied when its session ends."""
+    """What one peer, or all peers of an update group, have been told.
 
-    def __init__(self, peer: Peer, policy: ExportPolicy) -> None:
+    ``originations``: what goes with the prefixes of each table (``OutRows.table``).
+    ``classes``: see Classes; without it an export policy that is named is asked for each prefix.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        policy: ExportPolicy,
+        originations: Mapping[int, Origination] | None = None,
+        classes: Classes | None = None,
+    ) -> None:
         self.peer = peer
         self.policy = policy
-        self.told: dict[bytes, tuple[Nlri, PathAttributes]] = {}
-        self.denied: dict[bytes, Denied] = {}
+        self.originations: Mapping[int, Origination] = originations or {}
+        self.classes = classes
+        self.objects: dict[bytes, tuple[Nlri, PathAttributes]] = {}
+        self.sets = ToldSets()
+        self.rows: dict[int, ToldRows] = {4: ToldRows(4), 16: ToldRows(16)}
+        self._denied: dict[bytes, Denied] = {}
         self._announce: dict[bytes, tuple[Nlri, PathAttributes]] = {}
         self._withdraw: dict[bytes, Nlri] = {}
-        self._made: dict[int, tuple[PathAttributes, PathAttributes]] = {}
+        self._outbound = Outbound()
+        self._numbers: dict[tuple[int, int], tuple[PathAttributes, int]] = {}
+        self._tables = {(o.rd, o.etag): table for table, o in self.originations.items()}
+        self._compact_at = 1 << 16
 
     def reset(self) -> None:
         """The session has ended: the peer knows nothing any more."""
-        self.told.clear()
-        self.denied.clear()
+        self.objects.clear()
+        self._denied.clear()
         self._announce.clear()
         self._withdraw.clear()
+        for rows in self.rows.values():
+            rows.clear()
+
+    # -- one by one ---------------------------------------------------------------------------
 
     def offer(self, nlri: Nlri, attributes: PathAttributes | None) -> None:
         """What the peer should now hold of an NLRI; None: nothing."""
         key = nlri.key
-        told = self.told.get(key)
+        told = self.objects.get(key)
         if attributes is None:
             self._announce.pop(key, None)
             if told is not None:
@@ -66,39 +100,22 @@ class AdjRibOut:
         else:
             self._announce.pop(key, None)
 
-    def take(self) -> Changes:
-        """All offers since the last call, as one ordered set of changes, now counted as told."""
-        groups: dict[PathAttributes, list[Nlri]] = {}
-        by_identity: dict[int, list[Nlri]] = {}
-        for key in sorted(self._announce):
-            nlri, attributes = self._announce[key]
-            members = by_identity.get(id(attributes))
-            if members is None:
-                members = by_identity[id(attributes)] = groups.setdefault(attributes, [])
-            members.append(nlri)
-        withdraw = tuple(self._withdraw[k] for k in sorted(self._withdraw))
-        self.told.update(self._announce)
-        for key in self._withdraw:
-            self.told.pop(key, None)
-        self._announce = {}
-        self._withdraw = {}
-        return Changes(tuple((a, tuple(n)) for a, n in groups.items()), withdraw)
-
     def offer_evpn(self, key: bytes, export: tuple[Nlri, PathAttributes] | None) -> None:
         """One export of this gateway, to a gateway or reflector."""
         if export is None:
-            told = self.told.get(key) or self._announce.get(key)
+            self._denied.pop(key, None)
+            told = self.objects.get(key) or self._announce.get(key)
             if told is not None:
                 self.offer(told[0], None)
             return
         nlri, attributes = export
         judged = self.policy(self.peer, Path("", nlri, attributes))
         if isinstance(judged, Denied):
-            self.denied[key] = judged
+            self._denied[key] = judged
             self.offer(nlri, None)
             return
-        self.denied.pop(key, None)
-        self.offer(nlri, self._once(judged, self._to_gateway))
+        self._denied.pop(key, None)
+        self.offer(nlri, self._outbound(self.peer, judged))
 
     def offer_route(self, prefix: Prefix, route: Route | None, best: Candidate | None) -> None:
         """One route of the CCSI, to an IDC router of it; only in the family of the session, and
@@ -114,60 +131,235 @@ class AdjRibOut:
                 and self.peer.site not in best.path.attributes.extended_communities
             )
         if not told or route is None:
-            self.denied.pop(nlri.key, None)
+            self._denied.pop(nlri.key, None)
             self.offer(nlri, None)
             return
         judged = self.policy(self.peer, Path(route.path.peer, nlri, route.path.attributes))
         if isinstance(judged, Denied):
-            self.denied[nlri.key] = judged
+            self._denied[nlri.key] = judged
             self.offer(nlri, None)
             return
-        self.denied.pop(nlri.key, None)
-        self.offer(nlri, self._once(judged, self._to_router))
+        self._denied.pop(nlri.key, None)
+        self.offer(nlri, self._outbound(self.peer, judged))
 
-    def _once(
-        self, attributes: PathAttributes, make: Callable[[PathAttributes], PathAttributes]
-    ) -> PathAttributes:
-        """Equal sets stay one object, so that grouping is by identity."""
-        made = self._made.get(id(attributes))
-        if made is None or made[0] is not attributes:
-            if len(self._made) > 100_000:
-                self._made.clear()
-            made = self._made[id(attributes)] = (attributes, make(attributes))
-        return made[1]
+    # -- in columns -----------------------------------------------------------------------------
 
-    def _to_gateway(self, attributes: PathAttributes) -> PathAttributes:
-        if self.peer.external:
-            return replace(
-                attributes,
-                as_path=prepend(attributes.as_path, (self.peer.local_asn,)),
-                local_pref=None,
-            )
-        local_pref = attributes.local_pref
-        return replace(
-            attributes, local_pref=DEFAULT_LOCAL_PREF if local_pref is None else local_pref
-        )
+    def offer_rows(self, rows: OutRows, sets: Sequence[PathAttributes]) -> None:
+        """What should now be held of many prefixes; ``rows.attributes`` are numbers in ``sets``.
 
-    def _to_router(self, attributes: PathAttributes) -> PathAttributes:
+        To gateways and reflectors: exports, with the attributes of the re-originated route and the
+        number of the table, a key of ``originations``. To an IDC router: prefixes of its CCSI
+        without a table, with the attributes of the winner; NOTHING for what only drops packets.
+        """
         router = self.peer.router
-        assert router is not None
-        made = replace(
-            attributes,
-            next_hop=router.gateway_address.address,
-            local_pref=None,
-            extended_communities=(),
-            originator_id=None,
-            cluster_list=(),
+        if (rows.table is None) is (router is None):
+            raise ValueError(f"peer {self.peer.name} is not told routes of {rows.family.text}")
+        if router is not None and rows.width != len(router.gateway_address.address):
+            return
+        held = self.rows[rows.width]
+        table = np.zeros(1, np.uint32) if rows.table is None else rows.table
+        keys = held.of.make(table, rows.address, rows.length)
+        held.offer(keys, self._judged(rows, sets))
+
+    def _judged(self, rows: OutRows, sets: Sequence[PathAttributes]) -> Array:
+        """int32[n], numbers of what is said: every distinct set is judged once in every class."""
+        numbers, count = rows.attributes, 1
+        if (classes := self._classes(rows)) is not None and len(classes):
+            count = int(classes.max()) + 1
+            numbers = np.where(numbers < 0, numbers, numbers * count + classes)
+        if not len(numbers) or (top := int(numbers.max())) < 0:
+            return np.full(len(numbers), NONE, np.int32)
+        if top < 4 * len(numbers) + (1 << 16):
+            first = np.full(top + 2, NONE, np.int64)
+            first[numbers[::-1]] = np.arange(len(numbers))[::-1]
+            used = np.flatnonzero(first[:-1] >= 0)
+            said = np.full(top + 2, NONE, np.int32)  # the last place is what -1 points to
+            said[used] = [
+                self._number(rows, at, sets, int(used_) % count)
+                for used_, at in zip(used.tolist(), first[used].tolist(), strict=True)
+            ]
+            return said[numbers]
+        used, example, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+        said = np.array(
+            [
+                NONE if used_ < 0 else self._number(rows, at, sets, used_ % count)
+                for used_, at in zip(used.tolist(), example.tolist(), strict=True)
+            ],
+            np.int32,
         )
-        if self.peer.external:
-            return replace(made, as_path=prepend(made.as_path, (self.peer.local_asn,)))
-        return replace(made, local_pref=attributes.local_pref or DEFAULT_LOCAL_PREF)
+        return said[inverse]
 
+    def _classes(self, rows: OutRows) -> U4 | None:
+        """Of the prefixes; None where the policy makes no difference between them."""
+        if self.classes is not None:
+            return self.classes(rows.address, rows.length)
+        if self.peer.router is None or not self.peer.router.export:
+            return None
+        return np.arange(len(rows), dtype=np.uint32)
 
-def prepend(as_path: tuple[Segment, ...], asns: Sequence[Asn]) -> tuple[Segment, ...]:
-    """RFC 4271 §5.1.2: into the first sequence, or a new one where there is none or it is full."""
-    if as_path and as_path[0].kind is SegmentType.AS_SEQUENCE:
-        joined = (*asns, *as_path[0].asns)
-        if len(joined) <= LONGEST_SEGMENT:
-            return (Segment(SegmentType.AS_SEQUENCE, joined), *as_path[1:])
-    return (Segment(SegmentType.AS_SEQUENCE, tuple(asns)), *as_path)
+    def _number(self, rows: OutRows, at: int, sets: Sequence[PathAttributes], class_: int) -> int:
+        """What is said of one row, and of all with its attributes and in its class."""
+        attributes = sets[int(rows.attributes[at])]
+        remembered = self.classes is not None or self.peer.router is None
+        key = (id(attributes), class_)
+        if remembered:
+            held = self._numbers.get(key)
+            if held is not None and held[0] is attributes:
+                return held[1]
+        number = self._said(rows, at, attributes)
+        if remembered:
+            if len(self._numbers) >= _REMEMBERED:
+                self._numbers.clear()
+            self._numbers[key] = (attributes, number)
+        return number
+
+    def _said(self, rows: OutRows, at: int, attributes: PathAttributes) -> int:
+        prefix = Prefix(rows.address[at].tobytes() + rows.length[at].tobytes())
+        nlri: Nlri = Unicast(prefix)
+        if rows.table is not None:
+            nlri = type5(self.originations[int(rows.table[at])], prefix)
+        elif self.peer.site and self.peer.site in attributes.extended_communities:
+            return NONE
+        judged = self.policy(self.peer, Path("", nlri, attributes))
+        if isinstance(judged, Denied):
+            return self.sets.number(judged)
+        return self.sets.number(self._outbound(self.peer, judged))
+
+    # -- what has changed -------------------------------------------------------------------------
+
+    def take(self) -> Changes:
+        """All offers since the last call, as one ordered set of changes, now counted as told."""
+        self._one_owner()
+        announce, withdraw = self._announce, self._withdraw
+        self._announce, self._withdraw = {}, {}
+        self.objects.update(announce)
+        for key in withdraw:
+            self.objects.pop(key, None)
+        changes = Changes(by_attributes(announce), tuple(withdraw[k] for k in sorted(withdraw)))
+        said, gone = changes.announce_rows, changes.withdraw_rows
+        for held in self.rows.values():
+            if not held.pending:
+                continue
+            keys, now, before = held.take()
+            new = self.sets.said(now)
+            old = self.sets.said(before) & ~new
+            said += self._announced(held, keys[new], now[new])
+            gone += withdrawn_rows(held, keys[old], self.row_originations)
+        if len(self.sets) > self._compact_at:
+            self._compact()
+        return Changes(changes.announce, changes.withdraw, said, gone)
+
+    def whole(self, families: frozenset[Family] = frozenset(Family)) -> Changes:
+        """All that has been told in these families, once more."""
+        objects = {k: said for k, said in self.objects.items() if said[0].family in families}
+        rows: tuple[Any, ...] = ()
+        for held in self.rows.values():
+            if self._family(held) in families:
+                said = self.sets.said(held.numbers)
+                keys, numbers = held.keys, held.numbers
+                if not said.all():
+                    keys, numbers = keys[said], numbers[said]
+                rows += self._announced(held, keys, numbers)
+        return Changes(by_attributes(objects), (), rows)
+
+    def _announced(self, held: ToldRows, keys: Array, numbers: Array) -> tuple[Any, ...]:
+        return announced_rows(held, keys, numbers, self.sets.attributes, self.row_originations)
+
+    @property
+    def row_originations(self) -> Mapping[int, Origination] | None:
+        """What goes with the tables of rows; None if they are unicast and have none."""
+        return self.originations if self.peer.router is None else None
+
+    def _family(self, held: ToldRows) -> Family:
+        if self.peer.router is None:
+            return Family.EVPN
+        return Family.IPV4_UNICAST if held.width == 4 else Family.IPV6_UNICAST
+
+    def _one_owner(self) -> None:
+        """A route that was told in one form and is now offered in the other (and as nothing in the
+        first) is replaced, and not withdrawn; offered in both, the single offer counts."""
+        for width, held in self.rows.items():
+            if not held.pending and not len(held):
+                continue
+            offered = [self._row_key(nlri, width) for nlri, _ in self._announce.values()]
+            single = held.of.many(key for key in offered if key is not None)
+            if held.pending and len(single):
+                keys, _ = held.offered()
+                held.keep_offers(~member(single, keys)[1])
+            held.drop(single)
+            if not held.pending:
+                continue
+            owned = {self._row_key(nlri, width): key for key, (nlri, _) in self.objects.items()}
+            owned.pop(None, None)
+            if not owned:
+                continue
+            keys, numbers = held.offered()
+            mine = held.of.many(owned)
+            for row_key in keys[member(mine, keys)[1] & self.sets.said(numbers)].tolist():
+                self.objects.pop(owned[row_key])
+                self._withdraw.pop(owned[row_key], None)
+
+    def _row_key(self, nlri: Nlri, width: int) -> Any:
+        """The key that a row of the same route would have, or None."""
+        if isinstance(nlri, Unicast):
+            table: int | None = 0
+        elif isinstance(nlri, EvpnPrefix):
+            table = self._tables.get((nlri.rd, nlri.etag))
+        else:
+            return None
+        if table is None or len(nlri.prefix) != width + 1:
+            return None
+        return self.rows[width].of.one(table, nlri.prefix)
+
+    def _compact(self) -> None:
+        """Forget attribute sets that nothing is told of any more."""
+        live = np.zeros(len(self.sets), np.bool_)
+        for held in self.rows.values():
+            live[held.numbers] = True
+        self.sets, renumbered = self.sets.keep(np.flatnonzero(live))
+        for held in self.rows.values():
+            held.renumber(renumbered)
+        self._numbers.clear()
+        self._compact_at = max(1 << 16, 2 * len(self.sets))
+
+    # -- what is held -----------------------------------------------------------------------------
+
+    @property
+    def told(self) -> ToldView[tuple[Nlri, PathAttributes]]:
+        """What has been told, by NLRI key."""
+        count = sum(int(self.sets.said(held.numbers).sum()) for held in self.rows.values())
+        return ToldView(self.objects, count, self._all_rows, self._find, self._told)
+
+    @property
+    def denied(self) -> ToldView[Denied]:
+        """What export policy held back, by NLRI key."""
+        count = sum(int((~self.sets.said(held.numbers)).sum()) for held in self.rows.values())
+        return ToldView(
+            self._denied, count, self._all_rows, self._find, lambda _, n: self.sets.denials.get(n)
+        )
+
+    def _told(self, nlri: Nlri, number: int) -> tuple[Nlri, PathAttributes] | None:
+        if number in self.sets.denials:
+            return None
+        return nlri, self.sets.attributes[number]
+
+    def _all_rows(self) -> Iterator[tuple[Nlri, int]]:
+        for held in self.rows.values():
+            for changes in self._announced(held, held.keys, held.numbers):
+                yield from zip(changes.nlri(), changes.rows.attributes.tolist(), strict=True)
+
+    def _find(self, key: bytes) -> tuple[Nlri, int] | None:
+        prefix = Prefix(key)
+        nlri: Nlri = Unicast(prefix)
+        if self.peer.router is None:
+            prefix = Prefix(key[13:])
+            table = self._tables.get(
+                (RouteDistinguisher(key[1:9]), int.from_bytes(key[9:13], "big"))
+            )
+            if key[:1] != b"\x05" or table is None:
+                return None
+            nlri = type5(self.originations[table], prefix)
+        width = len(prefix) - 1
+        row_key = self._row_key(nlri, width) if width in self.rows else None
+        number = NONE if row_key is None else self.rows[width].find(row_key)
+        return None if number == NONE else (nlri, number)

@@ -13,7 +13,7 @@ import json
 import socket
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 PROTOCOL = 2
@@ -37,11 +37,25 @@ class Kind(enum.IntEnum):
     TEARDOWN = 17  # gateway: u8 code, u8 subcode of the NOTIFICATION
     RELOAD = 18  # gateway: the configuration file was rewritten
     STOP = 19  # gateway: Cease to every peer, then exit
+    SEND_MANY = 20  # gateway: u32 count, as many u32 sessions, whole messages for each of them
     PRESERVED = 21  # gateway: {"peers": [names]}, those to say the F bit to; also its first frame
 
 
 class ChannelError(Exception):
     """The stream cannot be a stream of frames."""
+
+
+def addressed(sessions: Sequence[int]) -> bytes:
+    """What stands before the messages of SEND_MANY."""
+    return struct.pack(f"<{1 + len(sessions)}I", len(sessions), *sessions)
+
+
+def addressees(payload: bytes) -> tuple[tuple[int, ...], bytes]:
+    """Sessions and messages of SEND_MANY; ChannelError if it is shorter than it says."""
+    count = int.from_bytes(payload[:4], "little")
+    if len(payload) < 4 + 4 * count:
+        raise ChannelError(f"{len(payload)} octets for {count} sessions")
+    return struct.unpack_from(f"<{count}I", payload, 4), payload[4 + 4 * count :]
 
 
 def jsoned(value: dict[str, Any]) -> bytes:
@@ -87,12 +101,12 @@ class FrameQueue:
         self._parts: deque[memoryview] = deque()
         self.octets = 0
 
-    def push(self, kind: Kind, session: int = 0, payload: bytes | memoryview = b"") -> None:
-        """Append one frame; ``payload`` is not copied and must not change."""
-        self._parts.append(memoryview(HEADER.pack(len(payload), kind, session)))
-        if payload:
-            self._parts.append(memoryview(payload))
-        self.octets += HEADER.size + len(payload)
+    def push(self, kind: Kind, session: int = 0, *payload: bytes | memoryview) -> None:
+        """Append one frame; the parts of ``payload`` are not copied and must not change."""
+        length = sum(map(len, payload))
+        self._parts.append(memoryview(HEADER.pack(length, kind, session)))
+        self._parts.extend(memoryview(part) for part in payload if part)
+        self.octets += HEADER.size + length
 
     def flush(self) -> bool:
         """Write what the socket takes now; True when nothing waits. OSError as the socket says."""

@@ -18,7 +18,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from ccn_bgp.session.bgp_stream import NOTIFICATION, SendBuffer
-from ccn_bgp.session.channel import PROTOCOL, ChannelError, FrameQueue, Frames, Kind, jsoned
+from ccn_bgp.session.channel import (
+    PROTOCOL,
+    ChannelError,
+    FrameQueue,
+    Frames,
+    Kind,
+    addressees,
+    jsoned,
+)
 
 READ = 256 << 10
 WRITE_PER_TURN = 1 << 20
@@ -184,6 +192,11 @@ class Hub:
     def _obey(self, kind: Kind, session: Session | None, payload: bytes) -> None:
         if kind is Kind.SEND and session:
             session.buffer.append(payload)
+        elif kind is Kind.SEND_MANY:
+            numbers, messages = addressees(payload)
+            for number in numbers:
+                if one := self.sessions.get(number):
+                    one.buffer.append(messages)
         elif kind is Kind.TEARDOWN and session:
             session.notify = (payload[0], payload[1])
         elif kind is Kind.RELOAD:

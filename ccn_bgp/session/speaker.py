@@ -16,7 +16,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 from ccn_bgp.errors import CcnError, InputError, Problem
@@ -35,28 +35,17 @@ from ccn_bgp.session.events import (
     SpeakerUp,
 )
 from ccn_bgp.session.exabgp_config import RESTART_TIME, render
+from ccn_bgp.session.sending import Outgoing, Sending, pump
 
 log = logging.getLogger("ccn.speaker")
 
 QUEUED = 2 << 20
 """Octets of events that may wait for the consumer before the child is no longer read."""
-WINDOW = 4 << 20
-"""Octets of one peer that may be on their way through the child."""
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before the restarts of a child that dies again and again."""
 _SETTLED = 10.0
 START_LIMIT = 20
 """Seconds that a child has to load its configuration and to bind its ports."""
-
-
-class _Outgoing:
-    """What waits for one session: here, and in the child (``flying``)."""
-
-    def __init__(self, session: int) -> None:
-        self.session = session
-        self.waiting: deque[bytes] = deque()
-        self.octets = 0
-        self.flying = 0
 
 
 class Speaker:
@@ -95,7 +84,7 @@ class Speaker:
         self._queue: FrameQueue | None = None
         self._writing = False
         self._names: dict[int, str] = {}
-        self._outgoing: dict[str, _Outgoing] = {}
+        self._sending = Sending()
         self._events: deque[Event] = deque()
         self._queued = 0
         self._changed = asyncio.Event()
@@ -149,19 +138,22 @@ class Speaker:
         Never blocks; look at ``backlog`` and hand over pieces of at most about 1 MB. Octets for a
         session that is down are dropped.
         """
-        if messages and (out := self._outgoing.get(peer)):
-            out.waiting.append(messages)
-            out.octets += len(messages)
-            self._pump(out)
+        self.send_to((peer,), messages)
+
+    def send_to(self, peers: Iterable[str], messages: bytes) -> None:
+        """The same messages to several peers: they cross the channel once for all that are in
+        step."""
+        if messages:
+            self._pump(self._sending.append(peers, messages))
 
     def backlog(self, peer: str) -> int:
         """Octets given to ``send`` that the peer's TCP has not taken yet."""
-        out = self._outgoing.get(peer)
+        out = self._sending.get(peer)
         return out.octets + out.flying if out else 0
 
     def teardown(self, peer: str, code: int, subcode: int) -> None:
         """End the session with a NOTIFICATION; nothing more is sent on it. ExaBGP dials again."""
-        if (out := self._outgoing.pop(peer, None)) and self._queue:
+        if (out := self._sending.end(peer)) and self._queue:
             self._queue.push(Kind.TEARDOWN, out.session, bytes((code, subcode)))
             self._flush()
 
@@ -270,7 +262,7 @@ class Speaker:
             for name in list(self._names.values()):
                 self._put(SessionDown(name, CHILD_DOWN), 0)
             self._names.clear()
-            self._outgoing.clear()
+            self._sending.end_all()
             self._put(SpeakerDown(reason), 0)
             deaths = 0 if time.monotonic() - since > _SETTLED else deaths
             while True:
@@ -302,6 +294,7 @@ class Speaker:
                     self._take(kind, session, payload)
             except ChannelError as error:
                 return f"speaker {self.name}: ExaBGP sent {error}"
+            self._pump(self._sending.eased())
             if not octets:
                 try:
                     await asyncio.wait_for(self._child.wait(), 1)
@@ -317,19 +310,18 @@ class Speaker:
         elif kind is Kind.UP:
             up = json.loads(payload)
             self._names[session] = up["peer"]
-            self._outgoing[up["peer"]] = _Outgoing(session)
+            self._sending.begin(up["peer"], session)
             self._put(SessionUp(up["peer"], OpenFacts.of(up["open"])), 0)
         elif name := self._names.get(session):
             if kind is Kind.BLOCK:
                 self._put(Block(name, payload), len(payload))
             elif kind is Kind.DOWN:
                 del self._names[session]
-                if (out := self._outgoing.get(name)) and out.session == session:
-                    del self._outgoing[name]
+                if (out := self._sending.get(name)) and out.session == session:
+                    self._sending.end(name)
                 self._put(SessionDown(name, json.loads(payload)["reason"]), 0)
-            elif kind is Kind.SENT and (out := self._outgoing.get(name)):
-                out.flying -= struct.unpack("<I", payload)[0]
-                self._pump(out)
+            elif kind is Kind.SENT:
+                self._sending.taken(name, struct.unpack("<I", payload)[0])
 
     def _put(self, event: Event, octets: int) -> None:
         self._events.append(event)
@@ -338,16 +330,11 @@ class Speaker:
 
     # -- towards the child ---------------------------------------------------------------------
 
-    def _pump(self, out: _Outgoing) -> None:
-        """Let what the window admits go to the child."""
-        if self._queue is None:
-            return
-        while out.waiting and out.flying < WINDOW:
-            messages = out.waiting.popleft()
-            out.octets -= len(messages)
-            out.flying += len(messages)
-            self._queue.push(Kind.SEND, out.session, messages)
-        self._flush()
+    def _pump(self, outs: list[Outgoing]) -> None:
+        """Let what the windows admit go to the child."""
+        if self._queue is not None and outs:
+            pump(outs, self._queue)
+            self._flush()
 
     def _flush(self) -> None:
         if self._queue is None or self._socket is None or self._writing:

@@ -31,8 +31,8 @@ class Speaker:
         self.problem: Exception | None = None
         self.served: list[str] = []
 
-    def send(self, peer: str, messages: bytes) -> None:
-        self.sent.append((peer, messages))
+    def send_to(self, peers: list[str], messages: bytes) -> None:
+        self.sent += [(peer, messages) for peer in peers]
 
     def teardown(self, peer: str, code: int, subcode: int) -> None:
         self.ended.append((peer, code, subcode))
@@ -120,7 +120,7 @@ def test_a_fault_of_ours_costs_one_session_and_is_not_silent(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(sessions.rib, "receive", broken)
+    monkeypatch.setattr(sessions.rib, "hear", broken)
     sessions.take(Block("lf-r1", update("172.16.1.0/24")))
     assert sessions.speakers.running["idcs"].ended == [("lf-r1", 6, 8)]
     assert "a fault of ours" in caplog.text

@@ -8,10 +8,10 @@ import pytest
 
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
-from ccn_bgp.learn.outbound import prepend
 from ccn_bgp.learn.bestpath import select, why_not
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.originate import tunnel_communities
+from ccn_bgp.learn.outbound import prepend
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
 from ccn_bgp.model.path import (

@@ -1,0 +1,61 @@
+"""Path attributes on their way out: what a peer of each kind sees of them.
+
+In: attributes that export policy has accepted. Out: those that are sent. RFC 4271 §5.1, 4456.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ccn_bgp.model.bgp import Asn
+from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.path import PathAttributes, Segment, SegmentType
+
+DEFAULT_LOCAL_PREF = 100
+LONGEST_SEGMENT = 255
+_REMEMBERED = 100_000
+
+
+class Outbound:
+    """The attributes that a peer is sent. Equal sets stay one object: routes are grouped by it."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[PathAttributes, PathAttributes]] = {}
+
+    def __call__(self, peer: Peer, attributes: PathAttributes) -> PathAttributes:
+        """For one peer, or for all that are alike to it."""
+        made = self._made.get(id(attributes))
+        if made is None or made[0] is not attributes:
+            if len(self._made) > _REMEMBERED:
+                self._made.clear()
+            sent = _to_gateway(peer, attributes)
+            if peer.router is not None:
+                sent = replace(
+                    sent,
+                    next_hop=peer.router.gateway_address.address,
+                    extended_communities=(),
+                    originator_id=None,
+                    cluster_list=(),
+                )
+            made = self._made[id(attributes)] = (attributes, sent)
+        return made[1]
+
+
+def _to_gateway(peer: Peer, attributes: PathAttributes) -> PathAttributes:
+    """RFC 4271 §5.1.2 and 5.1.5: our AS in front, or a local preference."""
+    if peer.external:
+        as_path = prepend(attributes.as_path, (peer.local_asn,))
+        return replace(attributes, as_path=as_path, local_pref=None)
+    if attributes.local_pref is not None:
+        return attributes
+    return replace(attributes, local_pref=DEFAULT_LOCAL_PREF)
+
+
+def prepend(as_path: tuple[Segment, ...], asns: Sequence[Asn]) -> tuple[Segment, ...]:
+    """RFC 4271 §5.1.2: into the first sequence, or a new one where there is none or it is full."""
+    if as_path and as_path[0].kind is SegmentType.AS_SEQUENCE:
+        joined = (*asns, *as_path[0].asns)
+        if len(joined) <= LONGEST_SEGMENT:
+            return (Segment(SegmentType.AS_SEQUENCE, joined), *as_path[1:])
+    return (Segment(SegmentType.AS_SEQUENCE, tuple(asns)), *as_path)
