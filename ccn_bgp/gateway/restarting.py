@@ -27,13 +27,10 @@ def kept(facts: OpenFacts | None, reason: str) -> frozenset[Family]:
 def lost(facts: OpenFacts, last_reason: str) -> frozenset[Family]:
     """The families whose stale routes go at once when the session is up again (§4.2).
 
-    Without the F bit the peer has lost its own tables. Where the fault was ours it has not
-    restarted at all, and says everything again anyway.
+    Without the F bit the peer does not promise that it went on forwarding, whether it restarted
+    or not. Where the fault was ours (§4.1) it says everything again and forwarded all the time.
     """
-    restarted = facts.restarted or not facts.restart_families
-    if last_reason == CHILD_DOWN or not restarted:
-        return NOTHING
-    return EVERY_FAMILY - facts.forwarding
+    return NOTHING if last_reason == CHILD_DOWN else EVERY_FAMILY - facts.forwarding
 
 
 def seconds_kept(facts: OpenFacts | None, reason: str, stale_time: int) -> int:

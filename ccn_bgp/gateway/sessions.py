@@ -32,7 +32,6 @@ from ccn_bgp.gateway.telling import (
 from ccn_bgp.gateway.withdrawals import REMEMBERED, Withdrawals
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family
-from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.rows import PrefixRows
 from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
 from ccn_bgp.session.encode import route_refresh
@@ -73,10 +72,7 @@ class Sessions:
         }
         self.speakers = Speakers(state, self.take)
         self.holding_back = holding_back
-        self.limits = Limits(
-            self._teardown,
-            lambda: self.speakers.serve_soon(self._served(), self.intent.topology.timers),
-        )
+        self.limits = Limits(self._teardown, lambda: self.speakers.soon(self._serve))
         self.events = 0
         self.withdrawn = Withdrawals()
         self.recorder = recorder or Unrecorded()
@@ -99,13 +95,10 @@ class Sessions:
             asyncio.get_running_loop().call_later(seconds, self._enough)
             self._check_complete()
 
-    def _served(self) -> list[Peer]:
-        """The peers to serve: those that are not held down."""
-        return [s.peer for n, s in self.peers.items() if n not in self.limits.shut]
-
     async def _serve(self) -> None:
+        """Serve all peers that are not held down."""
         await self.speakers.serve(
-            self._served(),
+            [s.peer for n, s in self.peers.items() if n not in self.limits.shut],
             self.intent.topology.timers,
             restarting=self.holding_back,
             preserved=self._preserved(),
@@ -286,6 +279,7 @@ class Sessions:
             stale_time = self.intent.topology.timers.stale
             self._sweep_later(session, restarting.seconds_kept(facts, reason, stale_time))
         self.limits.ended(name)
+        self._check_complete()  # nobody waits for a peer that is held down
         self._tell_preserved()
         self.changed()
 

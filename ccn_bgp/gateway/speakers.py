@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path as FilePath
 
 from ccn_bgp.model.ccsi import Peer
@@ -65,9 +65,9 @@ class Speakers:
                     )
                 )
 
-    def serve_soon(self, peers: Sequence[Peer], timers: Timers) -> None:
-        """The same from where nothing can be waited for; what is wrong with it is logged."""
-        task = asyncio.ensure_future(self.serve(peers, timers))
+    def soon(self, serve: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Serve from where nothing can be waited for; what is wrong with it is logged."""
+        task = asyncio.ensure_future(serve())
         self._serving.add(task)
         task.add_done_callback(self._served)
 

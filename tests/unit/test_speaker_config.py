@@ -72,6 +72,24 @@ def test_what_a_peer_says_is_what_exabgp_reads(tmp_path):
     assert len({n.name() for n in got.values()}) == 4
 
 
+def test_gtsm_and_timers(tmp_path):
+    """RFC 5082 §3: sent with 255; a peer one hop away must arrive with 255, two hops 254."""
+    got = parsed(
+        tmp_path,
+        [
+            peer("near", ttl_security=1),
+            peer("far", ttl_security=3, address=Ip.parse("192.0.2.12")),
+            peer("off", address=Ip.parse("192.0.2.13")),
+        ],
+        hold_time=0,
+        restart_time=77,
+    )
+    ttls = {name: (n["incoming-ttl"], n["outgoing-ttl"]) for name, n in got.items()}
+    assert ttls == {"near": (255, 255), "far": (253, 255), "off": (None, None)}
+    assert {n["capability"]["graceful-restart"] for n in got.values()} == {77}
+    assert {n["hold-time"] for n in got.values()} == {0}
+
+
 def test_no_peers_is_a_configuration_too(tmp_path):
     assert parsed(tmp_path, []) == {}
 
