@@ -35,8 +35,9 @@ class Speaker:
     def __init__(self) -> None:
         self.sent: dict[str, bytes] = {}
 
-    def send(self, peer: str, messages: bytes) -> None:
-        self.sent[peer] = self.sent.get(peer, b"") + messages
+    def send_to(self, peers: list[str], messages: bytes) -> None:
+        for peer in peers:
+            self.sent[peer] = self.sent.get(peer, b"") + messages
 
     def preserve(self, names: frozenset[str]) -> None:
         pass

@@ -35,7 +35,7 @@ class Speaker:
         self.ended: list[tuple[str, int, int]] = []
         self.served: list[str] = []
 
-    def send(self, peer: str, messages: bytes) -> None:
+    def send_to(self, peers: list[str], messages: bytes) -> None:
         pass
 
     def preserve(self, names: frozenset[str]) -> None:
