@@ -229,6 +229,18 @@ def test_by_either_way_as_the_cost_says(history: dict[str, Any], place: tuple[st
     walk(history, place, second_opinion=False)
 
 
+@settings(max_examples=300, deadline=None)
+@given(history=histories(), place=st.sampled_from(PLACES), batch=st.sampled_from([0, 10]))
+def test_changed_tables_looked_at_anew(
+    history: dict[str, Any], place: tuple[str, int], batch: int
+) -> None:
+    """As if nothing were known of them, one after another or some at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incremental, "CHANGE_COST", 1e9)
+        patch.setattr(incremental, "BATCH", batch)
+        walk(history, place, second_opinion=False)
+
+
 @settings(max_examples=100, deadline=None)
 @given(history=histories(), gone=st.integers(0, TABLES - 1))
 def test_tables_come_and_go(history: dict[str, Any], gone: int) -> None:

@@ -15,7 +15,7 @@ The default route overlaps everything and claims nothing: of it only "inside the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,9 @@ BOGONS = tuple(
         *("::1/128", "fe80::/10", "ff00::/8"),
     )
 )
+
+
+_Question = Callable[[I8, I8, I8], Bools]
 
 
 class Space(NamedTuple):
@@ -102,44 +105,45 @@ class Territory:
         """The faults of both families, in no particular order."""
         learned = np.array([p in self.learned for p in world.peers] or [False], np.bool_)
         for routes in (world.v4, world.v6):
-            rows = np.flatnonzero((routes.peer >= 0) & learned[routes.peer])
+            chosen = learned[routes.peer] & (routes.peer >= 0)
+            rows = routes if chosen.all() else _taken(routes, np.flatnonzero(chosen))
             if len(rows):
-                yield from self._family(world, _taken(routes, rows))
+                yield from self._family(world, rows)
 
     def _family(self, world: World, rows: Routes) -> Iterator[Finding]:
         ruler, built = self._sets[rows.address.shape[1] + 1]
         n = len(rows)
         bogon, underlay, allowed, vpcs, homes = built
-        place = ruler.positions(rows.address, rows.length)
+        start, end = ruler.positions(rows.address, rows.length)
         some = rows.length > 0
         zero = np.zeros(n, np.int64)
         ccn = np.array([self.ccns.get(o, -1) for o in world.owners], np.int64)[rows.table]
-        names = [t.rpartition("/")[0] for t in world.tables]
-        region = np.array([self.region_of.get(g, -1) for g in names], np.int64)[rows.origin]
         idcs = [self.idc_of.get(p, "") for p in world.peers]
         idc = np.array([self.idcs.get(i, -1) for i in idcs], np.int64)[rows.peer]
         of_idc = idc >= 0
-        home = np.where(region >= 0, ccn * len(self.regions) + region, -1)
+
+        def asked(question: _Question, of: Bools, group: I8) -> Bools:
+            """Of those rows alone that may be wrong, mostly few or none."""
+            wrong = np.zeros(n, np.bool_)
+            places = np.flatnonzero(of)
+            if len(places):
+                wrong[places] = question(group[places], start[places], end[places])
+            return wrong
+
+        inside = asked(vpcs.covers, some & ~of_idc, ccn)
+        if inside.any():
+            names = [t.rpartition("/")[0] for t in world.tables]
+            region = np.array([self.region_of.get(g, -1) for g in names], np.int64)[rows.origin]
+            home = np.where(region >= 0, ccn * len(self.regions) + region, -1)
+            inside &= ~asked(homes.covers, inside, home)
         refused: list[tuple[str, Bools, Sequence[Space], I8, str]] = [
-            ("bogon", some & bogon.overlaps(zero, *place), self.bogons, zero, ""),
-            ("owned-space", some & underlay.overlaps(zero, *place), self.underlay, zero, ""),
+            ("bogon", some & bogon.overlaps(zero, start, end), self.bogons, zero, ""),
+            ("owned-space", some & underlay.overlaps(zero, start, end), self.underlay, zero, ""),
+            ("owned-space", asked(vpcs.overlaps, some & of_idc, ccn), self.vpcs, ccn, ""),
+            ("owned-space", inside, self.vpcs, ccn, ""),
             (
                 "owned-space",
-                some & of_idc & vpcs.overlaps(ccn, *place),
-                self.vpcs,
-                ccn,
-                "",
-            ),
-            (
-                "owned-space",
-                some & ~of_idc & vpcs.covers(ccn, *place) & ~homes.covers(home, *place),
-                self.vpcs,
-                ccn,
-                "",
-            ),
-            (
-                "owned-space",
-                of_idc & ~allowed.covers(idc, *place),
+                of_idc & ~asked(allowed.covers, of_idc, idc),
                 (),
                 idc,
                 "outside the cidrs of its IDC",

@@ -11,6 +11,7 @@ with the name that comes again).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from ccn_bgp.model.finding import Finding
 from ccn_bgp.table.verify.intervals import Bools, IntervalSet
 from ccn_bgp.table.verify.prefixes_faults import Fault, claim_findings
 from ccn_bgp.table.verify.space import I8, Space
-from ccn_bgp.table.verify.world import DELIVER, DROP, Routes, World
+from ccn_bgp.table.verify.world import DELIVER, DROP, Routes, ShareRow, World
 
 FRONTIER = 1 << 21
 """Stretches of addresses that are followed at once: bounds the memory, not the answer."""
@@ -55,7 +56,7 @@ def families(world: World) -> Iterator[Family]:
     for routes, octets in ((world.v4, 5), (world.v6, 17)):
         if len(routes):
             shares = [s for s in world.shares if len(s.prefix) == octets]
-            yield Family(world, routes, Space.of(routes, shares), owner)
+            yield Family(world, routes, shares, owner)
 
 
 def _numbered(owners: tuple[str, ...]) -> I8:
@@ -64,34 +65,76 @@ def _numbered(owners: tuple[str, ...]) -> I8:
 
 
 class Family:
-    """The rules over one family's Space; arrays are in the order of the Space.
+    """The rules over one family's Space; arrays are in the order of the Space."""
 
-    ``leaking``: bool[n], of another CCN without a share.
-    """
-
-    def __init__(self, world: World, routes: Routes, space: Space, owner: I8) -> None:
+    def __init__(self, world: World, routes: Routes, shares: list[ShareRow], owner: I8) -> None:
         self.world = world
         self.routes = routes
-        self.space = space
+        self.shares = shares
         self.owner = owner
-        self.next = routes.next[space.row]
-        self.origin_owner = owner[routes.origin[space.row]]
-        self.foreign = self.origin_owner != owner[space.table]
+
+    @cached_property
+    def space(self) -> Space:
+        """The routes laid out."""
+        return Space(self.routes, self.shares)
+
+    @cached_property
+    def next(self) -> I8:
+        """What follows each route."""
+        following: I8 = self.routes.next[self.space.row]
+        return following
+
+    @cached_property
+    def origin_owner(self) -> I8:
+        """The CCN where each route began."""
+        return self.owner[self.routes.origin[self.space.row]]
+
+    @cached_property
+    def foreign(self) -> Bools:
+        """Is that another CCN than the table's?"""
+        found: Bools = self.origin_owner != self.owner[self.space.table]
+        return found
+
+    @cached_property
+    def leaking(self) -> Bools:
+        """Is it so without a share?"""
         suspects = np.flatnonzero(self.foreign)
-        self.leaking = np.zeros(len(space.row), np.bool_)
-        self.leaking[suspects[~self._shared(suspects)]] = True
+        found = np.zeros(len(self.foreign), np.bool_)
+        found[suspects[~self._shared(suspects)]] = True
+        return found
+
+    @property
+    def is_plain(self) -> bool:
+        """No route is of another CCN, and packets go nowhere but straight to their own CCN: then
+        nothing can be broken, and nothing need be laid out."""
+        origin = self.owner[self.routes.origin]
+        if (origin != self.owner[self.routes.table]).any():
+            return False
+        return not self._unsure(self.routes.next, origin).any()
+
+    def _unsure(self, following: I8, origin_owner: I8) -> Bools:
+        """Must packets of these routes be followed? Not those that are sent to a table held
+        elsewhere of the CCN where the route began: they have arrived rightly."""
+        onward: Bools = following >= 0
+        at = np.where(onward, following, 0)
+        arrived: Bools = self.world.external[at] & (self.owner[at] == origin_owner)
+        return onward & ~arrived
 
     def broken(self) -> Iterator[Broken]:
         """Every rule and where it is broken."""
+        if self.is_plain:
+            return
         space = self.space
-        wins = space.winning()
-        yield Broken("leak", *space.stretches(self.leaking))
-        latent = np.flatnonzero(self.leaking & ~wins)
-        yield Broken("latent-leak", latent, space.start[latent], space.end[latent])
+        if self.leaking.any():
+            wins = space.winning()
+            yield Broken("leak", *space.stretches(self.leaking))
+            latent = np.flatnonzero(self.leaking & ~wins)
+            yield Broken("latent-leak", latent, space.start[latent], space.end[latent])
         suspects = np.flatnonzero(self.foreign)
-        taken = np.zeros(len(space.row), np.bool_)
-        taken[suspects[self._own_above(suspects) >= 0]] = True
-        yield Broken("hijack", *space.stretches(taken))
+        if len(suspects):
+            taken = np.zeros(len(space.row), np.bool_)
+            taken[suspects[self._own_above(suspects) >= 0]] = True
+            yield Broken("hijack", *space.stretches(taken))
         yield from self._followed()
 
     def _shared(self, suspects: I8) -> Bools:
@@ -137,12 +180,15 @@ class Family:
         splits them at the borders of that table. ``mark`` is a table met before (Brent's method):
         a packet's way depends on its address and table alone, so meeting a table again is a loop.
         """
+        unsure = self._unsure(self.next, self.origin_owner)
+        if not unsure.any():
+            return
         faults: dict[str, list[tuple[I8, I8, I8]]] = {
             "blackhole": [],
             "loop": [],
             "misdelivery": [],
         }
-        route, start, end = self.space.stretches(self.next >= 0)
+        route, start, end = self.space.stretches(unsure)
         work = [(route, start, end, self.next[route], self.space.table[route], 1, 1)]
         while work:
             route, start, end, at, mark, power, steps = work.pop()

@@ -8,11 +8,12 @@ that is sent to one has arrived there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.ccsi import ccsis
@@ -122,20 +123,26 @@ def parts_world(
     peers: dict[str, int] = {}
     for part in parts:
         table = part.table
-        elsewhere = (*table.origins, *table.next_tables, *(c.origin for c in part.contenders))
+        elsewhere = (*table.origins, *table.next_tables)
+        said_by = table.peers
+        if part.contenders:
+            elsewhere += tuple(c.origin for c in part.contenders)
+            said_by += tuple(c.peer for c in part.contenders)
         for name in elsewhere:
             if name not in index:
                 index[name] = len(index)
                 owners.append(owner_of(name))
-        for peer in (*table.peers, *(c.peer for c in part.contenders)):
-            if peer:
-                peers.setdefault(peer, len(peers))
+        for peer in said_by:
+            if peer and peer not in peers:
+                peers[peer] = len(peers)
     return World(
         tables=tuple(index),
         owners=tuple(owners),
         external=np.arange(len(index)) >= len(parts),
-        v4=_joined([_routes(p.table, p.v4, index, peers) for p in parts if len(p.v4)], 4),
-        v6=_joined([_routes(p.table, p.v6, index, peers) for p in parts if len(p.v6)], 16),
+        v4=_routes([(n, p.table, p.v4) for n, p in enumerate(parts) if len(p.v4)], index, peers, 4),
+        v6=_routes(
+            [(n, p.table, p.v6) for n, p in enumerate(parts) if len(p.v6)], index, peers, 16
+        ),
         shares=tuple(
             ShareRow(index[table], provider, prefix) for table, provider, prefix in shares
         ),
@@ -148,35 +155,68 @@ def parts_world(
     )
 
 
-def _numbers(names: tuple[str, ...], index: dict[str, int]) -> I8:
-    """Indexes of names, -1 for one that is not there; never empty, so that it can be indexed."""
-    return np.array([index.get(n, -1) for n in names] + [-1], np.int64)
-
-
-def _routes(table: Table, columns: Columns, index: dict[str, int], peers: dict[str, int]) -> Routes:
-    then = _numbers(table.next_tables, index)[columns.next_table]
-    then[columns.next_table < 0] = DELIVER
-    if any(h.kind is Kind.DROP for h in table.next_hops):
-        drops = np.array([h.kind is Kind.DROP for h in table.next_hops], np.bool_)
-        then[drops[columns.next_hop] & (columns.next_table < 0)] = DROP
-    return Routes(
-        table=np.full(len(columns), index[table.name], np.int64),
-        address=columns.address,
-        length=columns.length,
-        origin=_numbers(table.origins, index)[columns.origin],
-        next=then,
-        peer=_numbers(table.peers, peers)[columns.peer],
-    )
-
-
-def _joined(parts: list[Routes], width: int) -> Routes:
+def _routes(
+    parts: Sequence[tuple[int, Table, Columns]],
+    index: Mapping[str, int],
+    peers: Mapping[str, int],
+    width: int,
+) -> Routes:
+    """Rows of one family, (number, table, its rows) behind one another."""
     if not parts:
         return routes_of([])[0 if width == 4 else 1]
+    numbers, tables, columns = zip(*parts, strict=True)
+    count = np.array([len(c) for c in columns])
     return Routes(
-        table=np.concatenate([p.table for p in parts]),
-        address=np.concatenate([p.address for p in parts]),
-        length=np.concatenate([p.length for p in parts]),
-        origin=np.concatenate([p.origin for p in parts]),
-        next=np.concatenate([p.next for p in parts]),
-        peer=np.concatenate([p.peer for p in parts]),
+        table=np.repeat(np.array(numbers, np.int64), count),
+        address=_joined([c.address for c in columns]),
+        length=_joined([c.length for c in columns]),
+        origin=_named([t.origins for t in tables], [c.origin for c in columns], count, index),
+        next=_next(tables, columns, count, index),
+        peer=_named([t.peers for t in tables], [c.peer for c in columns], count, peers),
     )
+
+
+def _joined(columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)
+
+
+def _named(
+    names: Sequence[tuple[str, ...]],
+    columns: Sequence[npt.NDArray[Any]],
+    count: I8,
+    index: Mapping[str, int],
+) -> I8:
+    """Each table's column of indexes into its own names as one of indexes for all, -1 for a name
+    that has none."""
+    numbers = np.array([index.get(n, -1) for of_table in names for n in of_table], np.int64)
+    begins = np.cumsum([0, *map(len, names[:-1])])
+    found: I8 = numbers[_joined(columns) + np.repeat(begins, count)]
+    return found
+
+
+def _next(
+    tables: Sequence[Table], columns: Sequence[Columns], count: I8, index: Mapping[str, int]
+) -> I8:
+    """What follows each row: a table, DELIVER or DROP."""
+    # Before the names of each table stands what its index -1 means.
+    numbers: list[int] = []
+    begins = []
+    for table in tables:
+        begins.append(len(numbers) + 1)
+        numbers.append(DELIVER)
+        numbers += [index[n] for n in table.next_tables]
+    place = _joined([c.next_table for c in columns]) + np.repeat(np.array(begins), count)
+    then: I8 = np.array(numbers, np.int64)[place]
+    drops = [_drops(t) for t in tables]
+    if any(drops):
+        dropped = _joined([c.next_hop for c in columns]) < np.repeat(np.array(drops), count)
+        then[dropped & (then == DELIVER)] = DROP
+    return then
+
+
+def _drops(table: Table) -> int:
+    """How many of the next hops are drops: they are sorted by kind, drops first."""
+    hops = table.next_hops
+    if not hops or hops[0].kind is not Kind.DROP:
+        return 0
+    return sum(hop.kind is Kind.DROP for hop in hops)

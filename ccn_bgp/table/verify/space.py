@@ -8,8 +8,7 @@ so that 128 bits fit a machine word. Intervals are half open. No loop runs over 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +24,9 @@ Bools = npt.NDArray[np.bool_]
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _TOP = np.uint64(64)
 LENGTH_BITS = 8
+_NONE: I8 = np.zeros(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Space:
     """One family's intervals, routes sorted by (table, address, length).
 
@@ -36,44 +35,43 @@ class Space:
     sorted keys (table * stride + position); ``winner``: int64[m], the sorted index of the longest
     match from that border to the next, or -1 for none. ``share_start``, ``share_end``: positions of
     the shares given. ``ranks``: (high, low) words of each IPv6 border, None for IPv4.
+
+    Parents and borders are made when they are first asked for: clean tables need none.
     """
 
-    row: I8
-    table: I8
-    start: I8
-    end: I8
-    parent: I8
-    border: I8
-    winner: I8
-    stride: int
-    share_start: I8
-    share_end: I8
-    ranks: tuple[U8, U8] | None
-
-    @classmethod
-    def of(cls, routes: Routes, shares: list[ShareRow]) -> Self:
+    def __init__(self, routes: Routes, shares: list[ShareRow]) -> None:
         """Lay out the routes of one family; ``shares`` are of the same family."""
-        start, end, stride, ranks = positions(routes, [s.prefix for s in shares])
+        start, end, self.stride, self.ranks = positions(routes, [s.prefix for s in shares])
         n = len(routes)
-        order = _order(start[:n] + routes.table * stride, routes.length.astype(np.int64))
-        table = routes.table[order]
-        own_start, own_end = start[:n][order], end[:n][order]
-        begins, ends = table * stride + own_start, table * stride + own_end
-        parent = _parents(begins, ends)
-        border, winner = _intervals(begins, ends, parent)
-        return cls(
-            row=order,
-            table=table,
-            start=own_start,
-            end=own_end,
-            parent=parent,
-            border=border,
-            winner=winner,
-            stride=stride,
-            share_start=start[n:],
-            share_end=end[n:],
-            ranks=ranks,
-        )
+        begins = routes.table * self.stride + start[:n]
+        self.row = _order(begins, routes.length.astype(np.int64))
+        self.table = routes.table[self.row]
+        self.start, self.end = start[:n][self.row], end[:n][self.row]
+        self.share_start, self.share_end = start[n:], end[n:]
+
+    @cached_property
+    def _ends(self) -> tuple[I8, I8]:
+        base = self.table * self.stride
+        return base + self.start, base + self.end
+
+    @cached_property
+    def parent(self) -> I8:
+        """The next shorter prefix of the same table that covers each route."""
+        return _parents(*self._ends)
+
+    @cached_property
+    def _cuts(self) -> tuple[I8, I8]:
+        return _intervals(*self._ends, self.parent)
+
+    @property
+    def border(self) -> I8:
+        """Where an interval begins."""
+        return self._cuts[0]
+
+    @property
+    def winner(self) -> I8:
+        """The longest match in each interval."""
+        return self._cuts[1]
 
     def number(self, position: int) -> int:
         """The address of a position, as an integer; what is behind all addresses is 2**bits."""
@@ -98,10 +96,10 @@ class Space:
 
     def stretches(self, chosen: npt.NDArray[np.bool_]) -> tuple[I8, I8, I8]:
         """(route, start, end) of every interval whose winner is chosen (bool[n])."""
-        place = np.zeros(0, np.int64)
-        if chosen.any():
-            place = np.flatnonzero(self.winner >= 0)
-            place = place[chosen[self.winner[place]]]
+        if not chosen.any():
+            return _NONE, _NONE, _NONE
+        place = np.flatnonzero(self.winner >= 0)
+        place = place[chosen[self.winner[place]]]
         route = self.winner[place]
         base = self.table[route] * self.stride
         return route, self.border[place] - base, self.border[place + 1] - base
@@ -203,7 +201,10 @@ def _order(begins: I8, length: I8) -> I8:
     """Sort by (table, address, length); one key if it fits a word, since tables come sorted."""
     if len(begins) and int(begins.max()) >= 1 << (63 - LENGTH_BITS):
         return np.lexsort((length, begins))
-    return np.argsort(begins << LENGTH_BITS | length, kind="stable")
+    keys = begins << LENGTH_BITS | length
+    if (keys[1:] >= keys[:-1]).all():
+        return np.arange(len(keys))
+    return np.argsort(keys, kind="stable")
 
 
 def _parents(begins: I8, ends: I8) -> I8:
