@@ -125,7 +125,9 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         left += unused
     for content in left:
         slots.leave(content)
-    again = [c for c, _ in slots.items() if c.interface and c.interface in plan.rebound]
+    again: list[NextHop] = []
+    if plan.rebound:
+        again = [c for c, _ in slots.items() if c.interface and c.interface in plan.rebound]
     said = {content: slots[content] for content in (*fresh, *again)}
     freed = slots.sweep(left)
     for content, _ in freed:
@@ -345,9 +347,9 @@ def _gone_routes(changes: Iterable[TableChange]) -> Array:
 
 
 def _merged(added: Rows, changed: Rows) -> Rows:
-    if not len(changed):
+    if not (changed.v4.size or changed.v6.size):
         return added
-    if not len(added):
+    if not (added.v4.size or added.v6.size):
         return changed
     both = [np.concatenate(pair) for pair in zip(added, changed, strict=True)]
     return Rows(*(np.sort(rows, kind="stable") for rows in both))
@@ -356,7 +358,7 @@ def _merged(added: Rows, changed: Rows) -> Rows:
 def _routes(chosen: Sequence[Chosen], slots: NextHopSlots | None) -> Array:
     """Records of the chosen rows, table by table; without ``slots`` they name no next hop."""
     parts = [
-        (table, family, columns, rows, len(rows))
+        (table, family, columns, rows, rows.size)
         for table, (v4, v6) in chosen
         for family, columns, rows in ((4, table.v4, v4), (6, table.v6, v6))
         if rows.size
@@ -377,22 +379,19 @@ def _routes(chosen: Sequence[Chosen], slots: NextHopSlots | None) -> Array:
         begins = np.cumsum([0, *map(len, hops[:-1])], dtype=np.uint32)
         held = np.concatenate([_taken(c.next_hop, r) for c, r in zip(columns, rows, strict=True)])
         records["next_hop"] = slot[held + np.repeat(begins, count)]
-    prefix = records["prefix"]
+    # In words: rows of four octets are copied one by one.
+    words = records["prefix"].view(np.uint32)
+    parted = [_taken(c.address, r).view(np.uint32) for c, r in zip(columns, rows, strict=True)]
     if 6 not in families:
-        prefix[:, :4] = np.concatenate(
-            [_taken(c.address, r) for c, r in zip(columns, rows, strict=True)]
-        )
+        words[:, 0] = np.concatenate(parted)[:, 0]
         return records
     begin = 0
-    for family, of, chosen_rows, size in zip(families, columns, rows, sizes, strict=True):
-        prefix[begin : begin + size, : _OCTETS[family]] = _taken(of.address, chosen_rows)
-        begin += size
+    for part in parted:
+        words[begin : begin + len(part), : part.shape[1]] = part
+        begin += len(part)
     return records
-
-
-_OCTETS = {4: 4, 6: 16}
 
 
 def _taken(column: Array, rows: Array) -> Array:
     """Some rows, ascending, of a column; the column itself if they are all."""
-    return column if len(rows) == len(column) else column[rows]
+    return column if rows.size == len(column) else column[rows]

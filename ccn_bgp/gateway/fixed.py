@@ -6,6 +6,7 @@ Out: entries of table/snapshot.py, sorted.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from ccn_bgp.model.bgp import Ip, Mac
@@ -13,11 +14,12 @@ from ccn_bgp.model.ccsi import ccsis, tap_name, uplink_tap
 from ccn_bgp.model.route import Kind, VmEntry
 from ccn_bgp.model.topology import Gateway, Topology
 from ccn_bgp.model.vms import VmTable
-from ccn_bgp.table.snapshot import InterfaceEntry, Table, VniEntry, VtepEntry
+from ccn_bgp.table.snapshot import InterfaceEntry, Table, VniEntry, VtepEntry, touched_tables
 
 UPLINK, HAND_OFF = 1, 2
 VPC, L3 = 1, 2
 NONE = Ip(bytes(4))
+NOBODY: frozenset[VtepEntry] = frozenset()
 
 
 def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ...]:
@@ -82,30 +84,38 @@ class LegalVteps:
     def __init__(self, topology: Topology, gateway: Gateway) -> None:
         self._l3vnis = {ccsi.name: ccsi.vni for ccsi in ccsis(topology, gateway)}
         self._declared = frozenset(_declared_vteps(topology, gateway))
-        self._tables: dict[str, tuple[Table, frozenset[VtepEntry]]] = {}
+        self._tables: Mapping[str, Table] = {}
+        self._led: dict[str, frozenset[VtepEntry]] = {}
+        self._uses: Counter[VtepEntry] = Counter()
         self._vms: Sequence[VmEntry] | None = None
         self._rows: tuple[VtepEntry, ...] = ()
 
     def rows(self, vms: Sequence[VmEntry], tables: Mapping[str, Table]) -> tuple[VtepEntry, ...]:
-        """Sorted; the very same tuple where nothing has changed."""
-        same = vms is self._vms and tables.keys() == self._tables.keys()
-        for name, table in tables.items():
-            held = self._tables.get(name)
-            if held is not None and held[0] is table:
-                continue
-            vni = self._l3vnis[name]
-            led = frozenset(
-                VtepEntry(vni, hop.ip) for hop in table.next_hops if hop.kind is Kind.VTEP
-            )
-            same = same and held is not None and held[1] == led
-            self._tables[name] = (table, led)
-        for name in self._tables.keys() - tables.keys():
-            del self._tables[name]
-        if not same:
+        """Sorted; the very same tuple where nothing has changed. ``tables`` is kept: it must not be
+        changed afterwards."""
+        changed = False
+        for name in touched_tables(self._tables, tables):
+            before, now = self._led.get(name, NOBODY), self._led_to(tables.get(name))
+            if before != now:
+                changed = True
+                self._uses.subtract(before)
+                self._uses.update(now)
+                self._led[name] = now
+        self._tables = tables
+        if changed or vms is not self._vms:
+            self._uses = +self._uses  # without those that are no longer used
             found = {VtepEntry(vni, vtep) for vni, vtep in VmTable.of(vms).senders}
-            found.update(self._declared, *(led for _, led in self._tables.values()))
-            self._vms, self._rows = vms, tuple(sorted(found))
+            found.update(self._declared, self._uses)
+            rows = tuple(sorted(found))
+            self._vms, self._rows = vms, self._rows if rows == self._rows else rows
         return self._rows
+
+    def _led_to(self, table: Table | None) -> frozenset[VtepEntry]:
+        """Where a table's packets are sent, with its VNI."""
+        if table is None:
+            return NOBODY
+        hops = [hop for hop in table.next_hops if hop.kind is Kind.VTEP]
+        return frozenset(VtepEntry(self._l3vnis[table.name], hop.ip) for hop in hops)
 
 
 def _declared_vteps(topology: Topology, gateway: Gateway) -> Iterator[VtepEntry]:

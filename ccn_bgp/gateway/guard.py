@@ -9,8 +9,10 @@ what is held and never on the order of arrival. Where nothing was decided since,
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from ccn_bgp.gateway.fixed import LegalVteps, interfaces, vnis
 from ccn_bgp.gateway.intent import Intent
@@ -26,6 +28,7 @@ from ccn_bgp.table.verify.incremental import Verifier
 
 log = logging.getLogger("ccn.guard")
 
+_DECIDED = operator.attrgetter("decided")
 LOGGED = 20
 """Findings that one commit logs in full: a peer gone wild must not fill the disk."""
 
@@ -59,7 +62,7 @@ class Guard:
         self._vteps = LegalVteps(intent.topology, intent.gateway)
         self._verifier = Verifier(intent.topology, intent.gateway.name)
         self._quarantined: dict[str, list[Finding]] = {}
-        self._decided: dict[str, int] = {}
+        self._decided: list[int] = []
         self._made: list[Table] = []
         self._group = {name: name for name in rib.tables}
         self._members = {name: [name] for name in rib.tables}
@@ -85,7 +88,7 @@ class Guard:
             found = marked(self._verifier.check(snapshot), self.intent.topology.suppressions)
             if not self._quarantine(found):
                 break
-        self._decided = {name: table.decided for name, table in rib.tables.items()}
+        self._decided = self._counts()
         quarantined = [f for held in self._quarantined.values() for f in held]
         findings = [*found, *quarantined, *rib.findings.values(), *rib.limit_findings()]
         findings.sort(key=lambda f: f.sort_key)
@@ -94,19 +97,30 @@ class Guard:
 
     def _touched(self) -> set[str]:
         """The groups in which something has been decided since the last proof."""
-        return {
-            self._group[name]
-            for name, table in self.rib.tables.items()
-            if table.decided != self._decided.get(name)
-        }
+        now = self._counts()
+        if now == self._decided:
+            return set()
+        if not self._decided:
+            return set(self._members)
+        changed = compress(self.rib.tables, map(operator.ne, now, self._decided))
+        return {self._group[name] for name in changed}
+
+    def _counts(self) -> list[int]:
+        """How often each table has decided a prefix."""
+        return list(map(_DECIDED, self.rib.tables.values()))
 
     def _release(self, groups: set[str] | None) -> None:
         """End the quarantine of some groups of tables, or of all."""
-        for name, table in self.rib.tables.items():
-            if groups is None or self._group[name] in groups:
-                self._quarantined.pop(name, None)
-                if table.refused:
-                    table.release()
+        members = self.rib.tables if groups is None else self._of(groups)
+        for name in members:
+            self._quarantined.pop(name, None)
+            table = self.rib.tables[name]
+            if table.refused:
+                table.release()
+
+    def _of(self, groups: set[str]) -> Iterator[str]:
+        for group in sorted(groups):
+            yield from self._members[group]
 
     def _link(self) -> bool:
         """Join the groups of tables whose packets meet; true if any were apart."""

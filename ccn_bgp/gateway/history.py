@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.model.finding import ERRORS, Finding
-from ccn_bgp.table.snapshot import Snapshot
+from ccn_bgp.table.snapshot import Snapshot, touched_tables
 
 KEPT = 200
 """Certificates."""
 KEPT_SNAPSHOTS = 16
 """Snapshots; those of one gateway share their unchanged tables."""
+KEPT_ROWS = 2_000_000
+"""Routes of kept snapshots that the newest does not share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class History:
     def __init__(self) -> None:
         self.records: deque[CommitRecord] = deque(maxlen=KEPT)
         self._kept: dict[int, Kept] = {}
+        self._replaced: dict[int, int] = {}
+        """Routes of tables that are in one commit and not in the next: they are held until the
+        commit goes, since the oldest goes first."""
         self._next = 1
 
     def add(
@@ -79,9 +84,16 @@ class History:
         self._next += 1
         self.records.append(record)
         accepted = tuple(f for f in findings if f.suppressed and f.prefix)
+        if self._kept:
+            last = max(self._kept)
+            before = self._kept[last].snapshot.tables
+            tables = map(before.get, touched_tables(before, snapshot.tables))
+            self._replaced[last] = sum(len(t) for t in tables if t is not None)
         self._kept[record.id] = Kept(record, snapshot, intent, accepted)
-        while len(self._kept) > KEPT_SNAPSHOTS:
-            del self._kept[min(self._kept)]
+        while len(self._kept) > KEPT_SNAPSHOTS or sum(self._replaced.values()) > KEPT_ROWS:
+            oldest = min(self._kept)
+            del self._kept[oldest]
+            del self._replaced[oldest]
         return record
 
     @property

@@ -47,7 +47,7 @@ _SAME: _Split = (_NONE, _NONE, _NONE)
 
 def every_row(table: Table) -> Rows:
     """All rows of a table."""
-    return Rows(_counted(len(table.v4)), _counted(len(table.v6)))
+    return Rows(_counted(table.v4.length.size), _counted(table.v6.length.size))
 
 
 _numbers: list[I8] = [np.arange(1024)]
@@ -73,7 +73,7 @@ def differences(pairs: Sequence[tuple[Table, Table]]) -> list[Difference]:
             v4[place] = split
     answer = []
     for (before, after), of4, hops in zip(pairs, v4, moved, strict=True):
-        either = len(before.v6) or len(after.v6)
+        either = before.v6.length.size or after.v6.length.size
         of6 = _alone(before.v6, after.v6, hops) if either else _SAME
         answer.append((Rows(of4[0], of6[0]), Rows(of4[1], of6[1]), Rows(of4[2], of6[2])))
     return answer
@@ -84,7 +84,7 @@ def _batches(pairs: Sequence[tuple[Table, Table]]) -> Iterator[list[int]]:
     batch: list[int] = []
     held = 0
     for place, (before, after) in enumerate(pairs):
-        size = len(before.v4) + len(after.v4)
+        size = before.v4.length.size + after.v4.length.size
         if size > SMALL:
             yield [place]
         elif size:

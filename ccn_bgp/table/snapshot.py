@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import operator
 import struct
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -224,6 +225,19 @@ class VtepEntry(NamedTuple):
     address: Ip
 
 
+_digested: deque[tuple[tuple[NamedTuple, ...], bytes]] = deque(maxlen=8)
+"""Entries that were asked about lately: one snapshot after another has the very same."""
+
+
+def _digest_of(entries: tuple[NamedTuple, ...]) -> bytes:
+    for held, digest in _digested:
+        if held is entries:
+            return digest
+    digest = hashlib.blake2b(repr(entries).encode(), digest_size=32).digest()
+    _digested.append((entries, digest))
+    return digest
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """Everything one forwarder is to hold. Tuples are sorted; ``tables`` are keyed by name."""
@@ -242,12 +256,14 @@ class Snapshot:
 
         Who said a route is not part of it: a reflector and a full mesh give the same digest.
         """
-        state = hashlib.blake2b(digest_size=32)
-        state.update(repr((self.gateway, self.interfaces, self.vnis, self.vteps)).encode())
-        state.update(self.vm_table.digest)
-        for name in sorted(self.tables):
-            state.update(self.tables[name].digest)
-        return state.digest()
+        ordered = sorted(self.tables.values(), key=operator.attrgetter("id"))
+        content = [
+            *(_digest_of(part) for part in (self.interfaces, self.vnis, self.vteps)),
+            self.vm_table.digest,
+            *map(operator.attrgetter("digest"), ordered),
+            self.gateway.encode(),
+        ]
+        return hashlib.blake2b(b"".join(content), digest_size=32).digest()
 
     @cached_property
     def vm_table(self) -> VmTable:
