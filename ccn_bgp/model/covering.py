@@ -24,6 +24,8 @@ Bools = npt.NDArray[np.bool_]
 
 WORD_BITS = 63
 """Bits of a sort key that may be used: keys are signed."""
+AT_ONCE = 1 << 16
+"""Rows to ask for in one call: what is worked out on the way then stays in the cache."""
 _LARGE = 4096
 _Word = TypeVar("_Word", bound=np.integer)
 

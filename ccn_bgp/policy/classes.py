@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccn_bgp.model.bgp import Prefix
-from ccn_bgp.model.covering import Covering
+from ccn_bgp.model.covering import AT_ONCE, Covering
 from ccn_bgp.policy.rules import PolicySet, PrefixSet
 
 I8 = npt.NDArray[np.int64]
@@ -62,10 +62,14 @@ class PrefixClasses:
 
         ``address``: uint8[n, 4 or 16], host bits cleared; ``length``: uint8[n].
         """
+        found = np.zeros(len(length), np.uint32)
         laid = self._laid[address.shape[1]]
         if laid is None:
-            return np.zeros(len(length), np.uint32)
-        found: U4 = laid.table[laid.profile[laid.covering.longest(address, length)], length]
+            return found
+        for first in range(0, len(length), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            profile = laid.profile[laid.covering.longest(address[some], length[some])]
+            found[some] = laid.table[profile, length[some]]
         return found
 
     def _lay_out(self, sets: tuple[PrefixSet, ...], width: int) -> _Laid | None:

@@ -60,7 +60,7 @@ def policy_sets(draw: st.DrawFn) -> PolicySet:
     return PolicySet(policies, {held.name: held for held in sets})
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     policy_sets(),
     st.sampled_from([(), ("a",), ("a", "b"), ("b", "a", "b")]),

@@ -13,6 +13,7 @@ import pytest
 
 from ccn_bgp.errors import InputError
 from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteDistinguisher
+from ccn_bgp.model.covering import AT_ONCE
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri, PathAttributes, Unicast
 from ccn_bgp.model.path import Path as BgpPath
 from ccn_bgp.model.reason import Denied
@@ -118,6 +119,17 @@ def test_classes_of_a_chain_that_looks_at_no_prefix(tmp_path: Path) -> None:
     assert PrefixClasses(held, ("import",)).count > 1
     with pytest.raises(KeyError):
         PrefixClasses(held, ("nope",))
+
+
+def test_classes_of_more_rows_than_are_asked_at_once(tmp_path: Path) -> None:
+    built = PrefixClasses(policies(tmp_path), ("import",))
+    n = 2 * AT_ONCE + 3
+    address = np.zeros((n, 4), np.uint8)
+    address[:] = (8, 0, 0, 0)
+    some = [0, AT_ONCE - 1, AT_ONCE, n - 1]
+    address[some] = (10, 1, 0, 0)
+    found = built.classes(address, np.full(n, 16, np.uint8))
+    assert np.flatnonzero(found).tolist() == some
 
 
 def test_first_statement_that_matches_decides(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteDistinguisher, Vni
 from ccn_bgp.model.ccsi import peers
+from ccn_bgp.model.covering import AT_ONCE
 from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri, PathAttributes, Unicast
 from ccn_bgp.model.path import Path as BgpPath
 from ccn_bgp.model.topology import (
@@ -25,6 +27,7 @@ from ccn_bgp.model.topology import (
     VpcRoute,
 )
 from ccn_bgp.table.verify.claims import Claims
+from ccn_bgp.table.verify.claims_rows import ClaimRows
 
 RD = RouteDistinguisher(bytes(8))
 MAC = Mac(bytes(6))
@@ -75,7 +78,14 @@ def judged(name: str, nlri: Nlri, next_hop: Ip = HK) -> str:
     declared = topology()
     peer = next(p for p in peers(declared, declared.gateways["bj"]) if p.name == name)
     path = BgpPath(name, nlri, PathAttributes(next_hop=next_hop))
-    finding = Claims(declared)(peer, "bj/c", path)
+    claims = Claims(declared)
+    finding = claims(peer, "bj/c", path)
+    if isinstance(nlri, EvpnPrefix | Unicast):
+        rows = ClaimRows(claims)
+        octets = np.frombuffer(nlri.prefix, np.uint8).reshape(1, -1)
+        where = (rows.ccn("bj/c"), rows.region(next_hop))
+        suspects = rows.suspects(peer, *where, octets[:, :-1], octets[:, -1])
+        assert suspects.tolist() == [finding is not None]
     if finding is None:
         return ""
     assert (finding.table, finding.peer, finding.ccn) == ("bj/c", name, "c")
@@ -125,3 +135,17 @@ def test_a_host() -> None:
     inside = EvpnMacIp(RD, bytes(10), 0, MAC, Ip.parse("10.1.0.7"), 1, None)
     assert judged("host", inside) == ""
     assert judged("host", inside._replace(ip=Ip.parse("10.3.0.7"))) == "vm-outside-cidr"
+
+
+def test_more_rows_than_are_judged_at_once_keep_their_order() -> None:
+    declared = topology()
+    peer = next(p for p in peers(declared, declared.gateways["bj"]) if p.name == "hk")
+    rows = ClaimRows(Claims(declared))
+    n = 2 * AT_ONCE + 3
+    address = np.zeros((n, 4), np.uint8)
+    address[:] = (10, 2, 1, 0)
+    wrong = [0, AT_ONCE - 1, AT_ONCE, n - 1]
+    address[wrong] = (10, 1, 1, 0)
+    length = np.full(n, 24, np.uint8)
+    found = rows.suspects(peer, rows.ccn("bj/c"), rows.region(HK), address, length)
+    assert np.flatnonzero(found).tolist() == wrong

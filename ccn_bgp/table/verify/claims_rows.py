@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.model.covering import Covering, covered
+from ccn_bgp.model.covering import AT_ONCE, Covering, covered
 from ccn_bgp.table.verify.claims import Claims
 from ccn_bgp.table.verify.owned import BOGONS
 
@@ -55,12 +55,20 @@ class ClaimRows:
         of the row's next hop as received (not looked at if the peer is an IDC router).
         ``address``: uint8[n, 4 or 16], host bits cleared; ``length``: uint8[n].
         """
+        ccn = np.broadcast_to(np.asarray(ccns, np.int64), length.shape)
+        region = np.broadcast_to(np.asarray(regions, np.int64), length.shape)
+        found = np.zeros(len(length), np.bool_)
+        for first in range(0, len(length), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            held = (ccn[some], region[some], address[some], length[some])
+            found[some] = self._suspects(peer, *held)
+        return found
+
+    def _suspects(self, peer: Peer, ccn: I8, region: I8, address: U1, length: U1) -> Bools:
         width = address.shape[1]
         spaces = self._spaces.get(width)
         if spaces is None:
             spaces = self._spaces[width] = _Spaces(self._claims, self._ccns, self._regions, width)
-        ccn = np.broadcast_to(np.asarray(ccns, np.int64), length.shape)
-        region = np.broadcast_to(np.asarray(regions, np.int64), length.shape)
         found = np.zeros(len(length), np.bool_)
         near = spaces.near_unroutable.rows(address, length)
         near = near[length[near] > 0]  # the default route overlaps everything and claims nothing
