@@ -3,7 +3,7 @@
     intent.py    a topology file, its policies, checked            → Intent
     fixed.py     the rows that the intent alone decides            → interfaces, VNIs, VTEPs
     sessions.py  ExaBGP processes, decoders, restarts (peer.py: one) → Rib
-    telling.py   Rib → what each session is told
+    telling.py   Rib → what each group of sessions is told (out_feed.py: in columns)
     guard.py     settle, build, verify, quarantine, again          → Snapshot
     commit.py    Snapshot → Plan → transaction                     → link.py: the forwarder
     history.py   a certificate for each commit

@@ -143,9 +143,8 @@ class UpdateGroups:
                 pieces = encoded(difference(first.out, group.out), first.open)
             else:
                 ends = sorted(first.families, key=lambda f: f.value)
-                pieces = chain(
-                    encoded(group.out.whole(), first.open), [b"".join(map(end_of_rib, ends))]
-                )
+                last = b"".join(map(end_of_rib, ends))
+                pieces = encoded(group.out.whole(), first.open, last)
             for session in party:
                 session.out, session.greeted = group.out, True
             for piece in pieces:
@@ -173,36 +172,36 @@ def again(session: PeerSession, families: frozenset[Family]) -> Pieces:
     for family in sorted(families, key=lambda f: f.value):
         if framed:
             yield route_refresh(family, 1)
-        yield from encoded(session.out.whole(frozenset((family,))), session.open)
-        if framed:
-            yield route_refresh(family, 2)
+        last = route_refresh(family, 2) if framed else b""
+        yield from encoded(session.out.whole(frozenset((family,))), session.open, last)
 
 
-def encoded(changes: Changes, facts: OpenFacts | None) -> Iterator[bytes]:
-    """The messages of all changes in the families of the session, withdrawals first."""
-    if facts is None or not changes:
-        return
-    how = (facts.asn4, facts.max_message)
-    announce = [(a, n) for a, n in changes.announce if n[0].family in facts.families]
-    withdraw = [n for n in changes.withdraw if n.family in facts.families]
-    yield from _pieces(encode_updates((), withdraw, *how))
-    for rows in (*changes.withdraw_rows, *changes.announce_rows):
-        if rows.rows.family in facts.families:
-            yield from encode_rows(rows, *how)
-    yield from _pieces(encode_updates(announce, (), *how))
-
-
-def _pieces(messages: Iterable[bytes]) -> Iterator[bytes]:
+def encoded(changes: Changes, facts: OpenFacts | None, after: bytes = b"") -> Iterator[bytes]:
+    """Pieces: the messages of all changes in the families of the session, withdrawals first; then
+    ``after``."""
     waiting: list[bytes] = []
     size = 0
-    for message in messages:
-        waiting.append(message)
-        size += len(message)
+    for octets in chain(_messages(changes, facts), [after] if after else []):
+        waiting.append(octets)
+        size += len(octets)
         if size >= PIECE:
             yield b"".join(waiting)
             waiting, size = [], 0
     if waiting:
         yield b"".join(waiting)
+
+
+def _messages(changes: Changes, facts: OpenFacts | None) -> Iterator[bytes]:
+    if facts is None:
+        return
+    how = (facts.asn4, facts.max_message)
+    announce = [(a, n) for a, n in changes.announce if n[0].family in facts.families]
+    withdraw = [n for n in changes.withdraw if n.family in facts.families]
+    yield from encode_updates((), withdraw, *how)
+    for rows in (*changes.withdraw_rows, *changes.announce_rows):
+        if rows.rows.family in facts.families:
+            yield from encode_rows(rows, *how)
+    yield from encode_updates(announce, (), *how)
 
 
 def _offer_changes(group: _Group, changes: ExportChanges) -> None:

@@ -1,0 +1,295 @@
+"""Update groups, from the Rib to octets: what each peer makes of what it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path as FilePath
+
+import numpy as np
+import pytest
+
+from ccn_bgp.gateway.intent import read_intent
+from ccn_bgp.gateway.learning import new_rib
+from ccn_bgp.gateway.out_feed import RowFeed, export_classes
+from ccn_bgp.gateway.peer import PeerSession
+from ccn_bgp.gateway.telling import ExportChanges, UpdateGroups, again
+from ccn_bgp.learn.rib import Rib
+from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
+from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.outgoing import NOTHING, OutRows
+from ccn_bgp.model.path import Nlri, PathAttributes, Segment, SegmentType, Unicast
+from ccn_bgp.model.rows import Vocabulary
+from ccn_bgp.session.decode import Decoder, RouteRefresh, SessionParameters, Verdict
+from ccn_bgp.session.events import OpenFacts
+
+TOPOLOGY = FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml"
+INTENT = read_intent(TOPOLOGY, "bj-gw1")
+PATH = (Segment(SegmentType.AS_SEQUENCE, (Asn(65101),)),)
+SETS = [PathAttributes(as_path=PATH, next_hop=Ip.parse("192.0.2.11"), med=med) for med in (1, 2)]
+
+
+def facts(*families: Family, asn4: bool = True, enhanced: bool = False) -> OpenFacts:
+    return OpenFacts(
+        asn=Asn(64602),
+        router_id=Ip.parse("10.9.9.9"),
+        hold_time=90,
+        asn4=asn4,
+        families=frozenset(families or (Family.EVPN,)),
+        route_refresh=True,
+        enhanced_refresh=enhanced,
+        max_message=4096,
+        restart_time=None,
+        restarted=False,
+        restart_families=frozenset(),
+        forwarding=frozenset(),
+    )
+
+
+class Far:
+    """The other end of a session: what it holds after all that was sent."""
+
+    def __init__(self, peer: Peer, **how: bool) -> None:
+        self.session = PeerSession(peer, INTENT.export_policy)
+        self.how = how
+        self.up()
+
+    def up(self) -> None:
+        families = [Family.EVPN] if self.session.peer.router is None else [Family.IPV4_UNICAST]
+        self.session.establish(facts(*families, **self.how), Vocabulary())
+        self.held: dict[bytes, tuple[Nlri, PathAttributes | None]] = {}
+        self.ends: list[Family] = []
+        self.heard = b""
+        self.frames: list[int] = []
+        peer = self.session.peer
+        self.decoder = Decoder(
+            SessionParameters(
+                "us", peer.local_asn, peer.asn, asn4=self.how.get("asn4", True),
+                families=self.session.families,
+            )
+        )  # fmt: skip
+
+    def hear(self, pieces: Iterable[bytes]) -> None:
+        octets = b"".join(pieces)
+        self.heard += octets
+        while octets:
+            size = int.from_bytes(octets[16:18], "big")
+            for item in self.decoder.message(octets[:size]):
+                if isinstance(item, RouteRefresh):
+                    self.frames.append(item.subtype)
+                    continue
+                assert item.verdict is Verdict.OK, item.errors
+                if item.end_of_rib is not None:
+                    self.ends.append(item.end_of_rib)
+                for nlri in item.withdrawn:
+                    del self.held[nlri.key]
+                for nlri in item.announced:
+                    self.held[nlri.key] = (nlri, item.attributes)
+            octets = octets[size:]
+
+    @property
+    def prefixes(self) -> set[str]:
+        return {str(getattr(n, "prefix", n)) for n, _ in self.held.values()}
+
+
+def gateway(name: str, rib: Rib, **how: bool) -> Far:
+    return Far(replace(rib.peers["hk-gw1"], name=name), **how)
+
+
+def deal(
+    groups: UpdateGroups, rib: Rib, fars: list[Far], rows: RowFeed | None = None
+) -> list[list[str]]:
+    """Tell all; to whom each piece went."""
+    changes = ExportChanges.of(rib, rows)
+    by_session = {id(f.session): f for f in fars}
+    sent = []
+    for sessions, piece in groups.tell([f.session for f in fars], rib, changes):
+        sent.append([s.peer.name for s in sessions])
+        for session in sessions:
+            by_session[id(session)].hear([piece])
+    rib.dirty_exports, rib.dirty_routes = set(), {}
+    return sent
+
+
+def columns(table: int, numbers: dict[str, int]) -> OutRows:
+    prefixes = sorted(Prefix.parse(p) for p in numbers)
+    octets = np.frombuffer(b"".join(prefixes), np.uint8).reshape(len(prefixes), -1)
+    return OutRows(
+        np.full(len(prefixes), table, np.uint32),
+        octets[:, :-1],
+        octets[:, -1],
+        np.array([numbers[str(p)] for p in prefixes], np.int64),
+    )
+
+
+@pytest.fixture
+def rib() -> Rib:
+    found = new_rib(INTENT)
+    found.settle()
+    return found
+
+
+def idc(rib: Rib, prefix: str, announced: bool = True) -> None:
+    nlri = [Unicast(Prefix.parse(prefix))]
+    attributes = PathAttributes(as_path=PATH, next_hop=Ip.parse("169.254.1.2"))
+    rib.receive("lf-r1", nlri if announced else [], [] if announced else nlri, attributes)
+    rib.settle()
+
+
+def test_peers_that_are_told_the_same_are_told_once(rib: Rib) -> None:
+    groups, fars = UpdateGroups(), [gateway(f"g{n}", rib) for n in range(3)]
+    narrow = gateway("narrow", rib, asn4=False)
+    assert deal(groups, rib, [*fars, narrow]) == [["g0", "g1", "g2"], ["narrow"]]
+    assert len({id(f.session.out) for f in fars}) == 1
+    assert narrow.session.out is not fars[0].session.out
+    assert fars[0].prefixes >= {"10.1.0.0/16"}
+    assert fars[0].ends == [Family.EVPN]
+    assert narrow.held.keys() == fars[0].held.keys()
+    idc(rib, "172.16.7.0/24")
+    assert deal(groups, rib, [*fars, narrow]) == [["g0", "g1", "g2"], ["narrow"]]
+    assert all("172.16.7.0/24" in far.prefixes for far in (*fars, narrow))
+    assert deal(groups, rib, [*fars, narrow]) == []
+
+
+def test_who_comes_later_is_told_what_the_others_hold_and_goes_on_with_them(rib: Rib) -> None:
+    groups, first, late = UpdateGroups(), gateway("first", rib), gateway("late", rib)
+    first.hear(groups.greet(first.session, rib))
+    idc(rib, "172.16.7.0/24")
+    deal(groups, rib, [first])
+    late.hear(groups.greet(late.session, rib))
+    assert late.held == first.held
+    assert late.ends == [Family.EVPN]
+    idc(rib, "172.16.7.0/24", announced=False)
+    idc(rib, "172.16.8.0/24")
+    assert deal(groups, rib, [first, late]) == [["first", "late"]]
+    assert late.held == first.held
+    assert "172.16.8.0/24" in late.prefixes and "172.16.7.0/24" not in late.prefixes
+
+
+def test_who_leaves_and_comes_back_disturbs_nobody(rib: Rib) -> None:
+    groups, stays, flaps = UpdateGroups(), gateway("stays", rib), gateway("flaps", rib)
+    deal(groups, rib, [stays, flaps])
+    before = stays.heard
+    flaps.session.end("gone")
+    assert len(flaps.session.out.told) == 0
+    idc(rib, "172.16.7.0/24")
+    assert deal(groups, rib, [stays, flaps]) == [["stays"]]
+    after = stays.heard
+    assert after != before
+    flaps.up()
+    flaps.hear(groups.greet(flaps.session, rib))
+    assert stays.heard == after
+    assert flaps.held == stays.held
+    assert flaps.session.out is stays.session.out
+
+
+def test_a_refresh_is_answered_to_the_one_who_asked(rib: Rib) -> None:
+    groups, asks, other = UpdateGroups(), gateway("asks", rib, enhanced=True), gateway("other", rib)
+    deal(groups, rib, [asks, other])
+    held, asks.held = asks.held, {}
+    heard = other.heard
+    asks.hear(again(asks.session, frozenset({Family.EVPN})))
+    assert asks.held == held
+    assert asks.frames == [1, 2]
+    assert other.heard == heard
+    assert list(again(other.session, frozenset({Family.IPV6_UNICAST}))) == []
+
+
+def test_a_router_is_alone_with_its_site_and_a_host_is_told_nothing(rib: Rib) -> None:
+    router = Far(rib.peers["lf-r1"])
+    other = Far(replace(rib.peers["lf-r1"], name="lf-r2", site=b"\0\3" + b"other!"))
+    host = Far(replace(rib.peers["hk-gw1"], name="host", role="host"))
+    groups = UpdateGroups()
+    idc(rib, "172.16.7.0/24")
+    deal(groups, rib, [router, other, host])
+    assert router.session.out is not other.session.out
+    assert "172.16.7.0/24" in other.prefixes
+    assert "172.16.7.0/24" not in router.prefixes
+    assert router.prefixes == other.prefixes - {"172.16.7.0/24"}
+    assert (host.held, host.ends) == ({}, [Family.EVPN])
+
+
+def test_a_drained_peer_has_a_group_of_its_own(rib: Rib) -> None:
+    drained: set[str] = set()
+    groups = UpdateGroups(lambda peer: peer.name in drained)
+    goes, stays = gateway("goes", rib), gateway("stays", rib)
+    deal(groups, rib, [goes, stays])
+    drained.add("goes")
+    goes.session.policy = lambda _, path: replace(path.attributes, communities=(0xFFFF0000,))
+    heard = stays.heard
+    goes.hear(groups.regroup(goes.session, rib))
+    assert {a.communities for _, a in goes.held.values() if a} == {(0xFFFF0000,)}
+    assert goes.held.keys() == stays.held.keys()
+    drained.clear()
+    goes.session.policy = INTENT.export_policy
+    goes.hear(groups.regroup(goes.session, rib))
+    assert goes.held == stays.held
+    assert goes.session.out is stays.session.out
+    assert list(groups.regroup(goes.session, rib)) == []
+    assert stays.heard == heard
+
+
+def test_under_a_new_rib_only_the_difference_is_said(rib: Rib) -> None:
+    groups, fars = UpdateGroups(), [gateway("a", rib), gateway("b", rib)]
+    idc(rib, "172.16.7.0/24")
+    idc(rib, "172.16.8.0/24")
+    deal(groups, rib, fars)
+    for far in fars:
+        far.heard = b""
+    later = new_rib(INTENT)
+    later.settle()
+    idc(later, "172.16.8.0/24")
+    assert deal(groups, later, fars) == [["a", "b"]]
+    assert fars[0].held == fars[1].held
+    assert "172.16.7.0/24" not in fars[0].prefixes
+    assert len(fars[0].heard) < 100, "one withdrawal"
+    assert [list(groups.regroup(far.session, later)) for far in fars] == [[], []]
+
+
+def test_columns_are_told_beside_objects(rib: Rib) -> None:
+    table = rib.tables["bj-gw1/retail"].ccsi
+    everything = RowFeed(SETS, [columns(table.id, {"10.50.1.0/24": 0, "10.50.2.0/24": 1})])
+    groups = UpdateGroups(whole=lambda _: everything)
+    far, late = gateway("far", rib), gateway("late", rib)
+    deal(groups, rib, [far])
+    objects = len(rib.exports)
+    assert len(far.held) == objects + 2 == len(far.session.out.told)
+    (nlri, attributes) = next(v for v in far.held.values() if "10.50.2.0" in str(v[0]))
+    assert nlri.key[:13] == b"\x05" + table.rd + bytes(4)
+    assert attributes is not None
+    assert (attributes.med, attributes.as_path_text) == (2, "64601 65101")
+    assert dict(far.session.out.told)[nlri.key] == (nlri, attributes)
+    changed = columns(table.id, {"10.50.1.0/24": 1, "10.50.2.0/24": NOTHING, "10.50.3.0/24": 0})
+    deal(groups, rib, [far], RowFeed(SETS, [changed]))
+    assert {p for p in far.prefixes if p.startswith("10.50")} == {"10.50.1.0/24", "10.50.3.0/24"}
+    late.hear(groups.greet(late.session, rib))
+    assert late.held == far.held
+
+
+def test_a_router_hears_the_columns_of_its_table_under_its_policy(rib: Rib) -> None:
+    mine, other = rib.tables["bj-gw1/retail"].ccsi.id, rib.tables["bj-gw1/finance"].ccsi.id
+    low, high = sorted((mine, other))
+    numbers = {"10.50.1.0/24": 0, "10.50.2.0/24": 1}
+    one, two = columns(low, numbers), columns(high, {"10.60.1.0/24": 0})
+    assert one.table is not None and two.table is not None
+    routes = OutRows(
+        np.concatenate((one.table, two.table)),
+        np.concatenate((one.address, two.address)),
+        np.concatenate((one.length, two.length)),
+        np.concatenate((one.attributes, two.attributes)),
+    )
+    wanted = {"10.50.1.0/24", "10.50.2.0/24"} if mine == low else {"10.60.1.0/24"}
+    router = Far(rib.peers["lf-r1"])
+    groups = UpdateGroups(classes=lambda peer: export_classes(INTENT.policies, peer))
+    deal(groups, rib, [router])
+    before = router.prefixes
+    deal(groups, rib, [router], RowFeed(SETS, routes=[routes]))
+    assert router.prefixes - before == wanted
+    assert {a.next_hop for _, a in router.held.values() if a} == {Ip.parse("169.254.1.1")}
+    denying = replace(rib.peers["lf-r1"].router, export=())  # type: ignore[type-var]
+    silent = Far(replace(rib.peers["lf-r1"], name="silent", router=denying))
+    deal(groups, rib, [silent], RowFeed(SETS, routes=[routes]))
+    deal(groups, rib, [silent], RowFeed(SETS, routes=[routes]))
+    assert silent.held == {}
+    held_back = {key for key in silent.session.out.denied if len(key) == 5}
+    assert {Prefix.parse(p) for p in wanted} <= held_back
