@@ -19,7 +19,7 @@ class ToldSets:
     def __init__(self) -> None:
         self.attributes: list[PathAttributes] = []
         self.denials: dict[int, Denied] = {}
-        self._said = Growing(np.bool_)
+        self._said = Growing([("said", np.bool_)])
         self._number: dict[PathAttributes | Denied, int] = {}
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class ToldSets:
 
     def said(self, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         """Which of these numbers (-1: nothing) are told to the peer."""
-        known = np.append(self._said.all, np.False_)
+        known = np.append(self._said["said"], np.False_)
         found: npt.NDArray[np.bool_] = known[numbers] if self.denials else numbers >= 0
         return found
 
