@@ -262,21 +262,22 @@ class AdjRibIn:
 
     def path(self, rows: Rows, row: int) -> Path:
         """The Path of one row."""
-        key = rows.key[row : row + 1]
-        (prefix,) = rows.keys.prefixes(key)
-        number = int(rows.keys.number(key)[0])
-        return self.vocabulary.path(self.peer.name, number, prefix, int(rows.body[row]))
+        (path,) = self.paths_at(rows, np.array([row]))
+        return path
+
+    def paths_at(self, rows: Rows, at: I8) -> Iterator[Path]:
+        """The Paths of some rows."""
+        key, name, words = rows.key[at], self.peer.name, self.vocabulary
+        numbers, bodies = rows.keys.number(key).tolist(), rows.body[at].tolist()
+        for number, prefix, body in zip(numbers, rows.keys.prefixes(key), bodies, strict=True):
+            yield words.path(name, number, prefix, body)
 
     def paths(self) -> Iterator[tuple[Rows, int, Path]]:
         """Every prefix as (rows, row, Path)."""
         for rows in self.rows.values():
-            prefixes = rows.keys.prefixes(rows.key)
-            numbers = rows.keys.number(rows.key).tolist()
-            bodies = rows.body.tolist()
-            for row, (number, prefix, body) in enumerate(
-                zip(numbers, prefixes, bodies, strict=True)
-            ):
-                yield rows, row, self.vocabulary.path(self.peer.name, number, prefix, body)
+            every = self.paths_at(rows, np.arange(len(rows)))
+            for row, path in enumerate(every):
+                yield rows, row, path
 
 
 class HeardPaths(Mapping[bytes, Heard]):

@@ -184,7 +184,8 @@ class _Contest:
         count = np.bincount(self.group[left], minlength=len(winner))
         single = count[self.group[left]] == 1
         winner[self.group[left][single]] = self.row[left][single]
-        return left[~single]
+        several: I8 = left[~single]
+        return several
 
     def _lowest_med(self, left: I8) -> I8:
         """RFC 4271 §9.1.2.2 c: among paths of one neighbouring AS, those of the lowest MED."""
@@ -218,7 +219,7 @@ def _distinguisher_ranks(numbers: U8, words: Vocabulary) -> I8:
     order = sorted(range(len(octets)), key=lambda i: octets[i])
     rank = np.empty(len(octets), np.int64)
     rank[order] = np.arange(len(octets))
-    found: I8 = rank[np.searchsorted(known, numbers)]
+    found: I8 = np.asarray(rank[np.searchsorted(known, numbers)], np.int64)
     return found
 
 

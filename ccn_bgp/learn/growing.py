@@ -1,7 +1,7 @@
-"""Columns that grow: numbers beside a list of values, to be indexed by the numbers of the values.
+"""Columns that grow: facts beside a list of values, to be indexed by the numbers of the values.
 
-In: one value after another. Out: a NumPy array of all. Room is doubled, so that adding is cheap
-however many there are.
+In: one row of facts after another. Out: a structured NumPy array of all. Rows wait in a list until
+somebody looks, and room is doubled, so that adding is cheap however many there are.
 """
 
 from __future__ import annotations
@@ -11,24 +11,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+LEAST = 64
+
 
 class Growing:
-    """One column; ``column.all`` is a view of what has been added, valid until the next ``add``."""
+    """Rows of a structured dtype, in the order in which they were added."""
 
-    __slots__ = ("_room", "size")
+    __slots__ = ("_room", "_size", "_waiting")
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
-        self._room: npt.NDArray[Any] = np.zeros(64, dtype)
-        self.size = 0
+        self._room: npt.NDArray[Any] = np.zeros(LEAST, dtype)
+        self._size = 0
+        self._waiting: list[tuple[Any, ...]] = []
 
-    def add(self, value: Any) -> None:
-        """One more."""
-        if self.size == len(self._room):
-            self._room = np.concatenate((self._room, np.zeros_like(self._room)))
-        self._room[self.size] = value
-        self.size += 1
+    def __len__(self) -> int:
+        return self._size + len(self._waiting)
 
-    @property
-    def all(self) -> npt.NDArray[Any]:
-        """Everything added so far."""
-        return self._room[: self.size]
+    def add(self, *facts: Any) -> None:
+        """One row more."""
+        self._waiting.append(facts)
+
+    def __getitem__(self, field: str) -> npt.NDArray[Any]:
+        """One column, of everything added so far: a view, to be read at once."""
+        if self._waiting:
+            self._take_in()
+        return self._room[: self._size][field]
+
+    def _take_in(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        end = self._size + len(waiting)
+        if end > len(self._room):
+            room = np.zeros(max(2 * len(self._room), end), self._room.dtype)
+            room[: self._size] = self._room[: self._size]
+            self._room = room
+        self._room[self._size : end] = np.array(waiting, self._room.dtype)
+        self._size = end

@@ -35,7 +35,7 @@ Claim = Callable[[Peer, str, Path], Finding | None]
 
 NOBODY, SEVERAL = -3, -2
 """In the place of a table: none; several, or one that takes only what a share covers."""
-_CLASS = np.uint64(32)
+_CLASS, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 class RowPolicy(Protocol):
@@ -199,21 +199,19 @@ class RowJudge:
         self.row_claim = row_claim
         self.verdicts: list[Verdict] = []
         self._number: dict[Verdict, int] = {}
-        self._table = Growing(np.int64)
-        self._terms = Growing(np.int64)
-        self._accused = Growing(np.bool_)
+        self._facts = Growing([("table", np.int64), ("terms", np.int64), ("accused", np.bool_)])
         self._known: dict[tuple[int, int, int], int] = {}
         self._taker: dict[tuple[int, int], tuple[int, int]] = {}
 
     @property
     def accused(self) -> Bools:
         """By number of a verdict: whether there is a Finding on its row."""
-        return self._accused.all
+        return self._facts["accused"]
 
     @property
     def accepted(self) -> Bools:
         """By number of a verdict: whether policy and claims let it pass."""
-        found: Bools = self._terms.all >= 0
+        found: Bools = self._facts["terms"] >= 0
         return found
 
     def forget(self) -> None:
@@ -237,9 +235,8 @@ class RowJudge:
             found = self._number[verdict] = len(self.verdicts)
             self.verdicts.append(verdict)
             tables = verdict.tables
-            self._table.add(-1 if not tables else tables[0] if len(tables) == 1 else SEVERAL)
-            self._terms.add(verdict.terms)
-            self._accused.add(verdict.accused)
+            table = -1 if not tables else tables[0] if len(tables) == 1 else SEVERAL
+            self._facts.add(table, verdict.terms, verdict.accused)
         return found
 
     def _terms_of(self, adj: AdjRibIn, path: Path, takers: Sequence[LocRib]) -> int:
@@ -281,21 +278,23 @@ class RowJudge:
                 classes = self.row_policy(peer, address[together], length[together])
             pairs = which[together].astype(np.uint64) << _CLASS | classes
             kinds, first, kind = np.unique(pairs, return_index=True, return_inverse=True)
+            classes_of = (kinds & _LOW).astype(np.uint32).tolist()
+            some = adj.paths_at(rows, at[together[first]])
             found = np.zeros(len(kinds), np.uint32)
-            for number, (pair, row) in enumerate(
-                zip(kinds.tolist(), together[first].tolist(), strict=True)
+            for number, (path, said, alike) in enumerate(
+                zip(some, bodies[kinds >> _CLASS].tolist(), classes_of, strict=True)
             ):
-                known = (adj.number, int(bodies[pair >> 32]), pair & 0xFFFFFFFF)
+                known = (adj.number, said, alike)
                 verdict = self._known.get(known)
                 if verdict is None:
-                    verdict, _ = self.verdict(adj, adj.path(rows, int(at[row])))
+                    verdict, _ = self.verdict(adj, path)
                     if len(self._known) > 2_000_000:
                         self._known.clear()
                     self._known[known] = verdict
                 found[number] = verdict
             verdicts[together] = found[kind]
-        for row in np.flatnonzero(alone).tolist():
-            path = adj.path(rows, int(at[row]))
+        single = np.flatnonzero(alone)
+        for row, path in zip(single.tolist(), adj.paths_at(rows, at[single]), strict=True):
             verdicts[row], finding = self.verdict(adj, path)
             if finding is not None:
                 accuse(path, finding)
@@ -343,11 +342,11 @@ class RowJudge:
     def placed(self, verdicts: U4, held_back: Bools | None = None) -> tuple[I8, I8, I8]:
         """Where rows with these verdicts are candidates: (row, table id, number of Terms), a row
         once for each table that takes it."""
-        table = self._table.all[verdicts]
+        table = self._facts["table"][verdicts]
         if held_back is not None:
             table = np.where(held_back, -1, table)
         one = np.flatnonzero(table >= 0)
-        terms = self._terms.all
+        terms = self._facts["terms"]
         found = one, table[one], terms[verdicts[one]]
         several = np.flatnonzero(table == SEVERAL)
         if not len(several):

@@ -21,6 +21,22 @@ from ccn_bgp.model.route import Answer, NextHop
 from ccn_bgp.model.rows import UNICAST, Vocabulary
 
 U8 = npt.NDArray[np.uint64]
+FACTS = np.dtype(
+    [
+        ("before", np.uint64),
+        ("originator", np.int64),
+        ("cluster", np.uint64),
+        ("peer", np.int64),
+        ("med_group", np.int64),
+        ("med", np.uint64),
+        ("usable", np.bool_),
+        ("gateway", np.bool_),
+        ("ccn", np.int64),
+        ("of_idc", np.bool_),
+        ("answer", np.uint32),
+    ]
+)
+"""The columns of TermsBook; its properties say what they mean."""
 LONGEST_PATH = 0xFFFF
 NO_MED_GROUP = -1
 
@@ -54,17 +70,7 @@ class TermsBook:
         self._identity: dict[Ip, int] = {}
         self._identity_rank: U8 = np.zeros(0, np.uint64)
         self._address_rank = _ranks([s.address for s in speakers])
-        self._before = Growing(np.uint64)
-        self._originator = Growing(np.int64)
-        self._cluster = Growing(np.uint64)
-        self._peer = Growing(np.int64)
-        self._med_group = Growing(np.int64)
-        self._med = Growing(np.uint64)
-        self._usable = Growing(np.bool_)
-        self._gateway = Growing(np.bool_)
-        self._ccn = Growing(np.int64)
-        self._of_idc = Growing(np.bool_)
-        self._answers = Growing(np.uint32)
+        self._facts = Growing(FACTS)
 
     def __len__(self) -> int:
         return len(self.terms)
@@ -85,24 +91,24 @@ class TermsBook:
         worse = 0xFFFFFFFF - (DEFAULT_LOCAL_PREF if local_pref is None else local_pref)
         rank = worse << 19 | (terms.source > Source.IDC) << 18
         rank |= min(attributes.as_path_length, LONGEST_PATH) << 2 | int(attributes.origin)
-        self._before.add(rank)
-        originator = attributes.originator_id
-        self._originator.add(-1 if originator is None else self.identity(originator))
-        self._cluster.add(len(attributes.cluster_list))
-        self._peer.add(terms.peer)
-        first = attributes.first_asn
-        self._med_group.add(NO_MED_GROUP if first is None else first)
-        self._med.add(attributes.med or 0)
-        self._usable.add(terms.answer is not None)
-        self._gateway.add(terms.gateway is not None)
+        originator, first = attributes.originator_id, attributes.first_asn
         owner = terms.origin.rpartition("/")[2]
-        self._ccn.add(self._ccns.setdefault(owner, len(self._ccns)))
-        self._of_idc.add(terms.source is Source.IDC)
-        hop = terms.answer
-        answer = -1
+        hop, answer = terms.answer, 0
         if hop is not None:
             answer = self.answer(Answer(hop, terms.origin, self.names[terms.peer], next_table))
-        self._answers.add(max(answer, 0))
+        self._facts.add(
+            rank,
+            -1 if originator is None else self.identity(originator),
+            len(attributes.cluster_list),
+            terms.peer,
+            NO_MED_GROUP if first is None else first,
+            attributes.med or 0,
+            hop is not None,
+            terms.gateway is not None,
+            self._ccns.setdefault(owner, len(self._ccns)),
+            terms.source is Source.IDC,
+            answer,
+        )
 
     def answer(self, answer: Answer) -> int:
         """The number of an Answer; equal ones have one number."""
@@ -126,12 +132,12 @@ class TermsBook:
         if len(self._identity_rank) != len(self._identities):
             self._identity_rank = _ranks(self._identities)
         external = np.array([0 if s.external else 1 for s in self.speakers], np.uint64)
-        peer, originator = self._peer.all[terms], self._originator.all[terms]
+        peer, originator = self._facts["peer"][terms], self._facts["originator"][terms]
         identity = self._identity_rank[np.where(originator < 0, router_ids[peer], originator)]
         found: U8 = (
             external[peer] << np.uint64(63)
             | identity << np.uint64(32)
-            | self._cluster.all[terms] << np.uint64(16)
+            | self._facts["cluster"][terms] << np.uint64(16)
             | self._address_rank[peer]
         )
         return found
@@ -139,42 +145,42 @@ class TermsBook:
     @property
     def before(self) -> U8:
         """Steps 2 to 5 as one number: uint64 by number of Terms."""
-        return self._before.all
+        return self._facts["before"]
 
     @property
     def med_group(self) -> npt.NDArray[np.int64]:
         """The neighbouring AS whose MEDs compare (step 6)."""
-        return self._med_group.all
+        return self._facts["med_group"]
 
     @property
     def med(self) -> U8:
         """MED; 0 where there is none."""
-        return self._med.all
+        return self._facts["med"]
 
     @property
     def usable(self) -> npt.NDArray[np.bool_]:
         """Leads somewhere, whatever else is held."""
-        return self._usable.all
+        return self._facts["usable"]
 
     @property
     def gateway(self) -> npt.NDArray[np.bool_]:
         """Leads where its gateway IP does."""
-        return self._gateway.all
+        return self._facts["gateway"]
 
     @property
     def ccn(self) -> npt.NDArray[np.int64]:
         """A number for the CCN of the origin."""
-        return self._ccn.all
+        return self._facts["ccn"]
 
     @property
     def of_idc(self) -> npt.NDArray[np.bool_]:
         """Said by a data centre here: told to gateways."""
-        return self._of_idc.all
+        return self._facts["of_idc"]
 
     @property
     def answer_numbers(self) -> npt.NDArray[np.uint32]:
         """The number of the Answer of usable Terms."""
-        return self._answers.all
+        return self._facts["answer"]
 
     def path(self, words: Vocabulary, number: int, distinguisher: int, prefix: Prefix) -> Path:
         """The Path of a candidate, with the attributes after policy."""
