@@ -91,6 +91,7 @@ class Guard:
         self._decided = self._counts()
         quarantined = [f for held in self._quarantined.values() for f in held]
         findings = [*found, *quarantined, *rib.findings.values(), *rib.limit_findings()]
+        findings += rib.vms.findings()
         findings.sort(key=lambda f: f.sort_key)
         standing = tuple(f for f in found if f.stands)
         return Proved(snapshot, tuple(findings), rounds, standing)

@@ -8,7 +8,7 @@ import, a gateway IP, a quarantine, two CCNs that contend. Holds no sockets and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,8 @@ class LocRib:
         self.fixed: dict[Prefix, dict[Slot, Candidate]] = {}
         """What no peer said: declared prefixes, and imports from other tables of this gateway."""
         self.vms: dict[Ip, dict[Slot, Candidate]] = {}
+        self.own_vms: Callable[[Ip], Iterable[Candidate]] = lambda _: ()
+        """The VMs of our region at an address; the other ones are in ``vms``."""
         self.dependents: dict[Ip, set[Prefix]] = {}
         self.single: dict[Prefix, tuple[Route, Candidate]] = {}
         """Routes that were decided one by one."""
@@ -240,11 +242,16 @@ class LocRib:
                 del self.vms[ip]
             self.ask(self.dependents.get(ip, ()))
 
+    def resolve_again(self, ip: Ip) -> None:
+        """The VM of our own at an address is another one."""
+        self.ask(self.dependents.get(ip, ()))
+
     def find_vm(self, ip: Ip, origin: str) -> Candidate | None:
         """The chosen type 2 of an address in the CCN of a path's origin: a share may bring the same
         address of two CCNs here."""
         ccn = owner(origin)
-        held = [(c.path, c) for c in self.vms.get(ip, {}).values() if owner(c.origin) == ccn]
+        every = (*self.vms.get(ip, {}).values(), *self.own_vms(ip))
+        held = [(c.path, c) for c in every if owner(c.origin) == ccn]
         return select_vm(held) if held else None
 
     def accused(self, prefix: Prefix, peer: str, sides: Collection[str] = ()) -> list[Slot]:

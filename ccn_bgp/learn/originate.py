@@ -60,9 +60,14 @@ def declared_prefixes(gateway: Gateway, ccsi: Ccsi) -> Iterator[Candidate]:
             yield candidate._replace(key=key)
 
 
+def vm_nlri(ccsi: Ccsi, vpc: Vpc, ip: Ip, mac: Mac) -> EvpnMacIp:
+    """The type 2 of a VM of our region."""
+    return EvpnMacIp(ccsi.rd, NO_ESI, 0, mac, ip, vpc.vni, ccsi.vni)
+
+
 def vm_candidate(ccsi: Ccsi, attributes: PathAttributes, vpc: Vpc, ip: Ip, mac: Mac) -> Candidate:
     """The type 2 that we originate for a VM of our region, as a candidate of its CCSI."""
-    nlri = EvpnMacIp(ccsi.rd, NO_ESI, 0, mac, ip, vpc.vni, ccsi.vni)
+    nlri = vm_nlri(ccsi, vpc, ip, mac)
     return Candidate(
         path=Path("", nlri, attributes),
         key=nlri.key,

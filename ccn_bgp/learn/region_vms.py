@@ -2,153 +2,363 @@
 
 In: declared VMs, type 2 of hosts and their withdrawal. Out: for each (VNI, address) one row of the
 VM table, one candidate for gateway IPs and one type 2 to other gateways, all of the same VM. They
-depend on what is held alone: a higher mobility sequence wins (RFC 7432 §15), then the inventory,
-then the lower VTEP.
+depend on what is held alone (mobility.py), but for an address that moved too often.
+
+The inventory stays in columns; objects are kept only of what hosts say, and made of the rest when
+somebody asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from ccn_bgp.learn.candidate import Candidate
+from ccn_bgp.learn.exports import Export, Exports
 from ccn_bgp.learn.loc_rib import LocRib, Slot
-from ccn_bgp.learn.originate import own_attributes, vm_candidate
+from ccn_bgp.learn.mobility import (
+    Claim,
+    Frozen,
+    Moves,
+    claims,
+    declared_claim,
+    heard_claim,
+    mobility_of,
+    why_not,
+)
+from ccn_bgp.learn.originate import own_attributes, vm_candidate, vm_nlri
+from ccn_bgp.learn.vm_rows import Address, DeclaredVms, overlaid
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.ccsi import Ccsi
-from ccn_bgp.model.path import EvpnMacIp, Nlri, Path, PathAttributes
+from ccn_bgp.model.finding import Finding
+from ccn_bgp.model.path import EvpnMacIp, Path, PathAttributes
+from ccn_bgp.model.reason import NotBest, Refused
 from ccn_bgp.model.route import VmEntry
-from ccn_bgp.model.topology import Gateway, Vm, Vpc
-
-Address = tuple[int, Ip]
-"""(VNI, IP): what a VM is found by."""
+from ccn_bgp.model.topology import Gateway, MacMobility, Vpc
+from ccn_bgp.model.vms import VmTable
 
 
-class _Chosen(NamedTuple):
-    """The VM at an address: its row, and the mobility community that it came with."""
+class VmClaim(NamedTuple):
+    """One claim to an address, and why it is not the one that holds (None: it is)."""
 
-    mac: Mac
-    host: Ip
-    mobility: tuple[bytes, ...]
+    claim: Claim
+    reason: NotBest | Refused | None
 
 
 class RegionVms:
-    """``say`` and ``unsay`` are told of the type 2 that gateways are to hear."""
+    """``exports`` is what gateways are to hear; ``said`` is told the keys that are other now."""
 
     def __init__(
         self,
         gateway: Gateway,
         tables: Mapping[str, LocRib],
         vpcs: Mapping[int, tuple[Ccsi, Vpc]],
-        say: Callable[[Nlri, PathAttributes], None],
-        unsay: Callable[[Nlri], None],
+        exports: Exports,
+        *,
+        said: Callable[[bytes], None],
+        limits: MacMobility,
     ) -> None:
         self.gateway = gateway
         self.tables = tables
         self.vpcs = vpcs
-        self.say = say
-        self.unsay = unsay
         self.changed = True
-        self._declared = self._inventory()
+        self.clock: Callable[[], float] | None = None
+        """Seconds, of whoever keeps time; without one nothing is frozen."""
+        self._kept = exports
+        self._said = said
+        self._declared = DeclaredVms.of(vpcs)
         self._heard: dict[Address, dict[Slot, Path]] = {}
-        self._said: dict[Address, Candidate] = {}
-        self._attributes: dict[str, PathAttributes] = {}
-        for address in self._declared:
-            self._settle(address)
+        self._holders: dict[Address, Claim] = {}
+        """Of the addresses that hosts speak of."""
+        self._moves = Moves(limits)
+        self._frozen: dict[Address, Frozen] = {}
+        self._contested: set[Address] = set()
+        self._attributes: dict[tuple[str, tuple[bytes, ...]], PathAttributes] = {}
+        self._vnis: dict[bytes, list[int]] = {}
+        for vni in sorted(vpcs):
+            ccsi, _ = vpcs[vni]
+            self._vnis.setdefault(ccsi.rd, []).append(vni)
+        for table in tables.values():
+            table.own_vms = partial(self.candidates, table.ccsi.rd)
+        exports.made = self
 
-    def _inventory(self) -> dict[Address, Vm]:
-        return {(vni, vm.ip): vm for vni, (_, vpc) in self.vpcs.items() for vm in vpc.vms}
+    # -- what is said -----------------------------------------------------------------------------
 
     def renew(self) -> None:
         """The VPCs have other VMs now: settle the addresses where that makes a difference."""
         self.changed = True  # who asks may be new, even where nothing is
-        before, now = self._declared, self._inventory()
-        self._declared = now
-        gone = [address for address in before if address not in now]
-        fresh = [address for address, vm in now.items() if before.get(address) != vm]
-        for address in (*gone, *fresh):
-            self._settle(address)
+        before, self._declared = self._declared, DeclaredVms.of(self.vpcs)
+        for address, old, new in before.differences(self._declared):
+            if address in self._heard:
+                self._thaw(address)  # whoever changed the inventory has looked into it
+                self._settle(address, self._holders[address])
+            else:
+                was, now = (None if vm is None else declared_claim(vm) for vm in (old, new))
+                self._replace(address, was, now)
 
     def hear(self, nlri: EvpnMacIp, slot: Slot, path: Path) -> None:
         """A host says a VM of a VPC of this region."""
         assert nlri.ip is not None
-        self._heard.setdefault((nlri.vni, nlri.ip), {})[slot] = path
-        self._settle((nlri.vni, nlri.ip))
+        address = nlri.vni, nlri.ip
+        before = self.holder(address)
+        self._heard.setdefault(address, {})[slot] = path
+        moved_to = self._best(address)
+        if (
+            self.clock is not None
+            and address not in self._frozen
+            and before is not None
+            and moved_to is not None
+            and moved_to.host != before.host
+            and self._moves.moved(address, now := self.clock())
+        ):
+            seconds = self._moves.limits.freeze
+            self._frozen[address] = Frozen(moved_to, None if seconds is None else now + seconds)
+        self._settle(address, before)
 
     def forget(self, nlri: EvpnMacIp, slot: Slot) -> None:
         """A host takes it back."""
         assert nlri.ip is not None
         address = nlri.vni, nlri.ip
         held = self._heard.get(address)
-        if held is None or held.pop(slot, None) is None:
+        if held is None or slot not in held:
             return
+        before = self._holders[address]
+        del held[slot]
         if not held:
             del self._heard[address]
-        self._settle(address)
+        self._settle(address, before)
 
-    def entries(self) -> tuple[VmEntry, ...]:
-        """The rows of the VM table, sorted."""
+    def thaw(self, peer: str | None = None) -> bool:
+        """An operator says go on: for all addresses, or those that a peer speaks of."""
+        some = [
+            address
+            for address in self._frozen
+            if peer is None or any(slot[0] == peer for slot in self._heard.get(address, ()))
+        ]
+        return self._release(some)
+
+    def release(self) -> bool:
+        """End what has been frozen long enough; true if anything was."""
+        if self.clock is None or not self._frozen:
+            return False
+        now = self.clock()
+        return self._release(
+            [a for a, f in self._frozen.items() if f.until is not None and f.until <= now]
+        )
+
+    def _release(self, some: list[Address]) -> bool:
+        for address in some:
+            self._thaw(address)
+            self._settle(address, self._holders.get(address))
+        return bool(some)
+
+    def _thaw(self, address: Address) -> None:
+        self._frozen.pop(address, None)
+        self._moves.forget(address)
+
+    # -- what follows -----------------------------------------------------------------------------
+
+    def entries(self) -> VmTable:
+        """The rows of the VM table."""
         self.changed = False
-        rows = []
-        for address in self._declared.keys() | self._heard.keys():
-            chosen = self._choose(address)
-            assert chosen is not None
-            rows.append(VmEntry(*address, chosen.mac, chosen.host))
-        return tuple(sorted(rows, key=lambda r: (r.vni, len(r.ip), r.ip)))
+        heard = [VmEntry(*a, c.mac, c.host) for a, c in self._holders.items()]
+        return overlaid(self._declared.table, VmTable.of(heard))
 
-    def _choose(self, address: Address) -> _Chosen | None:
-        declared, held = self._declared.get(address), self._heard.get(address)
-        if held:
-            path = min(held.values(), key=_precedence)
-            nlri, attributes = path.nlri, path.attributes
-            assert isinstance(nlri, EvpnMacIp) and attributes.next_hop is not None
-            if declared is None or attributes.mobility.sequence > declared.sequence:
-                mobility = (c for c in attributes.extended_communities if c[:2] == b"\x06\x00")
-                return _Chosen(nlri.mac, attributes.next_hop, tuple(mobility))
-        if declared is None:
+    def holder(self, address: Address) -> Claim | None:
+        """The claim that holds an address."""
+        claim = self._holders.get(address)
+        if claim is None and (vm := self._declared.find(address)) is not None:
+            claim = declared_claim(vm)
+        return claim
+
+    def candidates(self, rd: bytes, ip: Ip) -> Iterator[Candidate]:
+        """The VMs with an address in the VPCs of one CCSI."""
+        for vni in self._vnis.get(rd, ()):
+            claim = self.holder((vni, ip))
+            if claim is not None:
+                ccsi, vpc = self.vpcs[vni]
+                attributes = self._attributes_of(ccsi, claim.mobility)
+                yield vm_candidate(ccsi, attributes, vpc, ip, claim.mac)
+
+    def claims(self, address: Address) -> list[VmClaim]:
+        """Everything that is said of an address, the holder first."""
+        holder = self.holder(address)
+        found = []
+        for claim in claims(self._declared.find(address), self._heard.get(address, {})):
+            assert holder is not None
+            found.append(VmClaim(claim, self._reason(address, claim, holder)))
+        return sorted(found, key=lambda c: c.reason is not None)
+
+    def reason(self, nlri: EvpnMacIp, slot: Slot) -> NotBest | Refused | None:
+        """Why what a host says is not what holds, or None if it is."""
+        address = nlri.vni, nlri.ip or Ip(b"")
+        path = self._heard.get(address, {}).get(slot)
+        if path is None:
             return None
-        # Type 0x06, sub-type 0x00, no flags (RFC 7432 §7.7).
-        said = (b"\x06\x00\x00\x00" + declared.sequence.to_bytes(4, "big"),)
-        return _Chosen(declared.mac, declared.host, said if declared.sequence else ())
+        return self._reason(address, heard_claim(slot, path), self._holders[address])
 
-    def _settle(self, address: Address) -> None:
-        """Put what is chosen now in the place of what was."""
-        self.changed = True
+    def frozen(self) -> Mapping[Address, Frozen]:
+        """The addresses that have moved too often."""
+        return self._frozen
+
+    def findings(self) -> list[Finding]:
+        """A `duplicate-vm` for each claim that is refused, and for each address that is frozen."""
+        found = []
+        for address in sorted(self._frozen.keys() | self._contested):
+            holder = self._holders[address]
+            frozen = self._frozen.get(address)
+            if frozen is not None:
+                found.append(self._finding(address, holder, self._frozen_text(address, frozen)))
+                continue
+            for claim, reason in self.claims(address):
+                if isinstance(reason, Refused):
+                    text = f"{claim.who} says that it is on host {claim.host}, but {reason.text}"
+                    found.append(self._finding(address, claim, text))
+        return found
+
+    def _reason(self, address: Address, claim: Claim, holder: Claim) -> NotBest | Refused | None:
+        if claim.slot == holder.slot:
+            return None
+        frozen = self._frozen.get(address)
+        if frozen is not None:
+            return Refused("duplicate-vm", self._frozen_text(address, frozen))
+        return why_not(claim, holder)
+
+    def _frozen_text(self, address: Address, frozen: Frozen) -> str:
+        limits = self._moves.limits
+        hosts = {claim.host for claim in claims(None, self._heard.get(address, {}))}
+        among = ", ".join(str(host) for host in sorted(hosts))
+        return (
+            f"{limits.moves} moves in {limits.seconds} s, among hosts {among}: it stays on host"
+            f" {frozen.claim.host} (RFC 7432 §15.1)"
+        )
+
+    def _finding(self, address: Address, claim: Claim, text: str) -> Finding:
         vni, ip = address
         ccsi, vpc = self.vpcs[vni]
-        table = self.tables[ccsi.name]
-        chosen, before = self._choose(address), self._said.pop(address, None)
-        candidate = None
-        if chosen is not None:
-            attributes = self._own(ccsi)
-            if chosen.mobility:
-                attributes = replace(
-                    attributes,
-                    extended_communities=attributes.extended_communities + chosen.mobility,
-                )
-            candidate = self._said[address] = vm_candidate(ccsi, attributes, vpc, ip, chosen.mac)
-        if before is not None and (candidate is None or candidate.key != before.key):
-            table.remove_vm(ip, ("", before.key))
-            self.unsay(before.path.nlri)
-        if candidate is not None:
-            table.place_vm(ip, candidate)
-            if f"vpc/{vpc.name}" not in ccsi.silent:
-                self.say(candidate.path.nlri, candidate.path.attributes)
+        return Finding(
+            rule="duplicate-vm",
+            message=f"VM {ip} in vpc/{vpc.name} (VNI {vni}): {text}",
+            where=f"peer {claim.slot[0]}" if claim.slot[0] else "",
+            ccn=ccsi.ccn,
+            table=ccsi.name,
+            peer=claim.slot[0],
+            witness={"address": str(ip), "hops": [f"vpc/{vpc.name}", str(claim.host)]},
+        )
 
-    def _own(self, ccsi: Ccsi) -> PathAttributes:
-        """One object for all VMs of a table, so that announcements group by it."""
-        made = self._attributes.get(ccsi.name)
+    # -- exports of the inventory, made when asked for --------------------------------------------
+
+    def export(self, key: bytes) -> Export | None:
+        """Of the type 2 with this key."""
+        if key[:1] != b"\x02" or key[9:13] != bytes(4):
+            return None
+        mac, ip = Mac(key[13:19]), Ip(key[19:])
+        if len(ip) not in (4, 16):
+            return None
+        for vni in self._vnis.get(key[1:9], ()):
+            if (vni, ip) in self._heard or self._silent(vni):
+                continue
+            vm = self._declared.find((vni, ip))
+            if vm is not None and vm.mac == mac:
+                return self._export((vni, ip), declared_claim(vm))
+        return None
+
+    def exports(self) -> Iterator[Export]:
+        """Of all VMs of which no host speaks."""
+        silent = {vni: self._silent(vni) for vni in self.vpcs}
+        told: set[bytes] = set()
+        twice = any(len(vnis) > 1 for vnis in self._vnis.values())
+        for vni, ip, mac, sequence in self._declared.each():
+            if silent[vni] or (vni, ip) in self._heard:
+                continue
+            ccsi, vpc = self.vpcs[vni]
+            nlri = vm_nlri(ccsi, vpc, ip, mac)
+            if twice:  # two VPCs of a CCN with one address and MAC: the key does not hold the VNI
+                if nlri.key in told:
+                    continue
+                told.add(nlri.key)
+            yield nlri, self._attributes_of(ccsi, mobility_of(sequence))
+
+    def exports_count(self) -> int:
+        """Of all VMs of which no host speaks, silent ones among them."""
+        return len(self._declared.table) - sum(
+            1 for address in self._heard if self._declared.find(address) is not None
+        )
+
+    def _silent(self, vni: int) -> bool:
+        ccsi, vpc = self.vpcs[vni]
+        return f"vpc/{vpc.name}" in ccsi.silent
+
+    def _export(self, address: Address, claim: Claim) -> Export:
+        ccsi, vpc = self.vpcs[address[0]]
+        nlri = vm_nlri(ccsi, vpc, address[1], claim.mac)
+        return nlri, self._attributes_of(ccsi, claim.mobility)
+
+    def _attributes_of(self, ccsi: Ccsi, mobility: tuple[bytes, ...]) -> PathAttributes:
+        """One object for all VMs of a table that have moved alike: announcements group by it."""
+        made = self._attributes.get((ccsi.name, mobility))
         if made is None:
-            made = self._attributes[ccsi.name] = own_attributes(self.gateway, ccsi)
+            made = own_attributes(self.gateway, ccsi)
+            communities = made.extended_communities + mobility
+            made = replace(made, extended_communities=communities)
+            if len(self._attributes) > 100_000:
+                self._attributes.clear()  # hosts may invent sequences for ever
+            self._attributes[ccsi.name, mobility] = made
         return made
 
+    # -- from what is held to who holds it --------------------------------------------------------
 
-def _precedence(path: Path) -> tuple[int, Ip, str, bytes]:
-    attributes = path.attributes
-    return (
-        -attributes.mobility.sequence,
-        attributes.next_hop or Ip(b""),
-        path.peer,
-        path.nlri.key,
-    )
+    def _best(self, address: Address) -> Claim | None:
+        found = claims(self._declared.find(address), self._heard.get(address, {}))
+        return found[0] if found else None
+
+    def _settle(self, address: Address, before: Claim | None) -> None:
+        """Choose the holder of an address that hosts speak, or spoke, of."""
+        held = self._heard.get(address, {})
+        found = claims(self._declared.find(address), held)
+        if not held:
+            self._thaw(address)
+        frozen = self._frozen.get(address)
+        holder = found[0] if found else None
+        if frozen is not None and holder is not None:
+            kept = [c for c in found if c.slot == frozen.claim.slot]
+            if kept and kept[0].host == frozen.claim.host:
+                holder = frozen.claim  # as it was said then: nothing is said on meanwhile
+            else:
+                self._frozen[address] = frozen._replace(claim=holder)
+        if held:
+            assert holder is not None
+            self._holders[address] = holder
+        else:
+            self._holders.pop(address, None)
+        if holder is not None and any(
+            isinstance(self._reason(address, claim, holder), Refused) for claim in found
+        ):
+            self._contested.add(address)
+        else:
+            self._contested.discard(address)
+        self._replace(address, before, holder)
+
+    def _replace(self, address: Address, before: Claim | None, holder: Claim | None) -> None:
+        """Put what holds an address now in the place of what did."""
+        self.changed = True
+        vni, ip = address
+        ccsi, _ = self.vpcs[vni]
+        if before != holder:
+            self.tables[ccsi.name].resolve_again(ip)
+        if self._silent(vni):
+            return
+        old = None if before is None else self._export(address, before)
+        new = None if holder is None else self._export(address, holder)
+        if old is not None and (new is None or new[0].key != old[0].key):
+            del self._kept[old[0].key]
+            self._said(old[0].key)
+        if new is not None:
+            if address in self._heard:
+                self._kept[new[0].key] = new
+            else:
+                del self._kept[new[0].key]  # it is made when asked for
+            if old != new:
+                self._said(new[0].key)

@@ -20,6 +20,7 @@ from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import AdjRibIn, Delta, Heard, HeardPaths, Rows
 from ccn_bgp.learn.candidate import OURSELVES, Candidate, Source, Speaks
 from ccn_bgp.learn.candidates import CandidateRows, slots
+from ccn_bgp.learn.exports import Exports
 from ccn_bgp.learn.filled import Filled, filled
 from ccn_bgp.learn.importing import Import, Imports, Origins, shared
 from ccn_bgp.learn.judging import Claim, ImportPolicy, Judge, RowClaim, RowJudge, RowPolicy
@@ -41,9 +42,9 @@ from ccn_bgp.model.path import (
     Unicast,
 )
 from ccn_bgp.model.reason import Reason, Refused
-from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.rows import PrefixRows, Vocabulary
 from ccn_bgp.model.topology import Gateway, Topology, Vpc
+from ccn_bgp.model.vms import VmTable
 
 __all__ = ["Claim", "ImportPolicy", "Rib"]
 
@@ -79,7 +80,7 @@ class Rib:
         self.vpcs: dict[int, tuple[Ccsi, Vpc]] = {}
         self.tables: dict[str, LocRib] = {}
         self.by_id: dict[int, LocRib] = {}
-        self.exports: dict[bytes, tuple[Nlri, PathAttributes]] = {}
+        self.exports = Exports()
         self.dirty_exports: set[bytes] = set()
         self.dirty_routes: dict[str, set[Prefix]] = {}
         self.rows: dict[int, CandidateRows] = {width: CandidateRows(width) for width in WIDTHS}
@@ -115,7 +116,14 @@ class Rib:
             name: tuple(i for i in self._judge.imports.of(t.ccsi.export_rts) if i[0] is not t)
             for name, t in self.tables.items()
         }
-        self._vms = RegionVms(gateway, self.tables, self.vpcs, self._export, self._unexport)
+        self._vms = RegionVms(
+            gateway,
+            self.tables,
+            self.vpcs,
+            self.exports,
+            said=self._say_again,
+            limits=topology.mac_mobility,
+        )
         for table in self.tables.values():
             for candidate in declared_prefixes(gateway, table.ccsi):
                 nlri = candidate.path.nlri
@@ -166,9 +174,13 @@ class Rib:
             heard.stale = False
             if heard.path == path:
                 return
-            self._unplace(adj.peer, heard)
-        heard = adj.others[key] = Heard(path)
+        before, heard = heard, Heard(path)
+        adj.others[key] = heard
+        if before is not None:
+            self.findings.pop((adj.peer.name, key), None)
         self._place(adj.peer, heard)
+        if before is not None:
+            self._unplace(adj.peer, before, heard)
 
     def heard(self, peer: str) -> HeardPaths:
         """Everything that a peer has said, by NLRI key."""
@@ -396,11 +408,15 @@ class Rib:
             speaker, origin = self.speaks[peer.name], self.origins.of(path)
             table.place_vm(nlri.ip, Candidate(path, nlri.key, Source.REMOTE, speaker, origin))
 
-    def _unplace(self, peer: Peer, heard: Heard) -> None:
+    def _unplace(self, peer: Peer, heard: Heard, after: Heard | None = None) -> None:
+        """Take a path away from where ``after``, another word on the same NLRI, is not now."""
         nlri = heard.path.nlri
         slot = (peer.name, nlri.key)
-        self.findings.pop(slot, None)
+        if after is None:
+            self.findings.pop(slot, None)
         for name in heard.places:
+            if after is not None and name in after.places and _place(after) == _place(heard):
+                continue
             if isinstance(nlri, EvpnMacIp) and nlri.ip is not None:
                 if peer.role == "host":
                     self._vms.forget(nlri, slot)
@@ -415,7 +431,12 @@ class Rib:
         """True until ``vm_entries`` has been asked for after a change."""
         return self._vms.changed
 
-    def vm_entries(self) -> tuple[VmEntry, ...]:
+    @property
+    def vms(self) -> RegionVms:
+        """The VMs of this region: who claims them, and who moved too often."""
+        return self._vms
+
+    def vm_entries(self) -> VmTable:
         """The VM table: the inventory, and what hosts say; a higher mobility sequence wins."""
         return self._vms.entries()
 
@@ -479,6 +500,9 @@ class Rib:
     def takers(self, name: str) -> tuple[str, ...]:
         """The tables of this gateway that take over what a table has."""
         return tuple(other.ccsi.name for other, _ in self._importers[name])
+
+    def _say_again(self, key: bytes) -> None:
+        self.dirty_exports.add(key)
 
     def _export(self, nlri: Nlri, attributes: PathAttributes) -> None:
         said = (nlri, attributes)
@@ -559,6 +583,11 @@ class Rib:
             int((self._rows.accepted[r.verdict] & ~r.held_back).sum()) for r in adj.rows.values()
         )
         return rows + sum(1 for h in adj.others.values() if h.reason is None)
+
+
+def _place(heard: Heard) -> int:
+    """The VNI of a type 2: no part of its key, but of where it stands."""
+    return heard.path.nlri.vni if isinstance(heard.path.nlri, EvpnMacIp) else 0
 
 
 def rows_of(width: int, special: Iterable[object]) -> Array:

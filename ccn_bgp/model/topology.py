@@ -213,6 +213,16 @@ class Timers:
 
 
 @dataclass(frozen=True, slots=True)
+class MacMobility:
+    """When a VM moves too often (RFC 7432 §15.1): ``moves`` in ``seconds``. It then stays where it
+    is for ``freeze`` seconds; None: until an operator releases it."""
+
+    moves: int = 5
+    seconds: int = 180
+    freeze: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     """The whole file. ``positions`` maps a dotted key path (``vpcs.web.cidrs.0``) to
     ``file:line:column``; ask it through ``at``."""
@@ -230,6 +240,7 @@ class Topology:
     suppressions: tuple[Suppression, ...] = ()
     inventory: tuple[FilePath, ...] = ()
     timers: Timers = Timers()
+    mac_mobility: MacMobility = MacMobility()
     positions: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def at(self, *keys: str | int) -> str:

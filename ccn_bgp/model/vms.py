@@ -316,6 +316,30 @@ def keys4(rows: Array) -> U8:
     return found
 
 
+def words(rows: Array) -> U8:
+    """Rows of ``ROW`` as four numbers each: two rows are equal if these are."""
+    return np.ascontiguousarray(rows).view(np.uint64).reshape(len(rows), ROW.itemsize // 8)
+
+
+def alike_ends(*columns: tuple[Array, Array]) -> tuple[int, int]:
+    """How many rows are the same from the front on, and of the others from the back on. Each pair
+    is one column of the old and of the new rows, with one axis or two."""
+    old, new = len(columns[0][0]), len(columns[0][1])
+    least = min(old, new)
+    differs = np.zeros(least, np.bool_)
+    for one, other in columns:
+        unlike = one[:least] != other[:least]
+        differs |= unlike.any(axis=1) if unlike.ndim > 1 else unlike
+    front = int(differs.argmax()) if differs.any() else least
+    rest = least - front
+    differs = np.zeros(rest, np.bool_)
+    for one, other in columns:
+        unlike = one[old - rest :] != other[new - rest :]
+        differs |= unlike.any(axis=1) if unlike.ndim > 1 else unlike
+    back = int(differs[::-1].argmax()) if differs.any() else rest
+    return front, back
+
+
 def octets(values: Sequence[bytes], size: int) -> U1:
     """Octets, padded with NULs: uint8[n, size]."""
     joined = b"".join([value.ljust(size, b"\0") for value in values])

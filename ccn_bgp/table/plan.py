@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ccn_bgp.model.route import NextHop
-from ccn_bgp.model.vms import VmTable
+from ccn_bgp.model.vms import VmTable, alike_ends, words
 from ccn_bgp.table.plan_rows import NO_ROWS, Rows, differences, every_row
 from ccn_bgp.table.snapshot import (
     InterfaceEntry,
@@ -212,16 +211,12 @@ def _vms(old: VmTable, new: VmTable) -> VmChange:
     """Where rows stand alike in both, from the front and from the back, no key is looked up."""
     if old is new:
         return VmChange(*(VmTable(old.rows[:0]) for _ in range(3)))
-    least = min(len(old), len(new))
-    front = _alike(old.rows[:least], new.rows[:least])
-    back = _alike(
-        old.rows[len(old) - least + front :][::-1], new.rows[len(new) - least + front :][::-1]
-    )
+    front, back = alike_ends((words(old.rows), words(new.rows)))
     before = VmTable(old.rows[front : len(old) - back])
     after = VmTable(new.rows[front : len(new) - back])
     place = before.places(after)
     held = np.flatnonzero(place >= 0)
-    differs = (_words(before.rows[place[held]]) != _words(after.rows[held])).any(axis=1)
+    differs = (words(before.rows[place[held]]) != words(after.rows[held])).any(axis=1)
     gone = np.ones(len(before), np.bool_)
     gone[place[held]] = False
     return VmChange(
@@ -229,16 +224,6 @@ def _vms(old: VmTable, new: VmTable) -> VmChange:
         VmTable(after.rows[held[differs]]),
         VmTable(before.rows[gone]),
     )
-
-
-def _alike(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> int:
-    """How many rows are the same from the first on."""
-    differs = (_words(one) != _words(other)).any(axis=1)
-    return int(differs.argmax()) if differs.any() else len(differs)
-
-
-def _words(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-    return np.ascontiguousarray(rows).view(np.uint64).reshape(len(rows), 4)
 
 
 def _tables(before: Mapping[int, Table], after: Mapping[int, Table]) -> tuple[TableChange, ...]:

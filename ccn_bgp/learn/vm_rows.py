@@ -1,0 +1,146 @@
+"""The VMs that the topology gives a region, in columns. In: its VPCs. Out: the rows of the VM table
+that are declared, the Vm at an address, and what another inventory makes different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ccn_bgp.model.bgp import Ip, Mac
+from ccn_bgp.model.ccsi import Ccsi
+from ccn_bgp.model.topology import Vm, Vpc
+from ccn_bgp.model.vms import (
+    IP_OCTETS,
+    ROW,
+    U4,
+    Array,
+    Bools,
+    VmColumns,
+    VmTable,
+    alike_ends,
+    keys4,
+    octets,
+    words,
+)
+
+Address = tuple[int, Ip]
+"""(VNI, IP): what a VM is found by."""
+
+
+class DeclaredVms:
+    """Rows sorted as in a VmTable; ``sequence``: uint32[n], of the row with the same number.
+
+    A VM whose host has no IPv4 address has no row: the underlay is IPv4. Of two VMs at one address
+    (an accepted `duplicate-vm`) the later in the file has it.
+    """
+
+    def __init__(self, table: VmTable, sequence: U4) -> None:
+        self.table = table
+        self.sequence = sequence
+
+    @classmethod
+    def of(cls, vpcs: Mapping[int, tuple[Ccsi, Vpc]]) -> DeclaredVms:
+        """``vpcs``: by VNI."""
+        some = {vni: VmColumns.of(vpc.vms) for vni, (_, vpc) in vpcs.items() if len(vpc.vms)}
+        vms = VmColumns.joined(list(some.values()))
+        rows = np.zeros(len(vms), ROW)
+        rows["vni"] = np.repeat(np.array(list(some), np.uint32), [len(v) for v in some.values()])
+        rows["family"] = vms.family
+        rows["mac"] = vms.mac
+        rows["ip"] = vms.address
+        if len(vms):
+            rows["vtep"] = octets([ip[:4] for ip in vms.hosts], 4)[vms.host]
+        order = in_order(rows)
+        reached = np.array([len(ip) == 4 for ip in vms.hosts], np.bool_)
+        if not reached.all():
+            order = order[reached[vms.host[order]]]
+        rows, sequence = rows[order], vms.sequence[order]
+        twice = _same_key(rows)
+        if twice.any():
+            last = np.append(~twice, True)
+            rows, sequence = rows[last], sequence[last]
+        return cls(VmTable(rows), sequence)
+
+    def find(self, address: Address) -> Vm | None:
+        """The VM that is declared at an address."""
+        row = self.table.find(*address)
+        return None if row is None else self.vm(row)
+
+    def vm(self, row: int) -> Vm:
+        """The VM of a row."""
+        _, ip, mac, vtep = self.table[row]
+        return Vm(ip, mac, vtep, int(self.sequence[row]))
+
+    def each(self) -> Iterator[tuple[int, Ip, Mac, int]]:
+        """(VNI, address, MAC, sequence) of all, in the order of the rows."""
+        rows = self.table.rows
+        macs, ips = rows["mac"].tobytes(), rows["ip"].tobytes()
+        columns = zip(
+            rows["vni"].tolist(), rows["family"].tolist(), self.sequence.tolist(), strict=True
+        )
+        for number, (vni, family, sequence) in enumerate(columns):
+            ip = Ip(ips[number * 16 : number * 16 + IP_OCTETS[family]])
+            yield vni, ip, Mac(macs[number * 6 : number * 6 + 6]), sequence
+
+    def differences(self, other: DeclaredVms) -> Iterator[tuple[Address, Vm | None, Vm | None]]:
+        """(address, VM here, VM there) wherever ``other`` has another VM, or one of them none."""
+        front, back = alike_ends(
+            (words(self.table.rows), words(other.table.rows)), (self.sequence, other.sequence)
+        )
+        mine = self._between(front, len(self.table) - back)
+        theirs = other._between(front, len(other.table) - back)
+        place = mine.table.places(theirs.table)
+        held = np.flatnonzero(place >= 0)
+        rows = mine.table.rows[place[held]], theirs.table.rows[held]
+        differs = (words(rows[0]) != words(rows[1])).any(axis=1)
+        differs |= mine.sequence[place[held]] != theirs.sequence[held]
+        gone = np.ones(len(mine.table), np.bool_)
+        gone[place[held]] = False
+        for row in np.flatnonzero(gone).tolist():
+            vm = mine.vm(row)
+            yield (mine.table[row].vni, vm.ip), vm, None
+        there = np.sort(np.concatenate((held[differs], np.flatnonzero(place < 0))))
+        for row in there.tolist():
+            vm, before = theirs.vm(row), int(place[row])
+            yield (theirs.table[row].vni, vm.ip), None if before < 0 else mine.vm(before), vm
+
+    def _between(self, first: int, end: int) -> DeclaredVms:
+        return DeclaredVms(self.table[first:end], self.sequence[first:end])
+
+
+def in_order(rows: Array) -> Array:
+    """Numbers of rows by (VNI, family, address), equal ones as they stood."""
+    if (rows["family"] == 4).all():
+        return np.argsort(keys4(rows), kind="stable")
+    high, low = np.ascontiguousarray(rows["ip"]).view(">u8").reshape(-1, 2).T.astype(np.uint64)
+    return np.lexsort((low, high, rows["family"], rows["vni"]))
+
+
+def _same_key(rows: Array) -> Bools:
+    """Of each row but the last whether the next one has its key."""
+    if (rows["family"] == 4).all():
+        key = keys4(rows)
+        one: Bools = key[1:] == key[:-1]
+        return one
+    ip = np.ascontiguousarray(rows["ip"]).view(np.uint64).reshape(-1, 2)
+    same: Bools = (ip[1:] == ip[:-1]).all(axis=1)
+    for name in ("vni", "family"):
+        same &= rows[name][1:] == rows[name][:-1]
+    return same
+
+
+def overlaid(base: VmTable, over: VmTable) -> VmTable:
+    """``base`` with the rows of ``over`` in the place of, or beside, its own."""
+    if not len(over):
+        return base
+    place = base.places(over)
+    held = place >= 0
+    rows = base.rows.copy()
+    rows[place[held]] = over.rows[held]
+    more = over.rows[~held]
+    if len(more):
+        rows = np.concatenate((rows, more))
+        rows = rows[in_order(rows)]
+    return VmTable(rows)
