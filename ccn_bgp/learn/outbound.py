@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from ccn_bgp.model.bgp import Asn
 from ccn_bgp.model.ccsi import Peer
@@ -29,27 +30,28 @@ class Outbound:
         if made is None or made[0] is not attributes:
             if len(self._made) > _REMEMBERED:
                 self._made.clear()
-            sent = _to_gateway(peer, attributes)
-            if peer.router is not None:
-                sent = replace(
-                    sent,
-                    next_hop=peer.router.gateway_address.address,
-                    extended_communities=(),
-                    originator_id=None,
-                    cluster_list=(),
-                )
-            made = self._made[id(attributes)] = (attributes, sent)
+            made = self._made[id(attributes)] = (
+                attributes,
+                replace(attributes, **_sent(peer, attributes)),
+            )
         return made[1]
 
 
-def _to_gateway(peer: Peer, attributes: PathAttributes) -> PathAttributes:
-    """RFC 4271 §5.1.2 and 5.1.5: our AS in front, or a local preference."""
-    if peer.external:
-        as_path = prepend(attributes.as_path, (peer.local_asn,))
-        return replace(attributes, as_path=as_path, local_pref=None)
-    if attributes.local_pref is not None:
-        return attributes
-    return replace(attributes, local_pref=DEFAULT_LOCAL_PREF)
+def _sent(peer: Peer, attributes: PathAttributes) -> dict[str, Any]:
+    """What differs in the attributes that are sent."""
+    sent: dict[str, Any] = {"local_pref": None}
+    if peer.external:  # RFC 4271 §5.1.2, 5.1.5
+        sent["as_path"] = prepend(attributes.as_path, (peer.local_asn,))
+    elif attributes.local_pref is None:
+        sent["local_pref"] = DEFAULT_LOCAL_PREF
+    else:
+        sent["local_pref"] = attributes.local_pref
+    if peer.router is not None:
+        sent["next_hop"] = peer.router.gateway_address.address
+        sent["extended_communities"] = ()
+        sent["originator_id"] = None
+        sent["cluster_list"] = ()
+    return sent
 
 
 def prepend(as_path: tuple[Segment, ...], asns: Sequence[Asn]) -> tuple[Segment, ...]:

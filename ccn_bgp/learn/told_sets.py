@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ccn_bgp.learn.growing import Growing
 from ccn_bgp.model.path import PathAttributes
 from ccn_bgp.model.reason import Denied
 
@@ -19,7 +18,6 @@ class ToldSets:
     def __init__(self) -> None:
         self.attributes: list[PathAttributes] = []
         self.denials: dict[int, Denied] = {}
-        self._said = Growing([("said", np.bool_)])
         self._number: dict[PathAttributes | Denied, int] = {}
 
     def __len__(self) -> int:
@@ -30,7 +28,6 @@ class ToldSets:
         found = self._number.get(value)
         if found is None:
             found = self._number[value] = len(self.attributes)
-            self._said.add(isinstance(value, PathAttributes))
             if isinstance(value, PathAttributes):
                 self.attributes.append(value)
             else:
@@ -48,9 +45,12 @@ class ToldSets:
 
     def said(self, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         """Which of these numbers (-1: nothing) are told to the peer."""
-        known = np.append(self._said["said"], np.False_)
-        found: npt.NDArray[np.bool_] = known[numbers] if self.denials else numbers >= 0
-        return found
+        if not self.denials:
+            found: npt.NDArray[np.bool_] = numbers >= 0
+            return found
+        known = np.ones(len(self) + 1, np.bool_)
+        known[[*self.denials, len(self)]] = False
+        return np.asarray(known[numbers])
 
     def keep(self, live: npt.NDArray[np.int64]) -> tuple[ToldSets, npt.NDArray[np.int64]]:
         """The same with these numbers (ascending) alone, and the new numbers by old ones."""
