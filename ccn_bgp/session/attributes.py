@@ -125,8 +125,11 @@ def _as_path(value: bytes, session: Session) -> tuple[Segment, ...] | Fault:
     path = parse_as_path(value, 4 if session.asn4 else 2)
     if isinstance(path, str):
         return withdraw("RFC 7607 §2" if "AS 0" in path else "RFC 7606 §7.2", f"AS_PATH: {path}")
-    if session.external and any(s.kind > SegmentType.AS_SEQUENCE for s in path):
-        return withdraw("RFC 5065 §5", "AS_PATH: confederation segments from an external peer")
+    if session.external:
+        for kind, _ in path:
+            if kind > 2:
+                text = "AS_PATH: confederation segments from an external peer"
+                return withdraw("RFC 5065 §5", text)
     return path
 
 

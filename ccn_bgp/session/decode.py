@@ -174,7 +174,7 @@ class Decoder:
         if nlri_at < end:
             classic = self._classic(raw[nlri_at:], "NLRI", faults)
         if not classic.empty or arrived.reachable:
-            faults += self.mandatory(known, not classic.empty)
+            faults += self.mandatory(known, classic=not classic.empty)
         elif withdrawing(faults) and (rest or reach):
             # RFC 7606 §5.2: attributes without a route in sight; one may have been overlooked.
             text = "faulty attributes, and no reachable NLRI to treat as withdrawn"
@@ -276,7 +276,7 @@ class Decoder:
             router_mac=base.router_mac is not None,
         )
 
-    def mandatory(self, known: AttributeSet, classic: bool) -> list[Fault]:
+    def mandatory(self, known: AttributeSet, *, classic: bool) -> list[Fault]:
         """What every announcement must carry (RFC 7606 §3 d), and that its path begins at the
         peer and, for ``classic`` NLRI, its NEXT_HOP is a host."""
         faults = []

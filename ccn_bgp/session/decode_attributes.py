@@ -138,16 +138,17 @@ def parse(blob: bytes, session: Session) -> AttributeSet:
     return AttributeSet(attributes_of(fields), frozenset(seen), tuple(faults))
 
 
-Value = tuple[int, dict[str, Any]]
-"""What one good attribute says: its code, and fields of PathAttributes."""
+Value = tuple[int, str, Any]
+"""What one good attribute says: its code, the field of PathAttributes and its value; without a
+name, the value is several fields."""
 
 
 def parse_good(
     blob: bytes, session: Session, values: dict[bytes, Value], next_hop: Ip | None = None
-) -> AttributeSet | None:
-    """As ``parse``, far quicker, or None: if there are faults, or attributes that are rare or
-    multiprotocol. ``values`` keeps what each attribute's octets say; ``next_hop`` is that of
-    MP_REACH_NLRI, if given."""
+) -> tuple[PathAttributes, list[int]] | None:
+    """As ``parse``, far quicker: attributes and codes, or None if there are faults, or attributes
+    that are rare or multiprotocol. ``values`` keeps what each attribute's octets say; ``next_hop``
+    is that of MP_REACH_NLRI, if given."""
     fields: dict[str, Any] = {}
     codes: list[int] = []
     position, end = 0, len(blob)
@@ -165,17 +166,20 @@ def parse_good(
                 return None
             if known[0] != MED:  # a number: read as quickly as found
                 values[octets] = known
-        code, said = known
+        code, name, value = known
         if code in codes:
             return None
         codes.append(code)
-        fields.update(said)
+        if name:
+            fields[name] = value
+        else:
+            fields.update(value)
         position = stop
     if position != end:
         return None
     if next_hop is not None:
         fields["next_hop"] = next_hop
-    return AttributeSet(attributes_of(fields), frozenset(codes), ())
+    return _holding(fields), codes
 
 
 def _good(octets: bytes, session: Session) -> Value | None:
@@ -185,27 +189,36 @@ def _good(octets: bytes, session: Session) -> Value | None:
     if not name or read is None or flags & 0xC0 != KIND.get(code, OPTIONAL | TRANSITIVE):
         return None
     result = read(octets[4 if flags & EXTENDED else 3 :], session)
-    if isinstance(result, Fault):
+    if type(result) is Fault:
         return None
-    if code == EXTENDED_COMMUNITIES:
-        # Few sets of communities, many sets of attributes: what they mean is found out once.
-        made = attributes_of({name: result})
-        _ = made.route_targets, made.router_mac, made.encapsulation
-        return code, made.__dict__
-    return code, {name: result}
+    if code != EXTENDED_COMMUNITIES:
+        return code, name, result
+    # Few sets of communities, many sets of attributes: what they mean is found out once.
+    fields = {name: result}
+    made = _holding(fields)
+    for meaning in _MEANINGS:
+        fields[meaning] = getattr(PathAttributes, meaning).func(made)
+    return code, "", fields
 
 
-_NO_FIELDS = PathAttributes.__new__(PathAttributes)
+_MEANINGS = ("route_targets", "router_mac", "encapsulation")
+
+
+def _holding(fields: dict[str, Any]) -> PathAttributes:
+    """These fields as they are, not a copy; one that is absent has its default by the class."""
+    made = _new(PathAttributes)
+    _set(made, "__dict__", fields)
+    return made
+
+
+_new, _set = object.__new__, object.__setattr__
+_NO_FIELDS = _holding({})
 
 
 def attributes_of(fields: dict[str, Any], base: PathAttributes = _NO_FIELDS) -> PathAttributes:
     """``base`` with these fields. Far quicker than ``dataclasses.replace``, which counts where
-    every route has attributes of its own; a field that is absent has its default by the class."""
-    made = PathAttributes.__new__(PathAttributes)
-    known = made.__dict__
-    known.update(base.__dict__)
-    known.update(fields)
-    return made
+    every route has attributes of its own."""
+    return _holding(base.__dict__ | fields)
 
 
 def _remainder(rest: bytes) -> Fault:

@@ -36,17 +36,19 @@ class AttributeCache:
         """What ``split`` left of a blob, parsed."""
         found = self.sets.get(rest)
         if found is None:
-            found = parse_good(rest, self._session, self._values)
-            if found is None:
+            if good := parse_good(rest, self._session, self._values):
+                found = AttributeSet(good[0], frozenset(good[1]), ())
+            else:
                 found = parse(rest, self._session)
             self.keep(_cost(rest))
             self.sets[rest] = found
         return found
 
-    def good(self, rest: bytes, next_hop: Ip) -> AttributeSet | None:
-        """The same with the next hop of MP_REACH_NLRI, if these are attributes of common kinds
-        without a fault and without multiprotocol ones among them. Nothing is kept."""
-        return parse_good(rest, self._session, self._values, next_hop)
+    def good(self, rest: bytes, next_hop: Ip) -> PathAttributes | None:
+        """Attributes with the next hop of MP_REACH_NLRI, if they are of common kinds, without a
+        fault, and no multiprotocol ones are among them. Nothing is kept."""
+        good = parse_good(rest, self._session, self._values, next_hop)
+        return good[0] if good else None
 
     def shared(self, rest: bytes, next_hop: bytes) -> PathAttributes | None:
         """What ``share`` and ``put`` have kept."""

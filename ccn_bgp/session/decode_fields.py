@@ -129,8 +129,10 @@ class FieldFinder:
             if family in session.families
         }
         self._classic = Family.IPV4_UNICAST in session.families
+        enforced = session.enforce_first_as and session.external
+        self._first_as = session.peer_asn if enforced else None
         self._layouts: dict[int, list[Layout]] = {}
-        self._numbers: dict[tuple[int, bool], int] = {}
+        self._numbers: dict[int, int] = {}
         self.terms: list[PathAttributes] = []
         self.forget()
 
@@ -266,7 +268,7 @@ class FieldFinder:
             return None
         next_hop = raw[value_at + 4 : value_at + 4 + min(size, 16)]
         attributes = self._cache.shared(rest, next_hop)
-        number = self._numbers.get((id(attributes), kind == EVPN))
+        number = self._numbers.get(id(attributes) << 1 | (kind == EVPN))
         if number is None:
             number = self._of_reach(attributes, rest, Ip(next_hop), kind, alone)
         return None if number is None else (first, stop, number << 2 | kind)
@@ -280,34 +282,42 @@ class FieldFinder:
         alone: bool,
     ) -> int | None:
         """Judge attributes for MP_REACH_NLRI; the number of their terms, None if not good."""
-        known = self._cache.good(rest, next_hop)
-        good = known is not None
-        if known is None:
-            if not rest or not alone:
+        if wire.bad_next_hop(next_hop):
+            return None
+        made = self._cache.good(rest, next_hop)
+        if made is not None:
+            if not self._announces(made):
                 return None
-            known = self._cache.parsed(rest)
-        if known.faults or self._decoder.mandatory(known, False) or wire.bad_next_hop(next_hop):
+            if attributes is None:
+                self._cache.put(made, rest, next_hop)
+                attributes = made
+        else:
+            # Rare attributes, if not wrong ones.
+            known = self._cache.parsed(rest) if rest and alone else NOTHING
+            if known.faults or self._decoder.mandatory(known, classic=False):
+                return None
+            attributes = attributes or self._cache.share(known.base, rest, next_hop)
+        if kind == EVPN and (mac := attributes.router_mac) and bad_mac(mac):
             return None
-        if kind == EVPN and (mac := known.base.router_mac) and bad_mac(mac):
-            return None
-        if attributes is None and good:
-            attributes = known.base
-            self._cache.put(attributes, rest, next_hop)
-        elif attributes is None:
-            attributes = self._cache.share(known.base, rest, next_hop)
         return self._number(attributes, kind)
+
+    def _announces(self, good: PathAttributes) -> bool:
+        """Quicker than ``Decoder.mandatory``: do faultless attributes have what it asks for?"""
+        if "origin" not in good.__dict__ or "as_path" not in good.__dict__:
+            return False
+        return self._first_as is None or good.first_asn == self._first_as
 
     def _of_classic(self, rest: bytes) -> int | None:
         """The same for NLRI of IPv4 outside of attributes."""
         known = self._cache.parsed(rest) if rest else NOTHING
-        number = self._numbers.get((id(known.base), False))
-        if number is None and not known.faults and not self._decoder.mandatory(known, True):
+        number = self._numbers.get(id(known.base) << 1)
+        if number is None and not known.faults and not self._decoder.mandatory(known, classic=True):
             number = self._number(known.base, IPV4)
         return number
 
     def _number(self, attributes: PathAttributes, kind: int) -> int:
         """A number for good attributes. Good for EVPN says more than good for others."""
-        number = self._numbers[id(attributes), kind == EVPN] = len(self.terms)
+        number = self._numbers[id(attributes) << 1 | (kind == EVPN)] = len(self.terms)
         self.terms.append(attributes)
         return number
 
