@@ -45,8 +45,8 @@ class ExportChanges:
     def of(cls, rib: Rib, rows: RowFeed | None = None) -> ExportChanges:
         """In the order of the keys: the same changes make the same messages."""
         keys = sorted(rib.dirty_exports)
-        exports = tuple((key, rib.exports.get(key)) for key in keys)
-        return cls(exports, rib.dirty_routes, rows or RowFeed())
+        exports = tuple((key, rib.exports.single(key)) for key in keys)
+        return cls(exports, rib.dirty_routes, rows or RowFeed(*rib.row_exports.take()))
 
     def __bool__(self) -> bool:
         return bool(self.exports or self.routes or self.rows)
@@ -72,7 +72,7 @@ class UpdateGroups:
         self,
         aside: Callable[[Peer], Hashable] = lambda _: None,
         classes: Callable[[Peer], Classes | None] = lambda _: None,
-        whole: Callable[[Rib], RowFeed] = lambda _: RowFeed(),
+        whole: Callable[[Rib], RowFeed] = lambda rib: RowFeed(*rib.row_exports.whole()),
     ) -> None:
         self._aside = aside
         self._classes = classes
@@ -213,20 +213,20 @@ def _offer_changes(group: _Group, changes: ExportChanges) -> None:
             out.offer_rows(rows, changes.rows.sets)
     elif (table := _table(group)) is not None:
         for prefix in changes.routes.get(table.ccsi.name, ()):
-            out.offer_route(prefix, table.routes.get(prefix), table.best.get(prefix))
+            out.offer_route(prefix, *table.single.get(prefix, (None, None)))
         _offer_routes(out, table, changes.rows)
 
 
 def _offer_all(group: _Group, rows: RowFeed) -> None:
     out = group.out
     if out.peer.role in EVPN_ROLES:
-        for key, export in group.rib.exports.items():
+        for key, export in group.rib.exports.one_by_one():
             out.offer_evpn(key, export)
         for exports in rows.exports:
             out.offer_rows(exports, rows.sets)
     elif (table := _table(group)) is not None:
-        for prefix, route in table.routes.items():
-            out.offer_route(prefix, route, table.best.get(prefix))
+        for prefix, (route, best) in table.single.items():
+            out.offer_route(prefix, route, best)
         _offer_routes(out, table, rows)
 
 

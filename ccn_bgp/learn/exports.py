@@ -32,11 +32,15 @@ class Exports(MutableMapping[bytes, Export]):
     def __init__(self) -> None:
         self._kept: dict[bytes, Export] = {}
         self.made: MadeWhenAsked | None = None
+        self.rows: MadeWhenAsked | None = None
+        """What is told in columns: here it is only looked at."""
 
     def __getitem__(self, key: bytes) -> Export:
         found = self._kept.get(key)
         if found is None and self.made is not None:
             found = self.made.export(key)
+        if found is None and self.rows is not None:
+            found = self.rows.export(key)
         if found is None:
             raise KeyError(key)
         return found
@@ -53,7 +57,8 @@ class Exports(MutableMapping[bytes, Export]):
             yield key
 
     def __len__(self) -> int:
-        return len(self._kept) + (self.made.exports_count() if self.made is not None else 0)
+        made = (m for m in (self.made, self.rows) if m is not None)
+        return len(self._kept) + sum(m.exports_count() for m in made)
 
     def items(self) -> ItemsView[bytes, Export]:
         """Made one after the other."""
@@ -65,6 +70,17 @@ class Exports(MutableMapping[bytes, Export]):
 
     def each(self) -> Iterator[tuple[bytes, Export]]:
         """(key, export) of all."""
+        yield from self.one_by_one()
+        for export in self.rows.exports() if self.rows is not None else ():
+            yield export[0].key, export
+
+    def single(self, key: bytes) -> Export | None:
+        """The one with this NLRI key, if it is told one by one."""
+        found = self._kept.get(key)
+        return self.made.export(key) if found is None and self.made is not None else found
+
+    def one_by_one(self) -> Iterator[tuple[bytes, Export]]:
+        """(key, export) of all that is not told in columns."""
         yield from self._kept.items()
         for export in self.made.exports() if self.made is not None else ():
             key = export[0].key

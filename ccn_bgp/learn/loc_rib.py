@@ -45,6 +45,8 @@ class Columnar:
 
     ``special``: keys (by width) that are never decided in columns. ``dirty``: tables by name that
     have prefixes to decide one by one. ``changed``: those whose routes may not be what they were.
+    ``moved`` is told (by width) of keys that were decided one by one: what fills them may have come
+    out of the rows or gone into them.
     """
 
     rows: Mapping[int, CandidateRows]
@@ -53,6 +55,7 @@ class Columnar:
     special: Mapping[int, set[Any]]
     dirty: set[str]
     changed: set[str]
+    moved: Callable[[int, Array], None]
 
 
 class LocRib:
@@ -95,7 +98,8 @@ class LocRib:
         """The key of a prefix in the rows of its width."""
         return keyed.OF_WIDTH[keyed.of(prefix)].one(self.ccsi.id, prefix)
 
-    def _keys(self, prefix: Prefix) -> Array:
+    def keys(self, prefix: Prefix) -> Array:
+        """The same as a column of one."""
         return keyed.OF_WIDTH[keyed.of(prefix)].many([self.key(prefix)])
 
     def extent(self, width: int) -> tuple[int, int]:
@@ -122,7 +126,7 @@ class LocRib:
         """Every candidate of a prefix."""
         found: dict[Slot, Candidate] = dict(self.fixed.get(prefix, {}))
         rows = self.columnar.rows[keyed.of(prefix)]
-        first, behind = rows.ranges(self._keys(prefix))
+        first, behind = rows.ranges(self.keys(prefix))
         for row in range(int(first[0]), int(behind[0])):
             candidate = self.of_row(rows, row, prefix)
             found[candidate.path.peer, candidate.key] = candidate
@@ -140,7 +144,7 @@ class LocRib:
         if prefix in self.single:
             return self.single[prefix]
         rows = self.columnar.rows[keyed.of(prefix)]
-        first, behind = rows.ranges(self._keys(prefix))
+        first, behind = rows.ranges(self.keys(prefix))
         for row in range(int(first[0]), int(behind[0])):
             if rows.best[row]:
                 return self.route_of_row(rows, row, prefix)
@@ -328,7 +332,9 @@ class LocRib:
     def _fill(self, prefix: Prefix, chosen: tuple[Route, Candidate] | None) -> None:
         """Keep the route here, or leave it to its row where nothing but rows bears on it."""
         rows = self.columnar.rows[keyed.of(prefix)]
-        first, behind = (int(a[0]) for a in rows.ranges(self._keys(prefix)))
+        first, behind = (int(a[0]) for a in rows.ranges(self.keys(prefix)))
+        if first < behind:
+            self.columnar.moved(rows.width, self.keys(prefix))
         rows.best[first:behind] = False
         self.single.pop(prefix, None)
         if chosen is None:

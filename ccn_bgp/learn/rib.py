@@ -29,6 +29,7 @@ from ccn_bgp.learn.limits import limit_findings, over_limit
 from ccn_bgp.learn.loc_rib import Columnar, LocRib, Slot
 from ccn_bgp.learn.originate import NO_ESI, declared_prefixes, tunnel_communities
 from ccn_bgp.learn.region_vms import RegionVms
+from ccn_bgp.learn.row_exports import RowExports
 from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.bgp import Family, Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi, Peer, ccsis, peers, tap_name
@@ -95,6 +96,8 @@ class Rib:
         self._rows = RowJudge(
             self._judge, self.book, list(self.speaks.values()), row_policy, row_claim
         )
+        self.row_exports = RowExports(self.rows, self.book, self.by_id, self._reoriginated)
+        self.exports.rows = self.row_exports
         self._again: dict[int, list[Array]] = {width: [] for width in WIDTHS}
         self._limits: set[str] = set()
         self._build()
@@ -103,7 +106,13 @@ class Rib:
         topology, gateway = self.topology, self.gateway
         taps = {r.name: tap_name(gateway, r) for r in topology.routers if r.gateway == gateway.name}
         columnar = Columnar(
-            self.rows, self.book, self.vocabulary, self.special, self.dirty, self.changed
+            self.rows,
+            self.book,
+            self.vocabulary,
+            self.special,
+            self.dirty,
+            self.changed,
+            self._moved,
         )
         for ccsi in ccsis(topology, gateway):
             table = LocRib(ccsi, taps, self.origins.next_table, columnar)
@@ -116,6 +125,7 @@ class Rib:
             name: tuple(i for i in self._judge.imports.of(t.ccsi.export_rts) if i[0] is not t)
             for name, t in self.tables.items()
         }
+        self._imported = any(self._importers.values())
         self._vms = RegionVms(
             gateway,
             self.tables,
@@ -356,6 +366,7 @@ class Rib:
 
     def _one_by_one(self, rows: CandidateRows, touched: Array) -> None:
         numbers = rows.keys.number(touched).tolist()
+        self._moved(rows.width, touched)
         for number, prefix in zip(numbers, rows.keys.prefixes(touched), strict=True):
             table = self.by_id[number]
             self.changed.add(table.ccsi.name)  # what filled it may have gone with its row
@@ -376,13 +387,18 @@ class Rib:
             table = self.by_id[int(numbers[first])]
             self.changed.add(table.ccsi.name)
             table.decided += count
-            if table.ccsi.routers:
-                prefixes = rows.keys.prefixes(touched[first : first + count])
-                self.dirty_routes.setdefault(table.ccsi.name, set()).update(prefixes)
+        self.row_exports.note(width, touched, said)
         chosen = np.flatnonzero(said)
-        prefixes = rows.keys.prefixes(touched[chosen])
-        for number, prefix in zip(numbers[chosen].tolist(), prefixes, strict=True):
+        for number, prefix in (
+            zip(numbers[chosen].tolist(), rows.keys.prefixes(touched[chosen]), strict=True)
+            if self._imported
+            else ()
+        ):
             self._say_on(self.by_id[number], prefix)
+
+    def _moved(self, width: int, keys: Array) -> None:
+        """Keys whose routes have come out of the rows, or gone into them."""
+        self.row_exports.note(width, keys, np.ones(len(keys), np.bool_))
 
     # -- Paths that are no prefixes -----------------------------------------------------------
 
@@ -470,7 +486,7 @@ class Rib:
         declared = table.declared(prefix)
         if declared is not None:
             self._export(declared.path.nlri, declared.path.attributes)
-        elif best is not None:
+        elif best is not None and prefix in table.single:
             self._export(nlri, self._reoriginated(table.ccsi, best.path.attributes))
         else:
             self._unexport(nlri)
