@@ -6,8 +6,12 @@
  */
 #include "change.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Octets of a transaction after which memory is given back: its old tables lie between the new. */
+#define TRIMMED (1 << 22)
 
 size_t record_size(uint16_t type)
 {
@@ -247,5 +251,7 @@ int commit(const uint8_t *messages, size_t length, bool full, uint64_t next,
 		fib_wait_for_readers();
 		fib_free(old);
 	}
+	if (length > TRIMMED)
+		malloc_trim(0);
 	return 0;
 }

@@ -85,12 +85,37 @@ static int compare_ops(const void *a, const void *b)
 	return order ? order : (x->route < y->route ? -1 : 1);
 }
 
-static bool in_order(const struct route_stage *stage)
+/* The first operation that belongs before its predecessor, or the number of all. */
+static size_t run_end(const struct route_stage *stage, size_t first)
 {
-	for (size_t i = 1; i < stage->count; i++)
-		if (compare_ops(&stage->op[i - 1], &stage->op[i]) > 0)
-			return false;
-	return true;
+	size_t i = first + 1;
+
+	while (i < stage->count && compare_ops(&stage->op[i - 1], &stage->op[i]) < 0)
+		i++;
+	return i < stage->count ? i : stage->count;
+}
+
+/* A client that sends additions in order and then removals in order has done most of the work. */
+static void sort(struct route_stage *stage)
+{
+	size_t first = run_end(stage, 0), end = stage->count, n = 0;
+	struct route_op *merged;
+
+	if (first == end)
+		return;
+	merged = run_end(stage, first) == end ? malloc(end * sizeof(*merged)) : NULL;
+	if (!merged) {
+		qsort(stage->op, end, sizeof(*stage->op), compare_ops);
+		return;
+	}
+	for (size_t i = 0, j = first; i < first || j < end;) {
+		bool left =
+		    j == end || (i < first && compare_ops(&stage->op[i], &stage->op[j]) < 0);
+
+		merged[n++] = stage->op[left ? i++ : j++];
+	}
+	free(stage->op);
+	stage->op = merged;
 }
 
 static void to_prefix(struct lpm_prefix *prefix, const struct ccn_route *route)
@@ -133,6 +158,11 @@ static const char *merge(const struct route_set *held, const struct route_op *op
 	while (i < held->count)
 		merged->prefix[n++] = held->prefix[i++];
 	merged->count = n;
+	/* replaced and removed routes have left room: it would stay as long as the table */
+	struct lpm_prefix *fitting = realloc(merged->prefix, (n + 1) * sizeof(*fitting));
+
+	if (fitting)
+		merged->prefix = fitting;
 	return NULL;
 }
 
@@ -188,8 +218,7 @@ const char *route_stage_build(struct route_stage *stage, struct fib *fib, uint32
 {
 	const char *fault;
 
-	if (!in_order(stage))
-		qsort(stage->op, stage->count, sizeof(*stage->op), compare_ops);
+	sort(stage);
 	for (size_t first = 0, end; first < stage->count; first = end) {
 		const struct ccn_route *r = stage->op[first].route;
 		struct ccsi *ccsi = route_stage_touch(stage, fib, r->ccsi);
