@@ -1,0 +1,149 @@
+"""RowDecoder beside what the property test holds: order, numbers, bounds, what was taken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ccn_bgp.model.bgp import Asn, Ip, Prefix, RouteDistinguisher, RouteTarget
+from ccn_bgp.model.path import EvpnPrefix, Nlri, PathAttributes, Segment, SegmentType, Unicast
+from ccn_bgp.model.rows import PrefixRows, Vocabulary
+from ccn_bgp.session.decode import SessionParameters, Update, Verdict
+from ccn_bgp.session.decode_rows import Judged, RowDecoder
+from ccn_bgp.session.encode import encode_updates
+
+SESSION = SessionParameters("hk-gw1", 64602, 64601)
+VXLAN, ROUTER_MAC = bytes.fromhex("030c000000000008"), bytes.fromhex("060302ccc6336415")
+END_OF_RIB = b"\xff" * 16 + bytes.fromhex("0017 02 0000 0000")
+WRONG_TYPE = b"\xff" * 16 + bytes.fromhex("0013 09")
+
+
+def attributes(med: int | None = None, target: str = "64600:100") -> PathAttributes:
+    return PathAttributes(
+        as_path=(Segment(SegmentType.AS_SEQUENCE, (Asn(64602),)),),
+        next_hop=Ip.parse("198.51.100.21"),
+        med=med,
+        extended_communities=(RouteTarget.parse(target), VXLAN, ROUTER_MAC),
+    )
+
+
+def route(prefix: str, ccn: int = 100) -> EvpnPrefix:
+    rd = RouteDistinguisher.of_router(Ip.parse("198.51.100.21"), ccn)
+    return EvpnPrefix(rd, bytes(10), 0, Prefix.parse(prefix), None, 20000 + ccn)
+
+
+def announce(said: PathAttributes, *routes: Nlri) -> bytes:
+    return b"".join(encode_updates([(said, routes)]))
+
+
+def withdraw(*routes: Nlri) -> bytes:
+    return b"".join(encode_updates([], routes))
+
+
+def rows_of(decoder: RowDecoder, raw: bytes) -> PrefixRows:
+    (found,) = decoder.block(raw)
+    assert isinstance(found, PrefixRows)
+    return found
+
+
+def test_a_block_of_single_routes_is_one_piece() -> None:
+    vocabulary = Vocabulary()
+    decoder = RowDecoder(SESSION, vocabulary)
+    said = [
+        (attributes(target=f"64600:{i % 7}"), route(f"10.{i}.0.0/16", i % 7)) for i in range(200)
+    ]
+    rows = rows_of(decoder, b"".join(announce(a, r) for a, r in said))
+    assert len(rows) == 200
+    assert rows.announced.all()
+    assert rows.announced.dtype == np.bool_
+    assert rows.distinguisher.dtype == rows.body.dtype == np.uint32
+    assert rows.address.dtype == rows.length.dtype == np.uint8
+    assert rows.address[:, 1].tolist() == list(range(200))
+    paths = [
+        vocabulary.path("p", int(rows.distinguisher[i]), said[i][1].prefix, int(rows.body[i]))
+        for i in range(200)
+    ]
+    assert [(p.attributes, p.nlri) for p in paths] == said
+    assert len(vocabulary.bodies) == 7
+    assert decoder.updates == 200
+
+
+def test_what_is_said_last_stands_last() -> None:
+    ten = route("10.0.0.0/8")
+    blocks = [announce(attributes(1), ten), withdraw(ten), announce(attributes(2), ten)]
+    vocabulary = Vocabulary()
+    rows = rows_of(RowDecoder(SESSION, vocabulary), b"".join(blocks * 20))
+    assert rows.announced.tolist() == [True, False, True] * 20
+    meds = [vocabulary.bodies[b].attributes.med for b in rows.body[rows.announced].tolist()]
+    assert meds == [1, 2] * 20
+
+
+def test_what_is_rare_stands_in_its_place() -> None:
+    decoder = RowDecoder(SESSION, Vocabulary())
+    one, two = (announce(attributes(), route(p)) for p in ("10.0.0.0/8", "11.0.0.0/8"))
+    six = announce(attributes(), route("2001:db8::/32"))
+    first, judged, *rest = decoder.block(one + END_OF_RIB + two + six)
+    assert isinstance(first, PrefixRows)
+    assert isinstance(judged, Judged)
+    assert judged.raw == END_OF_RIB
+    assert first.address.tolist() == [[10, 0, 0, 0]]
+    assert sorted(r.width for r in rest if isinstance(r, PrefixRows)) == [4, 16]
+
+
+def test_nothing_is_taken_behind_a_reset() -> None:
+    decoder = RowDecoder(SESSION, Vocabulary())
+    good = announce(attributes(), route("10.0.0.0/8"))
+    _, judged = decoder.block(good + WRONG_TYPE + good)
+    assert isinstance(judged, Judged)
+    assert isinstance(judged.decoded, Update)
+    assert judged.decoded.verdict is Verdict.SESSION_RESET
+    assert (decoder.updates, decoder.taken) == (1, len(good + WRONG_TYPE))
+
+
+@pytest.mark.parametrize("cut", [1, 10, 40])
+def test_a_message_that_is_cut_off_ends_the_session(cut: int) -> None:
+    decoder = RowDecoder(SESSION, Vocabulary())
+    good = announce(attributes(), route("10.0.0.0/8"))
+    rows, judged = decoder.block(good + good[:-cut])
+    assert isinstance(rows, PrefixRows)
+    assert isinstance(judged, Judged)
+    assert isinstance(judged.decoded, Update)
+    assert judged.decoded.verdict is Verdict.SESSION_RESET
+    assert decoder.taken == 2 * len(good) - cut
+
+
+def test_numbers_are_asked_for_again_when_the_vocabulary_has_changed() -> None:
+    vocabulary = Vocabulary()
+    decoder = RowDecoder(SESSION, vocabulary)
+    first = announce(attributes(1), route("10.0.0.0/8")) * 20
+    other = announce(attributes(2), route("11.0.0.0/8")) * 20
+    assert rows_of(decoder, first + other).body.tolist() == [0] * 20 + [1] * 20
+    vocabulary.keep_bodies(np.array([1], np.uint32))
+    rows = rows_of(decoder, other + first)
+    meds = [vocabulary.bodies[b].attributes.med for b in rows.body.tolist()]
+    assert meds == [2] * 20 + [1] * 20
+    assert len(vocabulary.bodies) == 2
+
+
+def test_unicast_numbers_too() -> None:
+    vocabulary = Vocabulary()
+    decoder = RowDecoder(SESSION, vocabulary)
+    raw = announce(attributes(), Unicast(Prefix.parse("10.0.0.0/8")))
+    assert rows_of(decoder, raw).body.tolist() == [0]
+    vocabulary.keep_bodies(np.zeros(0, np.uint32))
+    rows = rows_of(decoder, raw)
+    assert vocabulary.bodies[int(rows.body[0])].attributes == attributes()
+
+
+def test_caches_are_bounded_and_nothing_shows_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccn_bgp.session.decode_cache.CACHED_OCTETS", 50_000)
+    vocabulary = Vocabulary()
+    decoder = RowDecoder(SESSION, vocabulary)
+    meds = list(range(300)) * 2
+    for block in range(0, 600, 30):
+        some = meds[block : block + 30]
+        raw = b"".join(announce(attributes(med), route("10.0.0.0/8")) for med in some)
+        rows = rows_of(decoder, raw)
+        assert [vocabulary.bodies[b].attributes.med for b in rows.body.tolist()] == some
+    assert decoder.decoder.cache.generation > 10
+    assert len(decoder.decoder.cache) < 100
