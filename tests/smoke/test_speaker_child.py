@@ -321,6 +321,38 @@ def test_what_is_sent_stays_whole_between_keepalives(tmp_path):
     run(body())
 
 
+def test_what_is_for_many_reaches_each_and_waits_for_none(tmp_path):
+    """One of them does not read: the others have all of it, and he gets it later."""
+
+    async def body():
+        raws = [await RawPeer(address=f"127.0.0.{n}").listen() for n in (1, 2, 3)]
+        names = ["p1", "p2", "slow"]
+        peers = [peer_of(raw, name) for raw, name in zip(raws, names, strict=True)]
+        async with running(tmp_path, peers) as (speaker, log):
+            await log.until(lambda: len(log.of(SessionUp)) == 3)
+            for raw in raws:
+                raw.messages.clear()
+            raws[2].reading.clear()
+            sent = [b"".join(type5_update(n) for n in range(k, k + 8000, 100)) for k in range(60)]
+            for piece in sent:
+                speaker.send_to(names, piece)
+            speaker.send("p2", END_OF_RIB_EVPN)
+            speaker.send_to(["nobody"], END_OF_RIB_EVPN)
+            total = b"".join(sent)
+            await log.until(lambda: speaker.backlog("p1") == speaker.backlog("p2") == 0, 30)
+            await log.until(lambda: len(b"".join(raws[1].kinds(UPDATE))) > len(total), 30)
+            await log.until(lambda: len(b"".join(raws[0].kinds(UPDATE))) == len(total), 30)
+            assert speaker.backlog("slow") > len(total) // 4
+            assert b"".join(raws[0].kinds(UPDATE)) == total
+            assert b"".join(raws[1].kinds(UPDATE)) == total + END_OF_RIB_EVPN
+            raws[2].reading.set()
+            await log.until(lambda: len(b"".join(raws[2].kinds(UPDATE))) == len(total), 30)
+            assert b"".join(raws[2].kinds(UPDATE)) == total
+            assert not log.of(SessionDown)
+
+    run(body())
+
+
 def test_a_gateway_that_does_not_read_costs_neither_session_nor_memory(tmp_path):
     async def body():
         raw = await RawPeer().listen()
