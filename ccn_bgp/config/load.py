@@ -34,6 +34,7 @@ from ccn_bgp.model.topology import (
     HardLimit,
     Idc,
     IdcRouter,
+    MacMobility,
     Neighbor,
     Share,
     Timers,
@@ -242,6 +243,11 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
             restart=file.sessions.restart_time,
             stale=file.sessions.stale_time,
             hold_back=file.sessions.hold_back,
+        ),
+        mac_mobility=MacMobility(
+            moves=file.mac_mobility.moves,
+            seconds=file.mac_mobility.seconds,
+            freeze=file.mac_mobility.freeze,
         ),
         positions=positions,
     )

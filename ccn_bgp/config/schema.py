@@ -316,6 +316,14 @@ class SessionsEntry(Entry):
     hold_back: Seconds = 30
 
 
+class MacMobilityEntry(Entry):
+    """``mac-mobility:``"""
+
+    moves: Annotated[int, number(2, 1000)] = 5
+    seconds: Seconds = 180
+    freeze: Seconds | None = None
+
+
 def _rule(text: str) -> str:
     if text == "schema":
         raise ValueError("'schema' cannot be suppressed: such a file cannot be used")
@@ -357,6 +365,7 @@ class TopologyFile(Entry):
     inventory: Annotated[list[PathText], BeforeValidator(_empty)] = []
     suppress: Annotated[list[SuppressEntry], BeforeValidator(_empty)] = []
     sessions: Annotated[SessionsEntry, BeforeValidator(_absent)] = SessionsEntry()
+    mac_mobility: Annotated[MacMobilityEntry, BeforeValidator(_absent)] = MacMobilityEntry()
 
 
 ENTRIES: dict[tuple[str, ...], type[Entry]] = {
@@ -376,6 +385,7 @@ ENTRIES: dict[tuple[str, ...], type[Entry]] = {
     ("neighbors", "*"): NeighborEntry,
     ("neighbors", "*", "max-prefixes"): LimitEntry,
     ("sessions",): SessionsEntry,
+    ("mac-mobility",): MacMobilityEntry,
     ("suppress", "*"): SuppressEntry,
 }
 """Which class stands at which path (* is any name or number): for naming the keys it knows."""

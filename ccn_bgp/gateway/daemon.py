@@ -32,6 +32,7 @@ from ccn_bgp.gateway.link import ForwarderLink, NoForwarder
 from ccn_bgp.gateway.ports import PortWatch
 from ccn_bgp.gateway.renewal import InventoryWatch
 from ccn_bgp.gateway.sessions import Sessions
+from ccn_bgp.gateway.thawing import FreezeWatch
 from ccn_bgp.gateway.views import commit_world, filters_of, show
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.linux.taps import prepare_taps, remove_taps, retire_taps, wanted_taps
@@ -154,6 +155,7 @@ class Daemon:
         await self.link.start()
         self.committer = Committer(self.link)
         self.rib = new_rib(intent)
+        self.rib.vms.clock = time.monotonic
         self.guard = Guard(intent, self.rib)
         self._intent_digest = intent_digest(intent)
         self.sessions = Sessions(
@@ -203,6 +205,7 @@ class Daemon:
         }
         watch = InventoryWatch(lambda: self.intent, self._renew)
         waits["inventory"] = asyncio.create_task(watch.run())
+        waits["moves"] = asyncio.create_task(FreezeWatch(lambda: self.rib, self.changed).run())
         if self.forwarder is None:
             waits["ports"] = asyncio.create_task(PortWatch(lambda: self.intent).run())
         done, rest = await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
@@ -351,6 +354,7 @@ class Daemon:
         if self.forwarder is None:
             await prepare_taps(intent.topology, intent.gateway)
         rib.adopt(self.rib)
+        rib.vms.clock = time.monotonic  # from now on: what was heard before are no moves
         self.intent, self.rib, self.guard = intent, rib, Guard(intent, rib)
         self._intent_digest = intent_digest(intent)
         await self.sessions.adopt(intent, rib)

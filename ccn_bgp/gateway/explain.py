@@ -16,9 +16,11 @@ from ccn_bgp.gateway.views import (
     nlri_json,
     target_of,
 )
+from ccn_bgp.gateway.vm_views import claims_json
 from ccn_bgp.learn.candidate import Candidate
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther
 
 
@@ -44,13 +46,14 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
         "ccn": ccn,
         "target": target,
         "paths": paths,
+        "vms": claims_json(gateway, table, address) if _one(wanted) else [],
         "route": None,
         "findings": [
             f.as_json()
             for f in gateway.proved.findings
             if f.table == table.ccsi.name
-            and f.prefix
-            and _concerns(Prefix.parse(f.prefix), wanted, address)
+            and (f.prefix or f.rule == "duplicate-vm")
+            and _concerns(_of(f), wanted, address)
         ],
         "forwarder": gateway.lookup(table.ccsi.id, address),
     }
@@ -63,6 +66,18 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
             "text": str(chosen.next_hop),
         }
     return found
+
+
+def _one(wanted: Prefix | None) -> bool:
+    """True if a single address was asked for."""
+    return wanted is None or wanted.length == (len(wanted) - 1) * 8
+
+
+def _of(finding: Finding) -> Prefix:
+    """The prefix that a finding is about, or its address."""
+    if finding.prefix:
+        return Prefix.parse(finding.prefix)
+    return Ip.parse(str(finding.witness["address"])).host_prefix
 
 
 def longest_match(table: LocRib, address: Ip) -> Prefix | None:

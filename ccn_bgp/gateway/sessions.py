@@ -339,10 +339,13 @@ class Sessions:
     def operate(self, name: str, action: str) -> dict[str, str]:
         """``clear`` ends the session (Cease, Administrative Reset) or the time that it is held
         down, ``refresh`` asks for all routes again and says ours again, ``drain`` and ``undrain``
-        as in draining.py. InputError: no such neighbor or action, or it is down."""
+        as in draining.py. ``clear`` also lets its VMs move again. InputError: no such neighbor or
+        action, or it is down."""
         session = self.peers.get(name)
         if session is None:
             raise InputError(self.no_neighbor(name))
+        if action == "clear" and self.rib.vms.thaw(name):
+            self.changed()
         if action in ("drain", "undrain"):
             self._drain(session, action == "drain")
         elif action == "clear" and self.limits.release(name):

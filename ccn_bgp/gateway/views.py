@@ -10,9 +10,11 @@ from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.history import intent_digest
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.running import Running
+from ccn_bgp.gateway.vm_views import vms_json
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import ccsis
 from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri, PathAttributes, Unicast
+from ccn_bgp.model.reason import Reason
 from ccn_bgp.model.route import NextHop, Route
 from ccn_bgp.table.snapshot import Snapshot
 
@@ -211,8 +213,11 @@ def received(gateway: Running, filters: Filters) -> Json:
             row["attributes"] = attributes_json(heard.path.attributes)
             row["tables"] = list(heard.places)
             row["stale"] = heard.stale
-            if heard.reason is not None:
-                row["reason"] = str(heard.reason)
+            reason: Reason | None = heard.reason
+            if reason is None and adj.peer.role == "host":
+                reason = gateway.rib.vms.reason(name, heard.path.nlri)
+            if reason is not None:
+                row["reason"] = str(reason)
             rows.append(row)
     return {"gateway": gateway.name, "received": rows}
 
@@ -236,10 +241,7 @@ def vms(gateway: Running, _: Filters) -> Json:
     """The VM table: where each VM of this region is reached."""
     return {
         "gateway": gateway.name,
-        "vms": [
-            {"vni": v.vni, "ip": str(v.ip), "mac": str(v.mac), "host": str(v.vtep)}
-            for v in gateway.proved.snapshot.vms
-        ],
+        "vms": vms_json(gateway),
     }
 
 

@@ -11,6 +11,7 @@ somebody asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -33,7 +34,7 @@ from ccn_bgp.learn.vm_rows import Address, DeclaredVms, overlaid
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.ccsi import Ccsi
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.path import EvpnMacIp, Path, PathAttributes
+from ccn_bgp.model.path import EvpnMacIp, Nlri, Path, PathAttributes
 from ccn_bgp.model.reason import NotBest, Refused
 from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.topology import Gateway, MacMobility, Vpc
@@ -130,6 +131,15 @@ class RegionVms:
             del self._heard[address]
         self._settle(address, before)
 
+    @contextmanager
+    def judged_again(self) -> Iterator[None]:
+        """What is heard and forgotten in between is no move."""
+        clock, self.clock = self.clock, None
+        try:
+            yield
+        finally:
+            self.clock = clock
+
     def thaw(self, peer: str | None = None) -> bool:
         """An operator says go on: for all addresses, or those that a peer speaks of."""
         some = [
@@ -191,17 +201,25 @@ class RegionVms:
             found.append(VmClaim(claim, self._reason(address, claim, holder)))
         return sorted(found, key=lambda c: c.reason is not None)
 
-    def reason(self, nlri: EvpnMacIp, slot: Slot) -> NotBest | Refused | None:
-        """Why what a host says is not what holds, or None if it is."""
-        address = nlri.vni, nlri.ip or Ip(b"")
+    def reason(self, peer: str, nlri: Nlri) -> NotBest | Refused | None:
+        """Why what a host says is not what holds, or None if it is, or no VM of ours."""
+        if not isinstance(nlri, EvpnMacIp) or nlri.ip is None:
+            return None
+        address, slot = (nlri.vni, nlri.ip), (peer, nlri.key)
         path = self._heard.get(address, {}).get(slot)
         if path is None:
             return None
         return self._reason(address, heard_claim(slot, path), self._holders[address])
 
+    @property
     def frozen(self) -> Mapping[Address, Frozen]:
         """The addresses that have moved too often."""
         return self._frozen
+
+    @property
+    def spoken_of(self) -> Mapping[Address, Claim]:
+        """Who holds each address that hosts speak of."""
+        return self._holders
 
     def findings(self) -> list[Finding]:
         """A `duplicate-vm` for each claim that is refused, and for each address that is frozen."""

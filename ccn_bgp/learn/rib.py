@@ -240,9 +240,10 @@ class Rib:
         self._judge.policy = policy
         adj = self.adj_in[peer]
         self._absorb(adj)
-        for heard in adj.others.values():
-            self._unplace(adj.peer, heard)
-            self._place(adj.peer, heard)
+        with self._vms.judged_again():
+            for heard in adj.others.values():
+                self._unplace(adj.peer, heard)
+                self._place(adj.peer, heard)
         self._rows.forget()
         for width, rows in adj.rows.items():
             none = np.zeros(0, np.uint32)

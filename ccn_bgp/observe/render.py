@@ -23,7 +23,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "routes": "ccn prefix peer next-hop as-path origin".split(),
     "received": "peer prefix ip vni as-path next-hop tables stale reason".split(),
     "advertised": "peer prefix ip vni as-path next-hop reason".split(),
-    "vms": "vni ip mac host".split(),
+    "vms": "vni ip mac host said-by sequence claims state".split(),
     "commits": "id generation when summary routes findings prove-seconds commit-seconds".split(),
     "findings": "severity rule ccn prefix peer message".split(),
     "malformed": "when peer verdict causes hex".split(),
@@ -110,9 +110,17 @@ def draw_explanation(answer: Row) -> None:
             console.print(f"    [yellow]{escape(path['least-preferred'])}[/]")
         if "resolves-to" in path:
             console.print(f"    resolves to {escape(path['resolves-to'])}")
+    for vm in answer["vms"]:
+        chosen = vm["result"] == "chosen"
+        mark, style = ("*", "green") if chosen else ("-", "yellow")
+        console.print(
+            f"[{style}]{mark}[/] VM {vm['ip']} ({vm['mac']}) on host {vm['host']}, sequence"
+            f" {vm['sequence']}, from {escape(vm['said-by'])}: [{style}]{escape(vm['result'])}[/]"
+            f" {vm.get('state', '')}".rstrip()
+        )
     for finding in answer["findings"]:
         console.print(
-            f"[red]! {finding['rule']}[/] {finding['prefix']}: {escape(finding['message'])}"
+            f"[red]! {finding['rule']}[/] {finding.get('prefix', '')}: {escape(finding['message'])}"
         )
     route = answer["route"]
     if route is None:

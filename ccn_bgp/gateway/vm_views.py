@@ -1,0 +1,58 @@
+"""What is shown of the VMs of this region. In: the VM table and who claims its rows. Out: JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ccn_bgp.gateway.running import Running
+from ccn_bgp.learn.loc_rib import LocRib
+from ccn_bgp.learn.region_vms import RegionVms
+from ccn_bgp.learn.vm_rows import Address
+from ccn_bgp.model.bgp import Ip
+
+
+def vms_json(gateway: Running) -> list[dict[str, Any]]:
+    """The rows that are in force; of those that hosts speak of also who, and how often moved."""
+    region, rows = gateway.rib.vms, []
+    for vni, ip, mac, vtep in gateway.proved.snapshot.vms:
+        row: dict[str, Any] = {"vni": vni, "ip": str(ip), "mac": str(mac), "host": str(vtep)}
+        holder = region.spoken_of.get((vni, ip))
+        if holder is not None:
+            row["said-by"] = holder.who
+            row["sequence"] = holder.sequence
+            row["claims"] = len(region.claims((vni, ip)))
+        if state := state_of(region, (vni, ip)):
+            row["state"] = state
+        rows.append(row)
+    return rows
+
+
+def state_of(region: RegionVms, address: Address) -> str:
+    """``sticky``, or ``frozen`` and for how long; empty for a VM that may move."""
+    frozen = region.frozen.get(address)
+    if frozen is None:
+        holder = region.spoken_of.get(address)
+        return "sticky" if holder is not None and holder.sticky else ""
+    if frozen.until is None or region.clock is None:
+        return "frozen until released"
+    return f"frozen for {max(frozen.until - region.clock(), 0):.0f} s"
+
+
+def claims_json(gateway: Running, table: LocRib, ip: Ip) -> list[dict[str, Any]]:
+    """Everything that is said of the VMs of one CCN of this region at an address."""
+    region, found = gateway.rib.vms, []
+    for vpc in table.ccsi.vpcs:
+        for claim, reason in region.claims((vpc.vni, ip)):
+            row: dict[str, Any] = {
+                "vni": vpc.vni,
+                "ip": str(ip),
+                "mac": str(claim.mac),
+                "host": str(claim.host),
+                "said-by": claim.who,
+                "sequence": claim.sequence,
+                "result": "chosen" if reason is None else str(reason),
+            }
+            if reason is None and (state := state_of(region, (vpc.vni, ip))):
+                row["state"] = state
+            found.append(row)
+    return found
