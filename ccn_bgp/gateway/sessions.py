@@ -399,7 +399,7 @@ class Sessions:
     def resend(self, session: PeerSession) -> None:
         """What another export policy makes of what it has been told; what is no longer to be said
         is withdrawn."""
-        if session.greeted:
+        if session.up and session.greeted:
             self._say(session, self.groups.regroup(session, self.rib))
 
     def _teardown(self, name: str, code: int, subcode: int) -> None:

@@ -69,6 +69,7 @@ TOUCHED: tuple[tuple[Any, str, str], ...] = (
     (Capabilities, "_graceful", "self neighbor restarted"),
     (Peer, "__init__", "self neighbor reactor"),
     (Peer, "_close", "self message error"),
+    (Peer, "_reset", "self message error"),
     (Peer, "_read_ka", "self"),
     (Peer, "shutdown", "self"),
     (Peer, "remove", "self"),
@@ -298,6 +299,10 @@ class SpokenPeer(Peer):  # type: ignore[misc]
         """A changed session is no restart of this speaker: no R bit."""
         super().reestablish(restart_neighbor)
         self._restarted = False
+        if self.proto and self.fsm != FSM.ESTABLISHED:
+            # It would wait a minute for an OPEN that a wrong key or TTL keeps away.
+            self._reset("reconfigured")
+            self._delay.reset()
 
     def reconfigure(self, restart_neighbor: Any = None) -> None:
         """Re-establish also for what ExaBGP's own comparison leaves out."""
