@@ -90,7 +90,7 @@ class RegionVms:
     def renew(self) -> None:
         """The VPCs have other VMs now: settle the addresses where that makes a difference."""
         self.changed = True  # who asks may be new, even where nothing is
-        before, self._declared = self._declared, DeclaredVms.of(self.vpcs)
+        before, self._declared = self._declared, self._declared.renewed(self.vpcs)
         for address, old, new in before.differences(self._declared):
             if address in self._heard:
                 self._thaw(address)  # whoever changed the inventory has looked into it

@@ -5,6 +5,7 @@ that are declared, the Vm at an address, and what another inventory makes differ
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from ccn_bgp.model.vms import (
 
 Address = tuple[int, Ip]
 """(VNI, IP): what a VM is found by."""
+FEW = 100
+"""So many VPCs with other VMs than before are put in the place of what they were one by one."""
 
 
 class DeclaredVms:
@@ -36,14 +39,41 @@ class DeclaredVms:
     (an accepted `duplicate-vm`) the later in the file has it.
     """
 
-    def __init__(self, table: VmTable, sequence: U4) -> None:
+    def __init__(
+        self, table: VmTable, sequence: U4, columns: Mapping[int, VmColumns] = MappingProxyType({})
+    ) -> None:
         self.table = table
         self.sequence = sequence
+        self._columns = columns
 
     @classmethod
     def of(cls, vpcs: Mapping[int, tuple[Ccsi, Vpc]]) -> DeclaredVms:
         """``vpcs``: by VNI."""
         some = {vni: VmColumns.of(vpc.vms) for vni, (_, vpc) in vpcs.items() if len(vpc.vms)}
+        return cls._made(some)
+
+    def renewed(self, vpcs: Mapping[int, tuple[Ccsi, Vpc]]) -> DeclaredVms:
+        """The same as ``of``; VNIs with the VMs that they have here are not looked into."""
+        some = {vni: VmColumns.of(vpc.vms) for vni, (_, vpc) in vpcs.items() if len(vpc.vms)}
+        held = self._columns
+        fresh = {v: c for v, c in some.items() if v not in held or not c.same_as(held[v])}
+        if len(fresh) > FEW:
+            return self._made(some)
+        put = self._made(fresh)
+        vnis = self.table.rows["vni"], put.table.rows["vni"]
+        rows, sequence, at = [], [], 0
+        for vni in sorted(fresh.keys() | held.keys() - some.keys()):
+            first, end = np.searchsorted(vnis[0], (vni, vni + 1)).tolist()
+            new = slice(*np.searchsorted(vnis[1], (vni, vni + 1)).tolist())
+            rows += [self.table.rows[at:first], put.table.rows[new]]
+            sequence += [self.sequence[at:first], put.sequence[new]]
+            at = end
+        rows.append(self.table.rows[at:])
+        sequence.append(self.sequence[at:])
+        return DeclaredVms(VmTable(np.concatenate(rows)), np.concatenate(sequence), some)
+
+    @classmethod
+    def _made(cls, some: Mapping[int, VmColumns]) -> DeclaredVms:
         vms = VmColumns.joined(list(some.values()))
         rows = np.zeros(len(vms), ROW)
         rows["vni"] = np.repeat(np.array(list(some), np.uint32), [len(v) for v in some.values()])
@@ -61,7 +91,7 @@ class DeclaredVms:
         if twice.any():
             last = np.append(~twice, True)
             rows, sequence = rows[last], sequence[last]
-        return cls(VmTable(rows), sequence)
+        return cls(VmTable(rows), sequence, some)
 
     def find(self, address: Address) -> Vm | None:
         """The VM that is declared at an address."""

@@ -3,11 +3,13 @@ is said in whatever order."""
 
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccn_bgp.config.load import load_topology
+from ccn_bgp.learn import vm_rows
 from ccn_bgp.learn.exports import Exports
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.originate import own_attributes, vm_candidate
@@ -127,8 +129,13 @@ def check(rib, vms, plain, exports):
 
 
 @settings(max_examples=150, deadline=None)
-@given(INVENTORY, st.lists(EVENT, max_size=12))
-def test_in_columns_or_in_a_dictionary(tmp_path_factory, first, events):
+@given(INVENTORY, st.lists(EVENT, max_size=12), st.sampled_from((0, 100)))
+def test_in_columns_or_in_a_dictionary(tmp_path_factory, first, events, few):
+    with mock.patch.object(vm_rows, "FEW", few):  # whether inventories are patched or made anew
+        play(tmp_path_factory, first, events)
+
+
+def play(tmp_path_factory, first, events):
     topology = network(tmp_path_factory)
     plain = Plain()
     plain.inventory = first
