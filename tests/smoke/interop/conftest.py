@@ -19,9 +19,12 @@ from typing import Any
 
 import pytest
 
+from ccn_bgp.forwarder.process import forwarder_command
+
 SOURCE = Path(__file__).parents[3]
 LIBC = ctypes.CDLL(None, use_errno=True)
 CORE = "core"
+FORWARDERS = "fwd"
 REFLECTOR = "203.0.113.1"
 STRANGER = "203.0.113.9"
 ADDRESSES = {"bj-gw1": "192.0.2.11", "hk-gw1": "198.51.100.21"}
@@ -316,6 +319,19 @@ class Net:
         file = self.directory / f"topology-{len(list(self.directory.glob('*.yaml')))}.yaml"
         file.write_text(f"{text}\nneighbors: {json.dumps(list(neighbors))}\n")
         return file
+
+    def forwarder(self, name: str, *ports: str) -> Path:
+        """A ccn-forwarder that holds tables and sees no packet; its control socket. In a namespace
+        of its own, so that it takes no device of a test for its tap."""
+        if FORWARDERS not in self.names:
+            self.namespace(FORWARDERS)
+        path = self.directory / f"{name}.sock"
+        command = forwarder_command(
+            path, dict.fromkeys(ports, "null"), name=name, extra=("--memory", "128")
+        )
+        self.start(FORWARDERS, *command, stderr=(self.directory / f"{name}.fwd").open("ab"))
+        until(path.exists)
+        return path
 
     def gateway(self, name: str, file: Path, *options: str) -> Gateway:
         return Gateway(self, name, file, *options)

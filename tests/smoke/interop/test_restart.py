@@ -15,7 +15,8 @@ HOLD = 9  # offered by FRR: `timers bgp 3 9`
 @pytest.fixture
 def gateway(net):
     """bj-gw1 with FRR in its data centres and GoBGP as an EVPN peer; all of them told all. Only the
-    FRR of retail says that it keeps its own routes while it restarts."""
+    FRR of retail says that it keeps its own routes while it restarts. Peers keep ours only because
+    there is a forwarder that goes on with them (the F bit)."""
     keeps = " bgp graceful-restart\n bgp graceful-restart preserve-fw-state"
     net.frrs = [
         net.idc("lf-r1", "eth2.101t", ["172.16.1.0/24"], keeps),
@@ -23,7 +24,8 @@ def gateway(net):
     ]
     net.evpn = net.gobgp_peer("bj-gw1", net.addresses["hk-gw1"], 64602, HOLD)
     net.evpn(f"global rib add -a {REMOTE}")
-    made = net.gateway("bj-gw1", net.topology(idcs=True))
+    path = net.forwarder("bj-gw1", "eth1", "eth2", "eth3")
+    made = net.gateway("bj-gw1", net.topology(idcs=True), "--forwarder", f"{path}")
     net.until(lambda: made.established("lf-r1", "tj-r1", "hk-gw1"))
     net.until(lambda: net.evpn.rib().keys() >= OURS)
     net.until(lambda: all("10.2.0.0/16" in f.heard() for f in net.frrs[:1]))
