@@ -167,7 +167,7 @@ def nlri_json(nlri: Nlri) -> dict[str, Any]:
         if nlri.ip is not None:
             found["ip"] = str(nlri.ip)
         return {**found, "vni": nlri.vni, **({"vni2": nlri.vni2} if nlri.vni2 else {})}
-    return {"family": "evpn", "type": nlri.kind}
+    return {"family": "evpn", "type": nlri.kind, **nlri.fields}
 
 
 def attributes_json(attributes: PathAttributes) -> dict[str, Any]:
@@ -228,11 +228,10 @@ def advertised(gateway: Running, filters: Filters) -> Json:
     for name, session in sorted(gateway.sessions.peers.items()):
         if filters.get("neighbor") not in (None, name):
             continue
-        for key in sorted(session.out.told):
-            nlri, attributes = session.out.told[key]
+        for _, (nlri, attributes) in session.out.told.by_key():
             row = {"peer": name, **nlri_json(nlri), "attributes": attributes_json(attributes)}
             rows.append(row)
-        for key, denied in sorted(session.out.denied.items()):
+        for key, denied in session.out.denied.by_key():
             rows.append({"peer": name, "key": key.hex(), "reason": str(denied)})
     return {"gateway": gateway.name, "advertised": rows}
 

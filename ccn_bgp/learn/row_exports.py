@@ -8,6 +8,7 @@ same exports as values for who asks for one. What was decided one by one is told
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +60,7 @@ class RowExports:
         centre's, which gateways are to hear."""
         if of_idc.any():
             self._exports[width].append(keys[of_idc])
-        if len(with_routers := self._with_routers()):
+        if len(with_routers := self._with_routers):
             mine = keyed.member(with_routers, self.rows[width].keys.number(keys))[1]
             if mine.any():
                 self._routes[width].append(keys[mine])
@@ -81,7 +82,7 @@ class RowExports:
     def whole(self) -> Told:
         """Everything there is to tell."""
         told = Told([], [], [])
-        with_routers = self._with_routers()
+        with_routers = self._with_routers
         for width, rows in self.rows.items():
             chosen = np.flatnonzero(rows.best)
             keys, terms = rows.key[chosen], rows.terms[chosen].astype(np.int64)
@@ -91,6 +92,7 @@ class RowExports:
             self._add_routes(told, width, keys[mine], terms[mine])
         return told
 
+    @cached_property
     def _with_routers(self) -> Array:
         ids = sorted(table.ccsi.id for table in self.tables.values() if table.ccsi.routers)
         return np.array(ids, np.uint32)

@@ -47,6 +47,15 @@ class ToldView(Mapping[bytes, V]):
                 if self._value(nlri, number) is not None:
                     yield nlri.key
 
+    def by_key(self) -> list[tuple[bytes, V]]:
+        """All in the order of their keys; a look-up for each would cost ten times as much."""
+        found = list(self._objects.items())
+        for nlri, number in self._rows() if self._count else ():
+            if (value := self._value(nlri, number)) is not None:
+                found.append((nlri.key, value))
+        found.sort(key=lambda item: item[0])
+        return found
+
     def __getitem__(self, key: bytes) -> V:
         if (held := self._objects.get(key)) is not None:
             return held

@@ -151,6 +151,7 @@ def test_a_peer_holds_what_was_offered(
         listener.hear(changes, before ^ singles)
         assert listener.held == expected
         assert dict(out.told) == expected
+        assert out.told.by_key() == sorted(expected.items())
         assert len(out.told) == len(expected)
         assert not out.take()
     newcomer = Listener()
