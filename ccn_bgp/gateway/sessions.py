@@ -165,9 +165,7 @@ class Sessions:
             name = getattr(event, "peer", None)
             session = self.peers.get(name) if name is not None else None
             if session is not None and session.up:
-                log.error("peer %s: reset after a fault of ours", name)
-                # Cease, Out of Resources (RFC 4486 §4): none of the peer's doing.
-                self._teardown(session.peer.name, 6, 8)
+                self._reset(session)
 
     def on_event(self, event: Event) -> None:
         """One event of a speaker."""
@@ -388,7 +386,11 @@ class Sessions:
         """After a commit: every peer that is up hears what has changed, or everything at first."""
         changes = ExportChanges.of(self.rib)
         for sessions, piece in self.groups.tell(self.peers.values(), self.rib, changes):
-            self.speakers.send([session.peer for session in sessions], piece)
+            if piece is not None:
+                self.speakers.send([session.peer for session in sessions], piece)
+            else:
+                for session in sessions:
+                    self._reset(session)
         for session in self.peers.values():
             if session.up:
                 session.preserved = self._preserves()
@@ -401,6 +403,12 @@ class Sessions:
         is withdrawn."""
         if session.up and session.greeted:
             self._say(session, self.groups.regroup(session, self.rib))
+
+    def _reset(self, session: PeerSession) -> None:
+        """After a fault of ours; it then says all again, and so do we."""
+        log.error("peer %s: reset after a fault of ours", session.peer.name)
+        # Cease, Out of Resources (RFC 4486 §4): none of the peer's doing.
+        self._teardown(session.peer.name, 6, 8)
 
     def _teardown(self, name: str, code: int, subcode: int) -> None:
         """End a session with this NOTIFICATION; what was under way before it is not heard."""

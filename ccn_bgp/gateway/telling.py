@@ -8,6 +8,7 @@ RFC 4271 §9.2, 2918, 4724 §3 (End-of-RIB), 7313.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -25,6 +26,8 @@ from ccn_bgp.model.path import Nlri, PathAttributes
 from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
 from ccn_bgp.session.encode_rows import PIECE, encode_rows
 from ccn_bgp.session.events import OpenFacts
+
+log = logging.getLogger("ccn.session")
 
 EVPN_ROLES = ("gateway", "reflector")
 """Who hears what this gateway exports; a host hears nothing, an IDC router its CCN's routes."""
@@ -81,25 +84,39 @@ class UpdateGroups:
 
     def tell(
         self, sessions: Iterable[PeerSession], rib: Rib, changes: ExportChanges
-    ) -> Iterator[tuple[list[PeerSession], bytes]]:
+    ) -> Iterator[tuple[list[PeerSession], bytes | None]]:
         """All sessions of the gateway hear what has changed, or everything at first: pieces, and
-        to whom each goes. To be run to its end."""
+        to whom each goes. To be run to its end.
+
+        None in the place of a piece: a fault of ours in what this group is told. Nobody knows what
+        its sessions hold: they have to be reset.
+        """
         told: dict[Hashable, list[PeerSession]] = {}
         for session in sessions:
             if session.up:
                 told.setdefault(self._identity(session, rib), []).append(session)
         self._groups = {key: group for key, group in self._groups.items() if key in told}
         for key, members in told.items():
-            group = self._groups.get(key)
-            if group is not None:
-                self._renew(group, members[0])
-                in_step = [s for s in members if s.out is group.out]
-                _offer_changes(group, changes)
-                news = group.out.take()
-                for piece in encoded(news, members[0].open) if in_step else ():
-                    yield in_step, piece
-            if others := [s for s in members if group is None or s.out is not group.out]:
-                yield from self._join(others, key, rib)
+            try:
+                yield from self._tell(members, key, rib, changes)
+            except Exception:
+                log.exception("a fault of ours in what peers are told")
+                self._groups.pop(key, None)
+                yield members, None
+
+    def _tell(
+        self, members: list[PeerSession], key: Hashable, rib: Rib, changes: ExportChanges
+    ) -> Iterator[tuple[list[PeerSession], bytes]]:
+        group = self._groups.get(key)
+        if group is not None:
+            self._renew(group, members[0])
+            in_step = [s for s in members if s.out is group.out]
+            _offer_changes(group, changes)
+            news = group.out.take()
+            for piece in encoded(news, members[0].open) if in_step else ():
+                yield in_step, piece
+        if others := [s for s in members if group is None or s.out is not group.out]:
+            yield from self._join(others, key, rib)
 
     def greet(self, session: PeerSession, rib: Rib) -> Pieces:
         """The first words on a new session: everything, then End-of-RIB of each family."""

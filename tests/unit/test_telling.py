@@ -18,7 +18,7 @@ from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.outgoing import NOTHING, OutRows
-from ccn_bgp.model.path import Nlri, PathAttributes, Segment, SegmentType, Unicast
+from ccn_bgp.model.path import Nlri, Path, PathAttributes, Segment, SegmentType, Unicast
 from ccn_bgp.model.rows import Vocabulary
 from ccn_bgp.session.decode import Decoder, RouteRefresh, SessionParameters, Verdict
 from ccn_bgp.session.events import OpenFacts
@@ -104,6 +104,9 @@ def deal(
     by_session = {id(f.session): f for f in fars}
     sent = []
     for sessions, piece in groups.tell([f.session for f in fars], rib, changes):
+        if piece is None:
+            sent.append([f"reset {s.peer.name}" for s in sessions])
+            continue
         sent.append([s.peer.name for s in sessions])
         for session in sessions:
             by_session[id(session)].hear([piece])
@@ -293,3 +296,21 @@ def test_a_router_hears_the_columns_of_its_table_under_its_policy(rib: Rib) -> N
     assert silent.held == {}
     held_back = {key for key in silent.session.out.denied if len(key) == 5}
     assert {Prefix.parse(p) for p in wanted} <= held_back
+
+
+def test_a_fault_of_ours_costs_one_group_its_sessions(rib: Rib) -> None:
+    groups, bad, good = UpdateGroups(), gateway("bad", rib, asn4=False), gateway("good", rib)
+    deal(groups, rib, [bad, good])
+
+    def broken(_: Peer, path: Path) -> PathAttributes:
+        raise ZeroDivisionError(path)
+
+    bad.session.policy = broken
+    idc(rib, "172.16.7.0/24")
+    assert deal(groups, rib, [bad, good]) == [["reset bad"], ["good"]]
+    assert "172.16.7.0/24" in good.prefixes
+    bad.session.end("reset")
+    bad.session.policy = INTENT.export_policy
+    bad.up()
+    bad.hear(groups.greet(bad.session, rib))
+    assert bad.held == good.held
