@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ccn_bgp.model.bgp import Ip, RouteDistinguisher, RouteTarget
+from ccn_bgp.model.bgp import RouteTarget
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri, PathAttributes, Unicast
 from ccn_bgp.session.decode import Decoder, RouteRefresh, SessionParameters, Update, Verdict
 
@@ -122,7 +122,7 @@ def nlri_json(nlri: Nlri) -> dict[str, Any]:
     if isinstance(nlri, Unicast):
         return entry | {"prefix": str(nlri.prefix)}
     if isinstance(nlri, EvpnOther):
-        return entry | {"type": nlri.kind} | _other_json(nlri)
+        return entry | {"type": nlri.kind} | nlri.fields
     entry |= {"type": 5 if isinstance(nlri, EvpnPrefix) else 2}
     entry |= {"rd": str(nlri.rd), "etag": nlri.etag, "esi": nlri.esi.hex(":")}
     if isinstance(nlri, EvpnMacIp):
@@ -138,20 +138,6 @@ def nlri_json(nlri: Nlri) -> dict[str, Any]:
         entry["gateway"] = str(nlri.gateway)
     entry["vni"] = nlri.vni
     return entry
-
-
-def _other_json(nlri: EvpnOther) -> dict[str, Any]:
-    """Types 1, 3 and 4, RFC 7432 §7.1, §7.3, §7.4. As withdrawn they may have any length."""
-    value = nlri.value
-    found: dict[str, Any] = {"rd": str(RouteDistinguisher(value[:8]))} if len(value) >= 8 else {}
-    if nlri.kind == 1 and len(value) == 25:
-        etag, vni = int.from_bytes(value[18:22], "big"), int.from_bytes(value[22:], "big")
-        return found | {"etag": etag, "esi": value[8:18].hex(":"), "vni": vni}
-    if nlri.kind == 3 and len(value) in (17, 29):
-        return found | {"etag": int.from_bytes(value[8:12], "big"), "ip": str(Ip(value[13:]))}
-    if nlri.kind == 4 and len(value) in (23, 35):
-        return found | {"esi": value[8:18].hex(":"), "ip": str(Ip(value[19:]))}
-    return found | {"value": value.hex()}
 
 
 def next_hop_json(attributes: PathAttributes | None) -> dict[str, Any]:

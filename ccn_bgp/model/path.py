@@ -203,7 +203,8 @@ class EvpnMacIp(NamedTuple):
 
 
 class EvpnOther(NamedTuple):
-    """EVPN route types 1, 3, 4: kept to be shown, without effect on forwarding."""
+    """EVPN route types 1, 3 and 4 (RFC 7432 §7.1, §7.3, §7.4): kept to be shown, without effect on
+    forwarding."""
 
     kind: int
     value: bytes
@@ -218,6 +219,28 @@ class EvpnOther(NamedTuple):
         """The whole NLRI; of type 1 without its label (RFC 7432 §7.1)."""
         value = self.value[:22] if self.kind == 1 else self.value
         return bytes((self.kind,)) + value
+
+    @property
+    def fields(self) -> dict[str, str | int]:
+        """What it says, by the names of ``ccn decode``. A route that is treated as withdrawn may
+        have any length: then what can be told, and its octets."""
+        value, length = self.value, len(self.value)
+        found: dict[str, str | int] = {}
+        if length >= 8:
+            found["rd"] = str(RouteDistinguisher(value[:8]))
+        if self.kind == 1 and length == 25:
+            found["etag"] = int.from_bytes(value[18:22], "big")
+            found["esi"] = value[8:18].hex(":")
+            found["vni"] = int.from_bytes(value[22:], "big")
+        elif self.kind == 3 and length in (17, 29):
+            found["etag"] = int.from_bytes(value[8:12], "big")
+            found["ip"] = str(Ip(value[13:]))
+        elif self.kind == 4 and length in (23, 35):
+            found["esi"] = value[8:18].hex(":")
+            found["ip"] = str(Ip(value[19:]))
+        else:
+            found["value"] = value.hex()
+        return found
 
 
 Nlri = Unicast | EvpnPrefix | EvpnMacIp | EvpnOther

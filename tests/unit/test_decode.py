@@ -220,6 +220,20 @@ def test_other_evpn_types_are_kept_and_unknown_ones_dropped() -> None:
     )
 
 
+def test_the_label_of_a_type_1_is_none_of_its_key() -> None:
+    """RFC 7432 §7.1: a withdrawal may repeat another label."""
+    route = RD + SOME_ESI + h("ffffffff")
+    announced, gone = (EvpnOther(1, route + h(label)) for label in ("004e20", "000000"))
+    assert announced.key == gone.key
+    assert announced.key != EvpnOther(1, RD + ZERO_ESI + h("ffffffff 004e20")).key
+    assert announced.fields == {
+        "rd": "192.0.2.11:100",
+        "etag": 0xFFFFFFFF,
+        "esi": SOME_ESI.hex(":"),
+        "vni": 20000,
+    }
+
+
 def test_a_message_with_two_next_hops_gives_two_updates() -> None:
     raw = update(reach(type5()) + BASE, TEN, h("10 ac10"))
     first, second = Decoder(EXTERNAL).message(raw)

@@ -118,7 +118,7 @@ def test_numbers_are_asked_for_again_when_the_vocabulary_has_changed() -> None:
     first = announce(attributes(1), route("10.0.0.0/8")) * 20
     other = announce(attributes(2), route("11.0.0.0/8")) * 20
     assert rows_of(decoder, first + other).body.tolist() == [0] * 20 + [1] * 20
-    vocabulary.keep_bodies(np.array([1], np.uint32))
+    vocabulary.keep_bodies(np.array([1], np.int64))
     rows = rows_of(decoder, other + first)
     meds = [vocabulary.bodies[b].attributes.med for b in rows.body.tolist()]
     assert meds == [2] * 20 + [1] * 20
@@ -130,7 +130,7 @@ def test_unicast_numbers_too() -> None:
     decoder = RowDecoder(SESSION, vocabulary)
     raw = announce(attributes(), Unicast(Prefix.parse("10.0.0.0/8")))
     assert rows_of(decoder, raw).body.tolist() == [0]
-    vocabulary.keep_bodies(np.zeros(0, np.uint32))
+    vocabulary.keep_bodies(np.zeros(0, np.int64))
     rows = rows_of(decoder, raw)
     assert vocabulary.bodies[int(rows.body[0])].attributes == attributes()
 
