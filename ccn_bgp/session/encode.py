@@ -7,6 +7,7 @@ RFC 4271 §4, 4724, 4760, 6793, 7432, 9136.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -237,7 +238,7 @@ def _packed(
 
 def _attributes(attributes: PathAttributes, asn4: bool) -> Iterator[tuple[int, bytes]]:
     a = attributes
-    path = tuple(_chunks(a.as_path))
+    path = _chunks(a.as_path)
     yield wire.ORIGIN, _attribute(TRANSITIVE, wire.ORIGIN, bytes((a.origin,)))
     yield wire.AS_PATH, _attribute(TRANSITIVE, wire.AS_PATH, _as_path(path, 4 if asn4 else 2))
     if not asn4 and any(asn > 0xFFFF for s in path for asn in s.asns):
@@ -286,14 +287,22 @@ def _attribute(flags: int, code: int, value: bytes) -> bytes:
     return bytes((flags, code, len(value))) + value
 
 
-def _chunks(path: tuple[Segment, ...]) -> Iterator[Segment]:
+def _chunks(path: tuple[Segment, ...]) -> tuple[Segment, ...]:
     """Segments of at most 255 AS numbers: their count is one octet (RFC 4271 §4.3)."""
-    for kind, asns in path:
-        for start in range(0, len(asns), 255):
-            yield Segment(kind, asns[start : start + 255])
+    if all(0 < len(asns) <= 255 for _, asns in path):
+        return path
+    return tuple(
+        Segment(kind, asns[start : start + 255])
+        for kind, asns in path
+        for start in range(0, len(asns), 255)
+    )
 
 
 def _as_path(path: tuple[Segment, ...], width: int) -> bytes:
+    if width == 4:
+        return b"".join(
+            struct.pack(f">BB{len(asns)}I", kind, len(asns), *asns) for kind, asns in path
+        )
     return b"".join(
         bytes((kind, len(asns))) + b"".join(_asn(asn, width) for asn in asns) for kind, asns in path
     )
