@@ -182,7 +182,9 @@ class Guard:
 
     def _snapshot(self) -> Snapshot:
         rib, intent = self.rib, self.intent
-        wanted = rib.changed | (rib.tables.keys() - self._tables.keys())
+        wanted = set(rib.changed)
+        if len(self._tables) < len(rib.tables):
+            wanted |= rib.tables.keys() - self._tables.keys()
         made = self._build(sorted(wanted))
         rib.changed.clear()
         self._made = list(made.values())

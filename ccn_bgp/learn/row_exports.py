@@ -134,12 +134,17 @@ class RowExports:
         if key[:1] != b"\x05" or len(key) not in (18, 30):
             return None
         prefix = Prefix(key[13:])
-        for table in self.tables.values():
-            if table.ccsi.rd == key[1:9]:
-                winner = self.rows[keyed.of(prefix)].winners(table.keys(prefix))
-                if winner[0] >= 0 and self.book.of_idc[winner[0]]:
-                    return self._value(table, prefix, int(winner[0]))
+        table = self._by_rd.get(key[1:9])
+        if table is not None:
+            winner = self.rows[keyed.of(prefix)].winners(table.keys(prefix))
+            if winner[0] >= 0 and self.book.of_idc[winner[0]]:
+                return self._value(table, prefix, int(winner[0]))
         return None
+
+    @cached_property
+    def _by_rd(self) -> dict[bytes, LocRib]:
+        """A table by its route distinguisher, which is made of its id."""
+        return {bytes(table.ccsi.rd): table for table in self.tables.values()}
 
     def exports(self) -> Iterator[Export]:
         """All, by table and prefix."""
