@@ -123,6 +123,12 @@ def neighbor_mismatches(topology: Topology) -> Iterator[Finding]:
         if local is not None and len(local) != len(neighbor.address):
             text = f"local-address {local} and address {neighbor.address}"
             faults.append(("local-address", f"{text} are of different IP versions"))
+        elif local is None and len(neighbor.address) != len(gateway.vtep):
+            if not loopback(neighbor.address):
+                text = f"{neighbor.address} cannot be reached from the vtep {gateway.vtep}"
+                faults.append(("address", f"{text}: give a local-address"))
+        elif local is not None and len(local) == 16:
+            pass  # of a network beside the underlay: what this machine has there, nobody declares
         elif local is not None and local not in own and not loopback(local):
             text = f"local-address {local} is no address of gateway {gateway.name}"
             faults.append(("local-address", text))

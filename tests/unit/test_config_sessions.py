@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ccn_bgp.config.load import load_topology
+from ccn_bgp.config.sessions import neighbor_mismatches
 from ccn_bgp.errors import InputError
 from ccn_bgp.model.ccsi import peers
 from ccn_bgp.model.topology import HardLimit, Timers, Topology
@@ -89,3 +90,24 @@ def test_what_is_wrong_is_said_with_its_place(
         load(tmp_path, router, neighbor, rest)
     (problem,) = caught.value.problems
     assert str(problem).startswith(f"{tmp_path}/t.yaml:{line}:") and words in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("address: 2001:db8::9", ["2001:db8::9 cannot be reached from the vtep 192.0.2.11"]),
+        ("address: 2001:db8::9, local-address: 2001:db8::11", []),
+        ('address: "::1"', []),
+        ("address: 2001:db8::9, local-address: 192.0.2.11", ["are of different IP versions"]),
+        ("address: 192.0.2.9, local-address: 192.0.2.12", ["is no address of gateway gw"]),
+    ],
+)
+def test_sessions_over_ipv6_name_their_own_address(
+    tmp_path: Path, address: str, words: list[str]
+) -> None:
+    file = tmp_path / "t.yaml"
+    text = FILE.replace("ROUTER", "").replace("NEIGHBOR", "")
+    file.write_text(text.replace("address: 192.0.2.9", address))
+    found = [f.message for f in neighbor_mismatches(load_topology(file))]
+    assert len(found) == len(words)
+    assert all(w in f for w, f in zip(words, found, strict=True))

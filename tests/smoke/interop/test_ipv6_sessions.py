@@ -1,0 +1,76 @@
+"""EVPN over IPv6 sessions: GoBGP both ways, FRR behind TCP-MD5 and GTSM. (An IDC router over IPv6:
+test_bird.py.)"""
+
+import pytest
+
+pytestmark = pytest.mark.smoke
+
+OURS, GOBGP, FRR = "fd00:c0::11", "fd00:c0::9", "fd00:c0::a"
+ANNOUNCED = {"5 192.0.2.11:100 10.1.0.0/16", "5 192.0.2.11:200 10.1.0.0/16"}
+REMOTE = (
+    "evpn prefix 10.2.0.0/16 esi 0 etag 0 label 20100 rd 198.51.100.21:100 rt 64600:100"
+    " encap vxlan router-mac 02:cc:c6:33:64:15 nexthop 198.51.100.21"
+)
+
+
+def neighbor(net, name, address, **more):
+    common = {"gateway": "bj-gw1", "local-address": OURS, "asn": 64602, "role": "gateway"}
+    net.ip("core", "address", "add", f"{address}/128", "dev", "lo", "nodad")
+    return {"name": name, "address": address, **common, **more}
+
+
+@pytest.fixture
+def ours(net):
+    net.ip("core", "address", "add", f"{OURS}/128", "dev", "lo", "nodad")
+
+
+def test_gobgp_both_ways(net, ours):
+    peer = neighbor(net, "gobgp6", GOBGP)
+    gobgp = net.gobgp(
+        "[global.config]\nas = 64602\nrouter-id = '198.51.100.21'\n"
+        f"local-address-list = ['{GOBGP}']\n"
+        f"[[neighbors]]\n[neighbors.config]\nneighbor-address = '{OURS}'\npeer-as = 64601\n"
+        f"[neighbors.transport.config]\npassive-mode = true\nlocal-address = '{GOBGP}'\n"
+        "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 30\n"
+        "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = 'l2vpn-evpn'\n"
+        "[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n"
+    )
+    gobgp(f"global rib add -a {REMOTE}")
+    gateway = net.gateway("bj-gw1", net.topology([peer]))
+    net.until(lambda: gateway.established("gobgp6"))
+    row = gateway.neighbor("gobgp6")
+    assert (row["address"], row["local-address"], row["malformed"]) == (GOBGP, OURS, 0)
+    net.until(lambda: "10.2.0.0/16" in gateway.routes())
+    next_hop = gateway.routes()["10.2.0.0/16"]["next-hop"]
+    assert (next_hop["kind"], next_hop["ip"], next_hop["vni"]) == ("vtep", "198.51.100.21", 20100)
+    net.until(lambda: gobgp.rib().keys() >= ANNOUNCED)
+    (path,) = gobgp.rib()["5 192.0.2.11:100 10.1.0.0/16"]
+    assert path["attrs"][14]["nexthop"] == "192.0.2.11"  # the VTEP, whatever the session runs over
+    gobgp(f"global rib del -a {REMOTE}")
+    net.until(lambda: "10.2.0.0/16" not in gateway.routes())
+
+
+def test_frr_behind_a_key_and_gtsm(net, ours):
+    secret = net.directory / "secret"
+    secret.write_text("six\n")
+    peer = neighbor(
+        net, "frr6", FRR, **{"password-file": str(secret), "ttl-security": 1, "drained": True}
+    )
+    frr = net.frr(
+        "frr6",
+        f"router bgp 64602\n bgp router-id 10.0.0.6\n no bgp ebgp-requires-policy\n"
+        f" neighbor {OURS} remote-as 64601\n neighbor {OURS} passive\n"
+        f" neighbor {OURS} password six\n neighbor {OURS} ttl-security hops 1\n"
+        f" address-family l2vpn evpn\n  neighbor {OURS} activate\n",
+        FRR,
+    )
+    gateway = net.gateway("bj-gw1", net.topology([peer]))
+    net.until(lambda: gateway.established("frr6"))
+
+    def heard():
+        return frr.json("show bgp l2vpn evpn").get("192.0.2.11:100", {})
+
+    net.until(lambda: any("[10.1.0.0]" in key for key in heard()))
+    assert gateway.neighbor("frr6")["drained"]
+    told = frr.vtysh("show bgp l2vpn evpn route detail")
+    assert told.count("Community: graceful-shutdown") >= len(ANNOUNCED)
