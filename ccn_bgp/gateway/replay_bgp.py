@@ -58,6 +58,9 @@ class OfflineSessions(Sessions):
     def _sweep_later(self, session: PeerSession, seconds: int) -> None:
         """The recording says when it was swept."""
 
+    def _check_limit(self, session: PeerSession) -> None:
+        """The recording says when the session ended."""
+
     def _check_complete(self) -> None:
         """To be complete is to speak, which does not happen here."""
 

@@ -15,6 +15,7 @@ from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent
 from ccn_bgp.gateway.learning import new_rib
+from ccn_bgp.gateway.replay_bgp import FORGOTTEN, Replayed
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.gateway.views import findings, neighbors
 from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
@@ -222,6 +223,16 @@ def test_it_is_shown_and_found(tmp_path: FilePath) -> None:
         sessions.limits.stop()
 
     run(body)
+
+
+def test_a_recording_says_itself_when_sessions_ended(tmp_path: FilePath) -> None:
+    replayed = Replayed(limited(3, restart=60))
+    sessions = replayed.sessions
+    sessions.take(UP)
+    sessions.take(said(PREFIXES))
+    assert len(sessions.rib.heard("lf-r1")) == len(PREFIXES) and not sessions.limits.shut
+    sessions.take(SessionDown("lf-r1", FORGOTTEN))
+    assert not sessions.rib.heard("lf-r1")
 
 
 def test_nobody_is_waited_for_who_is_held_down(tmp_path: FilePath) -> None:
