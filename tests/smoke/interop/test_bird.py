@@ -142,10 +142,17 @@ def test_what_bird_says_is_learned_and_goes_on(net, peers):
         assert (origin["type"], origin["subtype"]) == (0, 3), "site of origin"
         assert path["nlri"]["value"]["label"] == 20100
 
-    # Another attribute, another route less: both arrive, nothing else moves.
-    bird.reconfigure("bgp_med = 50", "bgp_med = 70")
+    # Other attributes and a route less: they arrive, nothing else moves. The route target of
+    # another CCN brings the route neither there nor along.
+    bird.reconfigure("bgp_med = 50", "bgp_ext_community.add((rt, 64600, 200)); bgp_med = 70")
     bird("reload", "out", "all")
     net.until(lambda: told(gateway, "lf-r1")["172.16.1.0/24"]["attributes"]["med"] == 70)
+    now = told(gateway, "lf-r1")["172.16.1.0/24"]
+    assert now["attributes"]["route-targets"] == ["64600:200"]
+    assert now["tables"] == ["bj-gw1/retail"]
+    (path,) = gobgp.rib()["5 192.0.2.11:100 172.16.1.0/24"]
+    targets = [c["value"] for c in path["attrs"][16]["value"] if c["subtype"] == 2]
+    assert targets == ["64600:100"]
     bird.reconfigure("  route fd00:16:1::/64 unreachable;\n", "")
     net.until(lambda: "fd00:16:1::/64" not in gateway.routes())
     net.until(lambda: "5 192.0.2.11:100 fd00:16:1::/64" not in gobgp.rib())

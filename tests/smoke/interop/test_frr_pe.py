@@ -28,7 +28,7 @@ class ProviderEdge:
         self.directory = net.directory / "pe"
         self.directory.mkdir()
         text = (net.ccn_source / "docs" / "interop.md").read_text()
-        lines = text.split("### FRR as a PE\n", 1)[1].split("```", 2)[1].partition("\n")[2]
+        lines = text.split("### FRR as a PE\n", 1)[1].split("```")[3].partition("\n")[2]
         (self.directory / "frr.conf").write_text(lines)
         self._start("zebra", "-n")
         self._start("bgpd", "-l", PE)
