@@ -236,11 +236,11 @@ def advertised(gateway: Running, filters: Filters) -> Json:
     return {"gateway": gateway.name, "advertised": rows}
 
 
-def vms(gateway: Running, _: Filters) -> Json:
+def vms(gateway: Running, filters: Filters) -> Json:
     """The VM table: where each VM of this region is reached."""
     return {
         "gateway": gateway.name,
-        "vms": vms_json(gateway),
+        "vms": vms_json(gateway, filters.get("ccn")),
     }
 
 

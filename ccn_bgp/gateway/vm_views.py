@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.region_vms import RegionVms
 from ccn_bgp.learn.vm_rows import Address
 from ccn_bgp.model.bgp import Ip
+from ccn_bgp.model.vms import VmTable
 
 
-def vms_json(gateway: Running) -> list[dict[str, Any]]:
-    """The rows that are in force; of those that hosts speak of also who, and how often moved."""
+def vms_json(gateway: Running, ccn: str | None) -> list[dict[str, Any]]:
+    """The rows that are in force, of one CCN or of all; of those that hosts speak of also who says
+    it, and how often they have moved."""
     region, rows = gateway.rib.vms, []
-    for vni, ip, mac, vtep in gateway.proved.snapshot.vms:
+    table = gateway.proved.snapshot.vm_table
+    if ccn is not None:  # a million rows take seconds
+        vnis = [vni for vni, (ccsi, _) in gateway.rib.vpcs.items() if ccsi.ccn == ccn]
+        table = VmTable(table.rows[np.isin(table.rows["vni"], np.array(vnis, np.uint32))])
+    for vni, ip, mac, vtep in table:
         row: dict[str, Any] = {"vni": vni, "ip": str(ip), "mac": str(mac), "host": str(vtep)}
         holder = region.spoken_of.get((vni, ip))
         if holder is not None:
