@@ -1,69 +1,129 @@
 """The cases by area and name: what ``ccn bench AREA --case NAME`` runs.
 
-Each is a function of ``quick`` and a line printer that yields Figures. ``quick`` takes fewer
-samples or routes, to see that the bench works; its figures are not for the record.
+Each is a function of a Run that yields Figures. A quick run takes fewer samples or routes, to see
+that the bench works; its figures are not for the record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 from ccn_bgp.bench import commits, forward_small, policies, verifying
+from ccn_bgp.bench.announcing import announcing
 from ccn_bgp.bench.figure import Figure
 from ccn_bgp.bench.inventories import inventory
-from ccn_bgp.bench.learn_latency import latency
-from ccn_bgp.bench.learn_packed import packed
+from ccn_bgp.bench.learn_latency import Change, latency
+from ccn_bgp.bench.learn_tables import trace, two_tables
+from ccn_bgp.bench.learning import Load, learning, withdrawing
+from ccn_bgp.bench.restarting import cold_restart
 from ccn_bgp.bench.verify_tables import Shape
 from ccn_bgp.errors import InputError, Problem
 
 Say = Callable[[str], None]
-Case = Callable[[bool, Say], Iterator[Figure]]
+
+MILLION = 1_000_000
+FEW = 10_000
+WHOLE_TABLE = 600_000
+"""More than a full table has."""
+
+
+class Run(NamedTuple):
+    """How a case is run: quick or for the record, where it says what is under way, and the folder
+    with real tables and traces, if there is one."""
+
+    quick: bool
+    say: Say
+    data: Path | None = None
+
+
+Case = Callable[[Run], Iterator[Figure]]
+
+
+def _learn(case: str, count: int, repeats: int, few: int = FEW, **shape: int | bool) -> Case:
+    """A Load to learn; ``few``: the routes of a quick run."""
+
+    def run(r: Run) -> Iterator[Figure]:
+        load = Load(few if r.quick else count, **shape)  # type: ignore[arg-type]
+        return learning(case, load, 1 if r.quick else repeats, r.say)
+
+    return run
+
+
+LEARN: Mapping[str, Case] = {
+    "rt5-100k-packed": _learn("rt5-100k-packed", 100_000, 3),
+    "rt5-1m-packed": _learn("rt5-1m-packed", MILLION, 3),
+    "rt5-1m-single": _learn("rt5-1m-single", MILLION, 1, per_update=1),
+    "rt5-1m-distinct": _learn("rt5-1m-distinct", MILLION, 1, per_update=1, distinct=True),
+    "v4-full-table-2-peers": lambda r: two_tables(
+        "v4-full-table-2-peers", r.data, FEW if r.quick else WHOLE_TABLE, 1 if r.quick else 3, r.say
+    ),
+    "withdraw-1m": lambda r: withdrawing(
+        "withdraw-1m", Load(FEW if r.quick else MILLION), 1, r.say
+    ),
+    "peers-100": lambda r: learning(
+        "peers-100", Load(FEW, senders=10) if r.quick else Load(MILLION, senders=100), 1, r.say
+    ),
+    "update-latency": lambda r: latency(
+        "update-latency", Change(FEW, 20) if r.quick else Change(MILLION, 250), r.say
+    ),
+    "update-latency-storm": lambda r: latency(
+        "update-latency-storm",
+        Change(FEW, 10, 1000) if r.quick else Change(MILLION, 250, 100_000),
+        r.say,
+    ),
+    "announce-1m": lambda r: announcing("announce-1m", FEW if r.quick else MILLION, 1, 1, r.say),
+    "announce-100k-50-peers": lambda r: announcing(
+        "announce-100k-50-peers",
+        1000 if r.quick else 100_000,
+        5 if r.quick else 50,
+        1 if r.quick else 3,
+        r.say,
+    ),
+    "ris-trace": lambda r: trace("ris-trace", r.data, 2000, 2 if r.quick else 100, r.say),
+    "inventory-1m": lambda r: inventory("inventory-1m", FEW if r.quick else MILLION, r.say),
+    "cold-restart-1m": lambda r: cold_restart(
+        "cold-restart-1m", FEW if r.quick else MILLION, r.say
+    ),
+}
+
+VERIFY: Mapping[str, Case] = {
+    "full-1m-10k": lambda r: verifying.full(
+        "full-1m-10k", Shape(100 if r.quick else 10_000, 100), 3 if r.quick else 9, r.say
+    ),
+    "full-4m": lambda r: verifying.full(
+        "full-4m", Shape(100 if r.quick else 10_000, 400), 2 if r.quick else 5, r.say
+    ),
+    "mixed-1m": lambda r: verifying.full(
+        "mixed-1m", Shape(100 if r.quick else 10_000, 50, 50), 3 if r.quick else 9, r.say
+    ),
+    "delta-1000": lambda r: verifying.delta(
+        "delta-1000", Shape(100 if r.quick else 10_000, 100), 1000, 3 if r.quick else 25, r.say
+    ),
+    "delta-1": lambda r: verifying.delta(
+        "delta-1", Shape(100 if r.quick else 10_000, 100), 1, 10 if r.quick else 500, r.say
+    ),
+    "rt-graph-10k": lambda r: verifying.targets(
+        "rt-graph-10k", 4, 25 if r.quick else 2_500, 20 if r.quick else 500, r.say
+    ),
+}
 
 CASES: Mapping[str, Mapping[str, Case]] = {
-    "learn": {
-        "rt5-100k-packed": lambda quick, say: packed(
-            "rt5-100k-packed", 10_000 if quick else 100_000, 1 if quick else 3, say
-        ),
-        "rt5-1m-packed": lambda quick, say: packed(
-            "rt5-1m-packed", 20_000 if quick else 1_000_000, 1, say
-        ),
-        "update-latency": lambda quick, say: latency("update-latency", 20 if quick else 250, say),
-        "inventory-1m": lambda quick, say: inventory(
-            "inventory-1m", 10_000 if quick else 1_000_000, say
-        ),
-    },
-    "verify": {
-        "full-1m-10k": lambda quick, say: verifying.full(
-            "full-1m-10k", Shape(100 if quick else 10_000, 100), 3 if quick else 9, say
-        ),
-        "full-4m": lambda quick, say: verifying.full(
-            "full-4m", Shape(100 if quick else 10_000, 400), 2 if quick else 5, say
-        ),
-        "mixed-1m": lambda quick, say: verifying.full(
-            "mixed-1m", Shape(100 if quick else 10_000, 50, 50), 3 if quick else 9, say
-        ),
-        "delta-1000": lambda quick, say: verifying.delta(
-            "delta-1000", Shape(100 if quick else 10_000, 100), 1000, 3 if quick else 25, say
-        ),
-        "delta-1": lambda quick, say: verifying.delta(
-            "delta-1", Shape(100 if quick else 10_000, 100), 1, 10 if quick else 500, say
-        ),
-        "rt-graph-10k": lambda quick, say: verifying.targets(
-            "rt-graph-10k", 4, 25 if quick else 2_500, 20 if quick else 500, say
-        ),
-    },
+    "learn": LEARN,
+    "verify": VERIFY,
     "forward": {
-        "small": lambda quick, say: forward_small.small("small", 1 if quick else 5, say),
+        "small": lambda r: forward_small.small("small", 1 if r.quick else 5, r.say),
     },
     "commit": {
-        "batch-100k": lambda quick, say: commits.batch(
-            "batch-100k", 10_000 if quick else 100_000, 2 if quick else 7, say
+        "batch-100k": lambda r: commits.batch(
+            "batch-100k", FEW if r.quick else 100_000, 2 if r.quick else 7, r.say
         ),
-        "single": lambda quick, say: commits.single("single", 100 if quick else 5_000, say),
+        "single": lambda r: commits.single("single", 100 if r.quick else 5_000, r.say),
     },
     "policy": {
-        "eval-100k": lambda quick, say: policies.evaluation(
-            "eval-100k", 10_000 if quick else 100_000, 2 if quick else 5, say
+        "eval-100k": lambda r: policies.evaluation(
+            "eval-100k", FEW if r.quick else 100_000, 2 if r.quick else 5, r.say
         ),
     },
 }

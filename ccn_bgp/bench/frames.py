@@ -33,20 +33,34 @@ def _ipv4(source: bytes, destination: bytes, protocol: int, payload: int) -> byt
 
 def frame(tenant: int, destination: int, flow: int) -> bytes:
     """One packet of a VM of ``tenant`` to an address; ``flow`` varies the ports."""
-    payload = _INNER - 14 - 20 - 8
+    payload = bytes(_INNER - 14 - 20 - 8)
+    return vxlan(
+        FIRST_VPC_VNI + tenant,
+        _SOURCE,
+        destination.to_bytes(4, "big"),
+        payload,
+        flow=flow,
+        port_mac=_PORT_MAC,
+    )
+
+
+def vxlan(
+    vni: int, source: bytes, destination: bytes, payload: bytes, *, flow: int, port_mac: bytes
+) -> bytes:
+    """UDP between two inner IPv4 addresses, from HOST to GATEWAY at a port with this MAC."""
     inner = (
         ROUTER_MAC
         + b"\x02\x00"
-        + _SOURCE
+        + source
         + b"\x08\x00"
-        + _ipv4(_SOURCE, destination.to_bytes(4, "big"), 17, payload + 8)
-        + struct.pack(">HHHH", 1024 + flow % 60000, 2000, payload + 8, 0)
-        + bytes(payload)
+        + _ipv4(source, destination, 17, len(payload) + 8)
+        + struct.pack(">HHHH", 1024 + flow % 60000, 2000, len(payload) + 8, 0)
+        + payload
     )
-    vxlan = struct.pack(">II", 0x08000000, FIRST_VPC_VNI + tenant << 8)
-    udp = struct.pack(">HHHH", 49152 + flow % 16384, 4789, 8 + len(vxlan) + len(inner), 0)
-    outer = _ipv4(HOST, GATEWAY, 17, len(udp) + len(vxlan) + len(inner))
-    return _PORT_MAC + _HOST_MAC + b"\x08\x00" + outer + udp + vxlan + inner
+    head = struct.pack(">II", 0x08000000, vni << 8)
+    udp = struct.pack(">HHHH", 49152 + flow % 16384, 4789, 8 + len(head) + len(inner), 0)
+    outer = _ipv4(HOST, GATEWAY, 17, len(udp) + len(head) + len(inner))
+    return port_mac + _HOST_MAC + b"\x08\x00" + outer + udp + head + inner
 
 
 def write_pcap(path: Path, frames: Iterable[bytes]) -> int:

@@ -32,7 +32,7 @@ def evaluation(case: str, count: int, repeats: int, say: Callable[[str], None]) 
         file = FilePath(name) / "policy.yaml"
         file.write_text(POLICY)
         policies = load_policies([file])
-    shared = stream.attributes()
+    shared = stream.attributes(0)
     paths = [Path("peer", Unicast(stream.prefix(i)), shared) for i in range(count)]
     times = []
     for _ in range(repeats):

@@ -1,49 +1,43 @@
 """Our side of a learning bench: one real gateway, ``ccn run`` over a ``ccn-forwarder``.
 
-In: the port of a Sender. Out: the running pair, and what its forwarder holds. The forwarder has a
-``null`` port: it holds all tables and moves no packets.
+In: the sessions it shall have and the ports of its forwarder. Out: the running pair, what its
+forwarder holds and the memory of all its processes. A ``null`` port holds tables and moves no
+packets.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 import ccn_bgp
 from ccn_bgp.bench import stream
-from ccn_bgp.bench.sender import ADDRESS
 from ccn_bgp.errors import CcnError, Problem
 from ccn_bgp.forwarder.client import ForwarderClient
 from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
 from ccn_bgp.forwarder.wire import MessageType
+from ccn_bgp.model.bgp import Prefix
 
-CCSI = 100
-TOPOLOGY = """
-name: bench
-fabric: {{asn: 64600}}
-gateways:
-  gw: {{region: here, asn: 64601, vtep: 192.0.2.11,
-       uplinks: [{{port: p0, address: 192.0.2.11/24, via: 192.0.2.1}}]}}
-vpcs:
-  web: {{region: here, vni: 10001, cidrs: [10.1.0.0/16],
-        vms: [{{ip: 10.1.0.10, mac: "02:00:0a:01:00:0a", host: 192.0.2.101}}]}}
-ccns:
-  retail: {{id: 100, vni: 20100, attach: [vpc/web]}}
-neighbors:
-  - {{name: sender, gateway: gw, address: {address}, port: {port}, asn: {asn}, role: gateway}}
-"""
+NULL_PORTS = {"p0": "null"}
+PATIENCE = 120.0
+"""Seconds until a gateway has read its topology and answers."""
 
 
-def topology(port: int) -> str:
-    """The file of a gateway that dials the Sender at ``port``."""
-    return TOPOLOGY.format(address=ADDRESS, port=port, asn=stream.SENDER_ASN)
+class Memory(NamedTuple):
+    """Of a process and all below it, MB: resident now, and the sum of their highest."""
+
+    now: float
+    peak: float
 
 
 class Subject:
@@ -51,39 +45,48 @@ class Subject:
 
     name = "ccn"
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, topology: str, ports: Mapping[str, str] = NULL_PORTS) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="ccn-bench-")
         self.directory = Path(self._folder.name)
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._port = port
+        self._topology, self._ports = topology, ports
+        self._forwarder: subprocess.Popen[bytes] | None = None
+        self._gateway: subprocess.Popen[bytes] | None = None
         self.client: ForwarderClient
 
     def __enter__(self) -> Self:
         try:
-            self._start()
+            control = self.directory / "forwarder.sock"
+            (self.directory / "bench.yaml").write_text(self._topology)
+            (self.directory / "policy.yaml").write_text(POLICY)
+            command = forwarder_command(control, self._ports, name="bench")
+            log = self.directory / "forwarder.log"
+            self._forwarder = start_forwarder(command, control, log)
+            self.start_gateway()
+            self.client = ForwarderClient.connect(control, timeout=60.0)
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def _start(self) -> None:
-        control = self.directory / "forwarder.sock"
-        file = self.directory / "bench.yaml"
-        file.write_text(topology(self._port))
-        command = forwarder_command(control, {"p0": "null"}, name="bench")
-        self._processes.append(start_forwarder(command, control, self.directory / "forwarder.log"))
-        run = [sys.executable, "-m", "ccn_bgp.cli.main", "run", str(file), "--gateway", "gw"]
-        run += ["--forwarder", str(control), "--state", str(self.directory / "state")]
-        with (self.directory / "gateway.log").open("wb") as log:
-            gateway = subprocess.Popen(
+    def start_gateway(self) -> None:
+        """Start ``ccn run`` over the forwarder that runs."""
+        run = [sys.executable, "-m", "ccn_bgp.cli.main", "run", str(self.directory / "bench.yaml")]
+        run += ["--gateway", "gw", "--forwarder", str(self.directory / "forwarder.sock")]
+        run += ["--state", str(self.directory / "state")]
+        with (self.directory / "gateway.log").open("ab") as log:
+            self._gateway = subprocess.Popen(
                 run,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 env=self._environment(),
             )
-        self._processes.append(gateway)
-        self.client = ForwarderClient.connect(control, timeout=60.0)
+
+    def kill_gateway(self) -> None:
+        """As if it had crashed; its speakers end by themselves, the forwarder goes on."""
+        assert self._gateway is not None
+        self._gateway.kill()
+        self._gateway.wait()
 
     def _environment(self) -> dict[str, str]:
         """The package is found as we were found; other gateways of this machine are not seen."""
@@ -93,36 +96,69 @@ class Subject:
 
     def check(self) -> None:
         """CcnError with its last word if a process of ours has ended."""
-        for process, log in zip(self._processes, ("forwarder", "gateway"), strict=False):
-            if process.poll() is not None:
+        for process, log in ((self._forwarder, "forwarder"), (self._gateway, "gateway")):
+            if process is not None and process.poll() is not None:
                 lines = (self.directory / f"{log}.log").read_text(errors="replace").splitlines()
                 raise CcnError(Problem(f"bench {log}", "ended", lines[-1] if lines else ""))
 
     def holds(self, index: int) -> bool:
-        """True if the forwarder has the row of this prefix of the stream."""
-        return bool(self.client.lookup(CCSI, stream.prefix(index).address)["found"])
+        """True if the forwarder has the row of this route of the stream."""
+        return self.has(stream.ccn_id(index), stream.prefix(index))
+
+    def has(self, ccsi: int, prefix: Prefix) -> bool:
+        """True if an address of ``prefix`` is found in this table."""
+        return bool(self.client.lookup(ccsi, prefix.address)["found"])
 
     def held(self) -> int:
-        """Rows of the stream in the forwarder, counted in a dump."""
-        routes = self.client.dump()[MessageType.ROUTE]
-        first = routes["prefix"][:, 0]
-        return int(np.count_nonzero((first >= 20) & (routes["length"] == 24)))
+        """Rows in the forwarder that are not of the gateway's own VPCs (10/8), in a dump."""
+        return int(np.count_nonzero(self.client.dump()[MessageType.ROUTE]["prefix"][:, 0] != 10))
 
-    def memory(self) -> float:
-        """Resident memory of the gateway and its children and the forwarder, MB."""
-        return sum(_resident(pid) for p in self._processes for pid in _family(p.pid)) / 1e6
+    def ask(self, what: str) -> Any:
+        """What ``ccn show WHAT`` would get. CcnError: nobody answers."""
+        with socket.socket(socket.AF_UNIX) as api:
+            api.settimeout(PATIENCE)
+            try:
+                api.connect(str(self.directory / "state" / "api.sock"))
+                api.sendall(json.dumps({"command": "show", "what": what}).encode() + b"\n")
+                with api.makefile("rb") as answers:
+                    answer = json.loads(answers.readline() or b"{}")
+            except OSError as error:
+                raise CcnError(Problem("bench gateway", f"does not answer: {error}")) from None
+        if not answer.get("ok"):
+            raise CcnError(Problem("bench gateway", str(answer.get("error", "no answer"))))
+        return answer["result"]
+
+    def memory(self) -> Memory:
+        """Of the gateway, its ExaBGPs and the forwarder."""
+        own = [memory(p.pid) for p in (self._forwarder, self._gateway) if p is not None]
+        return Memory(sum(m.now for m in own), sum(m.peak for m in own))
 
     def __exit__(self, *_: object) -> None:
         if hasattr(self, "client"):
             self.client.close()
-        for process in reversed(self._processes):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        for process in (self._gateway, self._forwarder):
+            if process is not None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
         self._folder.cleanup()
+
+
+def memory(pid: int) -> Memory:
+    """Of a process and all below it; what has ended is not counted. Shared pages count in each."""
+    now = peak = 0
+    for one in _family(pid):
+        try:
+            lines = Path(f"/proc/{one}/status").read_text().splitlines()
+        except OSError:
+            continue
+        values = dict(line.split(":", 1) for line in lines)
+        now += int(values.get("VmRSS", "0").split()[0])
+        peak += int(values.get("VmHWM", "0").split()[0])
+    return Memory(now * 1024 / 1e6, peak * 1024 / 1e6)
 
 
 def _family(pid: int) -> list[int]:
@@ -130,10 +166,14 @@ def _family(pid: int) -> list[int]:
     found = [pid]
     for parent in found:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            found += [int(child) for child in task.read_text().split()]
+            try:
+                found += [int(child) for child in task.read_text().split()]
+            except OSError:
+                continue
     return found
 
 
-def _resident(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+POLICY = """\
+policies:
+  all: [{name: everything, then: accept}]
+"""

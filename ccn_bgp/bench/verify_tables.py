@@ -99,7 +99,7 @@ def table(
     name, ccn = f"{GATEWAY}/ccn{number}", f"ccn{number}"
     remote = f"{stream.SENDER_VTEP}/{ccn}"
     local = NextHop(Kind.ON_LINK, vni=100000 + number)
-    hop = NextHop(Kind.VTEP, 200000 + number, stream.SENDER_VTEP, stream.ROUTER_MAC)
+    hop = NextHop(Kind.VTEP, 200000 + number, stream.SENDER_VTEP, stream.ORIGIN.router_mac)
     origins = tuple(sorted((name, remote)))
     columns = []
     for address, length, own in ((address4, length4, True), (address6, length6, False)):
@@ -148,7 +148,7 @@ def without_rows(held: Table, rows: npt.NDArray[np.int64]) -> Table:
 
 def plain_routes(held: Table) -> list[Route]:
     """The IPv4 routes of a table as the RIB has them, to be made into columns again."""
-    shared = stream.attributes()
+    shared = stream.attributes(0)
     columns, found = held.v4, []
     for row in range(len(columns)):
         then = int(columns.next_table[row])
