@@ -17,9 +17,10 @@ from ccn_bgp.gateway.intent import Intent, read_intent, still_drained
 from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.gateway.views import neighbors
-from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
-from ccn_bgp.model.ccsi import peers
-from ccn_bgp.model.path import PathAttributes, Segment, SegmentType, Unicast
+from ccn_bgp.learn.originate import tunnel_communities
+from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix, RouteDistinguisher
+from ccn_bgp.model.ccsi import export_targets, peers, site_of_origin
+from ccn_bgp.model.path import EvpnPrefix, PathAttributes, Segment, SegmentType, Unicast
 from ccn_bgp.session.decode import Decoder, SessionParameters, Update
 from ccn_bgp.session.encode import encode_updates
 from ccn_bgp.session.events import Block, OpenFacts, SessionDown, SessionUp
@@ -46,7 +47,14 @@ class Speaker:
         """What ``peer`` would make of it; forgotten afterwards."""
         octets, found = self.sent.pop(peer, b""), []
         decoder = Decoder(
-            SessionParameters("p", Asn(64601), Asn(65101), asn4=True, families=frozenset(families))
+            SessionParameters(
+                "p",
+                Asn(64601),
+                Asn(65101),
+                asn4=True,
+                families=frozenset(families),
+                enforce_first_as=False,
+            )
         )
         while octets:
             length = int.from_bytes(octets[16:18], "big")
@@ -157,6 +165,42 @@ def test_a_drained_router_is_asked_to_go_elsewhere_and_keeps_its_routes(sessions
     assert told(sessions, router) == before
     assert chosen(sessions, OWN).local_pref != 0
     assert told(sessions, other)[OWN].communities == ()
+
+
+def test_traffic_goes_to_the_other_gateway_of_the_data_centre(tmp_path: FilePath) -> None:
+    """tongzhou is reached over a router here and over dh-gw2: its own router wins until drained."""
+    sessions = gateway(read_intent(TOPOLOGIES / "dual-homed.yaml", "dh-gw1"), tmp_path)
+    up(sessions, "tz-r1", V4)
+    up(sessions, "dh-gw2", Family.EVPN)
+    say(sessions, "tz-r1", OWN)
+    other = sessions.intent.topology.gateways["dh-gw2"]
+    (ccn,) = sessions.intent.topology.ccns.values()
+    attributes = PathAttributes(
+        as_path=(Segment(SegmentType.AS_SEQUENCE, (other.asn, Asn(65141))),),
+        next_hop=other.vtep,
+        extended_communities=(
+            *tunnel_communities(export_targets(sessions.intent.topology, ccn), other.mac),
+            site_of_origin(sessions.intent.topology, "tongzhou"),
+        ),
+    )
+    rd = RouteDistinguisher.of_router(other.router_id, ccn.id)
+    nlri = EvpnPrefix(rd, bytes(10), 0, Prefix.parse(OWN), None, ccn.vni)
+    octets = encode_updates([(attributes, (nlri,))], [], asn4=True, max_length=4096)
+    sessions.take(Block("dh-gw2", b"".join(octets)))
+    table = sessions.rib.tables[f"dh-gw1/{ccn.name}"]
+
+    def chosen_from() -> str:
+        commit(sessions)
+        return table.routes[Prefix.parse(OWN)].path.peer
+
+    assert chosen_from() == "tz-r1" and OWN in told(sessions, "dh-gw2")
+    sessions.operate("tz-r1", "drain")
+    assert chosen_from() == "dh-gw2"
+    # What came from a gateway is not announced to one: ours is taken back.
+    withdrawn = sessions.speakers.running["gateways"].heard("dh-gw2", Family.EVPN)  # type: ignore[attr-defined]
+    assert [str(n.prefix) for u in withdrawn for n in u.withdrawn] == [OWN]
+    sessions.operate("tz-r1", "undrain")
+    assert chosen_from() == "tz-r1"
 
 
 def test_what_comes_later_is_drained_too_and_the_session_may_end(sessions: Sessions) -> None:
