@@ -1,0 +1,80 @@
+"""Learning benches with real processes: quick runs reach the end, and leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ccn_bgp.bench.learners import BGPD
+from ccn_bgp.lab import netns
+
+pytestmark = pytest.mark.smoke
+SOURCE = Path(__file__).parents[2]
+FRR = ("frr",) if BGPD.exists() else ()
+GOBGP = ("gobgp",) if shutil.which("gobgpd") and shutil.which("gobgp") else ()
+PEERS = {*FRR, *GOBGP}
+
+
+def start(case):
+    words = ["bench", "learn", "--quick", "--json", "--case", case]
+    return subprocess.Popen(
+        [sys.executable, "-m", "ccn_bgp.cli.main", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+
+
+def figures(case):
+    """The results by metric."""
+    process = start(case)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert not netns.present(f"ccn-bench-{process.pid}-")
+    results = json.loads(out)["results"]
+    assert {figure["case"] for figure in results} == {case}
+    return {figure["metric"]: figure for figure in results}
+
+
+@pytest.mark.parametrize("case", ["rt5-1m-distinct", "withdraw-1m", "announce-100k-50-peers"])
+def test_ours_and_the_peers_come_to_the_end(case):
+    time = figures(case)["time"]
+    assert time["ours"] > 0
+    assert set(time["peers"]) == set(time["ratio"]) == PEERS
+
+
+def test_packets_follow_a_change():
+    found = figures("update-latency")
+    assert 0 < found["p50"]["ours"] <= found["p99"]["ours"] < 5000
+
+
+def test_packets_flow_while_the_gateway_is_killed():
+    found = figures("cold-restart-1m")
+    assert found["packets lost"]["ours"] == 0
+    assert 0 < found["digest equal again"]["ours"] < 30
+
+
+def test_churn_over_hand_offs():
+    assert figures("ris-trace")["updates per second"]["ours"] > 0
+
+
+def test_a_bench_that_is_ended_cleans_up():
+    process = start("update-latency")
+    prefix = f"ccn-bench-{process.pid}-"
+    deadline = time.monotonic() + 30
+    while len(netns.present(prefix)) < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    time.sleep(2.0)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert not netns.present(prefix)
