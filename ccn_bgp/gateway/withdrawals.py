@@ -31,6 +31,7 @@ class _Rows(NamedTuple):
     peer: str
     rows: PrefixRows
     words: Vocabulary
+    generation: int
     when: float
 
 
@@ -52,7 +53,9 @@ class Withdrawals:
         """The same of many; ``held``: bool[n]."""
         chosen = np.flatnonzero(held)[-REMEMBERED:]
         if len(chosen):
-            self._add(_Rows(peer, rows.taken(chosen), words, time.time()), len(chosen))
+            self._add(
+                _Rows(peer, rows.taken(chosen), words, words.generation, time.time()), len(chosen)
+            )
 
     def _add(self, gone: Withdrawn | _Rows, count: int) -> None:
         self._gone.append(gone)
@@ -82,5 +85,7 @@ def _each(gone: Withdrawn | _Rows) -> Iterator[Withdrawn]:
     if isinstance(gone, Withdrawn):
         yield gone
         return
+    if gone.generation != gone.words.generation:
+        return  # their numbers have become those of others
     for nlri in gone.rows.nlris(gone.words):
         yield Withdrawn(gone.peer, nlri, gone.when, "withdrawn")

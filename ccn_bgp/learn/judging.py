@@ -27,6 +27,7 @@ from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import EvpnOther, EvpnPrefix, Path, PathAttributes
 from ccn_bgp.model.reason import Denied, Looped, NotImported, Reason, Refused, Unresolved
 from ccn_bgp.model.route import NextHop
+from ccn_bgp.model.rows import new_numbers
 from ccn_bgp.model.topology import Gateway, Vpc
 
 ImportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
@@ -36,6 +37,9 @@ Claim = Callable[[Peer, str, Path], Finding | None]
 NOBODY, SEVERAL = -3, -2
 """In the place of a table: none; several, or one that takes only what a share covers."""
 _CLASS, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+
+
+_FACTS = np.dtype([("table", np.int64), ("terms", np.int64), ("accused", np.bool_)])
 
 
 class RowPolicy(Protocol):
@@ -199,7 +203,7 @@ class RowJudge:
         self.row_claim = row_claim
         self.verdicts: list[Verdict] = []
         self._number: dict[Verdict, int] = {}
-        self._facts = Growing([("table", np.int64), ("terms", np.int64), ("accused", np.bool_)])
+        self._facts = Growing(_FACTS)
         self._known: dict[tuple[int, int, int], int] = {}
         self._taker: dict[tuple[int, int], tuple[int, int]] = {}
 
@@ -218,6 +222,30 @@ class RowJudge:
         """The numbers of bodies are given out anew."""
         self._known.clear()
         self._taker.clear()
+
+    def keep(self, live: I8) -> I8:
+        """Forget all verdicts but these (numbers, ascending); returns new numbers by old ones."""
+        kept = [self.verdicts[number] for number in live.tolist()]
+        renumbered = new_numbers(len(self.verdicts), live)
+        self._begin(kept)
+        return renumbered
+
+    def renumber_terms(self, renumbered: I8) -> None:
+        """Terms have new numbers, by old ones."""
+        self._begin(
+            [
+                v if v.terms < 0 else v._replace(terms=int(renumbered[v.terms]))
+                for v in self.verdicts
+            ]
+        )
+
+    def _begin(self, verdicts: Sequence[Verdict]) -> None:
+        self.forget()
+        self.verdicts = []
+        self._number = {}
+        self._facts = Growing(_FACTS)
+        for verdict in verdicts:
+            self._numbered(verdict)
 
     def verdict(self, adj: AdjRibIn, path: Path) -> tuple[int, Finding | None]:
         """Judge one path."""

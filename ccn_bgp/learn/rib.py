@@ -20,6 +20,7 @@ from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import AdjRibIn, Delta, Heard, HeardPaths, Rows
 from ccn_bgp.learn.candidate import OURSELVES, Candidate, Source, Speaks
 from ccn_bgp.learn.candidates import CandidateRows, slots
+from ccn_bgp.learn.compaction import Compaction
 from ccn_bgp.learn.exports import Exports
 from ccn_bgp.learn.filled import Filled, filled
 from ccn_bgp.learn.importing import Import, Imports, Origins, shared
@@ -100,6 +101,7 @@ class Rib:
         self.exports.rows = self.row_exports
         self._again: dict[int, list[Array]] = {width: [] for width in WIDTHS}
         self._limits: set[str] = set()
+        self._compaction = Compaction()
         self._build()
 
     def _build(self) -> None:
@@ -479,6 +481,8 @@ class Rib:
                     table.decide(prefix)
                     touched_prefixes.add(prefix)
                     self._say_on(table, prefix)
+        if self._compaction.due(self.vocabulary, self.book):
+            self._compaction.run(self.adj_in.values(), self.rows, self._rows, self.vocabulary)
 
     def _say_on(self, table: LocRib, prefix: Prefix) -> None:
         """Carry a winner to gateways (as our type 5) and to local tables that import from here."""

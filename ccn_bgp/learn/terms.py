@@ -18,7 +18,7 @@ from ccn_bgp.learn.growing import Growing
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.path import EvpnPrefix, Path, PathAttributes, Unicast
 from ccn_bgp.model.route import Answer, NextHop
-from ccn_bgp.model.rows import UNICAST, Vocabulary
+from ccn_bgp.model.rows import I8, UNICAST, Vocabulary, new_numbers
 
 U8 = npt.NDArray[np.uint64]
 FACTS = np.dtype(
@@ -84,6 +84,23 @@ class TermsBook:
             self.terms.append(terms)
             self._add(terms, next_table)
         return found
+
+    def keep(self, live: I8) -> I8:
+        """Forget all Terms but these (numbers, ascending); returns new numbers by old ones. Answers
+        begin anew with them."""
+        renumbered = new_numbers(len(self.terms), live)
+        held = []
+        for number, answer in zip(live.tolist(), self._facts["answer"][live].tolist(), strict=True):
+            terms = self.terms[number]
+            held.append((terms, self.answers[answer].next_table if terms.answer else ""))
+        self.terms, self.answers = [], []
+        self._number, self._answer = {}, {}
+        self._facts = Growing(FACTS)
+        self._identities, self._identity = [], {}
+        self._identity_rank = np.zeros(0, np.uint64)
+        for terms, next_table in held:
+            self.number(terms, next_table)
+        return renumbered
 
     def _add(self, terms: Terms, next_table: str) -> None:
         attributes = terms.attributes

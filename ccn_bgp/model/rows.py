@@ -19,6 +19,7 @@ from ccn_bgp.model.path import EvpnPrefix, Path, PathAttributes, Unicast
 Bools = npt.NDArray[np.bool_]
 U1 = npt.NDArray[np.uint8]
 U4 = npt.NDArray[np.uint32]
+I8 = npt.NDArray[np.int64]
 
 UNICAST = 0
 """The distinguisher number of IPv4 and IPv6 unicast routes, which have none."""
@@ -33,6 +34,13 @@ class PathBody(NamedTuple):
     esi: bytes = NO_ESI
     gateway: Ip | None = None
     vni: int = 0
+
+
+def new_numbers(count: int, live: I8) -> I8:
+    """New numbers by old ones of which only ``live`` (ascending) stay; -1 for the others."""
+    renumbered = np.full(count, -1, np.int64)
+    renumbered[live] = np.arange(len(live))
+    return renumbered
 
 
 class Vocabulary:
@@ -72,13 +80,25 @@ class Vocabulary:
             self.bodies.append(PathBody(attributes, esi, gateway, vni))
         return found
 
-    def keep_bodies(self, live: U4) -> npt.NDArray[np.int64]:
+    def keep_bodies(self, live: I8) -> I8:
         """Forget all bodies but these (numbers, ascending, each once); returns new numbers by old
         ones, -1 where forgotten."""
-        renumbered = np.full(len(self.bodies), -1, np.int64)
-        renumbered[live] = np.arange(len(live))
+        renumbered = new_numbers(len(self.bodies), live)
         self.bodies = [self.bodies[number] for number in live.tolist()]
         self._body = {(id(b[0]), *b[1:]): number for number, b in enumerate(self.bodies)}
+        self.generation += 1
+        return renumbered
+
+    def keep_distinguishers(self, live: I8) -> I8:
+        """The same for distinguishers; UNICAST stays what it is, and the order stays."""
+        live = live if len(live) and live[0] == UNICAST else np.append(np.int64(UNICAST), live)
+        renumbered = new_numbers(len(self.distinguishers), live)
+        self.distinguishers = [self.distinguishers[number] for number in live.tolist()]
+        self._distinguisher = {
+            (bytes(rd), etag): number
+            for number, (rd, etag) in enumerate(self.distinguishers)
+            if number != UNICAST
+        }
         self.generation += 1
         return renumbered
 
@@ -120,7 +140,7 @@ class PrefixRows:
     def __len__(self) -> int:
         return len(self.length)
 
-    def taken(self, rows: npt.NDArray[np.int64]) -> PrefixRows:
+    def taken(self, rows: I8) -> PrefixRows:
         """Some of the rows."""
         return PrefixRows(
             self.announced[rows],

@@ -136,6 +136,7 @@ words = st.sampled_from(sorted(routes)).flatmap(
         st.tuples(st.just("sweep"), st.just(peer)),
         st.tuples(st.just("open"), st.just(peer), st.sampled_from(["5.5.5.5", "2.2.2.2"])),
         st.tuples(st.just("settle")),
+        st.tuples(st.just("compact")),
     )
 )
 
@@ -264,6 +265,8 @@ def play(intent: Intent, script: list[tuple]) -> None:
                     del said[key]
             case "open", peer, router_id:
                 rib.opened(peer, Ip.parse(router_id))
+            case ("compact",):
+                rib._compaction._bodies = -1
             case _:
                 rib.settle()
                 check(rib, guard, said)

@@ -1,0 +1,77 @@
+"""Forgetting what no route says any more, so that churn costs no memory.
+
+In: what is held, by rows. Out: the same rows with new numbers; bodies, distinguishers, verdicts and
+terms that no row refers to are gone. Nothing that is decided depends on numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from ccn_bgp.learn.adj_rib_in import AdjRibIn
+from ccn_bgp.learn.candidates import CandidateRows
+from ccn_bgp.learn.judging import RowJudge
+from ccn_bgp.learn.keys import I8, Array
+from ccn_bgp.learn.terms import TermsBook
+from ccn_bgp.model.rows import Vocabulary
+
+SPARE = 1 << 16
+"""So many dead numbers are no reason to count."""
+_NUMBER = np.uint64(0xFFFFFFFF)
+
+
+class Compaction:
+    """Looks from time to time whether it is worth while: when there are twice as many numbers as
+    were alive the last time."""
+
+    def __init__(self) -> None:
+        self._bodies = self._distinguishers = self._terms = SPARE
+
+    def due(self, words: Vocabulary, book: TermsBook) -> bool:
+        """True if it is time to look."""
+        return (
+            len(words.bodies) > self._bodies
+            or len(words.distinguishers) > self._distinguishers
+            or len(book) > self._terms
+        )
+
+    def run(
+        self,
+        adjs: Collection[AdjRibIn],
+        rows: Mapping[int, CandidateRows],
+        judge: RowJudge,
+        words: Vocabulary,
+    ) -> None:
+        """Give out all numbers anew. No rows may be waiting in an Adj-RIB-In."""
+        book = judge.book
+        held = [r for adj in adjs for r in adj.rows.values()]
+        bodies = words.keep_bodies(_used(len(words.bodies), [r.body for r in held]))
+        numbers = [r.keys.number(r.key) for r in held]
+        dids = words.keep_distinguishers(_used(len(words.distinguishers), numbers))
+        verdicts = judge.keep(_used(len(judge.verdicts), [r.verdict for r in held]))
+        for mine, number in zip(held, numbers, strict=True):
+            mine.body = bodies[mine.body].astype(np.uint32)
+            mine.verdict = verdicts[mine.verdict].astype(np.uint32)
+            # Numbers keep their order, and so do keys.
+            mine.key = mine.keys.renumbered(mine.key, dids[number])
+        terms = [r.terms for r in rows.values()]
+        of_verdicts = np.array([v.terms for v in judge.verdicts if v.terms >= 0], np.int64)
+        renumbered = book.keep(_used(len(book), [*terms, of_verdicts]))
+        judge.renumber_terms(renumbered)
+        for candidates in rows.values():
+            candidates.terms = renumbered[candidates.terms].astype(np.uint32)
+            did = dids[(candidates.slot & _NUMBER).astype(np.int64)].astype(np.uint64)
+            candidates.slot = candidates.slot & ~_NUMBER | did
+        self._bodies = 2 * len(words.bodies) + SPARE
+        self._distinguishers = 2 * len(words.distinguishers) + SPARE
+        self._terms = 2 * len(book) + SPARE
+
+
+def _used(count: int, columns: Sequence[Array]) -> I8:
+    """Which of ``count`` numbers occur, ascending."""
+    used = np.zeros(count, np.bool_)
+    for column in columns:
+        used[column] = True
+    return np.flatnonzero(used)
