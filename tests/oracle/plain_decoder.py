@@ -111,7 +111,7 @@ def key_of(route):
     """What makes a route the same route: RFC 7432 §7.1 and §7.2, RFC 9136 §3.1. Of the others it
     is everything."""
     keys = {1: ("rd", "esi", "etag"), 2: ("rd", "etag", "mac", "ip"), 5: ("rd", "etag", "prefix")}
-    names = keys.get(route.get("type"), sorted(route))
+    names = keys.get(route.get("type"), sorted(route.keys() - {"next-hop"}))
     return [route["family"], route.get("type"), *(route.get(name) for name in names)]
 
 
