@@ -17,6 +17,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -334,8 +335,9 @@ class Daemon:
     async def _renew(self, before: Intent, intent: Intent) -> None:
         """Take over other VMs than ``before``, unless a SIGHUP has come between."""
         async with self._taking:
-            if self.intent is not before:
+            if self.intent.topology is not before.topology:
                 return
+            intent = replace(intent, drain=self.intent.drain)
             self.rib.renew(intent.topology, intent.claims, claim_rows(intent))
             self.intent = self.sessions.intent = intent
             self.guard = Guard(intent, self.rib)
@@ -387,8 +389,9 @@ class Daemon:
                 return commit_world(self, request.get("id"))
             case "neighbor":
                 name, action = str(request.get("name")), str(request.get("action"))
-                done = self.sessions.operate(name, action)
-                self.intent = self.sessions.intent  # who is drained is part of it
+                async with self._taking:  # who is drained is part of the intent
+                    done = self.sessions.operate(name, action)
+                    self.intent = self.sessions.intent
                 return done
             case other:
                 raise InputError(f"unknown request '{other}'")

@@ -3,6 +3,7 @@ GRACEFUL_SHUTDOWN, and nothing is lost."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path as FilePath
 from types import SimpleNamespace
@@ -10,11 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.commit import Committer
+from ccn_bgp.gateway.daemon import Daemon
 from ccn_bgp.gateway.draining import GRACEFUL_SHUTDOWN, Drain, carried
 from ccn_bgp.gateway.explain import explain
 from ccn_bgp.gateway.guard import Guard
-from ccn_bgp.gateway.intent import Intent, read_intent, still_drained
+from ccn_bgp.gateway.intent import Intent, read_intent, renewed, still_drained
 from ccn_bgp.gateway.learning import new_rib
+from ccn_bgp.gateway.link import NoForwarder
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.gateway.views import neighbors
 from ccn_bgp.learn.originate import tunnel_communities
@@ -315,3 +319,26 @@ def test_the_file_may_say_it(tmp_path: FilePath) -> None:
     sessions = gateway(before, tmp_path)
     up(sessions, router, V4)
     assert sessions.peers[router].serves(new_rib(now).peers[router])
+
+
+def test_an_inventory_read_meanwhile_does_not_undo_it(tmp_path: FilePath) -> None:
+    """The files take seconds to read: the operator may drain a peer before they are taken over."""
+
+    async def body() -> None:
+        daemon = Daemon(TOPOLOGIES / "two-regions.yaml", "bj-gw1", tmp_path, "none")
+        daemon.intent = before = read_intent(daemon.file, daemon.name)
+        daemon.sessions = gateway(before, tmp_path)
+        daemon.rib, daemon.link = daemon.sessions.rib, NoForwarder()
+        daemon.guard, daemon.committer = Guard(before, daemon.rib), Committer(daemon.link)
+        intent = renewed(before)
+        asked = {"command": "neighbor", "name": "lf-r1", "action": "drain"}
+        assert await daemon.answer(asked) == {"neighbor": "lf-r1", "action": "drain"}
+        await daemon._renew(before, intent)
+        assert daemon.intent.topology is intent.topology is daemon.sessions.intent.topology
+        assert daemon.intent.drain.names == daemon.sessions.intent.drain.names == {"lf-r1"}
+        up(daemon.sessions, "lf-r1", V4)
+        say(daemon.sessions, "lf-r1", OWN)
+        daemon.commit()
+        assert chosen(daemon.sessions, OWN).local_pref == 0
+
+    asyncio.run(body())
