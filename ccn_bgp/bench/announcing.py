@@ -82,7 +82,8 @@ def _peer(learner: type[Learner], count: int, some: Sequence[Router]) -> Taken:
             [_unicast(count)],
             peer.check,
             lambda: peer.held() >= count,
-            max(peer.poll, 0.05),
+            peer.poll,
+            gentle=True,
         )
         time.sleep(REST)
         seconds = _told(sinks, count, peer.check, peer.dial)

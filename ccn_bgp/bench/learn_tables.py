@@ -132,7 +132,14 @@ def _peer(
         senders = [stack.enter_context(on_loopback(r)) for r in both_routers]
         peer = stack.enter_context(learner(senders))
         establish(senders, peer.check, peer.dial)
-        seconds = timed(senders, messages, peer.check, lambda: peer.held() >= expected, peer.poll)
+        seconds = timed(
+            senders,
+            messages,
+            peer.check,
+            lambda: peer.held() >= expected,
+            peer.poll,
+            gentle=True,
+        )
         time.sleep(REST)
         return Taken(seconds, 0.0, peer.memory())
 
