@@ -111,7 +111,6 @@ def messages(table: Sequence[Entry], peer: Asn, next_hop: Ip, marker: bytes) -> 
     groups: dict[int, list[bytes]] = {}
     for nlri, origin in table:
         groups.setdefault(origin, []).append(nlri)
-    groups.pop(peer, None)
     parts = []
     for origin, members in groups.items():
         blob = attributes(path_of(peer, origin), next_hop)
