@@ -6,7 +6,9 @@ Route → FibEntry. ``NextHop`` is what a packet does next; equal content is the
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+import math
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.path import Path
@@ -20,6 +22,12 @@ class Kind(enum.IntEnum):
     VIP = 2
     VTEP = 3
     HAND_OFF = 4
+    GROUP = 5
+
+
+MAX_MEMBERS: Final = 16
+"""Of a group; more paths are not spread over."""
+MAX_WEIGHT: Final = 255
 
 
 class NextHop(NamedTuple):
@@ -28,6 +36,8 @@ class NextHop(NamedTuple):
     DROP: nothing. ON_LINK: ``vni`` (look the destination itself up in the VM table). VIP: ``vni``
     and ``ip`` (look that address up). VTEP: ``vni`` (the L3VNI to send with), ``ip`` (the remote
     gateway), ``mac`` (its router MAC). HAND_OFF: ``ip`` (the IDC router), ``interface`` (its tap).
+    GROUP: ``members``, 2 to 16 different ones in order; made by ``group``. Flows are spread over
+    them by weight.
     """
 
     kind: Kind
@@ -35,8 +45,45 @@ class NextHop(NamedTuple):
     ip: Ip = Ip(b"")
     mac: Mac = Mac(bytes(6))
     interface: str = ""
+    members: tuple[Member, ...] = ()
+
+    @classmethod
+    def group(cls, members: Iterable[Member]) -> NextHop:
+        """Spread flows over ``members``; the same members in any order give the same value.
+
+        Weights may be any integers above 0 (a link bandwidth); they become the smallest of their
+        ratio, at most 255. Equal hops are one member with the sum of their weights; of more than 16
+        the heaviest stay. A single member is no group but its hop. ValueError: no member, a weight
+        below 1, or a hop that is neither VTEP nor HAND_OFF nor VIP.
+        """
+        merged: dict[NextHop, int] = {}
+        for weight, hop in members:
+            if weight < 1 or hop.kind not in (Kind.VTEP, Kind.HAND_OFF, Kind.VIP):
+                raise ValueError(f"{hop}, weight {weight}, cannot be a member of a group")
+            merged[hop] = merged.get(hop, 0) + weight
+        if not merged:
+            raise ValueError("a group without members")
+        chosen = sorted(merged.items(), key=lambda item: (-item[1], item[0]))[:MAX_MEMBERS]
+        if len(chosen) == 1:
+            return chosen[0][0]
+        most = chosen[0][1] // math.gcd(*(weight for _, weight in chosen))
+        if most > MAX_WEIGHT:
+            top = chosen[0][1]
+            chosen = [(h, max(1, (2 * MAX_WEIGHT * w + top) // (2 * top))) for h, w in chosen]
+        divisor = math.gcd(*(weight for _, weight in chosen))
+        ordered = tuple(Member(weight // divisor, hop) for hop, weight in sorted(chosen))
+        return cls(Kind.GROUP, members=ordered)
+
+    @property
+    def hops(self) -> tuple[NextHop, ...]:
+        """Where packets may go: the hops of a group, else this one alone."""
+        return tuple(hop for _, hop in self.members) if self.members else (self,)
 
     def __str__(self) -> str:
+        if self.kind is Kind.GROUP:
+            return "group of " + "; ".join(
+                f"{hop} (weight {weight})" for weight, hop in self.members
+            )
         if self.kind is Kind.DROP:
             return "drop"
         if self.kind is Kind.ON_LINK:
@@ -46,6 +93,13 @@ class NextHop(NamedTuple):
         if self.kind is Kind.VTEP:
             return f"VTEP {self.ip}, VNI {self.vni}, router MAC {self.mac}"
         return f"hand-off {self.interface} to {self.ip}"
+
+
+class Member(NamedTuple):
+    """One of a group: ``weight`` 1 to 255, relative to the others'; ``hop`` never a group."""
+
+    weight: int
+    hop: NextHop
 
 
 class Route(NamedTuple):
