@@ -158,7 +158,9 @@ class Rows:
         self.held_back = np.insert(self.held_back, at, False)
 
     def at(self, keys: Array) -> I8:
-        """Where these keys stand; they must be there."""
+        """Where these keys (ascending, each once) stand; they must be there."""
+        if len(keys) == len(self.key):
+            return np.arange(len(keys))
         return np.searchsorted(self.key, keys)
 
     def sweep(self, family: Family | None) -> Delta | None:

@@ -26,10 +26,13 @@ class Decided:
 
     ``winner``: int64, row of the candidate that wins, -1 for none. ``mixed``: bool, True where
     candidates of several CCNs contend or a gateway IP is to be resolved: to be decided one by one.
+    ``first``, ``size``: int64, where the candidates stand and how many there are.
     """
 
     winner: I8
     mixed: Bools
+    first: I8
+    size: I8
 
 
 class CandidateRows:
@@ -52,7 +55,16 @@ class CandidateRows:
 
     def ranges(self, keys: Array) -> tuple[I8, I8]:
         """(first row, row behind the last) of each key."""
-        return np.searchsorted(self.key, keys), np.searchsorted(self.key, keys, side="right")
+        first = np.searchsorted(self.key, keys)
+        if len(keys) < keyed.FEW or not len(self.key):
+            return first, np.searchsorted(self.key, keys, side="right")
+        # Most keys have one candidate: look at its neighbour before searching again.
+        last = len(self.key) - 1
+        behind = first + (self.key[np.minimum(first, last)] == keys)
+        more = np.flatnonzero((behind > first) & (self.key[np.minimum(behind, last)] == keys))
+        more = more[behind[more] <= last]
+        behind[more] = np.searchsorted(self.key, keys[more], side="right")
+        return first, behind
 
     def locate(self, keys: Array, slots: U8) -> I8:
         """The row of each (key, slot), -1 where there is none."""
@@ -130,16 +142,17 @@ class CandidateRows:
             winner[several] = some.winners(words)
             mixed[several] = some.mixed(winner[several])
         winner[mixed] = -1
-        return Decided(winner, mixed)
+        return Decided(winner, mixed, first, behind - first)
 
-    def set_best(self, keys: Array, winner: I8) -> None:
-        """Let these rows fill their keys; -1: none does."""
-        first, behind = self.ranges(keys)
-        if len(self.key):
-            size = behind - first
+    def set_best(self, decided: Decided) -> None:
+        """Let the winners fill their keys."""
+        first, size = decided.first, decided.size
+        self.best[first[size == 1]] = False
+        if (several := size > 1).any():
+            first, size = first[several], size[several]
             begin = np.repeat(first - np.cumsum(size) + size, size)
             self.best[begin + np.arange(len(begin))] = False
-        self.best[winner[winner >= 0]] = True
+        self.best[decided.winner[decided.winner >= 0]] = True
 
 
 class _Contest:

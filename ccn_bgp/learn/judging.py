@@ -13,11 +13,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import AdjRibIn, Rows, Verdict
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.growing import Growing
 from ccn_bgp.learn.importing import Imports, Origins, not_imported, shared
-from ccn_bgp.learn.keys import I8, U1, U4, Array, Bools
+from ccn_bgp.learn.keys import I8, U1, U4, Bools
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.resolve import resolve
 from ccn_bgp.learn.terms import Terms, TermsBook
@@ -76,10 +77,19 @@ class Judgement(NamedTuple):
 class _Said(NamedTuple):
     """Rows to be judged: bodies, and for each row which of them, its address and length."""
 
-    bodies: U4
-    which: Array
+    bodies: I8
+    which: I8
     address: U1
     length: U1
+
+
+class _Taker(NamedTuple):
+    """The one table that takes paths with a body, if there is one; the number of its CCN (or
+    SEVERAL, NOBODY) and of the region of their next hop, as RowClaim numbers them."""
+
+    table: LocRib | None
+    ccn: int
+    region: int
 
 
 class Judge:
@@ -133,12 +143,25 @@ class Judge:
                 takers.remove(table)
         if not takers:
             return Judgement(reason=reason, finding=found)
+        return self._taken(peer, path, tuple(takers), found)
+
+    def judge_unclaimed(self, peer: Peer, path: Path, taker: LocRib) -> Judgement:
+        """The same of a path of which is known that this table alone takes it, and that no claim
+        bears on it."""
+        if looped := self._looped(peer, path):
+            return Judgement(reason=looped)
+        return self._taken(peer, path, (taker,), None)
+
+    def _taken(
+        self, peer: Peer, path: Path, takers: tuple[LocRib, ...], finding: Finding | None
+    ) -> Judgement:
+        """What policy makes of it."""
         judged = self.policy(peer, path)
         if isinstance(judged, Denied):
-            return Judgement(reason=judged, finding=found)
+            return Judgement(reason=judged, finding=finding)
         if peer.router is not None:
             judged = self._of_site(peer, judged)
-        return Judgement(tuple(takers), judged, None, found)
+        return Judgement(takers, judged, None, finding)
 
     def _looped(self, peer: Peer, path: Path) -> Looped | None:
         """RFC 4271 §9.1.2, RFC 4456 §8, and our own routes coming back from a reflector."""
@@ -205,7 +228,7 @@ class RowJudge:
         self._number: dict[Verdict, int] = {}
         self._facts = Growing(_FACTS)
         self._known: dict[tuple[int, int, int], int] = {}
-        self._taker: dict[tuple[int, int], tuple[int, int]] = {}
+        self._taker: dict[tuple[int, int], _Taker] = {}
 
     @property
     def accused(self) -> Bools:
@@ -247,9 +270,14 @@ class RowJudge:
         for verdict in verdicts:
             self._numbered(verdict)
 
-    def verdict(self, adj: AdjRibIn, path: Path) -> tuple[int, Finding | None]:
-        """Judge one path."""
-        judged = self.judge.judge(adj.peer, path)
+    def verdict(
+        self, adj: AdjRibIn, path: Path, unclaimed: LocRib | None = None
+    ) -> tuple[int, Finding | None]:
+        """Judge one path; ``unclaimed``: the one table that takes it, if no claim bears on it."""
+        if unclaimed is not None:
+            judged = self.judge.judge_unclaimed(adj.peer, path, unclaimed)
+        else:
+            judged = self.judge.judge(adj.peer, path)
         terms = -1
         if judged.attributes is not None:
             terms = self._terms_of(adj, path._replace(attributes=judged.attributes), judged.takers)
@@ -295,27 +323,29 @@ class RowJudge:
     ) -> None:
         """Judge the rows ``at`` of a peer and write their verdicts into them."""
         key, peer = rows.key[at], adj.peer
-        bodies, which = np.unique(rows.body[at], return_inverse=True)
+        bodies, which = keyed.numbered(rows.body[at], len(adj.vocabulary.bodies))
         address, length = rows.keys.address(key), rows.keys.length(key)
-        alone = self._suspects(adj, _Said(bodies, which, address, length))
+        takers = [self._take(adj, body) for body in bodies.tolist()]
+        alone = self._suspects(adj, takers, _Said(bodies, which, address, length))
         together = np.flatnonzero(~alone)
         verdicts = np.zeros(len(at), np.uint32)
         if len(together):
-            classes = np.zeros(len(together), np.uint32)
-            if self.row_policy is not None:
-                classes = self.row_policy(peer, address[together], length[together])
-            pairs = which[together].astype(np.uint64) << _CLASS | classes
-            kinds, first, kind = np.unique(pairs, return_index=True, return_inverse=True)
-            classes_of = (kinds & _LOW).astype(np.uint32).tolist()
-            some = adj.paths_at(rows, at[together[first]])
+            if len(together) < len(at):
+                which, address, length = which[together], address[together], length[together]
+            kinds, classes, first, kind = self._kinds(peer, which, len(bodies), address, length)
             found = np.zeros(len(kinds), np.uint32)
             for number, (path, said, alike) in enumerate(
-                zip(some, bodies[kinds >> _CLASS].tolist(), classes_of, strict=True)
+                zip(
+                    adj.paths_at(rows, at[together[first]]),
+                    kinds.tolist(),
+                    classes.tolist(),
+                    strict=True,
+                )
             ):
-                known = (adj.number, said, alike)
+                known = (adj.number, int(bodies[said]), alike)
                 verdict = self._known.get(known)
                 if verdict is None:
-                    verdict, _ = self.verdict(adj, path)
+                    verdict, _ = self.verdict(adj, path, takers[said].table)
                     if len(self._known) > 2_000_000:
                         self._known.clear()
                     self._known[known] = verdict
@@ -328,21 +358,36 @@ class RowJudge:
                 accuse(path, finding)
         rows.verdict[at] = verdicts
 
-    def _suspects(self, adj: AdjRibIn, said: _Said) -> Bools:
+    def _kinds(
+        self, peer: Peer, which: I8, count: int, address: U1, length: U1
+    ) -> tuple[I8, I8, I8, I8]:
+        """Rows of one kind say the same of prefixes that policy cannot tell apart: for each kind
+        which body it has, its class, and one of its rows; and for each row which kind it is."""
+        classes = np.zeros(0, np.uint32)
+        if self.row_policy is not None:
+            classes = self.row_policy(peer, address, length)
+        if not classes.any():
+            kinds, kind = keyed.numbered(which, count)
+            first = np.empty(len(kinds), np.int64)
+            first[kind[::-1]] = np.arange(len(kind))[::-1]
+            return kinds, np.zeros(len(kinds), np.int64), first, kind
+        pairs = which.astype(np.uint64) << _CLASS | classes
+        known, first, kind = np.unique(pairs, return_index=True, return_inverse=True)
+        return (known >> _CLASS).astype(np.int64), (known & _LOW).astype(np.int64), first, kind
+
+    def _suspects(self, adj: AdjRibIn, takers: Sequence[_Taker], said: _Said) -> Bools:
         """Rows that are to be judged one by one."""
         if self.row_claim is None or (adj.peer.router is not None and self.row_policy is None):
             return np.ones(len(said.length), np.bool_)
-        ccn = np.zeros(len(said.bodies), np.int64)
-        region = np.zeros(len(said.bodies), np.int64)
-        for number, body in enumerate(said.bodies.tolist()):
-            known = self._taker.get((adj.number, body))
-            if known is None:
-                known = self._taker[adj.number, body] = self._take(adj, body)
-            ccn[number], region[number] = known
+        ccn = np.array([taker.ccn for taker in takers], np.int64)
+        region = np.array([taker.region for taker in takers], np.int64)
         of_row = ccn[said.which]
+        if len(ccn) and ccn.min() > SEVERAL:
+            return self.row_claim.suspects(
+                adj.peer, of_row, region[said.which], said.address, said.length
+            )
         found: Bools = of_row == SEVERAL
-        ask = np.flatnonzero(of_row != SEVERAL)
-        ask = ask[of_row[ask] != NOBODY]
+        ask = np.flatnonzero((of_row != SEVERAL) & (of_row != NOBODY))
         if len(ask):
             found[ask] = self.row_claim.suspects(
                 adj.peer,
@@ -353,19 +398,24 @@ class RowJudge:
             )
         return found
 
-    def _take(self, adj: AdjRibIn, body: int) -> tuple[int, int]:
-        """(number of the CCN that takes paths with this body, of the region of its next hop)."""
-        assert self.row_claim is not None
+    def _take(self, adj: AdjRibIn, body: int) -> _Taker:
+        """Who takes paths with this body."""
+        found = self._taker.get((adj.number, body))
+        if found is None:
+            found = self._taker[adj.number, body] = self._taker_of(adj, body)
+        return found
+
+    def _taker_of(self, adj: AdjRibIn, body: int) -> _Taker:
         words = adj.vocabulary
         said = words.bodies[body]
         path = words.path(adj.peer.name, 1 if said.vni else 0, _ANY, body)
         taker = self.judge.only_taker(adj.peer, path)
         if isinstance(taker, int):
-            return taker, 0
-        return (
-            self.row_claim.ccn(taker.ccsi.name),
-            self.row_claim.region(said.attributes.next_hop),
-        )
+            return _Taker(None, taker, 0)
+        if self.row_claim is None:
+            return _Taker(taker, 0, 0)
+        region = self.row_claim.region(said.attributes.next_hop)
+        return _Taker(taker, self.row_claim.ccn(taker.ccsi.name), region)
 
     def placed(self, verdicts: U4, held_back: Bools | None = None) -> tuple[I8, I8, I8]:
         """Where rows with these verdicts are candidates: (row, table id, number of Terms), a row

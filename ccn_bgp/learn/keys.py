@@ -24,6 +24,8 @@ Bools = npt.NDArray[np.bool_]
 
 WIDTHS = (4, 16)
 """Octets of an IPv4 and an IPv6 address; each width has arrays of its own."""
+FEW = 1024
+"""Up to so many values a search costs less than a column."""
 _ADDRESS, _NUMBER = np.uint64(6), np.uint64(38)
 _LENGTH_MASK, _ADDRESS_MASK = np.uint64(63), np.uint64(0xFFFFFFFF)
 _PREFIX_MASK = np.uint64((1 << 38) - 1)
@@ -165,6 +167,20 @@ def member(sorted_keys: Array, wanted: Array) -> tuple[I8, Bools]:
     found = place < len(sorted_keys)
     found[found] = sorted_keys[place[found]] == wanted[found]
     return place, found
+
+
+def numbered(values: Array, count: int) -> tuple[I8, I8]:
+    """Which of the numbers below ``count`` occur, ascending, and for each value which of them it
+    is: np.unique with its inverse, without a sort where there are many."""
+    if len(values) < FEW:
+        known, which = np.unique(values, return_inverse=True)
+        return known.astype(np.int64), which
+    used = np.zeros(count, np.bool_)
+    used[values] = True
+    found = np.flatnonzero(used)
+    place = np.zeros(count, np.int64)
+    place[found] = np.arange(len(found))
+    return found, place[values]
 
 
 def distinct(sorted_keys: Array) -> Array:

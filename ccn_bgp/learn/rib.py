@@ -352,7 +352,7 @@ class Rib:
         decided = rows.decide(touched, book, self.vocabulary)
         if decided.mixed.any():
             self._one_by_one(rows, touched[decided.mixed])
-        rows.set_best(touched, decided.winner)
+        rows.set_best(decided)
         won = decided.winner >= 0
         after = np.full(len(touched), -1, np.int64)
         after[won] = rows.terms[decided.winner[won]]
@@ -365,7 +365,10 @@ class Rib:
             return np.zeros(len(touched), np.bool_)
         if len(touched) <= ONE_BY_ONE:
             return np.array([key in special for key in touched.tolist()], np.bool_)
-        return keyed.member(rows_of(width, special), touched)[1]
+        place, found = keyed.member(touched, rows_of(width, special))
+        single = np.zeros(len(touched), np.bool_)
+        single[place[found]] = True
+        return single
 
     def _one_by_one(self, rows: CandidateRows, touched: Array) -> None:
         numbers = rows.keys.number(touched).tolist()
