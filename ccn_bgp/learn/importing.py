@@ -12,7 +12,7 @@ from ccn_bgp.model.bgp import Ip, Prefix, RouteTarget
 from ccn_bgp.model.ccsi import Ccsi, Peer, export_targets, owners_by_vni
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri, Path
 from ccn_bgp.model.reason import Denied, NotImported, Reason
-from ccn_bgp.model.route import Kind, NextHop
+from ccn_bgp.model.route import Kind, NextHop, joined_tables
 from ccn_bgp.model.topology import Topology, Vpc
 
 Import = tuple[LocRib, tuple[Prefix, ...] | None]
@@ -128,7 +128,9 @@ class Origins:
         return found
 
     def next_table(self, next_hop: NextHop) -> str:
-        """The table of another gateway that a tunnelled packet meets, or empty."""
+        """The table of another gateway that a tunnelled packet meets, or empty; all of a group."""
+        if next_hop.kind is Kind.GROUP:
+            return joined_tables(map(self.next_table, next_hop.hops))
         if next_hop.kind is not Kind.VTEP:
             return ""
         owner = self.owners.get(next_hop.vni) or f"vni-{next_hop.vni}"

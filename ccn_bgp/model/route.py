@@ -102,11 +102,29 @@ class Member(NamedTuple):
     hop: NextHop
 
 
+DELIVERED: Final = "deliver"
+"""Among the next tables of a group: some packets meet no other table. No table has this name."""
+
+
+def joined_tables(names: Iterable[str]) -> str:
+    """What the members of a group say is next (a table, or empty) as one text: sorted, each once,
+    with blanks between them; empty if no member leads to another table."""
+    found = sorted({name or DELIVERED for name in names})
+    return "" if found == [DELIVERED] else " ".join(found)
+
+
+def tables_next(names: Iterable[str]) -> list[str]:
+    """The tables in texts of ``joined_tables``, sorted, each once, without DELIVERED."""
+    found = {name for text in names for name in (text.split() if " " in text else (text,))}
+    return sorted(found - {"", DELIVERED})
+
+
 class Route(NamedTuple):
     """The answer for one prefix in one CCSI.
 
     ``origin`` is the table where it began (``gateway/ccn``), ``path`` what was chosen.
-    ``next_table`` is the table of another gateway that the packet meets next, or empty.
+    ``next_table`` is the table of another gateway that the packet meets next, or empty; of a group
+    it is all of them (``joined_tables``).
     """
 
     table: str
@@ -119,7 +137,7 @@ class Route(NamedTuple):
 
 class Answer(NamedTuple):
     """A Route without its key, as many prefixes share it: next hop, origin, the peer that said it,
-    and the table of another gateway that the packet meets next, or empty."""
+    and the table of another gateway that the packet meets next, or empty (as in a Route)."""
 
     next_hop: NextHop
     origin: str

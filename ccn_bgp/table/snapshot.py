@@ -189,7 +189,10 @@ def _octets(hop: NextHop) -> bytes:
     """A next hop as octets that no other has."""
     interface = hop.interface.encode()
     sizes = _HOP.pack(hop.kind, hop.vni, len(hop.ip), len(hop.mac), len(interface))
-    return b"".join((sizes, hop.ip, hop.mac, interface))
+    if not hop.members:
+        return b"".join((sizes, hop.ip, hop.mac, interface))
+    parts = [bytes((weight,)) + _octets(member) for weight, member in hop.members]
+    return b"".join((sizes, hop.ip, hop.mac, interface, bytes((len(parts),)), *parts))
 
 
 class InterfaceEntry(NamedTuple):

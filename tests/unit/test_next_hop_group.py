@@ -7,7 +7,14 @@ import itertools
 import pytest
 
 from ccn_bgp.model.bgp import Ip, Mac
-from ccn_bgp.model.route import MAX_MEMBERS, Kind, Member, NextHop
+from ccn_bgp.model.route import (
+    MAX_MEMBERS,
+    Kind,
+    Member,
+    NextHop,
+    joined_tables,
+    tables_next,
+)
 
 HOPS = [
     NextHop(Kind.VTEP, 20100, Ip.parse(f"198.51.100.{n}"), Mac.parse("02:cc:c6:33:64:15"))
@@ -73,3 +80,11 @@ def test_what_cannot_be_a_group_is_refused(members: list[Member]) -> None:
 def test_it_reads_as_its_members() -> None:
     text = str(NextHop.group([Member(1, HOPS[0]), Member(3, ROUTER)]))
     assert text == f"group of {HOPS[0]} (weight 1); {ROUTER} (weight 3)"
+
+
+def test_the_tables_of_its_members_are_one_text() -> None:
+    assert joined_tables(["hk/b", "bj/a", "hk/b"]) == "bj/a hk/b"
+    assert joined_tables(["bj/a", "bj/a"]) == "bj/a"
+    assert joined_tables(["", "hk/b"]) == "deliver hk/b"
+    assert joined_tables(["", ""]) == ""
+    assert tables_next(["", "hk/b", "bj/a deliver", "bj/a hk/b"]) == ["bj/a", "hk/b"]
