@@ -31,9 +31,9 @@ from ccn_bgp.table.verify.world import World, owner_of_name
 
 FAMILIES = (5, 17)
 """Octets of an IPv4 and an IPv6 Prefix."""
-ROUTE_COST, TABLE_COST, CHANGE_COST = 0.2, 15, 150
-"""Microseconds, roughly: of a route and a table that are looked at anew, of a table in which only
-the difference is."""
+ROUTE_COST, TABLE_COST, CHANGE_COST, PREFIX_COST = 0.2, 15, 150, 8
+"""Microseconds, roughly: of a route and a table that are looked at anew; of a table, and of each
+prefix in it, of which only the difference is."""
 BATCH = 1 << 15
 """Routes, roughly, that are looked at together: what the caches hold."""
 
@@ -120,9 +120,14 @@ class PrefixState:
         affected = self._spread(changed, self._sending)
         met = self._spread(affected, self._following)
         routes = sum(len(self._tables[name]) for name in met)
-        if len(changed) * CHANGE_COST > routes * ROUTE_COST + len(met) * TABLE_COST:
+        least = sum(abs(len(self._tables[name]) - len(old)) for name, old in before.items())
+        allowed = routes * ROUTE_COST + len(met) * TABLE_COST - len(changed) * CHANGE_COST
+        if least * PREFIX_COST > allowed:
             return self._anew(affected)
-        return self._part(before)
+        differing = self._differing(before, int(allowed / PREFIX_COST))
+        if differing is None:
+            return self._anew(affected)
+        return self._part(before, differing)
 
     def _sending(self, name: str) -> Iterable[str]:
         """Tables whose packets may come to this one next."""
@@ -220,12 +225,19 @@ class PrefixState:
 
     # -- a difference -----------------------------------------------------------------------------
 
-    def _part(self, before: Mapping[str, Table]) -> None:
-        """``before``: the changed tables as they were."""
+    def _differing(self, before: Mapping[str, Table], most: int) -> dict[str, set[Prefix]] | None:
+        """The prefixes that differ in each changed table; None if they are more than ``most``."""
         differing: dict[str, set[Prefix]] = {}
         for name, old in before.items():
             if prefixes := changed_prefixes(old, self._tables[name]):
                 differing[name] = prefixes
+                most -= len(prefixes)
+                if most < 0:
+                    return None
+        return differing
+
+    def _part(self, before: Mapping[str, Table], differing: Mapping[str, set[Prefix]]) -> None:
+        """``before``: the changed tables as they were; ``differing``: where they have changed."""
         if not differing:
             return
         reach = self._reach(differing)
