@@ -215,6 +215,7 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
                 None if ccn.import_rts is None else tuple(ccn.import_rts),
                 None if ccn.export_rts is None else tuple(ccn.export_rts),
                 ccn.reexport,
+                ccn.multipath,
             )
             for name, ccn in file.ccns.items()
         },

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteTarget
+from ccn_bgp.model.route import MAX_MEMBERS
 from ccn_bgp.model.suppression import SUPPRESSIBLE
 from ccn_bgp.model.topology import Interface
 from ccn_bgp.nearest import nearest
@@ -281,6 +282,7 @@ class CcnEntry(Entry):
     import_rts: list[TargetText] | None = None
     export_rts: list[TargetText] | None = None
     reexport: Truth = False
+    multipath: Annotated[int, number(1, MAX_MEMBERS)] = 1
 
 
 class ShareEntry(Entry):

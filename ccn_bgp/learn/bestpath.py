@@ -1,5 +1,5 @@
-"""The decision process, numbered. In: the candidates of one prefix. Out: the best, and for each
-loser the step that it lost at.
+"""The decision process, numbered. In: the candidates of one prefix. Out: the best, those that share
+the prefix with it, and for each loser the step that it lost at.
 
 RFC 4271 §9.1.2.2 and RFC 4456 §9; steps are numbered as ``ccn explain`` prints them. The order of
 the candidates never matters: the last step compares keys, which are unique.
@@ -7,11 +7,13 @@ the candidates never matters: the last step compares keys, which are unique.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 
-from ccn_bgp.learn.candidate import Candidate, Source
-from ccn_bgp.model.path import Path, PathAttributes
+from ccn_bgp.learn.candidate import Candidate, Source, owner
+from ccn_bgp.model.path import EvpnMacIp, PathAttributes
 from ccn_bgp.model.reason import NotBest
+from ccn_bgp.model.route import Kind, Member, NextHop
 
 DEFAULT_LOCAL_PREF = 100
 
@@ -64,12 +66,15 @@ def select(candidates: Sequence[Candidate]) -> Candidate:
     """The best of at least one candidate."""
     if len(candidates) == 1:
         return candidates[0]
+    return min(_through_med(candidates), key=_after_med)
+
+
+def _through_med(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those left after step 6."""
     ranks = [_before_med(c) for c in candidates]
     least = min(ranks)
     survivors = [c for c, rank in zip(candidates, ranks, strict=True) if rank == least]
-    if len(survivors) > 1:
-        survivors = _without_higher_med(survivors)
-    return min(survivors, key=_after_med)
+    return _without_higher_med(survivors) if len(survivors) > 1 else survivors
 
 
 def _without_higher_med(survivors: Iterable[Candidate]) -> list[Candidate]:
@@ -101,7 +106,68 @@ def why_not(loser: Candidate, candidates: Sequence[Candidate]) -> NotBest:
     raise AssertionError("the best path does not lose")
 
 
-def select_vm(paths: Sequence[tuple[Path, Candidate]]) -> Candidate:
-    """Of several type 2 of one address: highest mobility sequence (RFC 7432 §15), then as above."""
-    highest = max(path.attributes.mobility.sequence for path, _ in paths)
-    return select([c for path, c in paths if path.attributes.mobility.sequence == highest])
+def latest_vms(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Of at least one type 2 of one address: those of the highest mobility sequence (RFC 7432 §15),
+    and of these the ones with the MAC of the best."""
+    highest = max(c.path.attributes.mobility.sequence for c in candidates)
+    latest = [c for c in candidates if c.path.attributes.mobility.sequence == highest]
+    mac = _mac(select(latest))
+    return [c for c in latest if _mac(c) == mac]
+
+
+def _mac(candidate: Candidate) -> bytes:
+    nlri = candidate.path.nlri
+    assert isinstance(nlri, EvpnMacIp)
+    return nlri.mac
+
+
+# -- multipath ------------------------------------------------------------------------------------
+
+
+def equals(
+    candidates: Sequence[Candidate], limit: int, leads: Callable[[Candidate], NextHop]
+) -> list[Candidate]:
+    """The best, and after it those that share the prefix with it (RFC 4271 §9.1.2.2 leaves it at
+    one; what is announced is the best alone).
+
+    They are as good through step 7, of the same CCN, and each leads somewhere that none before it
+    does; in the order of the remaining steps as many as make up ``limit`` next hops. ``leads``: the
+    next hop of a candidate, which may be a group itself.
+    """
+    best = select(candidates)
+    if limit < 2 or not _spreads(leads(best)):
+        return [best]
+    found, met = [best], set(leads(best).hops)
+    for candidate in sorted(_through_med(candidates), key=_after_med):
+        if candidate.speaker.external != best.speaker.external:
+            continue
+        hop = leads(candidate)
+        if owner(candidate.origin) != owner(best.origin) or not _spreads(hop):
+            continue
+        fresh = met.union(hop.hops)
+        if len(met) < len(fresh) <= limit:
+            found.append(candidate)
+            met = fresh
+    return found
+
+
+def _spreads(hop: NextHop) -> bool:
+    return hop.kind not in (Kind.DROP, Kind.ON_LINK)
+
+
+def spread(offers: Sequence[tuple[NextHop, int]]) -> NextHop:
+    """One next hop of several, each with its link bandwidth: weighted by it where all have said one
+    (none is 0), else equal. A group among them divides its share as it does alone."""
+    if len(offers) == 1:
+        return offers[0][0]
+    told = all(bandwidth for _, bandwidth in offers)
+    whole = math.lcm(*(_weight(hop) for hop, _ in offers))
+    members = []
+    for hop, bandwidth in offers:
+        share = (bandwidth if told else 1) * (whole // _weight(hop))
+        members += [Member(share * m.weight, m.hop) for m in hop.members or (Member(1, hop),)]
+    return NextHop.group(members)
+
+
+def _weight(hop: NextHop) -> int:
+    return sum(m.weight for m in hop.members) or 1

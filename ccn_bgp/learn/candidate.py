@@ -61,3 +61,8 @@ class Candidate(NamedTuple):
     origin: str
     fixed: NextHop | None = None
     trail: tuple[str, ...] = ()
+
+
+def owner(table: str) -> str:
+    """The CCN of a table by its name, ``gateway/ccn``."""
+    return table.rpartition("/")[2]

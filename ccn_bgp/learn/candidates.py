@@ -13,6 +13,7 @@ import numpy as np
 
 from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.keys import I8, OF_WIDTH, U4, U8, Array, Bools
+from ccn_bgp.learn.multipath import Limits, sharers
 from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.rows import Vocabulary
 
@@ -26,29 +27,34 @@ class Decided:
 
     ``winner``: int64, row of the candidate that wins, -1 for none. ``mixed``: bool, True where
     candidates of several CCNs contend or a gateway IP is to be resolved: to be decided one by one.
-    ``first``, ``size``: int64, where the candidates stand and how many there are.
+    ``first``, ``size``: int64, where the candidates stand and how many there are. ``sharing``:
+    int64, the rows that share a key with its winner.
     """
 
     winner: I8
     mixed: Bools
     first: I8
     size: I8
+    sharing: I8
 
 
 class CandidateRows:
     """Candidates of one width, sorted by key (table, address, length), arrays of length n.
 
     ``slot``: uint64, peer << 32 | distinguisher. ``terms``: uint32. ``best``: bool, True for the
-    candidate that fills its prefix; never where the prefix is decided one by one.
+    candidate that fills its prefix; never where the prefix is decided one by one. ``sharing``:
+    bool, True for those that fill it together with the best; None if no table lets any.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, limits: Limits | None = None) -> None:
         self.width = width
+        self.limits = limits or Limits({})
         self.keys = OF_WIDTH[width]
         self.key: Array = np.zeros(0, self.keys.dtype)
         self.slot: U8 = np.zeros(0, np.uint64)
         self.terms: U4 = np.zeros(0, np.uint32)
         self.best: Bools = np.zeros(0, np.bool_)
+        self.sharing: Bools | None = np.zeros(0, np.bool_) if self.limits else None
 
     def __len__(self) -> int:
         return len(self.key)
@@ -83,6 +89,13 @@ class CandidateRows:
 
     def winners(self, keys: Array) -> I8:
         """The terms of the row that fills each key, -1 where none does."""
+        found = self.chosen(keys)
+        there = found >= 0
+        found[there] = self.terms[found[there]]
+        return found
+
+    def chosen(self, keys: Array) -> I8:
+        """The row that fills each key, -1 where none does."""
         first, behind = self.ranges(keys)
         found = np.full(len(keys), -1, np.int64)
         left = np.flatnonzero(first < behind)
@@ -90,7 +103,7 @@ class CandidateRows:
         while len(left):
             row = first[left] + step
             hit = self.best[row]
-            found[left[hit]] = self.terms[row[hit]]
+            found[left[hit]] = row[hit]
             step += 1
             left = left[~hit]
             left = left[first[left] + step < behind[left]]
@@ -111,6 +124,8 @@ class CandidateRows:
             kept = ~drop
             self.key, self.slot = self.key[kept], self.slot[kept]
             self.terms, self.best = self.terms[kept], self.best[kept]
+            if self.sharing is not None:
+                self.sharing = self.sharing[kept]
         if held.all():
             return
         keys, slots, terms = keys[~held], slots[~held], terms[~held]
@@ -120,12 +135,16 @@ class CandidateRows:
         if not len(self.key):
             self.key, self.slot, self.terms = keys, slots, terms
             self.best = np.zeros(len(keys), np.bool_)
+            if self.sharing is not None:
+                self.sharing = np.zeros(len(keys), np.bool_)
             return
         at = np.searchsorted(self.key, keys)
         self.key = np.insert(self.key, at, keys)
         self.slot = np.insert(self.slot, at, slots)
         self.terms = np.insert(self.terms, at, terms)
         self.best = np.insert(self.best, at, False)
+        if self.sharing is not None:
+            self.sharing = np.insert(self.sharing, at, False)
 
     def decide(self, keys: Array, book: TermsBook, words: Vocabulary) -> Decided:
         """Choose for each key (ascending, each once); nothing is changed."""
@@ -136,28 +155,36 @@ class CandidateRows:
         terms = self.terms[first[alone]]
         winner[alone] = np.where(book.usable[terms], first[alone], -1)
         mixed[alone] = book.gateway[terms]
-        several = np.flatnonzero(behind - first > 1)
+        several, sharing = np.flatnonzero(behind - first > 1), np.zeros(0, np.int64)
         if len(several):
             some = _Contest(self, first[several], behind[several], book)
             winner[several] = some.winners(words)
             mixed[several] = some.mixed(winner[several])
+            sharing = some.row[some.sharing[~mixed[several][some.group[some.sharing]]]]
         winner[mixed] = -1
-        return Decided(winner, mixed, first, behind - first)
+        return Decided(winner, mixed, first, behind - first, sharing)
 
     def set_best(self, decided: Decided) -> None:
         """Let the winners fill their keys."""
         first, size = decided.first, decided.size
         self.best[first[size == 1]] = False
+        if self.sharing is not None:
+            self.sharing[first[size == 1]] = False
         if (several := size > 1).any():
             first, size = first[several], size[several]
             begin = np.repeat(first - np.cumsum(size) + size, size)
-            self.best[begin + np.arange(len(begin))] = False
+            rows = begin + np.arange(len(begin))
+            self.best[rows] = False
+            if self.sharing is not None:
+                self.sharing[rows] = False
+                self.sharing[decided.sharing] = True
         self.best[decided.winner[decided.winner >= 0]] = True
 
 
 class _Contest:
     """Several candidates for each of some prefixes. ``row`` and ``group``: int64[m], candidates and
-    which prefix each is for; ``terms``: their terms."""
+    which prefix each is for; ``terms``: their terms. ``sharing``: int64, which of them share a
+    prefix with the winner; known when the winners are."""
 
     def __init__(self, rows: CandidateRows, first: I8, behind: I8, book: TermsBook) -> None:
         size = behind - first
@@ -168,10 +195,11 @@ class _Contest:
         self.row = np.repeat(first - self.begin, size) + np.arange(int(size.sum()))
         self.terms = rows.terms[self.row]
         self.usable = book.usable[self.terms]
+        self.sharing = np.zeros(0, np.int64)
 
     def winners(self, words: Vocabulary) -> I8:
         """The row that wins each prefix, -1 if none of its candidates leads anywhere."""
-        book, groups = self.book, len(self.begin)
+        book, rows, groups = self.book, self.rows, len(self.begin)
         winner = np.full(groups, -1, np.int64)
         rank = np.where(self.usable, book.before[self.terms], _NONE)
         least = np.minimum.reduceat(rank, self.begin)
@@ -183,13 +211,18 @@ class _Contest:
         if not len(left):
             return winner
         after = book.after(self.terms[left])
-        distinguisher = self.rows.slot[self.row[left]] & np.uint64(0xFFFFFFFF)
+        distinguisher = rows.slot[self.row[left]] & np.uint64(0xFFFFFFFF)
         last = _distinguisher_ranks(distinguisher, words)
         order = np.lexsort((last, after, self.group[left]))
         groups_of = self.group[left][order]
         first = np.ones(len(order), np.bool_)
         first[1:] = groups_of[1:] != groups_of[:-1]
         winner[groups_of[first]] = self.row[left][order][first]
+        if rows.limits:
+            ranked = left[order]
+            limit = rows.limits.of(rows.keys.number(rows.key[self.row[ranked]]))
+            among = sharers(groups_of, after[order], self.terms[ranked], limit, book)
+            self.sharing = ranked[among]
         return winner
 
     def _settled(self, left: I8, winner: I8) -> I8:

@@ -27,7 +27,7 @@ class Compaction:
     were alive the last time."""
 
     def __init__(self) -> None:
-        self._bodies = self._distinguishers = self._terms = SPARE
+        self._bodies = self._distinguishers = self._terms = self._answers = SPARE
 
     def due(self, words: Vocabulary, book: TermsBook) -> bool:
         """True if it is time to look."""
@@ -35,6 +35,7 @@ class Compaction:
             len(words.bodies) > self._bodies
             or len(words.distinguishers) > self._distinguishers
             or len(book) > self._terms
+            or len(book.answers) > self._answers
         )
 
     def run(
@@ -67,6 +68,7 @@ class Compaction:
         self._bodies = 2 * len(words.bodies) + SPARE
         self._distinguishers = 2 * len(words.distinguishers) + SPARE
         self._terms = 2 * len(book) + SPARE
+        self._answers = 2 * len(book.answers) + SPARE
 
 
 def _used(count: int, columns: Sequence[Array]) -> I8:

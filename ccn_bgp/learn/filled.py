@@ -15,6 +15,7 @@ from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.candidates import CandidateRows
 from ccn_bgp.learn.keys import I8, U1, U4, Array
 from ccn_bgp.learn.loc_rib import LocRib
+from ccn_bgp.learn.multipath import answers
 from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.route import Answer, Route
 
@@ -35,7 +36,7 @@ class Filled(NamedTuple):
 def filled(rows: CandidateRows, book: TermsBook, tables: Collection[LocRib]) -> Filled:
     """The rows of one width that fill a prefix in one of these tables."""
     chosen = _best(rows, tables)
-    key, answer = rows.key[chosen], book.answer_numbers[rows.terms[chosen]]
+    key, answer = rows.key[chosen], answers(rows, book, chosen)
     single = [
         (table.key(prefix), book.answer(_answer(route)))
         for table in tables

@@ -25,7 +25,7 @@ from ccn_bgp.learn.terms import Terms, TermsBook
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi, Peer
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.path import EvpnOther, EvpnPrefix, Path, PathAttributes
+from ccn_bgp.model.path import LINK_BANDWIDTH, EvpnOther, EvpnPrefix, Path, PathAttributes
 from ccn_bgp.model.reason import Denied, Looped, NotImported, Reason, Refused, Unresolved
 from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.rows import new_numbers
@@ -175,11 +175,18 @@ class Judge:
         return None
 
     def _of_site(self, peer: Peer, attributes: PathAttributes) -> PathAttributes:
-        """An IDC's attributes as from its site: its own extended communities end here."""
+        """An IDC's attributes as from its site: its own extended communities end here, but for the
+        bandwidth of its link, which is meant for us."""
         return self.once(
             attributes,
             peer.name,
-            lambda a: replace(a, extended_communities=(peer.site,)),
+            lambda a: replace(
+                a,
+                extended_communities=(
+                    peer.site,
+                    *(c for c in a.extended_communities if c[:2] in LINK_BANDWIDTH),
+                ),
+            ),
         )
 
     def once(
@@ -312,9 +319,8 @@ class RowJudge:
                 table.taps.get(adj.peer.name, ""),
             )  # fmt: skip
             answer = found if isinstance(found, NextHop) else None
-        next_table = self.judge.origins.next_table(answer) if answer is not None else ""
         terms = Terms(adj.number, path.attributes, esi, gateway, vni, source, origin, answer)
-        return self.book.number(terms, next_table)
+        return self.book.number(terms)
 
     # -- rows -----------------------------------------------------------------------------------
 

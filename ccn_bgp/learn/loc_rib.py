@@ -15,28 +15,26 @@ from typing import Any
 import numpy as np
 
 from ccn_bgp.learn import keys as keyed
-from ccn_bgp.learn.bestpath import select, select_vm, why_not
-from ccn_bgp.learn.candidate import Candidate, Source
+from ccn_bgp.learn.bestpath import equals, latest_vms, select, spread, why_not
+from ccn_bgp.learn.candidate import Candidate, Source, owner
 from ccn_bgp.learn.candidates import CandidateRows
 from ccn_bgp.learn.keys import WIDTHS, Array
-from ccn_bgp.learn.resolve import resolve
+from ccn_bgp.learn.multipath import answers
+from ccn_bgp.learn.resolve import resolve, through
 from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi
 from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri
-from ccn_bgp.model.reason import Reason, Refused, Unresolved
+from ccn_bgp.model.reason import Multipath, Reason, Refused, Unresolved
 from ccn_bgp.model.route import Kind, NextHop, Route
 from ccn_bgp.model.rows import Vocabulary
 from ccn_bgp.model.topology import IdcRouter
 
 Slot = tuple[str, bytes]
 """Who said it and which NLRI: what a withdrawal takes away."""
+_Usable = tuple[Candidate, NextHop]
+"""A candidate, and where it leads."""
 _NUMBER = 0xFFFFFFFF
-
-
-def owner(table: str) -> str:
-    """The CCN of a table by its name, ``gateway/ccn``."""
-    return table.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,7 @@ class LocRib:
     ) -> tuple[Route, Candidate]:
         """The route of a row that fills its prefix."""
         book, candidate = self.columnar.book, self.of_row(rows, row, prefix)
-        answer = book.answers[int(book.answer_numbers[int(rows.terms[row])])]
+        answer = book.answers[int(answers(rows, book, np.array([row]))[0])]
         route = Route(
             self.ccsi.name,
             prefix,
@@ -250,13 +248,20 @@ class LocRib:
         """The VM of our own at an address is another one."""
         self.ask(self.dependents.get(ip, ()))
 
-    def find_vm(self, ip: Ip, origin: str) -> Candidate | None:
-        """The chosen type 2 of an address in the CCN of a path's origin: a share may bring the same
-        address of two CCNs here."""
+    def find_vm(self, ip: Ip, origin: str) -> NextHop | Unresolved | None:
+        """Where the VM at an address is, by the chosen type 2 (several, if they are as good) in the
+        CCN of a path's origin: a share may bring the same address of two CCNs here."""
         ccn = owner(origin)
         every = (*self.vms.get(ip, {}).values(), *self.own_vms(ip))
-        held = [(c.path, c) for c in every if owner(c.origin) == ccn]
-        return select_vm(held) if held else None
+        held = [c for c in every if owner(c.origin) == ccn]
+        if not held:
+            return None
+        latest = latest_vms(held)
+        first = through(select(latest))
+        if self.ccsi.multipath < 2 or isinstance(first, Unresolved):
+            return first
+        hops = ((c, through(c)) for c in latest)
+        return self._shared([(c, hop) for c, hop in hops if isinstance(hop, NextHop)])[0]
 
     def accused(self, prefix: Prefix, peer: str, sides: Collection[str] = ()) -> list[Slot]:
         """Which of the paths of a peer a finding is about: a reflector says the good and the bad.
@@ -300,19 +305,11 @@ class LocRib:
         self.decided += 1
         held, before = self.held(prefix), self.chosen(prefix)
         self._depends(prefix, held)
-        usable: list[Candidate] = []
-        answers: dict[Slot, NextHop] = {}
-        for slot, candidate in held.items():
-            if self.refused and (prefix, slot) in self.refused:
-                continue
-            answer = self.answer(candidate)
-            if isinstance(answer, NextHop):
-                usable.append(candidate)
-                answers[slot] = answer
-        chosen = None
+        usable = self._usable(prefix, held)
+        chosen, sharing = None, list[Candidate]()
         if usable:
-            best = select(usable)
-            next_hop = answers[best.path.peer, best.key]
+            next_hop, sharing = self._shared(usable)
+            best = sharing[0]
             chosen = (
                 Route(
                     table=self.ccsi.name,
@@ -326,16 +323,42 @@ class LocRib:
             )
         if (before and before[0]) != (chosen and chosen[0]):
             self.columnar.changed.add(self.ccsi.name)
-        self._contend(prefix, chosen and chosen[1], usable)
-        self._fill(prefix, chosen)
+        self._contend(prefix, chosen and chosen[1], [c for c, _ in usable])
+        self._fill(prefix, chosen, sharing)
 
-    def _fill(self, prefix: Prefix, chosen: tuple[Route, Candidate] | None) -> None:
+    def _usable(self, prefix: Prefix, held: Mapping[Slot, Candidate]) -> list[_Usable]:
+        """The candidates that are not refused and lead somewhere."""
+        found: list[_Usable] = []
+        for slot, candidate in held.items():
+            if self.refused and (prefix, slot) in self.refused:
+                continue
+            answer = self.answer(candidate)
+            if isinstance(answer, NextHop):
+                found.append((candidate, answer))
+        return found
+
+    def _shared(self, usable: Sequence[_Usable]) -> tuple[NextHop, list[Candidate]]:
+        """The next hop of at least one candidate, and the candidates that it is made of, best
+        first."""
+        hops = {id(candidate): hop for candidate, hop in usable}
+        sharing = equals([c for c, _ in usable], self.ccsi.multipath, lambda c: hops[id(c)])
+        offers = [(hops[id(c)], c.path.attributes.link_bandwidth) for c in sharing]
+        return spread(offers), sharing
+
+    def _fill(
+        self,
+        prefix: Prefix,
+        chosen: tuple[Route, Candidate] | None,
+        sharing: Sequence[Candidate],
+    ) -> None:
         """Keep the route here, or leave it to its row where nothing but rows bears on it."""
         rows = self.columnar.rows[keyed.of(prefix)]
         first, behind = (int(a[0]) for a in rows.ranges(self.keys(prefix)))
         if first < behind:
             self.columnar.moved(rows.width, self.keys(prefix))
         rows.best[first:behind] = False
+        if rows.sharing is not None:
+            rows.sharing[first:behind] = False
         self.single.pop(prefix, None)
         if chosen is None:
             self._mark(prefix)
@@ -343,8 +366,10 @@ class LocRib:
         alone = prefix not in self.fixed and prefix not in self._gateways
         if alone and prefix not in self._quarantined and prefix not in self.contenders:
             for row in range(first, behind):
-                if self.of_row(rows, row, prefix) == chosen[1]:
-                    rows.best[row] = True
+                candidate = self.of_row(rows, row, prefix)
+                rows.best[row] = candidate == chosen[1]
+                if rows.sharing is not None:
+                    rows.sharing[row] = candidate in sharing[1:]
         else:
             self.single[prefix] = chosen
         self._mark(prefix)
@@ -363,7 +388,7 @@ class LocRib:
             self.contenders.pop(prefix, None)
 
     def reason(self, prefix: Prefix, candidate: Candidate) -> Reason | None:
-        """Why a candidate is not the row, or None if it is."""
+        """Why a candidate is not the row (or not alone), or None if it is."""
         if refused := self.refused.get((prefix, (candidate.path.peer, candidate.key))):
             return refused
         answer = self.answer(candidate)
@@ -372,12 +397,10 @@ class LocRib:
         best = self.best.get(prefix)
         if best is None or best == candidate:
             return None
-        usable = [
-            c
-            for slot, c in self.held(prefix).items()
-            if (prefix, slot) not in self.refused and isinstance(self.answer(c), NextHop)
-        ]
-        return why_not(candidate, usable)
+        usable = self._usable(prefix, self.held(prefix))
+        if candidate in self._shared(usable)[1]:
+            return Multipath()
+        return why_not(candidate, [c for c, _ in usable])
 
     def declared(self, prefix: Prefix) -> Candidate | None:
         """The declared candidate that is announced whatever else is heard; blackholes are not."""

@@ -15,8 +15,9 @@ from ccn_bgp.model.reason import Unresolved
 from ccn_bgp.model.route import Kind, NextHop
 from ccn_bgp.model.topology import IdcRouter
 
-VmLookup = Callable[[Ip, str], Candidate | None]
-"""The chosen type 2 of an address within the CCSI at hand, of the CCN of the table named second."""
+VmLookup = Callable[[Ip, str], NextHop | Unresolved | None]
+"""Where the chosen type 2 of an address leads within the CCSI at hand, of those of the CCN of the
+table named second; None if there is none."""
 
 NO_ADDRESS = Ip(bytes(4))
 
@@ -29,10 +30,10 @@ def resolve(
         return candidate.fixed
     nlri = candidate.path.nlri
     if isinstance(nlri, EvpnPrefix) and nlri.gateway is not None:
-        vm = find_vm(nlri.gateway, candidate.origin)
-        if vm is None:
+        found = find_vm(nlri.gateway, candidate.origin)
+        if found is None:
             return Unresolved(nlri.gateway, "has no type-2 route in this CCN")
-        return vm.fixed if vm.fixed is not None else tunnel(vm)
+        return found
     if isinstance(nlri, Unicast):
         next_hop = candidate.path.attributes.next_hop or NO_ADDRESS
         assert router is not None
@@ -42,6 +43,11 @@ def resolve(
             return Unresolved(next_hop, "is our own address")
         return NextHop(Kind.HAND_OFF, ip=next_hop, interface=tap)
     return tunnel(candidate)
+
+
+def through(vm: Candidate) -> NextHop | Unresolved:
+    """To the VM of a type 2."""
+    return vm.fixed if vm.fixed is not None else tunnel(vm)
 
 
 def tunnel(candidate: Candidate) -> NextHop | Unresolved:

@@ -28,6 +28,7 @@ from ccn_bgp.learn.judging import Claim, ImportPolicy, Judge, RowClaim, RowJudge
 from ccn_bgp.learn.keys import I8, U4, WIDTHS, Array, Bools
 from ccn_bgp.learn.limits import limit_findings, over_limit
 from ccn_bgp.learn.loc_rib import Columnar, LocRib, Slot
+from ccn_bgp.learn.multipath import Limits, Standing
 from ccn_bgp.learn.originate import NO_ESI, declared_prefixes, tunnel_communities
 from ccn_bgp.learn.region_vms import RegionVms
 from ccn_bgp.learn.row_exports import RowExports
@@ -85,14 +86,20 @@ class Rib:
         self.exports = Exports()
         self.dirty_exports: set[bytes] = set()
         self.dirty_routes: dict[str, set[Prefix]] = {}
-        self.rows: dict[int, CandidateRows] = {width: CandidateRows(width) for width in WIDTHS}
-        self.book = TermsBook(list(self.speaks.values()), list(self.speaks))
+        limits = Limits({ccn.id: ccn.multipath for ccn in topology.ccns.values()})
+        self.rows: dict[int, CandidateRows] = {w: CandidateRows(w, limits) for w in WIDTHS}
+        self.origins = Origins(topology)
+        self.book = TermsBook(
+            list(self.speaks.values()),
+            list(self.speaks),
+            self.origins.next_table,
+            multipath=bool(limits),
+        )
         self.special: dict[int, set[object]] = {width: set() for width in WIDTHS}
         self.dirty: set[str] = set()
         """Tables with prefixes to decide one by one."""
         self.changed: set[str] = set()
         """Tables whose routes may not be what they were; emptied by who builds them."""
-        self.origins = Origins(topology)
         self._judge = Judge(gateway, self.vpcs, self.origins, policy, claim)
         self._rows = RowJudge(
             self._judge, self.book, list(self.speaks.values()), row_policy, row_claim
@@ -322,7 +329,7 @@ class Rib:
         if not len(touched):
             return
         rows = self.rows[width]
-        before = rows.winners(touched)
+        before = Standing.of(rows, self.book, touched)
         rows.change((gone_keys, gone_slots), (put_keys, put_slots, terms.astype(np.uint32)))
         self._decide(width, touched, before)
 
@@ -342,22 +349,20 @@ class Rib:
 
     # -- rows: decisions ----------------------------------------------------------------------
 
-    def _decide(self, width: int, touched: Array, before: I8) -> None:
+    def _decide(self, width: int, touched: Array, before: Standing) -> None:
         """Decide keys (ascending, each once) in columns; those that need more become dirty."""
         rows, book = self.rows[width], self.book
         single = self._single(width, touched)
         if single.any():
             self._one_by_one(rows, touched[single])
-            touched, before = touched[~single], before[~single]
+            touched, before = touched[~single], before.take(~single)
         decided = rows.decide(touched, book, self.vocabulary)
         if decided.mixed.any():
             self._one_by_one(rows, touched[decided.mixed])
         rows.set_best(decided)
-        won = decided.winner >= 0
-        after = np.full(len(touched), -1, np.int64)
-        after[won] = rows.terms[decided.winner[won]]
-        other = np.flatnonzero((before != after) & ~decided.mixed)
-        self._tell(width, touched[other], before[other], after[other])
+        after = Standing.of_rows(rows, book, decided.winner)
+        other = np.flatnonzero(before.differs(after) & ~decided.mixed)
+        self._tell(width, touched[other], before.winner[other], after.winner[other])
 
     def _single(self, width: int, touched: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         special = self.special[width]
@@ -393,7 +398,8 @@ class Rib:
             table = self.by_id[int(numbers[first])]
             self.changed.add(table.ccsi.name)
             table.decided += count
-        self.row_exports.note(width, touched, said)
+        anew = before != after  # and not only who shares a prefix
+        self.row_exports.note(width, touched[anew], said[anew])
         chosen = np.flatnonzero(said)
         for number, prefix in (
             zip(numbers[chosen].tolist(), rows.keys.prefixes(touched[chosen]), strict=True)
@@ -472,7 +478,8 @@ class Rib:
         for width, again in self._again.items():
             if again:
                 touched = keyed.distinct(np.sort(np.concatenate(again)))
-                self._decide(width, touched, self.rows[width].winners(touched))
+                before = Standing.of(self.rows[width], self.book, touched)
+                self._decide(width, touched, before)
                 again.clear()
         while self.dirty:
             for name in sorted(self.dirty):

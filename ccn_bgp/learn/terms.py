@@ -7,12 +7,13 @@ A candidate of candidates.py is a key, a slot and the number of its Terms.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ccn_bgp.learn.bestpath import DEFAULT_LOCAL_PREF
+from ccn_bgp.learn.bestpath import DEFAULT_LOCAL_PREF, spread
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.growing import Growing
 from ccn_bgp.model.bgp import Ip, Prefix
@@ -37,8 +38,13 @@ FACTS = np.dtype(
     ]
 )
 """The columns of TermsBook; its properties say what they mean."""
+_HOPS = np.dtype([("hop", np.uint64)])
+_BANDWIDTHS = np.dtype([("bandwidth", np.uint64)])
+Offer = tuple[int, int]
+"""The number of an Answer, and the link bandwidth that was said with it."""
 LONGEST_PATH = 0xFFFF
 NO_MED_GROUP = -1
+_REMEMBERED = 1 << 17
 
 
 class Terms(NamedTuple):
@@ -56,11 +62,24 @@ class Terms(NamedTuple):
 
 
 class TermsBook:
-    """Terms by number, given out in order of arrival, and their columns."""
+    """Terms by number, given out in order of arrival, and their columns.
 
-    def __init__(self, speakers: list[Speaks], names: list[str]) -> None:
+    ``next_table``: see Origins. ``multipath``: whether paths may share a prefix at all; what only
+    that needs is not kept otherwise.
+    """
+
+    def __init__(
+        self,
+        speakers: list[Speaks],
+        names: list[str],
+        next_table: Callable[[NextHop], str],
+        *,
+        multipath: bool = False,
+    ) -> None:
         self.speakers = speakers
         self.names = names
+        self.next_table = next_table
+        self.multipath = multipath
         self.terms: list[Terms] = []
         self.answers: list[Answer] = []
         self._number: dict[tuple[int, int, bytes, Ip | None, int, str], int] = {}
@@ -71,38 +90,41 @@ class TermsBook:
         self._identity_rank: U8 = np.zeros(0, np.uint64)
         self._address_rank = _ranks([s.address for s in speakers])
         self._facts = Growing(FACTS)
+        self._hop: dict[NextHop, int] = {}
+        self._hops = Growing(_HOPS)
+        self._bandwidths = Growing(_BANDWIDTHS)
+        self._shared: dict[tuple[Offer, ...], int] = {}
 
     def __len__(self) -> int:
         return len(self.terms)
 
-    def number(self, terms: Terms, next_table: str) -> int:
+    def number(self, terms: Terms) -> int:
         """The number of Terms; attributes count as the same only if they are the same object."""
         key = (terms.peer, id(terms.attributes), *terms[2:5], terms.origin)
         found = self._number.get(key)
         if found is None:
             found = self._number[key] = len(self.terms)
             self.terms.append(terms)
-            self._add(terms, next_table)
+            self._add(terms)
         return found
 
     def keep(self, live: I8) -> I8:
         """Forget all Terms but these (numbers, ascending); returns new numbers by old ones. Answers
         begin anew with them."""
         renumbered = new_numbers(len(self.terms), live)
-        held = []
-        for number, answer in zip(live.tolist(), self._facts["answer"][live].tolist(), strict=True):
-            terms = self.terms[number]
-            held.append((terms, self.answers[answer].next_table if terms.answer else ""))
+        held = [self.terms[number] for number in live.tolist()]
         self.terms, self.answers = [], []
         self._number, self._answer = {}, {}
         self._facts = Growing(FACTS)
         self._identities, self._identity = [], {}
         self._identity_rank = np.zeros(0, np.uint64)
-        for terms, next_table in held:
-            self.number(terms, next_table)
+        self._hop, self._hops = {}, Growing(_HOPS)
+        self._bandwidths, self._shared = Growing(_BANDWIDTHS), {}
+        for terms in held:
+            self.number(terms)
         return renumbered
 
-    def _add(self, terms: Terms, next_table: str) -> None:
+    def _add(self, terms: Terms) -> None:
         attributes = terms.attributes
         local_pref = attributes.local_pref
         worse = 0xFFFFFFFF - (DEFAULT_LOCAL_PREF if local_pref is None else local_pref)
@@ -112,7 +134,10 @@ class TermsBook:
         owner = terms.origin.rpartition("/")[2]
         hop, answer = terms.answer, 0
         if hop is not None:
-            answer = self.answer(Answer(hop, terms.origin, self.names[terms.peer], next_table))
+            following = self.next_table(hop)
+            answer = self.answer(Answer(hop, terms.origin, self.names[terms.peer], following))
+        if self.multipath:
+            self._bandwidths.add(attributes.link_bandwidth)
         self._facts.add(
             rank,
             -1 if originator is None else self.identity(originator),
@@ -133,6 +158,38 @@ class TermsBook:
         if found is None:
             found = self._answer[answer] = len(self.answers)
             self.answers.append(answer)
+            if self.multipath:
+                self._hops.add(self._hop.setdefault(answer.next_hop, len(self._hop)))
+        return found
+
+    def hop_numbers(self, terms: npt.NDArray[np.uint32]) -> U8:
+        """A number for the next hop of each of these usable Terms."""
+        found: U8 = self._hops["hop"][self.answer_numbers[terms]]
+        return found
+
+    def offers(self, terms: npt.NDArray[np.uint32]) -> tuple[list[Offer], I8]:
+        """What these usable Terms offer to those who share a prefix: different offers, ascending,
+        and which of them each is."""
+        answer, bandwidth = self.answer_numbers[terms], self._bandwidths["bandwidth"][terms]
+        order = np.lexsort((bandwidth, answer))
+        answers, bandwidths = answer[order], bandwidth[order]
+        fresh = np.ones(len(order), np.bool_)
+        fresh[1:] = (answers[1:] != answers[:-1]) | (bandwidths[1:] != bandwidths[:-1])
+        number = np.empty(len(order), np.int64)
+        number[order] = np.cumsum(fresh) - 1
+        return list(zip(answers[fresh].tolist(), bandwidths[fresh].tolist(), strict=True)), number
+
+    def shared(self, offers: tuple[Offer, ...]) -> int:
+        """The number of the Answer of a prefix that several share, the best first."""
+        found = self._shared.get(offers)
+        if found is None:
+            best = self.answers[offers[0][0]]
+            hop = spread([(self.answers[a].next_hop, bandwidth) for a, bandwidth in offers])
+            if len(self._shared) >= _REMEMBERED:
+                self._shared.clear()
+            found = self._shared[offers] = self.answer(
+                best._replace(next_hop=hop, next_table=self.next_table(hop))
+            )
         return found
 
     def identity(self, router_id: Ip) -> int:

@@ -41,7 +41,7 @@ class Ccsi:
     """One CCN on one gateway: a VRF. ``id`` is the CCN's id; ``vni`` its L3VNI.
 
     ``vpcs`` are those of the gateway's own region that are attached (propagated or not);
-    ``routers`` the IDC sessions that end here.
+    ``routers`` the IDC sessions that end here. Up to ``multipath`` equal paths share a prefix.
     """
 
     gateway: str
@@ -56,6 +56,7 @@ class Ccsi:
     silent: frozenset[str]
     routers: tuple[IdcRouter, ...]
     shares: tuple[ShareImport, ...]
+    multipath: int = 1
 
     @property
     def name(self) -> str:
@@ -160,6 +161,7 @@ def ccsis(topology: Topology, gateway: Gateway) -> tuple[Ccsi, ...]:
                     )
                     for s in shares_of.get(name, ())
                 ),
+                multipath=ccn.multipath,
             )
         )
     return tuple(found)

@@ -6,11 +6,15 @@ An Update (session) becomes Paths here; a Path never leaves the control plane.
 from __future__ import annotations
 
 import enum
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
+
+LINK_BANDWIDTH = (b"\x40\x04", b"\x00\x04")
+"""The extended community, not transitive and transitive."""
 
 
 class Origin(enum.IntEnum):
@@ -105,6 +109,16 @@ class PathAttributes:
             if community[:2] == b"\x06\x00":
                 return Mobility(int.from_bytes(community[4:8], "big"), bool(community[2] & 1))
         return Mobility(0, False)
+
+    @cached_property
+    def link_bandwidth(self) -> int:
+        """Octets per second of the link that the path takes (0x4004 or 0x0004, an IEEE float,
+        draft-ietf-idr-link-bandwidth §2); 0: not said, or no use as a weight."""
+        for community in self.extended_communities:
+            if community[:2] in LINK_BANDWIDTH:
+                (said,) = struct.unpack(">f", community[4:])
+                return int(said) if 1 <= said < 2**63 else 0
+        return 0
 
     @cached_property
     def as_path_length(self) -> int:

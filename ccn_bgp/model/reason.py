@@ -66,6 +66,15 @@ class NotBest:
 
 
 @dataclass(frozen=True, slots=True)
+class Multipath:
+    """As good as the best through step 7 (learn/bestpath.py): it shares the prefix, and is not
+    announced."""
+
+    def __str__(self) -> str:
+        return "multipath: as good as the best path through step 7"
+
+
+@dataclass(frozen=True, slots=True)
 class Unresolved:
     """The gateway IP or next hop has no answer yet."""
 
@@ -87,4 +96,4 @@ class Refused:
         return f"refused: {self.rule}: {self.text}"
 
 
-Reason = Malformed | Looped | Denied | NotImported | NotBest | Unresolved | Refused
+Reason = Malformed | Looped | Denied | NotImported | NotBest | Multipath | Unresolved | Refused

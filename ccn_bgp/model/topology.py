@@ -161,7 +161,8 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Ccn:
-    """One private network. None for route targets or re-export means: as derived."""
+    """One private network. None for route targets or re-export means: as derived. Up to
+    ``multipath`` equal paths share a prefix."""
 
     name: str
     id: int
@@ -170,6 +171,7 @@ class Ccn:
     import_rts: tuple[RouteTarget, ...] | None = None
     export_rts: tuple[RouteTarget, ...] | None = None
     reexport: bool = False
+    multipath: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ by bestpath.py and resolve.py alone: no columns, no state from one settle to the
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path as FilePath
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent
 from ccn_bgp.gateway.learning import new_rib
-from ccn_bgp.learn.bestpath import select
+from ccn_bgp.learn.bestpath import equals, spread
 from ccn_bgp.learn.candidate import Candidate, Source
 from ccn_bgp.learn.originate import declared_prefixes, tunnel_communities
 from ccn_bgp.learn.rib import Rib
@@ -61,7 +62,7 @@ idcs:
            address: 169.254.2.2/30, gateway-address: 169.254.2.1/30,
            import: [in], export: [out], max-prefixes: 3}
 ccns:
-  one: {id: 1, vni: 201, attach: [vpc/va, vpc/vb, idc/d]}
+  one: {id: 1, multipath: WIDE, vni: 201, attach: [vpc/va, vpc/vb, idc/d]}
   two: {id: 2, vni: 202, attach: [vpc/vd, vpc/ve]}
 policies: [policy.yaml]
 """
@@ -76,6 +77,8 @@ policies:
   out: [{name: all, then: accept}]
 prefix-sets-more: {}
 """
+LINKS = [b"\x40\x04\xfc\x68" + struct.pack(">f", octets) for octets in (1e9, 3e9)]
+links = st.sampled_from([(), (LINKS[0],), (LINKS[0],), (LINKS[1],)])
 MAC = Mac(b"\x02\xcc\xc0\x00\x03\x0b")
 TARGETS = [RouteTarget.parse(f"64600:{n}") for n in (1, 2, 3)]
 PREFIXES = [
@@ -88,7 +91,7 @@ PREFIXES = [
 ]  # fmt: skip
 
 attribute_sets = st.builds(
-    lambda asns, origin, med, local_pref, targets, hop, originator, clusters: PathAttributes(
+    lambda asns, origin, med, local_pref, targets, hop, originator, clusters, link: PathAttributes(
         as_path=(Segment(SegmentType.AS_SEQUENCE, tuple(Asn(a) for a in asns)),) if asns else (),
         origin=origin,
         med=med,
@@ -96,7 +99,7 @@ attribute_sets = st.builds(
         next_hop=Ip.parse(hop),
         originator_id=Ip.parse(originator) if originator else None,
         cluster_list=(Ip.parse("9.9.9.9"),) * clusters,
-        extended_communities=tunnel_communities(targets, MAC),
+        extended_communities=(*tunnel_communities(targets, MAC), *link),
     ),
     st.lists(st.sampled_from([64602, 65101, 7, 64601]), max_size=2),
     st.sampled_from([Origin.IGP, Origin.INCOMPLETE]),
@@ -106,6 +109,7 @@ attribute_sets = st.builds(
     st.sampled_from(["192.0.3.11", "192.0.3.12", "169.254.1.2", "169.254.2.2"]),
     st.sampled_from([None, None, "1.1.1.1", "3.3.3.3", "192.0.2.11"]),
     st.integers(0, 1),
+    links,
 )
 evpn_routes = st.one_of(
     st.builds(
@@ -141,15 +145,15 @@ words = st.sampled_from(sorted(routes)).flatmap(
 )
 
 
-@pytest.fixture(scope="module")
-def intent(tmp_path_factory: pytest.TempPathFactory) -> Intent:
+@pytest.fixture(scope="module", params=[1, 2, 3])
+def intent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Intent:
     folder = tmp_path_factory.mktemp("rows")
     policy = POLICY.replace("prefix-sets-more: {}\n", "").replace(
         "policies:\n", "  long: [{prefix: 172.16.200.0/24}]\npolicies:\n", 1
     )
     (folder / "policy.yaml").write_text(policy)
     file = folder / "rows.yaml"
-    file.write_text(TOPOLOGY)
+    file.write_text(TOPOLOGY.replace("WIDE", str(request.param)))
     return read_intent(FilePath(file), "a")
 
 
@@ -189,27 +193,28 @@ def expected(rib: Rib, said: Said) -> dict[str, dict[Prefix, tuple]]:
     for name, prefixes in held.items():
         table, chosen = rib.tables[name], {}
         for prefix, candidates in prefixes.items():
-            answers = [(c, table.answer(c)) for c in candidates]
-            usable = [c for c, answer in answers if isinstance(answer, NextHop)]
+            usable = [c for c in candidates if isinstance(table.answer(c), NextHop)]
             if usable:
-                best = select(usable)
-                chosen[prefix] = (best.origin, table.answer(best), best.path)
+                share = equals(usable, table.ccsi.multipath, table.answer)
+                offers = [(table.answer(c), c.path.attributes.link_bandwidth) for c in share]
+                chosen[prefix] = (share[0].origin, spread(offers), share[0].path)
         found[name] = chosen
     return found
 
 
 rivals = st.builds(
-    lambda asn, med, originator, hop: PathAttributes(
+    lambda asn, med, originator, hop, link: PathAttributes(
         as_path=(Segment(SegmentType.AS_SEQUENCE, (Asn(asn),)),),
         med=med,
         next_hop=Ip.parse(hop),
         originator_id=Ip.parse(originator) if originator else None,
-        extended_communities=tunnel_communities([TARGETS[0]], MAC),
+        extended_communities=(*tunnel_communities([TARGETS[0]], MAC), *link),
     ),
     st.sampled_from([7, 8]),
     st.sampled_from([None, 0, 5, 6]),
     st.sampled_from([None, "1.1.1.1"]),
-    st.sampled_from(["192.0.3.11", "192.0.3.11", "192.0.3.12", "2001:db8::1"]),
+    st.sampled_from(["192.0.3.11", "192.0.3.11", "192.0.3.12", "192.0.3.13", "2001:db8::1"]),
+    links,
 )
 rival_words = st.tuples(
     st.just("say"),
@@ -242,6 +247,7 @@ def play(intent: Intent, script: list[tuple]) -> None:
     rib = new_rib(intent)
     guard = Guard(intent, rib)
     said: Said = {}
+    built: dict[str, tuple[bytes, int]] = {}
     for word in [*script, ("settle",)]:
         match word:
             case "say", peer, nlri, attributes:
@@ -269,10 +275,11 @@ def play(intent: Intent, script: list[tuple]) -> None:
                 rib._compaction._bodies = -1
             case _:
                 rib.settle()
-                check(rib, guard, said)
+                check(rib, guard, said, built)
 
 
-def check(rib: Rib, guard: Guard, said: Said) -> None:
+def check(rib: Rib, guard: Guard, said: Said, built: dict[str, tuple[bytes, int]]) -> None:
+    """``built``: digest and count of decisions of each table at the last check."""
     for peer in rib.peers:
         heard = {k: (h.path, h.stale) for k, h in rib.heard(peer).items()}
         assert heard == {key: what for (by, key), what in said.items() if by == peer}
@@ -283,4 +290,11 @@ def check(rib: Rib, guard: Guard, said: Said) -> None:
         assert len(table.routes) == len(got)
         lost = (Contender(p, o, w) for p, others in table.contenders.items() for o, w in others)
         one_by_one = Table.build(name, table.ccsi.id, table.ccsi.ccn, table.routes.values(), lost)
-        assert guard._build([name])[name].digest == one_by_one.digest
+        digest = guard._build([name])[name].digest
+        assert digest == one_by_one.digest
+        before = built.get(name)
+        if before is not None and before[0] != digest:  # who builds and proves tables is told
+            assert name in rib.changed
+            assert table.decided > before[1]
+        built[name] = digest, table.decided
+    rib.changed.clear()
