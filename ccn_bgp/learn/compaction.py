@@ -45,29 +45,32 @@ class Compaction:
         judge: RowJudge,
         words: Vocabulary,
     ) -> None:
-        """Give out all numbers anew. No rows may be waiting in an Adj-RIB-In."""
+        """Give out all numbers anew, if most are dead. No rows may be waiting in an
+        Adj-RIB-In."""
         book = judge.book
         held = [r for adj in adjs for r in adj.rows.values()]
-        bodies = words.keep_bodies(_used(len(words.bodies), [r.body for r in held]))
         numbers = [r.keys.number(r.key) for r in held]
-        dids = words.keep_distinguishers(_used(len(words.distinguishers), numbers))
-        verdicts = judge.keep(_used(len(judge.verdicts), [r.verdict for r in held]))
+        bodies = _used(len(words.bodies), [r.body for r in held])
+        dids = _used(len(words.distinguishers), numbers)
+        verdicts = _used(len(judge.verdicts), [r.verdict for r in held])
+        terms = _used(len(book), [judge.terms_of(verdicts), *(r.terms for r in rows.values())])
+        self._bodies = 2 * len(bodies) + SPARE
+        self._distinguishers = 2 * len(dids) + SPARE
+        self._terms = 2 * len(terms) + SPARE
+        if not self.due(words, book):
+            return
+        new_body, new_did = words.keep_bodies(bodies), words.keep_distinguishers(dids)
+        new_verdict, new_terms = judge.keep(verdicts), book.keep(terms)
+        judge.renumber_terms(new_terms)
         for mine, number in zip(held, numbers, strict=True):
-            mine.body = bodies[mine.body].astype(np.uint32)
-            mine.verdict = verdicts[mine.verdict].astype(np.uint32)
+            mine.body = new_body[mine.body].astype(np.uint32)
+            mine.verdict = new_verdict[mine.verdict].astype(np.uint32)
             # Numbers keep their order, and so do keys.
-            mine.key = mine.keys.renumbered(mine.key, dids[number])
-        terms = [r.terms for r in rows.values()]
-        of_verdicts = np.array([v.terms for v in judge.verdicts if v.terms >= 0], np.int64)
-        renumbered = book.keep(_used(len(book), [*terms, of_verdicts]))
-        judge.renumber_terms(renumbered)
+            mine.key = mine.keys.renumbered(mine.key, new_did[number])
         for candidates in rows.values():
-            candidates.terms = renumbered[candidates.terms].astype(np.uint32)
-            did = dids[(candidates.slot & _NUMBER).astype(np.int64)].astype(np.uint64)
+            candidates.terms = new_terms[candidates.terms].astype(np.uint32)
+            did = new_did[(candidates.slot & _NUMBER).astype(np.int64)].astype(np.uint64)
             candidates.slot = candidates.slot & ~_NUMBER | did
-        self._bodies = 2 * len(words.bodies) + SPARE
-        self._distinguishers = 2 * len(words.distinguishers) + SPARE
-        self._terms = 2 * len(book) + SPARE
         self._answers = 2 * len(book.answers) + SPARE
 
 

@@ -8,7 +8,6 @@ judged by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -25,10 +24,17 @@ from ccn_bgp.learn.terms import Terms, TermsBook
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi, Peer
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.path import LINK_BANDWIDTH, EvpnOther, EvpnPrefix, Path, PathAttributes
+from ccn_bgp.model.path import (
+    LINK_BANDWIDTH,
+    EvpnOther,
+    EvpnPrefix,
+    Path,
+    PathAttributes,
+    changed,
+)
 from ccn_bgp.model.reason import Denied, Looped, NotImported, Reason, Refused, Unresolved
 from ccn_bgp.model.route import NextHop
-from ccn_bgp.model.rows import new_numbers
+from ccn_bgp.model.rows import NO_ESI, new_numbers
 from ccn_bgp.model.topology import Gateway, Vpc
 
 ImportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
@@ -180,7 +186,7 @@ class Judge:
         return self.once(
             attributes,
             peer.name,
-            lambda a: replace(
+            lambda a: changed(
                 a,
                 extended_communities=(
                     peer.site,
@@ -235,6 +241,7 @@ class RowJudge:
         self._number: dict[Verdict, int] = {}
         self._facts = Growing(_FACTS)
         self._known: dict[tuple[int, int, int], int] = {}
+        self._leads: dict[tuple[object, ...], NextHop | None] = {}
         self._taker: dict[tuple[int, int], _Taker] = {}
 
     @property
@@ -252,6 +259,12 @@ class RowJudge:
         """The numbers of bodies are given out anew."""
         self._known.clear()
         self._taker.clear()
+
+    def terms_of(self, verdicts: I8) -> I8:
+        """The numbers of the Terms of these verdicts, of those that have any."""
+        found = self._facts["terms"][verdicts]
+        terms: I8 = found[found >= 0]
+        return terms
 
     def keep(self, live: I8) -> I8:
         """Forget all verdicts but these (numbers, ascending); returns new numbers by old ones."""
@@ -307,20 +320,29 @@ class RowJudge:
         nlri, idc = path.nlri, adj.peer.role == "idc"
         origin = takers[0].ccsi.name if idc else self.judge.origins.of(path)
         source = Source.IDC if idc else Source.REMOTE
-        esi, gateway, vni = bytes(10), None, 0
+        esi, gateway, vni = NO_ESI, None, 0
         if isinstance(nlri, EvpnPrefix):
             esi, gateway, vni = nlri.esi, nlri.gateway, nlri.vni
         answer: NextHop | None = None
         if gateway is None:
-            candidate = Candidate(path, b"", source, self.speakers[adj.number], origin)
-            table = takers[0]
-            found = resolve(
-                candidate, table.find_vm, table.routers.get(adj.peer.name),
-                table.taps.get(adj.peer.name, ""),
-            )  # fmt: skip
-            answer = found if isinstance(found, NextHop) else None
+            attributes = path.attributes
+            leads = (adj.number, esi, vni, attributes.next_hop, attributes.router_mac)
+            if leads not in self._leads:
+                if len(self._leads) > 100_000:
+                    self._leads.clear()  # a peer may invent next hops for ever
+                self._leads[leads] = self._led(adj, path, source, origin, takers[0])
+            answer = self._leads[leads]
         terms = Terms(adj.number, path.attributes, esi, gateway, vni, source, origin, answer)
         return self.book.number(terms)
+
+    def _led(
+        self, adj: AdjRibIn, path: Path, source: Source, origin: str, table: LocRib
+    ) -> NextHop | None:
+        """Where a path without a gateway IP leads."""
+        name = adj.peer.name
+        candidate = Candidate(path, b"", source, self.speakers[adj.number], origin)
+        found = resolve(candidate, table.find_vm, table.routers.get(name), table.taps.get(name, ""))
+        return found if isinstance(found, NextHop) else None
 
     # -- rows -----------------------------------------------------------------------------------
 

@@ -6,12 +6,11 @@ In: attributes that export policy has accepted. Out: those that are sent. RFC 42
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from ccn_bgp.model.bgp import Asn
 from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.model.path import PathAttributes, Segment, SegmentType
+from ccn_bgp.model.path import PathAttributes, Segment, SegmentType, changed
 
 DEFAULT_LOCAL_PREF = 100
 LONGEST_SEGMENT = 255
@@ -32,7 +31,7 @@ class Outbound:
                 self._made.clear()
             made = self._made[id(attributes)] = (
                 attributes,
-                replace(attributes, **_sent(peer, attributes)),
+                changed(attributes, **_sent(peer, attributes)),
             )
         return made[1]
 

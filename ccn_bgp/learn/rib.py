@@ -12,7 +12,6 @@ candidates, decided (candidates.py). What needs more than a row can say is decid
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -43,6 +42,7 @@ from ccn_bgp.model.path import (
     Path,
     PathAttributes,
     Unicast,
+    changed,
 )
 from ccn_bgp.model.reason import Reason, Refused
 from ccn_bgp.model.rows import PrefixRows, Vocabulary
@@ -551,7 +551,7 @@ class Rib:
         return self._judge.once(
             attributes,
             ccsi.name,
-            lambda a: replace(
+            lambda a: changed(
                 a,
                 next_hop=self.gateway.vtep,
                 med=None,

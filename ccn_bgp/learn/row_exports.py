@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 
@@ -29,11 +29,43 @@ _TERMS = np.uint64(32)
 Reoriginated = Callable[[Ccsi, PathAttributes], PathAttributes]
 
 
+class Sets(Sequence[PathAttributes]):
+    """What numbers of attributes stand for, made when they are asked for: there may be nobody to
+    tell. To be read before the Rib settles again."""
+
+    def __init__(self, exports: RowExports) -> None:
+        self._of = exports
+        self._pairs: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def add(self, pairs: Array) -> int:
+        """More of them, each a table (0 for what is not re-originated) << 32 | terms; returns the
+        number of the first."""
+        first = len(self._pairs)
+        self._pairs += pairs.tolist()
+        return first
+
+    @overload
+    def __getitem__(self, number: int) -> PathAttributes: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[PathAttributes]: ...
+    def __getitem__(self, number: int | slice) -> PathAttributes | list[PathAttributes]:
+        if isinstance(number, slice):
+            return [self[n] for n in range(*number.indices(len(self)))]
+        pair = self._pairs[number]
+        attributes = self._of.book.terms[pair & 0xFFFFFFFF].attributes
+        if not pair >> 32:
+            return attributes
+        return self._of.reoriginated(self._of.tables[pair >> 32].ccsi, attributes)
+
+
 class Told(NamedTuple):
     """``sets``: what numbers of attributes stand for. ``exports``: of all tables. ``routes``: of
     tables that have routers; sorted by table."""
 
-    sets: list[PathAttributes]
+    sets: Sets
     exports: list[OutRows]
     routes: list[OutRows]
 
@@ -67,7 +99,7 @@ class RowExports:
 
     def take(self) -> Told:
         """All that was noted since the last call, as it is now."""
-        told = Told([], [], [])
+        told = Told(Sets(self), [], [])
         for width in WIDTHS:
             for noted, add in (
                 (self._exports[width], self._add_exports),
@@ -81,7 +113,7 @@ class RowExports:
 
     def whole(self) -> Told:
         """Everything there is to tell."""
-        told = Told([], [], [])
+        told = Told(Sets(self), [], [])
         with_routers = self._with_routers
         for width, rows in self.rows.items():
             chosen = np.flatnonzero(rows.best)
@@ -106,11 +138,7 @@ class RowExports:
         pairs = table[said].astype(np.uint64) << _TERMS | terms[said].astype(np.uint64)
         known, inverse = np.unique(pairs, return_inverse=True)
         numbers = np.full(len(keys), NOTHING, np.int64)
-        numbers[said] = inverse + len(told.sets)
-        told.sets.extend(
-            self.reoriginated(self.tables[p >> 32].ccsi, self.book.terms[p & 0xFFFFFFFF].attributes)
-            for p in known.tolist()
-        )
+        numbers[said] = inverse + told.sets.add(known)
         told.exports.append(self._out(width, keys, numbers))
 
     def _add_routes(self, told: Told, width: int, keys: Array, terms: I8) -> None:
@@ -119,8 +147,7 @@ class RowExports:
         said = terms >= 0
         known, inverse = np.unique(terms[said], return_inverse=True)
         numbers = np.full(len(keys), NOTHING, np.int64)
-        numbers[said] = inverse + len(told.sets)
-        told.sets.extend(self.book.terms[number].attributes for number in known.tolist())
+        numbers[said] = inverse + told.sets.add(known)
         told.routes.append(self._out(width, keys, numbers))
 
     def _out(self, width: int, keys: Array, numbers: I8) -> OutRows:

@@ -9,7 +9,7 @@ import enum
 import struct
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
 
@@ -155,6 +155,32 @@ class PathAttributes:
             else:
                 words.append("(" + " ".join(str(a) for a in asns) + ")")
         return " ".join(words)
+
+
+_WORKED_OUT = {
+    "extended_communities": (
+        "route_targets",
+        "router_mac",
+        "encapsulation",
+        "mobility",
+        "link_bandwidth",
+    ),
+    "as_path": ("as_path_length", "asns"),
+}
+"""Which properties are worked out of which field."""
+
+
+def changed(attributes: PathAttributes, **fields: Any) -> PathAttributes:
+    """As dataclasses.replace(), in a fraction of the time: what was worked out of the fields that
+    stay is kept."""
+    made = object.__new__(PathAttributes)
+    known = vars(made)
+    known.update(vars(attributes))
+    for name in fields.keys() & _WORKED_OUT.keys():
+        for made_of_it in _WORKED_OUT[name]:
+            known.pop(made_of_it, None)
+    known.update(fields)
+    return made
 
 
 class Unicast(NamedTuple):
