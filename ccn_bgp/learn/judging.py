@@ -16,10 +16,11 @@ from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import AdjRibIn, Rows, Verdict
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.growing import Growing
-from ccn_bgp.learn.importing import Imports, Origins, not_imported, shared
+from ccn_bgp.learn.importing import Import, Imports, Origins, not_imported, shared
 from ccn_bgp.learn.keys import I8, U1, U4, Bools
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.resolve import resolve
+from ccn_bgp.learn.several import Several
 from ccn_bgp.learn.terms import Terms, TermsBook
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi, Peer
@@ -43,7 +44,7 @@ Claim = Callable[[Peer, str, Path], Finding | None]
 
 NOBODY, SEVERAL = -3, -2
 """In the place of a table: none; several, or one that takes only what a share covers."""
-_CLASS, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_CLASS = np.uint64(32)
 
 
 _FACTS = np.dtype([("table", np.int64), ("terms", np.int64), ("accused", np.bool_)])
@@ -96,6 +97,7 @@ class _Taker(NamedTuple):
     table: LocRib | None
     ccn: int
     region: int
+    several: Several | None = None
 
 
 class Judge:
@@ -211,14 +213,9 @@ class Judge:
         self._made[id(attributes), use] = (attributes, made)
         return made
 
-    def only_taker(self, peer: Peer, path: Path) -> LocRib | int:
-        """The one table that takes every path with this body, SEVERAL or NOBODY."""
-        imports = self.imports.of_path(self.gateway.name, peer, path, self.vpcs)
-        if not imports:
-            return NOBODY
-        if len(imports) > 1 or imports[0][1] is not None:
-            return SEVERAL
-        return imports[0][0]
+    def takers(self, peer: Peer, path: Path) -> tuple[Import, ...]:
+        """The tables that may take a path with this body, whatever its prefix."""
+        return self.imports.of_path(self.gateway.name, peer, path, self.vpcs)
 
 
 class RowJudge:
@@ -240,7 +237,8 @@ class RowJudge:
         self.verdicts: list[Verdict] = []
         self._number: dict[Verdict, int] = {}
         self._facts = Growing(_FACTS)
-        self._known: dict[tuple[int, int, int], int] = {}
+        self._known: dict[tuple[int, int, int, int], int] = {}
+        self._several: dict[tuple[Import, ...], Several] = {}
         self._leads: dict[tuple[object, ...], NextHop | None] = {}
         self._taker: dict[tuple[int, int], _Taker] = {}
 
@@ -259,6 +257,7 @@ class RowJudge:
         """The numbers of bodies are given out anew."""
         self._known.clear()
         self._taker.clear()
+        self._several.clear()
 
     def terms_of(self, verdicts: I8) -> I8:
         """The numbers of the Terms of these verdicts, of those that have any."""
@@ -354,23 +353,28 @@ class RowJudge:
         bodies, which = keyed.numbered(rows.body[at], len(adj.vocabulary.bodies))
         address, length = rows.keys.address(key), rows.keys.length(key)
         takers = [self._take(adj, body) for body in bodies.tolist()]
-        alone = self._suspects(adj, takers, _Said(bodies, which, address, length))
+        alone, pattern = self._suspects(adj, takers, _Said(bodies, which, address, length))
         together = np.flatnonzero(~alone)
         verdicts = np.zeros(len(at), np.uint32)
         if len(together):
             if len(together) < len(at):
                 which, address, length = which[together], address[together], length[together]
-            kinds, classes, first, kind = self._kinds(peer, which, len(bodies), address, length)
-            found = np.zeros(len(kinds), np.uint32)
-            for number, (path, said, alike) in enumerate(
+                pattern = pattern[together]
+            classes = np.zeros(len(together), np.uint32)
+            if self.row_policy is not None:
+                classes = self.row_policy(peer, address, length)
+            first, kind = _kinds(which, len(bodies), classes, pattern)
+            found = np.zeros(len(first), np.uint32)
+            for number, (path, said, *alike) in enumerate(
                 zip(
                     adj.paths_at(rows, at[together[first]]),
-                    kinds.tolist(),
-                    classes.tolist(),
+                    which[first].tolist(),
+                    classes[first].tolist(),
+                    pattern[first].tolist(),
                     strict=True,
                 )
             ):
-                known = (adj.number, int(bodies[said]), alike)
+                known = (adj.number, int(bodies[said]), *alike)
                 verdict = self._known.get(known)
                 if verdict is None:
                     verdict, _ = self.verdict(adj, path, takers[said].table)
@@ -386,45 +390,41 @@ class RowJudge:
                 accuse(path, finding)
         rows.verdict[at] = verdicts
 
-    def _kinds(
-        self, peer: Peer, which: I8, count: int, address: U1, length: U1
-    ) -> tuple[I8, I8, I8, I8]:
-        """Rows of one kind say the same of prefixes that policy cannot tell apart: for each kind
-        which body it has, its class, and one of its rows; and for each row which kind it is."""
-        classes = np.zeros(0, np.uint32)
-        if self.row_policy is not None:
-            classes = self.row_policy(peer, address, length)
-        if not classes.any():
-            kinds, kind = keyed.numbered(which, count)
-            first = np.empty(len(kinds), np.int64)
-            first[kind[::-1]] = np.arange(len(kind))[::-1]
-            return kinds, np.zeros(len(kinds), np.int64), first, kind
-        pairs = which.astype(np.uint64) << _CLASS | classes
-        known, first, kind = np.unique(pairs, return_index=True, return_inverse=True)
-        return (known >> _CLASS).astype(np.int64), (known & _LOW).astype(np.int64), first, kind
-
-    def _suspects(self, adj: AdjRibIn, takers: Sequence[_Taker], said: _Said) -> Bools:
-        """Rows that are to be judged one by one."""
+    def _suspects(self, adj: AdjRibIn, takers: Sequence[_Taker], said: _Said) -> tuple[Bools, I8]:
+        """Which rows are to be judged one by one; and for those that more than one table may take
+        the number of the pattern of tables that do."""
+        pattern = np.zeros(len(said.length), np.int64)
         if self.row_claim is None or (adj.peer.router is not None and self.row_policy is None):
-            return np.ones(len(said.length), np.bool_)
+            return np.ones(len(said.length), np.bool_), pattern
+        suspects = self.row_claim.suspects
         ccn = np.array([taker.ccn for taker in takers], np.int64)
         region = np.array([taker.region for taker in takers], np.int64)
         of_row = ccn[said.which]
         if len(ccn) and ccn.min() > SEVERAL:
-            return self.row_claim.suspects(
-                adj.peer, of_row, region[said.which], said.address, said.length
-            )
-        found: Bools = of_row == SEVERAL
-        ask = np.flatnonzero((of_row != SEVERAL) & (of_row != NOBODY))
+            found = suspects(adj.peer, of_row, region[said.which], said.address, said.length)
+            return found, pattern
+        found = np.zeros(len(said.length), np.bool_)
+        ask = np.flatnonzero(of_row > SEVERAL)
         if len(ask):
-            found[ask] = self.row_claim.suspects(
+            found[ask] = suspects(
                 adj.peer,
                 of_row[ask],
                 region[said.which][ask],
                 said.address[ask],
                 said.length[ask],
             )
-        return found
+        alike: dict[tuple[Several, int], list[int]] = {}
+        for number, taker in enumerate(takers):
+            if taker.several is not None:
+                alike.setdefault((taker.several, taker.region), []).append(number)
+        for (several, there), numbers in alike.items():
+            mine = np.zeros(len(takers), np.bool_)
+            mine[numbers] = True
+            some = np.flatnonzero(mine[said.which])
+            pattern[some], found[some] = several.judge(
+                suspects, adj.peer, there, said.address[some], said.length[some]
+            )
+        return found, pattern
 
     def _take(self, adj: AdjRibIn, body: int) -> _Taker:
         """Who takes paths with this body."""
@@ -437,13 +437,18 @@ class RowJudge:
         words = adj.vocabulary
         said = words.bodies[body]
         path = words.path(adj.peer.name, 1 if said.vni else 0, _ANY, body)
-        taker = self.judge.only_taker(adj.peer, path)
-        if isinstance(taker, int):
-            return _Taker(None, taker, 0)
-        if self.row_claim is None:
-            return _Taker(taker, 0, 0)
-        region = self.row_claim.region(said.attributes.next_hop)
-        return _Taker(taker, self.row_claim.ccn(taker.ccsi.name), region)
+        imports = self.judge.takers(adj.peer, path)
+        if not imports:
+            return _Taker(None, NOBODY, 0)
+        claim, table = self.row_claim, imports[0][0]
+        region = 0 if claim is None else claim.region(said.attributes.next_hop)
+        if len(imports) == 1 and imports[0][1] is None:
+            return _Taker(table, 0 if claim is None else claim.ccn(table.ccsi.name), region)
+        several = self._several.get(imports)
+        if several is None:
+            ccns = [0 if claim is None else claim.ccn(t.ccsi.name) for t, _ in imports]
+            several = self._several[imports] = Several(imports, ccns)
+        return _Taker(None, SEVERAL, region, several)
 
     def placed(self, verdicts: U4, held_back: Bools | None = None) -> tuple[I8, I8, I8]:
         """Where rows with these verdicts are candidates: (row, table id, number of Terms), a row
@@ -457,17 +462,33 @@ class RowJudge:
         several = np.flatnonzero(table == SEVERAL)
         if not len(several):
             return found
-        row, number = [], []
-        for index in several.tolist():
-            for taker in self.verdicts[int(verdicts[index])].tables:
-                row.append(index)
-                number.append(taker)
-        rows = np.array(row, np.int64)
+        known, which = keyed.numbered(verdicts[several], len(self.verdicts))
+        takers = [np.array(self.verdicts[verdict].tables) for verdict in known.tolist()]
+        count = np.array([len(tables) for tables in takers])[which]
+        rows = np.repeat(several, count)
+        # Each row's tables stand together, wherever those of its verdict do among all.
+        begin = np.cumsum([0, *map(len, takers)])[which]
+        place = np.repeat(begin - np.cumsum(count) + count, count) + np.arange(len(rows))
+        number = np.concatenate(takers)[place]
         return (
             np.concatenate((one, rows)),
-            np.concatenate((found[1], np.array(number, np.int64))),
+            np.concatenate((found[1], number)),
             np.concatenate((found[2], terms[verdicts[rows]])),
         )
 
 
 _ANY = Prefix(bytes(5))
+
+
+def _kinds(which: I8, count: int, classes: U4, pattern: I8) -> tuple[I8, I8]:
+    """Rows of one kind say the same (``which`` of ``count`` bodies) of prefixes that policy cannot
+    tell apart, to the same tables: one row of each kind, and for each row which kind it is."""
+    for finer in (classes, pattern):
+        if finer.any():
+            pairs = which.astype(np.uint64) << _CLASS | finer.astype(np.uint64)
+            known, which = np.unique(pairs, return_inverse=True)
+            count = len(known)
+    kinds, kind = keyed.numbered(which, count)
+    first = np.empty(len(kinds), np.int64)
+    first[kind[::-1]] = np.arange(len(kind))[::-1]
+    return first, kind
