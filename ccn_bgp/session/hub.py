@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -49,8 +50,8 @@ class Session:
         self.name = name
         self.protocol = protocol
         self.rest = b""
-        self.waiting = 0  # octets of this peer in the channel's queue, counted when pushed
-        self.mark = 0  # the queue's position when the last of them is written
+        self.waiting = 0  # octets of this peer in the channel's queue
+        self.pushed: deque[tuple[int, int]] = deque()  # their blocks: the queue's position, octets
         self.buffer = SendBuffer()
         self.sent = 0
         self.broken = ""
@@ -129,17 +130,21 @@ class Hub:
 
     def block(self, session: Session, messages: bytes) -> None:
         """Hand over whole messages of a session."""
-        if session.mark <= self._pushed - self.queue.octets:
-            session.waiting = 0  # all that waited has been written
         self.push(Kind.BLOCK, session.number, messages)
         session.waiting += len(messages)
-        session.mark = self._pushed
+        session.pushed.append((self._pushed, len(messages)))
+        self._count(session)
 
     def full(self, session: Session) -> bool:
         """True while the gateway is so far behind that this peer must wait."""
-        if session.mark <= self._pushed - self.queue.octets:
-            session.waiting = 0
+        self._count(session)
         return session.waiting > PEER_LIMIT or self.queue.octets > TOTAL_LIMIT
+
+    def _count(self, session: Session) -> None:
+        """Forget the blocks that have been written."""
+        written = self._pushed - self.queue.octets
+        while session.pushed and session.pushed[0][0] <= written:
+            session.waiting -= session.pushed.popleft()[1]
 
     def turn(self) -> None:
         """Once per loop of the reactor: take what the gateway says, write what waits."""
