@@ -98,8 +98,10 @@ class LegalVteps:
             before, now = self._led.get(name, NOBODY), self._led_to(tables.get(name))
             if before != now:
                 changed = True
-                self._uses.subtract(before)
-                self._uses.update(now)
+                for entry in before - now:
+                    self._uses[entry] -= 1
+                for entry in now - before:
+                    self._uses[entry] += 1
                 self._led[name] = now
         self._tables = tables
         if changed or vms is not self._vms:

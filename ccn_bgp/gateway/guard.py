@@ -16,6 +16,7 @@ from itertools import compress
 
 from ccn_bgp.gateway.fixed import LegalVteps, interfaces, vnis
 from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.finding import Finding
@@ -170,12 +171,7 @@ class Guard:
         heads = {}
         for name in names:
             loc = self.rib.tables[name]
-            lost = {
-                Contender(prefix, origin, peer)
-                for prefix, others in loc.contenders.items()
-                for origin, peer in others
-            }
-            contenders = tuple(sorted(lost, key=lambda c: (len(c.prefix), c)))
+            contenders = _contenders(loc) if loc.contenders else ()
             heads[loc.ccsi.id] = Head(name, loc.ccsi.id, loc.ccsi.ccn, contenders)
         rows = self.rib.filled(names)
         return build_tables(heads, TableRows(*rows[4]), TableRows(*rows[16]), self.rib.book.answers)
@@ -202,6 +198,15 @@ class Guard:
             vteps=self._vteps.rows(self._vms, tables),
             vms=self._vms,
         )
+
+
+def _contenders(loc: LocRib) -> tuple[Contender, ...]:
+    lost = {
+        Contender(prefix, origin, peer)
+        for prefix, others in loc.contenders.items()
+        for origin, peer in others
+    }
+    return tuple(sorted(lost, key=lambda c: (len(c.prefix), c)))
 
 
 def new_findings(before: Mapping[tuple[str, ...], Finding], now: tuple[Finding, ...]) -> None:

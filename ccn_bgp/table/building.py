@@ -8,21 +8,23 @@ columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ccn_bgp.model.route import Answer, NextHop
-from ccn_bgp.table.snapshot import I4, U1, U4, Columns, Contender, Table
+from ccn_bgp.model.route import Answer
+from ccn_bgp.table.snapshot import I4, U1, U4, Columns, Contender, Table, hop_octets
 
 I8 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint64]
+Number = TypeVar("Number", np.int64, np.uint64)
 _TABLE = np.uint64(32)
 _ANSWER = np.uint64(0xFFFFFFFF)
 """Where table and answer stand in a pair of both."""
+_TABLE_PLACE = 32
 _NONE: U4 = np.zeros(0, np.uint32)
 _NONE_SIGNED: I4 = np.zeros(0, np.int32)
 
@@ -64,21 +66,27 @@ def build_tables(
     families = _Runs.of(v4), _Runs.of(v6)
     pairs = _distinct(np.concatenate([f.pairs for f in families]))
     bounds = _bounds(pairs >> _TABLE, numbers)
-    used = (pairs & _ANSWER).tolist()
-    named: list[_Names] = []
-    columns: tuple[list[int], ...] = ([], [], [], [])
-    for begin, end in pairwise(bounds):
-        names, local = _named([answers[number] for number in used[begin:end]])
-        named.append(names)
-        for column, numbered in zip(columns, local, strict=True):
-            column.extend(numbered)
-    index = tuple(np.array(column, np.int32) for column in columns)
+    place = np.repeat(np.arange(len(numbers)), np.diff(bounds))
+    used = pairs & _ANSWER
+    asked = _distinct(used)
+    of_asked = np.searchsorted(asked, used)
+    chosen = [answers[number] for number in asked.tolist()]
+    told: tuple[list[Any], ...] = (
+        [answer.next_hop for answer in chosen],
+        [answer.origin for answer in chosen],
+        [answer.peer for answer in chosen],
+        [answer.next_table or None for answer in chosen],
+    )
+    named = [_Named.of(values, of_asked, place, len(numbers)) for values in told]
+    index = [names.number for names in named]
     rows4, rows6 = (f.columns(pairs, index, numbers) for f in families)
+    hops = named[0].cut([hop_octets(hop) for hop in named[0].values])
+    tuples: Iterator[Any] = zip(*(names.cut(names.values) for names in named), strict=True)
     tables = {}
-    for number, names, of4, of6 in zip(numbers, named, rows4, rows6, strict=True):
+    for number, names, of4, of6, of_hops in zip(numbers, tuples, rows4, rows6, hops, strict=True):
         name, ident, ccn, contenders = heads[number]
         tables[name] = Table.of(
-            name, ident, ccn, named=names, v4=of4, v6=of6, contenders=contenders
+            name, ident, ccn, named=names, v4=of4, v6=of6, contenders=contenders, hops=of_hops
         )
     return tables
 
@@ -101,10 +109,9 @@ class _Runs(NamedTuple):
     def columns(self, pairs: U8, index: Sequence[I4], numbers: Sequence[int]) -> list[Columns]:
         """Of each table of ``numbers``; ``index`` has the columns' values for each of ``pairs``."""
         rows = self.rows
+        none = Columns(rows.address[:0], rows.length[:0], _NONE, _NONE, _NONE, _NONE_SIGNED)
         if not len(rows.length):
-            return [Columns(rows.address, rows.length, _NONE, _NONE, _NONE, _NONE_SIGNED)] * len(
-                numbers
-            )
+            return [none] * len(numbers)
         place = np.searchsorted(pairs, self.pairs)
         count = np.diff(self.first, append=len(rows.length))
         next_hop, origin, peer, next_table = (np.repeat(i[place], count) for i in index)
@@ -116,7 +123,8 @@ class _Runs(NamedTuple):
             peer.view(np.uint32),
             next_table,
         )
-        return [whole.cut(b, e) for b, e in pairwise(_bounds(rows.table, numbers))]
+        bounds = pairwise(_bounds(rows.table, numbers))
+        return [whole.cut(begin, end) if begin < end else none for begin, end in bounds]
 
 
 def _bounds(tables: U4 | U8, numbers: Sequence[int]) -> list[int]:
@@ -130,37 +138,42 @@ def _bounds(tables: U4 | U8, numbers: Sequence[int]) -> list[int]:
     return bounds
 
 
-def _distinct(values: U8) -> U8:
+def _distinct(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
     ordered = np.sort(values)
     fresh = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
     return ordered[fresh]
 
 
-_Names = tuple[tuple[NextHop, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+class _Named(NamedTuple):
+    """What the tables name in one of their tuples, those of all tables behind one another.
 
+    ``values`` are all different ones, sorted. ``places``: int64, indexes into them, ascending in
+    each table; ``bounds``: where those of each table begin, and where the last ends. ``number``:
+    int32, the place of each (table, answer) in the tuple of its table, -1 where nothing is named.
+    """
 
-def _named(used: Sequence[Answer]) -> tuple[_Names, tuple[list[int], ...]]:
-    """The tuples of one table, and the index of each answer in each of them."""
-    if not used:
-        return ((), (), (), ()), ([], [], [], [])
-    if len(used) == 1:
-        hop, origin, peer, following = used[0]
-        if following:
-            return ((hop,), (origin,), (peer,), (following,)), ([0], [0], [0], [0])
-        return ((hop,), (origin,), (peer,), ()), ([0], [0], [0], [-1])
-    hops, of_hop = _indexed([a.next_hop for a in used])
-    origins, of_origin = _indexed([a.origin for a in used])
-    peers, of_peer = _indexed([a.peer for a in used])
-    tables, of_table = _indexed([a.next_table for a in used])
-    if not tables[0]:  # nothing sorts before the empty name
-        tables, of_table = tables[1:], [place - 1 for place in of_table]
-    return (hops, origins, peers, tables), (of_hop, of_origin, of_peer, of_table)
+    values: list[Any]
+    places: list[int]
+    bounds: list[int]
+    number: I4
 
+    @classmethod
+    def of(cls, told: Sequence[Any], answer: I8, table: I8, tables: int) -> _Named:
+        """``told``: what each answer names, or None; ``answer``, ``table``: an index each of all
+        pairs."""
+        values = sorted(set(told) - {None})
+        rank = {value: number for number, value in enumerate(values)}
+        ranks = np.array([rank.get(value, -1) for value in told], np.int64)[answer]
+        keys = table << _TABLE_PLACE | ranks
+        named = ranks >= 0
+        held = _distinct(keys[named])
+        bounds = np.searchsorted(held, np.arange(tables + 1) << _TABLE_PLACE)
+        number = np.where(named, np.searchsorted(held, keys) - bounds[table], -1)
+        places = held & ((1 << _TABLE_PLACE) - 1)
+        return cls(values, places.tolist(), bounds.tolist(), number.astype(np.int32))
 
-def _indexed(values: list[Any]) -> tuple[tuple[Any, ...], list[int]]:
-    names = tuple(sorted(set(values)))
-    if len(names) < 2:
-        return names, [0] * len(values)
-    place = {name: number for number, name in enumerate(names)}
-    return names, [place[value] for value in values]
+    def cut(self, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The tuple of each table, of these values in the place of ``values``."""
+        held = [values[place] for place in self.places]
+        return [tuple(held[begin:end]) for begin, end in pairwise(self.bounds)]

@@ -69,6 +69,10 @@ class Columns:
         return Prefix(self.address[row].tobytes() + bytes((int(self.length[row]),)))
 
 
+Names = tuple[tuple[NextHop, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Next hops, origins, peers, next tables."""
+
+
 class Contender(NamedTuple):
     """A valid route that lost to the row of the same prefix although its origin is another CCN."""
 
@@ -136,13 +140,14 @@ class Table:
         number: int,
         ccn: str,
         *,
-        named: tuple[tuple[NextHop, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]],
+        named: Names,
         v4: Columns,
         v6: Columns,
         contenders: Iterable[tuple[Prefix, str] | tuple[Prefix, str, str]] = (),
+        hops: Iterable[bytes] | None = None,
     ) -> Self:
         """A Table of columns that are made; ``named``: the tuples (next hops, origins, peers, next
-        tables) that they index."""
+        tables) that they index. ``hops``: hop_octets() of each next hop, if they are known."""
         next_hops, origins, peers, next_tables = named
         lost: tuple[Contender, ...] = ()
         claims: list[tuple[Prefix, str]] = []
@@ -152,18 +157,19 @@ class Table:
             )
             claims = sorted({c[:2] for c in lost}, key=lambda c: (len(c[0]), c))
         # One text on one line says how many octets of what follow, so that no two contents agree.
-        sizes = len(next_hops), len(v4), len(v6)
+        sizes = len(next_hops), v4.length.size, v6.length.size
         text = f"{(name, number, ccn, origins, next_tables, claims, sizes)!r}\n".encode()
-        content: list[bytes | memoryview] = [text, *map(_octets, next_hops)]
+        content: list[bytes | memoryview] = [text]
+        content += map(hop_octets, next_hops) if hops is None else hops
         for c in (v4, v6):
-            if len(c):
+            if c.length.size:
                 content += c.address.data, c.length.data, c.next_hop.data, c.origin.data
                 content.append(c.next_table.data)
         digest = hashlib.blake2b(b"".join(content), digest_size=32).digest()
         return cls(name, number, ccn, next_hops, origins, peers, next_tables, v4, v6, lost, digest)
 
     def __len__(self) -> int:
-        return len(self.v4) + len(self.v6)
+        return self.v4.length.size + self.v6.length.size
 
 
 def _columns(
@@ -185,13 +191,13 @@ def _columns(
     )
 
 
-def _octets(hop: NextHop) -> bytes:
+def hop_octets(hop: NextHop) -> bytes:
     """A next hop as octets that no other has."""
     interface = hop.interface.encode()
     sizes = _HOP.pack(hop.kind, hop.vni, len(hop.ip), len(hop.mac), len(interface))
     if not hop.members:
         return b"".join((sizes, hop.ip, hop.mac, interface))
-    parts = [bytes((weight,)) + _octets(member) for weight, member in hop.members]
+    parts = [bytes((weight,)) + hop_octets(member) for weight, member in hop.members]
     return b"".join((sizes, hop.ip, hop.mac, interface, bytes((len(parts),)), *parts))
 
 
