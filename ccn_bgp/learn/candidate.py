@@ -62,6 +62,11 @@ class Candidate(NamedTuple):
     fixed: NextHop | None = None
     trail: tuple[str, ...] = ()
 
+    @property
+    def slot(self) -> tuple[str, bytes]:
+        """Who said it and which NLRI: unique among those of one prefix."""
+        return self.path.peer, self.key
+
 
 def owner(table: str) -> str:
     """The CCN of a table by its name, ``gateway/ccn``."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.keys import I8, OF_WIDTH, U4, U8, Array, Bools
-from ccn_bgp.learn.multipath import Limits, sharers
+from ccn_bgp.learn.multipath import Limits, regroup, sharers
 from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.rows import Vocabulary
 
@@ -43,7 +43,8 @@ class CandidateRows:
 
     ``slot``: uint64, peer << 32 | distinguisher. ``terms``: uint32. ``best``: bool, True for the
     candidate that fills its prefix; never where the prefix is decided one by one. ``sharing``:
-    bool, True for those that fill it together with the best; None if no table lets any.
+    bool, True for those that fill it together with the best. ``group``: uint32, where such a prefix
+    leads: at its best row the number of an Answer + 1, else 0. None if no table lets paths share.
     """
 
     def __init__(self, width: int, limits: Limits | None = None) -> None:
@@ -55,6 +56,7 @@ class CandidateRows:
         self.terms: U4 = np.zeros(0, np.uint32)
         self.best: Bools = np.zeros(0, np.bool_)
         self.sharing: Bools | None = np.zeros(0, np.bool_) if self.limits else None
+        self.group: U4 | None = np.zeros(0, np.uint32) if self.limits else None
 
     def __len__(self) -> int:
         return len(self.key)
@@ -124,8 +126,8 @@ class CandidateRows:
             kept = ~drop
             self.key, self.slot = self.key[kept], self.slot[kept]
             self.terms, self.best = self.terms[kept], self.best[kept]
-            if self.sharing is not None:
-                self.sharing = self.sharing[kept]
+            if self.sharing is not None and self.group is not None:
+                self.sharing, self.group = self.sharing[kept], self.group[kept]
         if held.all():
             return
         keys, slots, terms = keys[~held], slots[~held], terms[~held]
@@ -135,16 +137,18 @@ class CandidateRows:
         if not len(self.key):
             self.key, self.slot, self.terms = keys, slots, terms
             self.best = np.zeros(len(keys), np.bool_)
-            if self.sharing is not None:
+            if self.limits:
                 self.sharing = np.zeros(len(keys), np.bool_)
+                self.group = np.zeros(len(keys), np.uint32)
             return
         at = np.searchsorted(self.key, keys)
         self.key = np.insert(self.key, at, keys)
         self.slot = np.insert(self.slot, at, slots)
         self.terms = np.insert(self.terms, at, terms)
         self.best = np.insert(self.best, at, False)
-        if self.sharing is not None:
+        if self.sharing is not None and self.group is not None:
             self.sharing = np.insert(self.sharing, at, False)
+            self.group = np.insert(self.group, at, 0)
 
     def decide(self, keys: Array, book: TermsBook, words: Vocabulary) -> Decided:
         """Choose for each key (ascending, each once); nothing is changed."""
@@ -164,21 +168,39 @@ class CandidateRows:
         winner[mixed] = -1
         return Decided(winner, mixed, first, behind - first, sharing)
 
-    def set_best(self, decided: Decided) -> None:
-        """Let the winners fill their keys."""
+    def set_best(self, decided: Decided, book: TermsBook) -> None:
+        """Let the winners fill their keys, and those that share with them."""
         first, size = decided.first, decided.size
-        self.best[first[size == 1]] = False
-        if self.sharing is not None:
-            self.sharing[first[size == 1]] = False
+        alone = first[size == 1]
+        self.best[alone] = False
+        if self.sharing is not None and self.group is not None:
+            self.sharing[alone], self.group[alone] = False, 0
         if (several := size > 1).any():
             first, size = first[several], size[several]
             begin = np.repeat(first - np.cumsum(size) + size, size)
             rows = begin + np.arange(len(begin))
             self.best[rows] = False
-            if self.sharing is not None:
-                self.sharing[rows] = False
+            if self.sharing is not None and self.group is not None:
+                self.sharing[rows], self.group[rows] = False, 0
                 self.sharing[decided.sharing] = True
-        self.best[decided.winner[decided.winner >= 0]] = True
+        winner = decided.winner[decided.winner >= 0]
+        self.best[winner] = True
+        if len(decided.sharing):
+            regroup(self, book, winner)
+
+    def fill(self, first: int, behind: int, chosen: I8, book: TermsBook) -> None:
+        """Of the rows of one key let these fill it, the best first; none: decided elsewhere."""
+        self.best[first:behind] = False
+        self.best[chosen[:1]] = True
+        if self.sharing is not None and self.group is not None:
+            self.sharing[first:behind], self.group[first:behind] = False, 0
+            self.sharing[chosen[1:]] = True
+            regroup(self, book, chosen[:1])
+
+    def renumbered(self, book: TermsBook) -> None:
+        """The book has given out its Answers anew."""
+        if self.sharing is not None:
+            regroup(self, book, np.flatnonzero(self.best))
 
 
 class _Contest:

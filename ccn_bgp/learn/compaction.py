@@ -14,7 +14,6 @@ from ccn_bgp.learn.adj_rib_in import AdjRibIn
 from ccn_bgp.learn.candidates import CandidateRows
 from ccn_bgp.learn.judging import RowJudge
 from ccn_bgp.learn.keys import I8, Array
-from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.rows import Vocabulary
 
 SPARE = 1 << 16
@@ -27,13 +26,16 @@ class Compaction:
     were alive the last time."""
 
     def __init__(self) -> None:
-        self._bodies = self._distinguishers = self._terms = self._answers = SPARE
+        self._bodies = self._distinguishers = self._verdicts = SPARE
+        self._terms = self._answers = SPARE
 
-    def due(self, words: Vocabulary, book: TermsBook) -> bool:
+    def due(self, words: Vocabulary, judge: RowJudge) -> bool:
         """True if it is time to look."""
+        book = judge.book
         return (
             len(words.bodies) > self._bodies
             or len(words.distinguishers) > self._distinguishers
+            or len(judge.verdicts) > self._verdicts  # of a refusal it may name the prefix
             or len(book) > self._terms
             or len(book.answers) > self._answers
         )
@@ -56,8 +58,9 @@ class Compaction:
         terms = _used(len(book), [judge.terms_of(verdicts), *(r.terms for r in rows.values())])
         self._bodies = 2 * len(bodies) + SPARE
         self._distinguishers = 2 * len(dids) + SPARE
+        self._verdicts = 2 * len(verdicts) + SPARE
         self._terms = 2 * len(terms) + SPARE
-        if not self.due(words, book):
+        if not self.due(words, judge):
             return
         new_body, new_did = words.keep_bodies(bodies), words.keep_distinguishers(dids)
         new_verdict, new_terms = judge.keep(verdicts), book.keep(terms)
@@ -71,6 +74,7 @@ class Compaction:
             candidates.terms = new_terms[candidates.terms].astype(np.uint32)
             did = new_did[(candidates.slot & _NUMBER).astype(np.int64)].astype(np.uint64)
             candidates.slot = candidates.slot & ~_NUMBER | did
+            candidates.renumbered(book)
         self._answers = 2 * len(book.answers) + SPARE
 
 

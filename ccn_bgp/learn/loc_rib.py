@@ -356,22 +356,15 @@ class LocRib:
         first, behind = (int(a[0]) for a in rows.ranges(self.keys(prefix)))
         if first < behind:
             self.columnar.moved(rows.width, self.keys(prefix))
-        rows.best[first:behind] = False
-        if rows.sharing is not None:
-            rows.sharing[first:behind] = False
         self.single.pop(prefix, None)
-        if chosen is None:
-            self._mark(prefix)
-            return
+        mine: list[int] = []
         alone = prefix not in self.fixed and prefix not in self._gateways
         if alone and prefix not in self._quarantined and prefix not in self.contenders:
-            for row in range(first, behind):
-                candidate = self.of_row(rows, row, prefix)
-                rows.best[row] = candidate == chosen[1]
-                if rows.sharing is not None:
-                    rows.sharing[row] = candidate in sharing[1:]
-        else:
+            slots = {self.of_row(rows, row, prefix).slot: row for row in range(first, behind)}
+            mine = [slots[candidate.slot] for candidate in sharing]
+        elif chosen is not None:
             self.single[prefix] = chosen
+        rows.fill(first, behind, np.array(mine, np.int64), self.columnar.book)
         self._mark(prefix)
 
     def _contend(self, prefix: Prefix, best: Candidate | None, usable: Sequence[Candidate]) -> None:

@@ -26,6 +26,7 @@ class Rows(Protocol):
     key: Array
     terms: U4
     sharing: Bools | None
+    group: U4 | None
 
     def chosen(self, keys: Array) -> I8:
         """The row that fills each key, -1 where none does."""
@@ -69,40 +70,45 @@ def sharers(group: I8, after: U8, terms: U4, limit: I8, book: TermsBook) -> I8:
     return found
 
 
-def answers(rows: Rows, book: TermsBook, chosen: I8) -> U4:
-    """The number of the Answer of each row that fills its prefix (``chosen``, ascending)."""
-    found = book.answer_numbers[rows.terms[chosen]]
+def regroup(rows: Rows, book: TermsBook, chosen: I8) -> None:
+    """Note where the prefixes of these best rows (ascending) lead that others share."""
     at, others = _shared(rows, chosen)
-    if len(at):
-        found[np.unique(at)] = _grouped(rows, book, chosen, at, others)
+    if rows.group is not None and len(at):
+        rows.group[chosen[np.unique(at)]] = _grouped(rows, book, chosen, at, others) + 1
+
+
+def answers(rows: Rows, book: TermsBook, chosen: I8) -> U4:
+    """The number of the Answer of each row that fills its prefix."""
+    found = book.answer_numbers[rows.terms[chosen]]
+    if rows.group is not None:
+        group = rows.group[chosen]
+        found = np.where(group > 0, group - np.uint32(1), found)
     return found
 
 
 class Standing(NamedTuple):
     """What fills some keys, to be compared with what fills them later: ``winner``, the Terms of the
-    best, and ``group``, the Answer of those that share with it; int64[n], -1 for none. Where no
-    table lets paths share, ``group`` is ``winner``."""
+    best, -1 for none; ``group``, the ``group`` of its row. Both int64[n]; where no table lets paths
+    share, ``group`` is ``winner``."""
 
     winner: I8
     group: I8
 
     @classmethod
-    def of(cls, rows: Rows, book: TermsBook, keys: Array) -> Standing:
-        """What fills these keys (ascending, each once)."""
-        return cls.of_rows(rows, book, rows.chosen(keys))
+    def of(cls, rows: Rows, keys: Array) -> Standing:
+        """What fills these keys."""
+        return cls.of_rows(rows, rows.chosen(keys))
 
     @classmethod
-    def of_rows(cls, rows: Rows, book: TermsBook, chosen: I8) -> Standing:
+    def of_rows(cls, rows: Rows, chosen: I8) -> Standing:
         """The same of the rows that fill them, -1 for none."""
-        there = np.flatnonzero(chosen >= 0)
+        there = chosen >= 0
         winner = np.full(len(chosen), -1, np.int64)
         winner[there] = rows.terms[chosen[there]]
-        if rows.sharing is None:
+        if rows.group is None:
             return cls(winner, winner)
-        group = np.full(len(chosen), -1, np.int64)
-        at, others = _shared(rows, chosen[there])
-        if len(at):
-            group[there[np.unique(at)]] = _grouped(rows, book, chosen[there], at, others)
+        group = np.zeros(len(chosen), np.int64)
+        group[there] = rows.group[chosen[there]]
         return cls(winner, group)
 
     def take(self, which: Bools) -> Standing:

@@ -164,6 +164,12 @@ class Rib:
         key = held.keys.make(rows.distinguisher, rows.address, rows.length)
         return keyed.member(held.key, key)[1]
 
+    def holding(self, peer: str, nlris: Iterable[Nlri]) -> set[bytes]:
+        """The keys of those that the peer has said before. Like ``holds`` it takes in nothing that
+        waits: a look is not to cost what a change of all that is held costs."""
+        adj = self.adj_in[peer]
+        return {n.key for n in nlris if n.key in adj.others or adj.find(n) is not None}
+
     def receive(
         self,
         peer: str,
@@ -228,7 +234,10 @@ class Rib:
     def sweep(self, peer: str, family: Family | None) -> int:
         """End-of-RIB, or the restart timer has run out: forget what is still stale."""
         adj = self.adj_in[peer]
+        if not adj.stale:
+            return 0  # a peer may say End-of-RIB as often as it likes
         self._absorb(adj)
+        adj.stale = family is not None
         count = 0
         for width, rows in adj.rows.items():
             delta = rows.sweep(family)
@@ -279,6 +288,7 @@ class Rib:
             if old is None or old.peer.address != adj.peer.address or old.peer.asn != adj.peer.asn:
                 continue
             self.speaks[name].router_id = other.speaks[name].router_id
+            adj.stale = old.stale
             for key, heard in old.others.items():
                 again = adj.others[key] = Heard(heard.path, stale=heard.stale)
                 self._place(adj.peer, again)
@@ -329,7 +339,7 @@ class Rib:
         if not len(touched):
             return
         rows = self.rows[width]
-        before = Standing.of(rows, self.book, touched)
+        before = Standing.of(rows, touched)
         rows.change((gone_keys, gone_slots), (put_keys, put_slots, terms.astype(np.uint32)))
         self._decide(width, touched, before)
 
@@ -359,8 +369,8 @@ class Rib:
         decided = rows.decide(touched, book, self.vocabulary)
         if decided.mixed.any():
             self._one_by_one(rows, touched[decided.mixed])
-        rows.set_best(decided)
-        after = Standing.of_rows(rows, book, decided.winner)
+        rows.set_best(decided, book)
+        after = Standing.of_rows(rows, decided.winner)
         other = np.flatnonzero(before.differs(after) & ~decided.mixed)
         self._tell(width, touched[other], before.winner[other], after.winner[other])
 
@@ -478,7 +488,7 @@ class Rib:
         for width, again in self._again.items():
             if again:
                 touched = keyed.distinct(np.sort(np.concatenate(again)))
-                before = Standing.of(self.rows[width], self.book, touched)
+                before = Standing.of(self.rows[width], touched)
                 self._decide(width, touched, before)
                 again.clear()
         while self.dirty:
@@ -491,7 +501,7 @@ class Rib:
                     table.decide(prefix)
                     touched_prefixes.add(prefix)
                     self._say_on(table, prefix)
-        if self._compaction.due(self.vocabulary, self.book):
+        if self._compaction.due(self.vocabulary, self._rows):
             self._compaction.run(self.adj_in.values(), self.rows, self._rows, self.vocabulary)
 
     def _say_on(self, table: LocRib, prefix: Prefix) -> None:
