@@ -6,8 +6,10 @@ Out: entries of table/snapshot.py, sorted.
 
 from __future__ import annotations
 
+import operator
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.ccsi import ccsis, tap_name, uplink_tap
@@ -20,6 +22,8 @@ UPLINK, HAND_OFF = 1, 2
 VPC, L3 = 1, 2
 NONE = Ip(bytes(4))
 NOBODY: frozenset[VtepEntry] = frozenset()
+FEW = 100
+"""Changes up to which each entry is put in or out by itself."""
 
 
 def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ...]:
@@ -87,30 +91,53 @@ class LegalVteps:
         self._tables: Mapping[str, Table] = {}
         self._led: dict[str, frozenset[VtepEntry]] = {}
         self._uses: Counter[VtepEntry] = Counter()
+        self._fixed: Set[VtepEntry] = frozenset()
         self._vms: Sequence[VmEntry] | None = None
         self._rows: tuple[VtepEntry, ...] = ()
 
     def rows(self, vms: Sequence[VmEntry], tables: Mapping[str, Table]) -> tuple[VtepEntry, ...]:
         """Sorted; the very same tuple where nothing has changed. ``tables`` is kept: it must not be
         changed afterwards."""
-        changed = False
+        changed: set[VtepEntry] = set()
         for name in touched_tables(self._tables, tables):
             before, now = self._led.get(name, NOBODY), self._led_to(tables.get(name))
             if before != now:
-                changed = True
                 for entry in before - now:
                     self._uses[entry] -= 1
                 for entry in now - before:
                     self._uses[entry] += 1
+                changed |= before ^ now
                 self._led[name] = now
         self._tables = tables
-        if changed or vms is not self._vms:
-            self._uses = +self._uses  # without those that are no longer used
-            found = {VtepEntry(vni, vtep) for vni, vtep in VmTable.of(vms).senders}
-            found.update(self._declared, self._uses)
-            rows = tuple(sorted(found))
-            self._vms, self._rows = vms, self._rows if rows == self._rows else rows
+        if vms is not self._vms:
+            self._vms = vms
+            senders = {VtepEntry(vni, vtep) for vni, vtep in VmTable.of(vms).senders}
+            self._fixed = senders | self._declared
+            self._uses = +self._uses
+            rows = tuple(sorted(self._fixed | self._uses.keys()))
+            self._rows = self._rows if rows == self._rows else rows
+        elif len(changed) > FEW:
+            self._uses = +self._uses
+            self._rows = tuple(sorted(self._fixed | self._uses.keys()))
+        elif changed:
+            self._move(changed)
         return self._rows
+
+    def _move(self, changed: Iterable[VtepEntry]) -> None:
+        """Put these in or out, each where it belongs: most changes of a route are of no or one."""
+        rows = list(self._rows)
+        for entry in sorted(changed):
+            used = self._uses[entry] > 0
+            if not used:
+                del self._uses[entry]
+            place = bisect_left(rows, entry)
+            held = place < len(rows) and rows[place] == entry
+            if (used or entry in self._fixed) and not held:
+                rows.insert(place, entry)
+            elif held and not used and entry not in self._fixed:
+                del rows[place]
+        if len(rows) != len(self._rows) or any(map(operator.ne, rows, self._rows)):
+            self._rows = tuple(rows)
 
     def _led_to(self, table: Table | None) -> frozenset[VtepEntry]:
         """Where a table's packets are sent, with its VNI."""

@@ -12,7 +12,6 @@ import logging
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 
 from ccn_bgp.gateway.fixed import LegalVteps, interfaces, vnis
 from ccn_bgp.gateway.intent import Intent
@@ -63,7 +62,7 @@ class Guard:
         self._vteps = LegalVteps(intent.topology, intent.gateway)
         self._verifier = Verifier(intent.topology, intent.gateway.name)
         self._quarantined: dict[str, list[Finding]] = {}
-        self._decided: list[int] = []
+        self._begun = False
         self._made: list[Table] = []
         self._group = {name: name for name in rib.tables}
         self._members = {name: [name] for name in rib.tables}
@@ -89,7 +88,8 @@ class Guard:
             found = marked(self._verifier.check(snapshot), self.intent.topology.suppressions)
             if not self._quarantine(found):
                 break
-        self._decided = self._counts()
+        self._begun = True
+        rib.decided.clear()
         quarantined = [f for held in self._quarantined.values() for f in held]
         findings = [*found, *quarantined, *rib.findings.values(), *rib.limit_findings()]
         findings += rib.vms.findings()
@@ -99,17 +99,9 @@ class Guard:
 
     def _touched(self) -> set[str]:
         """The groups in which something has been decided since the last proof."""
-        now = self._counts()
-        if now == self._decided:
-            return set()
-        if not self._decided:
+        if not self._begun:
             return set(self._members)
-        changed = compress(self.rib.tables, map(operator.ne, now, self._decided))
-        return {self._group[name] for name in changed}
-
-    def _counts(self) -> list[int]:
-        """How often each table has decided a prefix."""
-        return list(map(_DECIDED, self.rib.tables.values()))
+        return {self._group[name] for name in self.rib.decided}
 
     def _release(self, groups: set[str] | None) -> None:
         """End the quarantine of some groups of tables, or of all."""

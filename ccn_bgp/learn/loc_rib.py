@@ -43,6 +43,7 @@ class Columnar:
 
     ``special``: keys (by width) that are never decided in columns. ``dirty``: tables by name that
     have prefixes to decide one by one. ``changed``: those whose routes may not be what they were.
+    ``decided``: those in which a prefix was decided.
     ``moved`` is told (by width) of keys that were decided one by one: what fills them may have come
     out of the rows or gone into them.
     """
@@ -53,6 +54,7 @@ class Columnar:
     special: Mapping[int, set[Any]]
     dirty: set[str]
     changed: set[str]
+    decided: set[str]
     moved: Callable[[int, Array], None]
 
 
@@ -303,6 +305,7 @@ class LocRib:
     def decide(self, prefix: Prefix) -> None:
         """Choose and resolve one prefix again."""
         self.decided += 1
+        self.columnar.decided.add(self.ccsi.name)
         held, before = self.held(prefix), self.chosen(prefix)
         self._depends(prefix, held)
         usable = self._usable(prefix, held)

@@ -100,6 +100,8 @@ class Rib:
         """Tables with prefixes to decide one by one."""
         self.changed: set[str] = set()
         """Tables whose routes may not be what they were; emptied by who builds them."""
+        self.decided: set[str] = set()
+        """Tables in which a prefix was decided; emptied by who proves them."""
         self._judge = Judge(gateway, self.vpcs, self.origins, policy, claim)
         self._rows = RowJudge(
             self._judge, self.book, list(self.speaks.values()), row_policy, row_claim
@@ -121,6 +123,7 @@ class Rib:
             self.special,
             self.dirty,
             self.changed,
+            self.decided,
             self._moved,
         )
         for ccsi in ccsis(topology, gateway):
@@ -407,6 +410,7 @@ class Rib:
         for first, count in zip(begin.tolist(), counts.tolist(), strict=True):
             table = self.by_id[int(numbers[first])]
             self.changed.add(table.ccsi.name)
+            self.decided.add(table.ccsi.name)
             table.decided += count
         anew = before != after  # and not only who shares a prefix
         self.row_exports.note(width, touched[anew], said[anew])

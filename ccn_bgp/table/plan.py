@@ -7,8 +7,10 @@ have the same digest, are not looked into.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import compress, count
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -167,7 +169,7 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
         interfaces=_entries(old.interfaces, new.interfaces, lambda e: e.id),
         ccsis=_entries(_ccsis(before), _ccsis(after), lambda e: e.id),
         vnis=_entries(old.vnis, new.vnis, lambda e: e.vni),
-        vteps=_entries(old.vteps, new.vteps, lambda e: e),
+        vteps=_entries(*_apart(old.vteps, new.vteps), lambda e: e),
         vms=_vms(old.vm_table, new.vm_table),
         tables=_tables(before, after),
         taps=new_taps,
@@ -205,6 +207,25 @@ def _entries(
         replaced=tuple(e for k, e in wanted.items() if k in held and held[k] != e),
         removed=tuple(e for k, e in held.items() if k not in wanted),
     )
+
+
+def _apart(
+    old: tuple[Entry, ...], new: tuple[Entry, ...]
+) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Both without what stands alike at their front and at their back: of thousands of entries few
+    change."""
+    if old is new:
+        return (), ()
+    front = _alike(old, new)
+    old, new = old[front:], new[front:]
+    back = _alike(old[::-1], new[::-1])
+    return old[: len(old) - back], new[: len(new) - back]
+
+
+def _alike(old: tuple[Entry, ...], new: tuple[Entry, ...]) -> int:
+    """How many entries are equal from the front on."""
+    different = map(operator.ne, old, new)
+    return next(compress(count(), different), min(len(old), len(new)))
 
 
 def _vms(old: VmTable, new: VmTable) -> VmChange:

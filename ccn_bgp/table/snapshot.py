@@ -247,6 +247,15 @@ def _digest_of(entries: tuple[NamedTuple, ...]) -> bytes:
     return digest
 
 
+def _digest_of_vteps(entries: tuple[VtepEntry, ...]) -> bytes:
+    """Packed, not as text: there are as many as CCSIs, and routes change them."""
+    vnis = np.fromiter(map(operator.itemgetter(0), entries), "<u4", len(entries))
+    addresses = list(map(operator.itemgetter(1), entries))
+    sizes = np.fromiter(map(len, addresses), np.uint8, len(entries))
+    content = (vnis.tobytes(), sizes.tobytes(), *addresses)
+    return hashlib.blake2b(b"".join(content), digest_size=32).digest()
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """Everything one forwarder is to hold. Tuples are sorted; ``tables`` are keyed by name."""
@@ -267,7 +276,8 @@ class Snapshot:
         """
         ordered = sorted(self.tables.values(), key=operator.attrgetter("id"))
         content = [
-            *(_digest_of(part) for part in (self.interfaces, self.vnis, self.vteps)),
+            *(_digest_of(part) for part in (self.interfaces, self.vnis)),
+            _digest_of_vteps(self.vteps),
             self.vm_table.digest,
             *map(operator.attrgetter("digest"), ordered),
             self.gateway.encode(),

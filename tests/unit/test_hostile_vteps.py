@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path as FilePath
+from random import Random
 
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.gateway.fixed import LegalVteps
@@ -56,3 +57,20 @@ def test_a_sender_goes_with_its_last_route_and_its_last_vm() -> None:
     assert texts(legal.rows((), {"bj-gw1/retail": table()})) == HK
     legal.rows((), {"bj-gw1/retail": table("203.0.113.9")})
     assert texts(legal.rows((), {})) == HK
+
+
+def test_what_is_kept_is_what_would_be_made_anew() -> None:
+    """Whatever came before, also where an entry is declared, a VM's host and a next hop."""
+    random = Random(7)
+    legal = LegalVteps(TOPOLOGY, GATEWAY)
+    hosts = [(), (VmEntry(20100, Ip.parse("10.1.0.10"), Mac(bytes(6)), Ip.parse("203.0.113.9")),)]
+    vteps = ["203.0.113.9", "203.0.113.10", "198.51.100.21", "203.0.113.200"]
+    vms: tuple[VmEntry, ...] = ()
+    for _ in range(200):
+        if random.random() < 0.2:
+            vms = random.choice(hosts)
+        tables = {"bj-gw1/retail": table(*random.sample(vteps, random.randint(0, 4)))}
+        kept = legal.rows(vms, tables)
+        assert kept == LegalVteps(TOPOLOGY, GATEWAY).rows(vms, tables)
+        many = {"bj-gw1/retail": table(*(f"10.77.{n}.1" for n in range(random.choice([0, 150]))))}
+        assert legal.rows(vms, many) == LegalVteps(TOPOLOGY, GATEWAY).rows(vms, many)
