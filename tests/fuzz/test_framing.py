@@ -13,12 +13,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccn_bgp.bench.subject import topology
+from ccn_bgp.bench.sites import topology
+from ccn_bgp.bench.stream import SENDER_ASN
+from ccn_bgp.bench.subject import POLICY
 from ccn_bgp.session.channel import HEADER, MAX_PAYLOAD, ChannelError, Frames, Kind
 
 SOURCE = Path(__file__).parents[2]
@@ -73,7 +76,9 @@ def gateway(tmp_path_factory):
     """A real gateway without a forwarder; its state directory."""
     directory = tmp_path_factory.mktemp("gw")
     file = directory / "bench.yaml"
-    file.write_text(topology(1))
+    nobody = SimpleNamespace(address="127.0.0.2", port=1, asn=SENDER_ASN)
+    file.write_text(topology(1, [nobody]))
+    (directory / "policy.yaml").write_text(POLICY)
     environment = {
         **os.environ,
         "PYTHONPATH": str(SOURCE),
