@@ -229,7 +229,8 @@ class Sessions:
             return True
         if update.withdrawn:
             why = "withdrawn" if update.verdict is Verdict.OK else str(update.errors[0])
-            self.withdrawn.remember(name, update.withdrawn, self.rib.heard(name), why)
+            held = self.rib.holding(name, update.withdrawn)
+            self.withdrawn.remember(name, update.withdrawn, held, why)
         self.rib.receive(name, update.announced, update.withdrawn, update.attributes)
         return True
 

@@ -202,6 +202,8 @@ class AdjRibIn:
         self.rows: dict[int, Rows] = {width: Rows(width) for width in WIDTHS}
         self.others: dict[bytes, Heard] = {}
         """Paths that are no prefixes: type 2, and types without effect on forwarding."""
+        self.stale = False
+        """Something may be stale: set by ``mark_stale``, until all of it has been swept."""
 
     def __len__(self) -> int:
         return sum(len(rows) for rows in self.rows.values()) + len(self.others)
@@ -239,6 +241,7 @@ class AdjRibIn:
 
     def mark_stale(self) -> None:
         """The session has ended: all that is held is stale until said again."""
+        self.stale = True
         for rows in self.rows.values():
             rows.fresh[:] = False
         for heard in self.others.values():
@@ -256,7 +259,10 @@ class AdjRibIn:
             return None
         number = UNICAST
         if isinstance(nlri, EvpnPrefix):
-            number = self.vocabulary.distinguisher(nlri.rd, nlri.etag)
+            known = self.vocabulary.known(nlri.rd, nlri.etag)
+            if known is None:
+                return None
+            number = known
         rows = self.rows[keyed.of(nlri.prefix)]
         wanted = rows.keys.many([rows.keys.one(number, nlri.prefix)])
         place, found = keyed.member(rows.key, wanted)

@@ -116,6 +116,7 @@ class TermsBook:
         self.terms, self.answers = [], []
         self._number, self._answer = {}, {}
         self._facts = Growing(FACTS)
+        self._ccns = {}
         self._identities, self._identity = [], {}
         self._identity_rank = np.zeros(0, np.uint64)
         self._hop, self._hops = {}, Growing(_HOPS)

@@ -65,6 +65,10 @@ class Vocabulary:
             self.distinguishers.append((RouteDistinguisher(rd), etag))
         return found
 
+    def known(self, rd: bytes, etag: int) -> int | None:
+        """The same if it has one: a look adds nothing."""
+        return self._distinguisher.get((rd, etag))
+
     def body(
         self,
         attributes: PathAttributes,

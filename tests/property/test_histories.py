@@ -22,6 +22,8 @@ from ccn_bgp.gateway.intent import Intent, read_intent, still_drained
 from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.sessions import Sessions
+from ccn_bgp.learn.compaction import Compaction
+from ccn_bgp.learn.judging import RowJudge
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
@@ -35,6 +37,7 @@ from ccn_bgp.model.path import (
     Unicast,
 )
 from ccn_bgp.model.reason import Refused
+from ccn_bgp.model.rows import Vocabulary
 from ccn_bgp.session.decode import Decoder, SessionParameters, Update, Verdict
 from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
 from ccn_bgp.session.events import Block, Event, OpenFacts, SessionDown, SessionUp
@@ -241,6 +244,11 @@ def families(session: PeerSession) -> frozenset[Family]:
     return frozenset((Family.IPV4_UNICAST, Family.IPV6_UNICAST))
 
 
+class AlwaysDue(Compaction):
+    def due(self, words: Vocabulary, judge: RowJudge) -> bool:
+        return True
+
+
 class Untimed(Sessions):
     def _sweep_later(self, session: PeerSession, seconds: int) -> None:
         """Time is a word of the history."""
@@ -357,7 +365,7 @@ class Gateway:
             case ("drain" | "undrain") as action, name:
                 self.sessions.operate(name, action)
             case ("renumber",):
-                self.rib._compaction._bodies = -1
+                self.rib._compaction = AlwaysDue()
             case "reload", number:
                 self.reload(intents[number])
             case _:

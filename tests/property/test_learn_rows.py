@@ -18,6 +18,8 @@ from ccn_bgp.gateway.intent import Intent, read_intent
 from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.learn.bestpath import equals, spread
 from ccn_bgp.learn.candidate import Candidate, Source
+from ccn_bgp.learn.compaction import Compaction
+from ccn_bgp.learn.judging import RowJudge
 from ccn_bgp.learn.originate import declared_prefixes, tunnel_communities
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
@@ -32,6 +34,7 @@ from ccn_bgp.model.path import (
     Unicast,
 )
 from ccn_bgp.model.route import NextHop
+from ccn_bgp.model.rows import Vocabulary
 from ccn_bgp.table.snapshot import Contender, Table
 
 TOPOLOGY = """
@@ -157,6 +160,11 @@ def intent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return read_intent(FilePath(file), "a")
 
 
+class AlwaysDue(Compaction):
+    def due(self, words: Vocabulary, judge: RowJudge) -> bool:
+        return True
+
+
 Said = dict[tuple[str, bytes], tuple[Path, bool]]
 
 
@@ -272,7 +280,7 @@ def play(intent: Intent, script: list[tuple]) -> None:
             case "open", peer, router_id:
                 rib.opened(peer, Ip.parse(router_id))
             case ("compact",):
-                rib._compaction._bodies = -1
+                rib._compaction = AlwaysDue()
             case _:
                 rib.settle()
                 check(rib, guard, said, built)

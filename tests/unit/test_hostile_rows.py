@@ -1,0 +1,107 @@
+"""Columns under a hostile hand: what a peer invents is forgotten, and what it asks costs little."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+
+import pytest
+
+from ccn_bgp.gateway.guard import Guard
+from ccn_bgp.gateway.intent import read_intent
+from ccn_bgp.gateway.learning import new_rib
+from ccn_bgp.gateway.sessions import Sessions
+from ccn_bgp.learn import compaction
+from ccn_bgp.learn.adj_rib_in import Delta, Rows
+from ccn_bgp.learn.originate import tunnel_communities
+from ccn_bgp.learn.rib import Rib
+from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
+from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, PathAttributes, Segment, SegmentType
+from ccn_bgp.session.encode import encode_updates, end_of_rib
+from ccn_bgp.session.events import Block, OpenFacts, SessionUp
+
+INTENT = read_intent(FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml", "bj-gw1")
+RD = RouteDistinguisher.parse("198.51.100.21:100")
+MAC = Mac.parse("02:cc:c6:33:64:15")
+SAID = PathAttributes(
+    as_path=(Segment(SegmentType.AS_SEQUENCE, (Asn(64602),)),),
+    next_hop=Ip.parse("198.51.100.21"),
+    extended_communities=tunnel_communities([RouteTarget.parse("64600:100")], MAC),
+)
+
+
+def type5(prefix: str) -> EvpnPrefix:
+    return EvpnPrefix(RD, bytes(10), 0, Prefix.parse(prefix), None, 20100)
+
+
+@pytest.fixture
+def rib() -> Rib:
+    return new_rib(INTENT)
+
+
+def test_prefixes_that_a_peer_may_not_say_are_forgotten_with_their_findings(
+    rib: Rib, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "SPARE", 100)
+    rib._compaction = compaction.Compaction()
+    guard = Guard(INTENT, rib)
+    for number in range(20):
+        said = [type5(f"10.1.{number}.{host}/32") for host in range(40)]
+        rib.receive("hk-gw1", said, [], SAID)
+        assert len(guard.prove().findings) >= 40
+        rib.receive("hk-gw1", [], said, None)
+    assert not guard.prove().findings
+    assert len(rib._rows.verdicts) < 300
+
+
+@pytest.fixture
+def sessions(rib: Rib) -> Sessions:
+    sessions = Sessions(INTENT, rib, FilePath(), lambda: None, holding_back=True)
+    facts = OpenFacts(
+        asn=Asn(64602),
+        router_id=Ip.parse("198.51.100.21"),
+        hold_time=90,
+        asn4=True,
+        families=frozenset((Family.EVPN,)),
+        route_refresh=True,
+        enhanced_refresh=False,
+        max_message=4096,
+        restart_time=None,
+        restarted=False,
+        restart_families=frozenset(),
+        forwarding=frozenset(),
+    )
+    sessions.on_event(SessionUp("hk-gw1", facts))
+    return sessions
+
+
+def test_what_is_said_in_turns_is_not_taken_in_one_by_one(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To take in one row costs what a change of all that is held costs: a peer that says a prefix
+    and takes back a MAC address in turns, or ends its table again and again, would stop us."""
+    taken: list[int] = []
+    absorb = Rows.absorb
+
+    def counted(rows: Rows) -> Delta | None:
+        taken.extend([1] if rows.waiting else [])
+        return absorb(rows)
+
+    monkeypatch.setattr(Rows, "absorb", counted)
+    vm = EvpnMacIp(RD, bytes(10), 0, MAC, Ip.parse("10.2.0.10"), 10002, None)
+    for number in range(50):
+        octets = [
+            *encode_updates([(SAID, [type5(f"10.50.{number}.0/24"), vm])]),
+            *encode_updates([], [vm]),
+            end_of_rib(Family.EVPN),
+        ]
+        sessions.on_event(Block("hk-gw1", b"".join(octets)))
+    assert not taken
+    assert len(sessions.rib.heard("hk-gw1")) == 50
+    assert [gone.nlri for gone in sessions.withdrawn] == [vm]
+
+
+def test_a_look_at_a_route_that_nobody_said_leaves_nothing_behind(rib: Rib) -> None:
+    before = len(rib.vocabulary.distinguishers)
+    assert not rib.holding("hk-gw1", [type5("10.50.0.0/24")])
+    assert type5("10.50.0.0/24").key not in rib.heard("hk-gw1")
+    assert len(rib.vocabulary.distinguishers) == before
