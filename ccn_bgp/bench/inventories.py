@@ -6,7 +6,6 @@ intent, seconds from there to proved tables, and seconds for a file in which one
 
 from __future__ import annotations
 
-import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from ccn_bgp.bench.figure import Figure
 from ccn_bgp.errors import CcnError, Problem
-from ccn_bgp.gateway.daemon import COLLECT
+from ccn_bgp.gateway import collecting
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import read_intent, renewed
 from ccn_bgp.gateway.learning import new_rib
@@ -26,7 +25,7 @@ MOVED = 9
 
 def inventory(case: str, count: int, say: Callable[[str], None]) -> Iterator[Figure]:
     """``count`` VMs. CcnError: not all of them came through."""
-    gc.set_threshold(*COLLECT)  # as in a gateway
+    collecting.begin()  # as in a gateway
     with tempfile.TemporaryDirectory(prefix="ccn-bench-") as name:
         file, rows = Path(name) / "topology.yaml", Path(name) / "vms.csv"
         file.write_text(topology())

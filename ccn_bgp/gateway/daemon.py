@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import gc
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from typing import Any
 
 from ccn_bgp.errors import CcnError, InputError, Problem, UnreachableError
 from ccn_bgp.forwarder.client import Counter
+from ccn_bgp.gateway import collecting
 from ccn_bgp.gateway.commit import Committer
 from ccn_bgp.gateway.explain import explain
 from ccn_bgp.gateway.guard import Guard, Proved, new_findings
@@ -48,11 +48,8 @@ LINGER = 0.005
 """Seconds that a commit waits for more of the same burst."""
 RETRY = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a commit that failed is tried again."""
-LONGEST = 0.25
+LONGEST = 0.1
 """Seconds after which a commit is made even while UPDATEs keep coming."""
-COLLECT = (50_000, 20, 20)
-"""Garbage collection: a million routes are a million objects without a cycle among them, and
-Python's defaults walk them so often that more than half of all learning is spent on it."""
 
 
 class Daemon:
@@ -91,7 +88,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. InputError, RefusedError, CcnError if it cannot start."""
-        gc.set_threshold(*COLLECT)
+        collecting.begin()
         self.intent = read_intent(self.file, self.name)
         with self._locked_state():
             for number, event in (
@@ -175,6 +172,7 @@ class Daemon:
         await self.api.start()
         if not register(self.name, self.state):
             log.warning("another gateway %s runs here: `ccn show` finds that one", self.name)
+        collecting.renewed()
         await self.sessions.start()
         log.info("gateway %s runs, %d peers", self.name, len(self.sessions.peers))
 
@@ -241,6 +239,7 @@ class Daemon:
             self._wake.clear()
             begun = time.monotonic()
             failed = 0 if self._tried() else failed + 1
+            collecting.committed()
             took = time.monotonic() - begun
             if failed:
                 await asyncio.sleep(RETRY[min(failed, len(RETRY)) - 1])
@@ -367,6 +366,7 @@ class Daemon:
         if self.forwarder is None:
             old, new = (wanted_taps(i.topology, i.gateway) for i in (before, intent))
             await retire_taps(old, new)
+        collecting.renewed()
 
     # -- answers ----------------------------------------------------------------------------------
 
