@@ -140,8 +140,10 @@ def routes(gateway: Running, filters: Filters) -> Json:
 
 
 def next_hop_json(next_hop: NextHop) -> Json:
-    """A next hop with the fields that its kind uses."""
+    """A next hop with the fields that its kind uses; a group with its members."""
     found: dict[str, Any] = {"kind": next_hop.kind.name.lower().replace("_", "-")}
+    if next_hop.members:
+        found["members"] = [{"weight": w, **next_hop_json(hop)} for w, hop in next_hop.members]
     if next_hop.vni:
         found["vni"] = next_hop.vni
     if next_hop.ip:
@@ -192,6 +194,8 @@ def attributes_json(attributes: PathAttributes) -> dict[str, Any]:
         found["router-mac"] = str(attributes.router_mac)
     if attributes.encapsulation is not None:
         found["encapsulation"] = attributes.encapsulation
+    if attributes.link_bandwidth:
+        found["link-bandwidth"] = attributes.link_bandwidth
     if attributes.originator_id is not None:
         found["originator-id"] = str(attributes.originator_id)
     return found

@@ -28,6 +28,8 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "findings": "severity rule ccn prefix peer message".split(),
     "malformed": "when peer verdict causes hex".split(),
 }
+_MARKS = {"chosen": ("*", "green"), "multipath": ("+", "green")}
+"""Of paths in use, by the first word of their result."""
 
 
 def draw(what: str, answer: Row) -> None:
@@ -81,10 +83,18 @@ def text(column: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if column == "seconds" else f"{value:.4f}"
     if isinstance(value, Mapping):
-        return " ".join(f"{v}" for v in value.values())
+        return " ".join(text(k, v) for k, v in value.items())
+    if column == "members":
+        return "of " + "; ".join(_member(member) for member in value)
     if isinstance(value, list):
         return " ".join(str(v) for v in value)
     return str(value)
+
+
+def _member(member: Row) -> str:
+    """One next hop of a group."""
+    hop = {k: v for k, v in member.items() if k != "weight"}
+    return f"{text('next-hop', hop)} (weight {member['weight']})"
 
 
 def draw_explanation(answer: Row) -> None:
@@ -96,8 +106,8 @@ def draw_explanation(answer: Row) -> None:
     if not answer["paths"]:
         console.print("  no path has been heard")
     for path in answer["paths"]:
-        chosen = path["result"] == "chosen"
-        mark, style = ("*", "green") if chosen else ("-", "yellow")
+        result = path["result"].partition(":")[0]
+        mark, style = _MARKS.get(result, ("-", "yellow"))
         console.print(
             f"[{style}]{mark}[/] {path['prefix']} from {escape(path['peer'])}: "
             f"[{style}]{escape(path['result'])}[/]"
@@ -128,5 +138,5 @@ def draw_explanation(answer: Row) -> None:
     else:
         console.print(f"=> {route['prefix']} ({route['peer']}): {escape(route['text'])}")
     if (held := answer["forwarder"]) is not None:
-        row = "  ".join(f"{k} {v}" for k, v in held.items() if k != "found") or "no row"
+        row = "  ".join(f"{k} {text(k, v)}" for k, v in held.items() if k != "found") or "no row"
         console.print(f"   forwarder: {escape(row)}")

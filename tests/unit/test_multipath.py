@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path as FilePath
+from types import SimpleNamespace
 
 import pytest
 
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.explain import explain
 from ccn_bgp.gateway.intent import read_intent
 from ccn_bgp.gateway.learning import new_rib
+from ccn_bgp.gateway.views import routes
 from ccn_bgp.learn.bestpath import spread
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
@@ -26,6 +29,7 @@ from ccn_bgp.model.path import (
 )
 from ccn_bgp.model.reason import Multipath, NotBest, Refused
 from ccn_bgp.model.route import Kind, Member, NextHop, Route
+from ccn_bgp.observe.render import draw, draw_explanation
 
 TOPOLOGY = """
 name: wide
@@ -79,6 +83,20 @@ def wide(folder: FilePath, old: str = "", new: str = "") -> Rib:
 @pytest.fixture
 def rib(tmp_path: FilePath) -> Rib:
     return wide(tmp_path)
+
+
+def running(rib: Rib, folder: FilePath):
+    """As much of a gateway as ``ccn explain`` asks for."""
+    intent = read_intent(folder / "wide.yaml", "a")
+    forwarder = {"found": True, "kind": "group", "members": [{"weight": 2, "kind": "hand_off"}]}
+    return SimpleNamespace(
+        name="a",
+        intent=intent,
+        rib=rib,
+        proved=SimpleNamespace(findings=()),
+        sessions=SimpleNamespace(withdrawn=()),
+        lookup=lambda *_: forwarder,
+    )
 
 
 def bandwidth(octets: float, kind: bytes = b"\x40\x04") -> bytes:
@@ -287,6 +305,36 @@ def test_another_mac_at_the_same_address_is_another_vm(rib: Rib) -> None:
     say_vm(rib, "b")
     say_vm(rib, "c", mac="02:00:00:00:00:0b")
     assert ways(rib, nlri.prefix) == {"b": 1}
+
+
+def test_it_is_shown_and_explained(
+    rib: Rib, tmp_path: FilePath, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(rib, "r1", 1e9)
+    say(rib, "r2", 2e9)
+    gateway = running(rib, tmp_path)
+    found = explain(gateway, str(IDC), "one")
+    assert [(p["peer"], p["result"]) for p in found["paths"]] == [
+        ("r1", "chosen"),
+        ("r2", "multipath: as good as the best path through step 7"),
+    ]
+    assert found["paths"][1]["attributes"]["link-bandwidth"] == 2_000_000_000
+    assert found["route"]["next-hop"] == {
+        "kind": "group",
+        "members": [
+            {"weight": 1, "kind": "hand-off", "ip": "169.254.1.2", "interface": "eth2.11t"},
+            {"weight": 2, "kind": "hand-off", "ip": "169.254.2.2", "interface": "eth2.12t"},
+        ],
+    }
+    draw_explanation(found)
+    text = capsys.readouterr().out
+    assert "* 172.16.5.0/24 from r1: chosen" in text
+    assert "+ 172.16.5.0/24 from r2: multipath: as good as the best path through step 7" in text
+    group = "of hand-off 169.254.1.2 eth2.11t (weight 1); hand-off 169.254.2.2 eth2.12t (weight 2)"
+    assert "hand-off eth2.12t to 169.254.2.2 (weight 2)" in text
+    assert "forwarder: kind group  members of hand_off (weight 2)" in text
+    draw("routes", routes(gateway, {}))
+    assert f"group {group}" in capsys.readouterr().out
 
 
 def hop(number: int) -> NextHop:
