@@ -18,9 +18,10 @@
 
 /* An enumeration, since the preprocessor would keep macros from cffi. */
 enum ccn_wire {
-	CCN_WIRE_VERSION = 1,
+	CCN_WIRE_VERSION = 2,
 	CCN_WIRE_MAGIC = 0x314e4343, /* "CCN1" */
 	CCN_MAX_MESSAGE = 16777216,  /* octets, header included */
+	CCN_MAX_MEMBERS = 16,	     /* of a group of next hops */
 };
 
 enum ccn_message_type {
@@ -39,13 +40,14 @@ enum ccn_message_type {
 	CCN_COUNTER = 20,	/* struct ccn_counter */
 	CCN_PORT_STATUS = 21,	/* struct ccn_port_status */
 	/* records of a transaction; with flag CCN_DELETE they remove what they name */
-	CCN_INTERFACE = 32, /* struct ccn_interface */
-	CCN_VNI = 33,	    /* struct ccn_vni */
-	CCN_VTEP = 34,	    /* struct ccn_vtep */
-	CCN_NEXT_HOP = 35,  /* struct ccn_next_hop */
-	CCN_VM = 36,	    /* struct ccn_vm */
-	CCN_ROUTE = 37,	    /* struct ccn_route */
-	CCN_CCSI = 38,	    /* struct ccn_ccsi */
+	CCN_INTERFACE = 32,	 /* struct ccn_interface */
+	CCN_VNI = 33,		 /* struct ccn_vni */
+	CCN_VTEP = 34,		 /* struct ccn_vtep */
+	CCN_NEXT_HOP = 35,	 /* struct ccn_next_hop */
+	CCN_VM = 36,		 /* struct ccn_vm */
+	CCN_ROUTE = 37,		 /* struct ccn_route */
+	CCN_CCSI = 38,		 /* struct ccn_ccsi */
+	CCN_NEXT_HOP_GROUP = 39, /* struct ccn_next_hop_group */
 };
 
 enum ccn_message_flags {
@@ -64,16 +66,16 @@ struct ccn_header {
 struct ccn_hello {
 	uint32_t magic;
 	uint32_t version;
-	uint32_t
-	    sizes[16]; /* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface,
-			     * vni, vtep, next_hop, vm, route, ccsi, counter, lookup_result */
+	/* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface, vni, vtep,
+	 * next_hop, vm, route, ccsi, counter, lookup_result, next_hop_group; then zero */
+	uint16_t sizes[32];
 	uint8_t client[32]; /* who speaks, for the log */
 };
 
 struct ccn_hello_ack {
 	uint32_t magic;
 	uint32_t version;
-	uint32_t sizes[16];
+	uint16_t sizes[32];
 	uint64_t generation; /* in force; 0 = nothing has been committed since the start */
 	uint8_t digest[32];  /* of the last commit, as the control plane gave it */
 	uint32_t pid;
@@ -170,6 +172,7 @@ enum ccn_next_hop_kind {
 	CCN_VIP = 2,	  /* vni, ip: look that address up in the VM table */
 	CCN_REMOTE = 3,	  /* vni, ip (VTEP), mac (router MAC): tunnel to another gateway */
 	CCN_NEIGHBOR = 4, /* interface, ip: hand-off to a neighbour */
+	CCN_GROUP = 5,	  /* only in answers: the slot holds a struct ccn_next_hop_group */
 };
 
 /* Key: slot, 0..2^24-1. Replacing one is one store, whatever the routes behind it: so a slot that a
@@ -185,6 +188,24 @@ struct ccn_next_hop {
 	uint8_t ip[16]; /* IPv4 in the first four octets */
 	uint8_t mac[6];
 	uint8_t pad2[2];
+};
+
+/* `key` says who it is, whatever its slot: flows of members that stay do not move. */
+struct ccn_group_member {
+	uint64_t key;
+	uint32_t slot;	/* of a next hop, never of a group */
+	uint8_t weight; /* 1..255, relative to the others' */
+	uint8_t pad[3];
+};
+
+/* Spreads flows over its members. Key: slot, of the same numbers as next hops; what holds a group
+ * never becomes another next hop in the same transaction, nor the other way round. Its members are
+ * added before and removed after it; one that is replaced is still one store. */
+struct ccn_next_hop_group {
+	uint32_t slot;
+	uint8_t count; /* 2..CCN_MAX_MEMBERS */
+	uint8_t pad[3];
+	struct ccn_group_member member[16];
 };
 
 /* Key: vni, family, ip. */
@@ -236,6 +257,8 @@ struct ccn_lookup_result {
 	struct ccn_route route; /* prefix and length of the match where known, else zero */
 	struct ccn_next_hop next_hop;
 	struct ccn_vm vm;
-	uint8_t pad2[4];
+	/* next_hop is a GROUP: itself, and what its members' slots hold, in its order */
+	struct ccn_next_hop_group group;
+	struct ccn_next_hop member[16];
 };
 #endif

@@ -39,6 +39,7 @@ struct change {
 	size_t vni_count, slot_count;
 	struct route_stage routes;
 	bool ccsi_removed;
+	bool groups_counted;
 };
 
 /* Notes why the transaction is refused; always -1. */
@@ -60,6 +61,7 @@ int stage_vni(struct change *c, const void *record, bool remove, uint32_t index)
 int stage_vtep(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vm(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_next_hop(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_group(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_route(struct change *c, const void *record, bool remove, uint32_t index);
 
 /* What can be said only of all records of a type; -1: refused. */
@@ -68,7 +70,9 @@ int check_vnis(struct change *c); /* a CCSI that goes must not leave a VNI behin
 int settle_vteps(struct change *c);
 int settle_vms(struct change *c);
 int restage_neighbors(struct change *c);
-int check_doomed(struct change *c); /* no route may use a next hop that goes */
+int check_groups(struct change *c); /* every member is there and no group; counts them */
+void uncount_groups(struct change *c);
+int check_doomed(struct change *c); /* nothing may use a next hop that goes */
 
 /* Index of the adjacency of a VTEP; -1: refused. Making one changes nothing that packets see. */
 int change_adjacency(struct change *c, const uint8_t vtep[4], uint32_t *index);

@@ -38,15 +38,27 @@ _Static_assert(sizeof(struct ccn_route) == 32, "route");
 _Static_assert(sizeof(struct ccn_counter) == 88, "counter");
 _Static_assert(sizeof(struct ccn_port_status) == 64, "port_status");
 _Static_assert(sizeof(struct ccn_lookup) == 24, "lookup");
-_Static_assert(sizeof(struct ccn_lookup_result) == 116, "lookup_result");
+_Static_assert(sizeof(struct ccn_lookup_result) == 1016, "lookup_result");
+_Static_assert(sizeof(struct ccn_next_hop_group) == 264, "next_hop_group");
 
-static const uint32_t sizes[16] = {
-    sizeof(struct ccn_header),	      sizeof(struct ccn_hello),	    sizeof(struct ccn_hello_ack),
-    sizeof(struct ccn_begin),	      sizeof(struct ccn_commit),    sizeof(struct ccn_ack),
-    sizeof(struct ccn_nak),	      sizeof(struct ccn_interface), sizeof(struct ccn_vni),
-    sizeof(struct ccn_vtep),	      sizeof(struct ccn_next_hop),  sizeof(struct ccn_vm),
-    sizeof(struct ccn_route),	      sizeof(struct ccn_ccsi),	    sizeof(struct ccn_counter),
+static const uint16_t sizes[32] = {
+    sizeof(struct ccn_header),
+    sizeof(struct ccn_hello),
+    sizeof(struct ccn_hello_ack),
+    sizeof(struct ccn_begin),
+    sizeof(struct ccn_commit),
+    sizeof(struct ccn_ack),
+    sizeof(struct ccn_nak),
+    sizeof(struct ccn_interface),
+    sizeof(struct ccn_vni),
+    sizeof(struct ccn_vtep),
+    sizeof(struct ccn_next_hop),
+    sizeof(struct ccn_vm),
+    sizeof(struct ccn_route),
+    sizeof(struct ccn_ccsi),
+    sizeof(struct ccn_counter),
     sizeof(struct ccn_lookup_result),
+    sizeof(struct ccn_next_hop_group),
 };
 
 static const struct client *holder; /* of the transaction that is open */

@@ -24,6 +24,8 @@ size_t record_size(uint16_t type)
 		return sizeof(struct ccn_vtep);
 	case CCN_NEXT_HOP:
 		return sizeof(struct ccn_next_hop);
+	case CCN_NEXT_HOP_GROUP:
+		return sizeof(struct ccn_next_hop_group);
 	case CCN_VM:
 		return sizeof(struct ccn_vm);
 	case CCN_ROUTE:
@@ -62,7 +64,9 @@ static int each(struct change *c, uint16_t type, stage_fn stage)
 static int allocate(struct change *c)
 {
 	c->vnis = malloc((change_count(c, CCN_VNI) + 1) * sizeof(*c->vnis));
-	c->slots = malloc((change_count(c, CCN_NEXT_HOP) + 1) * sizeof(*c->slots));
+	c->slots =
+	    malloc((change_count(c, CCN_NEXT_HOP) + change_count(c, CCN_NEXT_HOP_GROUP) + 1) *
+		   sizeof(*c->slots));
 	c->vteps.op = malloc((change_count(c, CCN_VTEP) + 1) * sizeof(struct op));
 	c->vms.op = malloc((change_count(c, CCN_VM) + 1) * sizeof(struct op));
 	if (!c->vnis || !c->slots || !c->vteps.op || !c->vms.op ||
@@ -88,7 +92,9 @@ static int stage(struct change *c)
 	}
 	if (each(c, CCN_VM, stage_vm) < 0 || settle_vms(c) < 0 ||
 	    each(c, CCN_NEXT_HOP, stage_next_hop) < 0 ||
-	    (c->interfaces && restage_neighbors(c) < 0) || each(c, CCN_ROUTE, stage_route) < 0)
+	    (c->interfaces && restage_neighbors(c) < 0) ||
+	    each(c, CCN_NEXT_HOP_GROUP, stage_group) < 0 || check_groups(c) < 0 ||
+	    each(c, CCN_ROUTE, stage_route) < 0)
 		return -1;
 	fault = route_stage_build(&c->routes, c->fib, &index);
 	if (fault)
@@ -137,14 +143,16 @@ static void remove_rows(struct change *c)
 }
 
 /* Exchanges the staged next hop for the live one; what was live is then in `staged`. */
-static void publish_next_hops(struct change *c, bool doomed)
+static void publish_next_hops(struct change *c, bool groups, bool doomed)
 {
 	for (size_t i = 0; i < c->slot_count; i++) {
 		struct next_hop_entry *e =
 		    &c->fib->next_hop_page[c->slots[i] / PAGE][c->slots[i] % PAGE];
 		struct next_hop *old = e->live;
 
-		if (e->doomed != doomed)
+		const struct next_hop *kind = e->staged ? e->staged : old;
+
+		if (e->doomed != doomed || (kind && kind->group) != groups)
 			continue;
 		c->fib->next_hops += (e->staged != NULL) - (old != NULL);
 		__atomic_store_n(&e->live, e->staged, __ATOMIC_RELEASE);
@@ -176,13 +184,15 @@ static void publish(struct change *c)
 		c->interfaces = NULL;
 		c->adjacencies = NULL;
 	}
-	publish_next_hops(c, false);
+	publish_next_hops(c, false, false);
+	publish_next_hops(c, true, false); /* after their members */
 	route_stage_publish(&c->routes, fib);
 	publish_vnis(c);
 	if (!c->full)
 		fib_wait_for_readers();
 	remove_rows(c);
-	publish_next_hops(c, true);
+	publish_next_hops(c, true, true);
+	publish_next_hops(c, false, true);
 	if (!c->full)
 		fib_wait_for_readers();
 	free(old_interfaces);
@@ -197,6 +207,8 @@ static void clean(struct change *c, bool published)
 
 	if (retired && !c->full && !published)
 		fib_wait_for_readers();
+	if (!published)
+		uncount_groups(c);
 	for (size_t i = 0; i < c->slot_count; i++) {
 		struct next_hop_entry *e =
 		    &c->fib->next_hop_page[c->slots[i] / PAGE][c->slots[i] % PAGE];

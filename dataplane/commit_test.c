@@ -53,13 +53,14 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		struct ccn_vni vni;
 		struct ccn_vtep vtep;
 		struct ccn_next_hop hop;
+		struct ccn_next_hop_group group;
 		struct ccn_vm vm;
 		struct ccn_route route;
 		struct ccn_interface interface;
 	} r;
 
 	memset(&r, 0, sizeof(r));
-	switch (random_below(state, 10)) {
+	switch (random_below(state, 12)) {
 	case 0:
 		r.ccsi.id = c;
 		add(to, CCN_CCSI, flags, &r);
@@ -106,12 +107,23 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		r.interface.length = 24;
 		add(to, CCN_INTERFACE, flags, &r);
 		break;
+	case 8:
+	case 9: /* now and then its members are missing, too few or another group */
+		r.group.slot = (n == 7 ? n / 2 : 4 + n % 3) * 4 + c;
+		r.group.count = (uint8_t)(1 + random_below(state, 4));
+		for (unsigned i = 0; i < r.group.count; i++) {
+			r.group.member[i].slot = (i + n) % (n == 6 ? 5 : 4) * 4 + c;
+			r.group.member[i].key = r.group.member[i].slot;
+			r.group.member[i].weight = (uint8_t)(1 + random_below(state, 9));
+		}
+		add(to, CCN_NEXT_HOP_GROUP, flags, &r);
+		break;
 	default:
 		r.route.ccsi = c;
 		r.route.family = n % 2 ? 4 : 6;
 		r.route.length = (uint8_t)(n < 4 ? 8 : 16);
 		r.route.prefix[0] = (uint8_t)n;
-		r.route.next_hop = random_below(state, 4) * 4 + c;
+		r.route.next_hop = random_below(state, 7) * 4 + c;
 		add(to, CCN_ROUTE, flags, &r);
 		break;
 	}
@@ -130,15 +142,17 @@ static void dump(struct bytes *to)
 	CHECK(fib_dump(fib_current, collect, to) == 0);
 }
 
+#define ROW (sizeof(struct ccn_header) + sizeof(struct ccn_next_hop_group))
+
 static int compare_messages(const void *a, const void *b)
 {
-	return memcmp(a, b, 16 + 80);
+	return memcmp(a, b, ROW);
 }
 
 /* VMs and VTEPs are dumped in no order: compares dumps as sets. */
 static bool same(const struct bytes *a, const struct bytes *b)
 {
-	static uint8_t rows[2][512][16 + 80];
+	static uint8_t rows[2][512][ROW];
 	const struct bytes *of[2] = {a, b};
 	size_t count[2] = {0, 0};
 
@@ -166,9 +180,12 @@ static int put_into_force(const struct bytes *messages, bool full, struct refusa
 }
 
 static bool stop;
+static uint64_t followed; /* members of groups, by the reader */
 
 static void *read_on(void *unused)
 {
+	uint32_t seen = 0;
+
 	(void)unused;
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		rte_rcu_qsbr_thread_online(fib_qsbr, READER_WORKER);
@@ -191,8 +208,14 @@ static void *read_on(void *unused)
 				CHECK(slot[n] % 4 == c % 4);
 				/* make before break: what a route names is there */
 				hop = fib_next_hop(fib, slot[n]);
-				CHECK(hop && hop->record.vni == 100 + c);
-				CHECK(hop->record.slot == slot[n]);
+				CHECK(hop && hop->record.slot == slot[n]);
+				if (hop->record.kind == CCN_GROUP) {
+					hop = fib_member(hop, seen++ << 5);
+					CHECK(hop && hop->record.slot % 4 == c % 4);
+					CHECK(!hop->group);
+					__atomic_fetch_add(&followed, 1, __ATOMIC_RELAXED);
+				}
+				CHECK(hop->record.vni == 100 + c);
 			}
 		}
 		rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
@@ -236,7 +259,7 @@ int main(void)
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(reader, NULL);
-	CHECK(accepted > 1000 && refused > 1000);
+	CHECK(accepted > 1000 && refused > 1000 && followed > 1000);
 	fib_free(fib_current);
 	free(fib_qsbr);
 	return 0;

@@ -47,8 +47,10 @@ struct fib *fib_new(void)
 
 void next_hop_free(struct next_hop *hop)
 {
-	if (hop)
+	if (hop) {
 		neigh_release(hop->neigh);
+		free(hop->group);
+	}
 	free(hop);
 }
 
@@ -231,6 +233,11 @@ void fib_lookup(const struct fib *fib, const struct ccn_lookup *question,
 	if (!hop)
 		return;
 	answer->next_hop = hop->record;
+	if (hop->group) {
+		answer->group = hop->group->record;
+		for (unsigned i = 0; i < hop->group->record.count; i++)
+			answer->member[i] = hop->group->member[i]->live->record;
+	}
 	const uint8_t *ip = question->ip;
 
 	if (hop->record.kind == CCN_VIP) {
@@ -302,7 +309,7 @@ static int dump_vnis(struct dump *dump)
 	return 0;
 }
 
-static int dump_next_hops(struct dump *dump)
+static int dump_next_hops(struct dump *dump, bool groups)
 {
 	for (uint32_t slot = 0; slot < 1 << 24; slot++) {
 		if (!dump->fib->next_hop_page[slot / PAGE]) {
@@ -311,8 +318,12 @@ static int dump_next_hops(struct dump *dump)
 		}
 		const struct next_hop *hop = fib_next_hop(dump->fib, slot);
 
-		if (hop &&
-		    dump->emit(dump->context, CCN_NEXT_HOP, &hop->record, sizeof(hop->record)) < 0)
+		if (!hop || (hop->group != NULL) != groups)
+			continue;
+		if (groups ? dump->emit(dump->context, CCN_NEXT_HOP_GROUP, &hop->group->record,
+					sizeof(hop->group->record)) < 0
+			   : dump->emit(dump->context, CCN_NEXT_HOP, &hop->record,
+					sizeof(hop->record)) < 0)
 			return -1;
 	}
 	return 0;
@@ -354,7 +365,8 @@ int fib_dump(const struct fib *fib,
 		if (fib->ccsi[i] && fib->ccsi[i]->live &&
 		    emit(context, CCN_CCSI, &fib->ccsi[i]->record, sizeof(struct ccn_ccsi)) < 0)
 			return -1;
-	if (dump_vnis(&dump) < 0 || dump_vteps(&dump) < 0 || dump_next_hops(&dump) < 0)
+	if (dump_vnis(&dump) < 0 || dump_vteps(&dump) < 0 || dump_next_hops(&dump, false) < 0 ||
+	    dump_next_hops(&dump, true) < 0)
 		return -1;
 	vm_walk(&fib->vms, 4, dump_vm, &dump);
 	vm_walk(&fib->vms, 6, dump_vm, &dump);

@@ -18,6 +18,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "ccn_wire.h"
+#include "group.h"
 #include "keymap.h"
 #include "lpm.h"
 #include "neigh.h"
@@ -70,16 +71,25 @@ struct adjacency_table {
 
 struct next_hop {
 	struct ccn_next_hop record;
-	struct egress out;   /* NEIGHBOR */
-	uint32_t adjacency;  /* REMOTE */
-	struct neigh *neigh; /* NEIGHBOR */
+	struct egress out;	      /* NEIGHBOR */
+	uint32_t adjacency;	      /* REMOTE */
+	struct neigh *neigh;	      /* NEIGHBOR */
+	struct next_hop_group *group; /* GROUP */
 };
 
 struct next_hop_entry {
 	struct next_hop *live; /* what readers see */
 	struct next_hop *staged;
 	uint32_t references; /* routes */
+	uint32_t groups;     /* whose member it is */
 	bool doomed;	     /* the transaction removes it */
+};
+
+/* Immutable. Members are followed through their slots, which stay as long as the fib. */
+struct next_hop_group {
+	struct ccn_next_hop_group record;
+	const struct next_hop_entry *member[CCN_MAX_MEMBERS];
+	uint8_t bucket[GROUP_BUCKETS];
 };
 
 struct vni_entry {
@@ -145,6 +155,15 @@ static inline const struct next_hop *fib_next_hop(const struct fib *fib, uint32_
 	    __atomic_load_n(&fib->next_hop_page[slot / PAGE], __ATOMIC_ACQUIRE);
 
 	return page ? __atomic_load_n(&page[slot % PAGE].live, __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* The member of a GROUP that this flow takes. */
+static inline const struct next_hop *fib_member(const struct next_hop *group, uint32_t flow_hash)
+{
+	const struct next_hop_group *g = group->group;
+
+	return __atomic_load_n(&g->member[g->bucket[group_bucket(flow_hash)]]->live,
+			       __ATOMIC_ACQUIRE);
 }
 
 /* Control thread only, from here. */

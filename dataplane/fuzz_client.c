@@ -84,8 +84,8 @@ static void say(struct client *client, uint16_t type, uint16_t flags, uint32_t c
 static void greet(struct client *client)
 {
 	struct ccn_hello hello = {.magic = CCN_WIRE_MAGIC, .version = CCN_WIRE_VERSION};
-	const uint32_t sizes[16] = {16, 104, 120, 16, 48, 8,  128, 80,
-				    16, 8,   40,  32, 32, 40, 88,  116};
+	const uint16_t sizes[32] = {16, 104, 120, 16, 48, 8,  128,  80, 16,
+				    8,	40,  32,  32, 40, 88, 1016, 264};
 
 	memcpy(hello.sizes, sizes, sizeof(sizes));
 	say(client, CCN_HELLO, 0, 1, &hello, sizeof(hello));
@@ -118,6 +118,8 @@ static void tame(uint16_t type, uint8_t *record)
 
 	for (size_t i = 0; i < keyed; i++)
 		memset(record + 4 * i + 1, 0, 3);
+	for (size_t i = 0; type == CCN_NEXT_HOP_GROUP && i < CCN_MAX_MEMBERS; i++)
+		memset(record + 17 + 16 * i, 0, 3);
 	if (type == CCN_INTERFACE) {
 		memset(record + 20, 0, 32);
 		record[20] = 'p';
@@ -128,10 +130,10 @@ static void tame(uint16_t type, uint8_t *record)
 static size_t one_operation(struct client *client, const uint8_t *data, size_t size)
 {
 	static const uint16_t types[] = {CCN_INTERFACE, CCN_VNI,   CCN_VTEP, CCN_NEXT_HOP,
-					 CCN_VM,	CCN_ROUTE, CCN_CCSI};
-	uint8_t body[128] = {0};
+					 CCN_VM,	CCN_ROUTE, CCN_CCSI, CCN_NEXT_HOP_GROUP};
+	uint8_t body[512] = {0};
 	size_t used, want;
-	uint16_t type = types[data[0] % 7];
+	uint16_t type = types[data[0] % 8];
 
 	switch (data[0] >> 4) {
 	case 0:

@@ -189,6 +189,7 @@ static unsigned find_next_hops(const struct fib *fib, struct job *jobs, unsigned
 		const uint8_t *ip;
 		int family = job->packet.family;
 
+	again:
 		job->hop = hop;
 		if (!hop || hop->record.kind == CCN_DROP) {
 			drop(job->m, hop ? DROP_BLACKHOLE : DROP_NO_ROUTE);
@@ -208,6 +209,10 @@ static unsigned find_next_hops(const struct fib *fib, struct job *jobs, unsigned
 			ip = hop->record.ip;
 			family = hop->record.family;
 			break;
+		case CCN_GROUP: /* of which no member is a group */
+			hop = fib_member(
+			    hop, frame_flow_hash(job->packet.ip, family, job->packet.length));
+			goto again;
 		default:
 			continue;
 		}

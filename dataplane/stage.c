@@ -153,6 +153,9 @@ int check_doomed(struct change *c)
 		if (e->doomed && e->references > 0)
 			return change_refuse(c, CCN_NAK_RECORD, 0, "next hop %u: %u routes use it",
 					     c->slots[i], e->references);
+		if (e->doomed && e->groups > 0)
+			return change_refuse(c, CCN_NAK_RECORD, 0, "next hop %u: %u groups use it",
+					     c->slots[i], e->groups);
 	}
 	return 0;
 }

@@ -8,7 +8,6 @@ begin again from its dump (``encode_against``) or with everything (``encode_full
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ccn_bgp.forwarder import wire
+from ccn_bgp.forwarder.slots import Held, NextHopSlots, gone_records, next_hop_records, packed
 from ccn_bgp.forwarder.wire import Flag, MessageType
-from ccn_bgp.model.bgp import Ip, Mac
-from ccn_bgp.model.route import Kind, NextHop
+from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.vms import VmTable
 from ccn_bgp.table.plan import CcsiEntry, Plan, TableChange, taps_of
 from ccn_bgp.table.plan_rows import Rows, every_row
@@ -26,8 +25,6 @@ from ccn_bgp.table.snapshot import InterfaceEntry, Snapshot, Table, VniEntry, Vt
 
 Array = npt.NDArray[Any]
 Records = list[tuple[MessageType, Flag, Array]]
-Held = Mapping[MessageType, Array]
-"""The rows of a forwarder: one array for each record type, each key once."""
 
 KEYS: Mapping[MessageType, tuple[str, ...]] = {
     MessageType.INTERFACE: ("id",),
@@ -35,84 +32,11 @@ KEYS: Mapping[MessageType, tuple[str, ...]] = {
     MessageType.VNI: ("vni",),
     MessageType.VTEP: ("vni", "address"),
     MessageType.NEXT_HOP: ("slot",),
+    MessageType.NEXT_HOP_GROUP: ("slot",),
     MessageType.VM: ("vni", "family", "ip"),
     MessageType.ROUTE: ("ccsi", "family", "prefix", "length"),
 }
 """What identifies a record of each type, in the order in which types are added."""
-
-
-class NextHopSlots:
-    """Which slot holds which next hop: the same content keeps its slot as long as a table uses it.
-
-    Freed slots are used again, lowest first, from the next transaction on: within one, a packet may
-    still follow an old route into a slot.
-    """
-
-    def __init__(self) -> None:
-        self._slot: dict[NextHop, int] = {}
-        self._uses: dict[NextHop, int] = {}
-        self._free: list[int] = []
-        self._end = 0
-
-    @classmethod
-    def seeded(cls, held: Held) -> NextHopSlots:
-        """The slots of a forwarder that is already holding something; nothing uses them yet."""
-        slots = cls()
-        taps = {int(r["id"]): wire.text_of(r["tap"]) for r in held[MessageType.INTERFACE]}
-        taken = set()
-        for record in held[MessageType.NEXT_HOP]:
-            slot = int(record["slot"])
-            taken.add(slot)
-            content = _content(record, taps)
-            if content is not None and slot < slots._slot.get(content, slot + 1):
-                slots._slot[content], slots._uses[content] = slot, 0
-        slots._end = max(taken, default=-1) + 1
-        slots._free = [s for s in range(slots._end) if s not in taken]
-        return slots
-
-    def __getitem__(self, content: NextHop) -> int:
-        return self._slot[content]
-
-    def __len__(self) -> int:
-        return len(self._slot)
-
-    def items(self) -> Iterable[tuple[NextHop, int]]:
-        """(next hop, slot) of all, in no particular order."""
-        return self._slot.items()
-
-    def use(self, content: NextHop) -> bool:
-        """Count one more table; True if the content has got a slot by it."""
-        fresh = content not in self._slot
-        if fresh:
-            if self._free:
-                self._slot[content] = heapq.heappop(self._free)
-            else:
-                self._slot[content] = self._end
-                self._end += 1
-        self._uses[content] = self._uses.get(content, 0) + 1
-        return fresh
-
-    def leave(self, content: NextHop) -> None:
-        """Count one table less."""
-        self._uses[content] -= 1
-
-    def sweep(self, among: Iterable[NextHop] | None = None) -> list[tuple[NextHop, int]]:
-        """Free what no table uses (``among`` these, or all): (next hop, slot), by slot."""
-        if among is None:
-            gone = [c for c, uses in self._uses.items() if not uses]
-        else:
-            gone = [c for c in set(among) if c in self._uses and not self._uses[c]]
-        freed = sorted(((c, self._slot[c]) for c in gone), key=lambda item: item[1])
-        for content, slot in freed:
-            del self._slot[content], self._uses[content]
-            heapq.heappush(self._free, slot)
-        return freed
-
-    def compact(self) -> None:
-        """Let every slot without content be used again: held duplicates that are given up."""
-        self._end = max(self._slot.values(), default=-1) + 1
-        taken = set(self._slot.values())
-        self._free = [s for s in range(self._end) if s not in taken]
 
 
 def encode(plan: Plan, slots: NextHopSlots) -> Records:
@@ -121,7 +45,8 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
     left: list[NextHop] = []
     for change in plan.tables:
         used, unused = change.next_hops
-        fresh += [content for content in used if slots.use(content)]
+        for content in used:
+            fresh += slots.use(content)
         left += unused
     for content in left:
         slots.leave(content)
@@ -137,7 +62,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.CCSI: _ccsis(plan.ccsis.put),
         MessageType.VNI: _vnis(plan.vnis.put),
         MessageType.VTEP: _vteps(plan.vteps.put),
-        MessageType.NEXT_HOP: _next_hops(sorted(said.items(), key=lambda i: i[1]), plan.taps),
+        **next_hop_records(said.items(), slots, plan.taps),
         MessageType.VM: _vms(plan.vms.put),
         MessageType.ROUTE: _put_routes(plan.tables, slots),
     }
@@ -146,7 +71,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.CCSI: _ccsis(plan.ccsis.removed),
         MessageType.VNI: _vnis(plan.vnis.removed),
         MessageType.VTEP: _vteps(plan.vteps.removed),
-        MessageType.NEXT_HOP: _next_hops(freed, {}),
+        **gone_records(freed),
         MessageType.VM: _vms(plan.vms.removed),
         MessageType.ROUTE: _gone_routes(plan.tables),
     }
@@ -183,13 +108,14 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
         for content in table.next_hops:
             slots.use(content)
     contents = {content for table in tables for content in table.next_hops}
-    said = sorted(((c, slots[c]) for c in contents), key=lambda item: item[1])
+    contents |= {hop for content in contents for _, hop in content.members}
+    said = [(content, slots[content]) for content in contents]
     return {
         MessageType.INTERFACE: _interfaces(snapshot.interfaces),
         MessageType.CCSI: _ccsis([CcsiEntry(t.id, t.ccn) for t in tables]),
         MessageType.VNI: _vnis(snapshot.vnis),
         MessageType.VTEP: _vteps(snapshot.vteps),
-        MessageType.NEXT_HOP: _next_hops(said, taps_of(snapshot.interfaces)),
+        **next_hop_records(said, slots, taps_of(snapshot.interfaces)),
         MessageType.VM: _vms(snapshot.vm_table),
         MessageType.ROUTE: _routes([(table, every_row(table)) for table in tables], slots),
     }
@@ -260,7 +186,7 @@ def _interfaces(entries: Sequence[InterfaceEntry]) -> Array:
 def _ccsis(entries: Sequence[CcsiEntry]) -> Array:
     records = np.zeros(len(entries), wire.CCSI)
     records["id"] = [entry.id for entry in entries]
-    records["name"] = _packed([entry.name.encode()[:32] for entry in entries], 32)
+    records["name"] = packed([entry.name.encode()[:32] for entry in entries], 32)
     return records
 
 
@@ -274,39 +200,8 @@ def _vnis(entries: Sequence[VniEntry]) -> Array:
 def _vteps(entries: Sequence[VtepEntry]) -> Array:
     records = np.zeros(len(entries), wire.VTEP)
     records["vni"] = [entry.vni for entry in entries]
-    records["address"] = _packed([entry.address for entry in entries], 4)
+    records["address"] = packed([entry.address for entry in entries], 4)
     return records
-
-
-def _next_hops(items: Sequence[tuple[NextHop, int]], taps: Mapping[str, int]) -> Array:
-    records = np.zeros(len(items), wire.NEXT_HOP)
-    records["slot"] = [slot for _, slot in items]
-    records["kind"] = [int(hop.kind) for hop, _ in items]
-    records["family"] = [{0: 0, 4: 4, 16: 6}[len(hop.ip)] for hop, _ in items]
-    records["vni"] = [hop.vni for hop, _ in items]
-    records["interface"] = [taps.get(hop.interface, 0) for hop, _ in items]
-    records["ip"] = _packed([hop.ip for hop, _ in items], 16)
-    records["mac"] = _packed([hop.mac for hop, _ in items], 6)
-    return records
-
-
-def _content(record: Any, taps: Mapping[int, str]) -> NextHop | None:
-    """The next hop that a record holds; None if no snapshot could have made it."""
-    interface = int(record["interface"])
-    try:
-        kind = Kind(int(record["kind"]))
-        size = {0: 0, 4: 4, 6: 16}[int(record["family"])]
-    except (ValueError, KeyError):
-        return None
-    if interface and interface not in taps:
-        return None
-    return NextHop(
-        kind,
-        int(record["vni"]),
-        Ip(record["ip"].tobytes()[:size]),
-        Mac(record["mac"].tobytes()),
-        taps.get(interface, ""),
-    )
 
 
 def _vms(table: VmTable) -> Array:
@@ -314,12 +209,6 @@ def _vms(table: VmTable) -> Array:
     for name in ("vni", "family", "mac", "ip", "vtep"):
         records[name] = table.rows[name]
     return records
-
-
-def _packed(values: Sequence[bytes], size: int) -> npt.NDArray[np.uint8]:
-    """Octets, padded with NULs: uint8[n, size]."""
-    joined = b"".join([value.ljust(size, b"\0") for value in values])
-    return np.frombuffer(joined, np.uint8).reshape(len(values), size)
 
 
 Chosen = tuple[Table, Rows]

@@ -19,7 +19,7 @@ from ccn_bgp.errors import CcnError, Problem
 
 SIZED = (
     "header hello hello_ack begin commit ack nak interface vni vtep next_hop vm route ccsi counter"
-    " lookup_result"
+    " lookup_result next_hop_group"
 ).split()
 """The structs whose sizes HELLO compares, in its order."""
 
@@ -69,6 +69,7 @@ _lib = _ffi.dlopen(None)
 VERSION = _number("CCN_WIRE_VERSION")
 MAGIC = _number("CCN_WIRE_MAGIC")
 MAX_MESSAGE = _number("CCN_MAX_MESSAGE")
+MAX_MEMBERS = _number("CCN_MAX_MEMBERS")
 
 
 class MessageType(enum.IntEnum):
@@ -93,6 +94,7 @@ class MessageType(enum.IntEnum):
     VM = _number("CCN_VM")
     ROUTE = _number("CCN_ROUTE")
     CCSI = _number("CCN_CCSI")
+    NEXT_HOP_GROUP = _number("CCN_NEXT_HOP_GROUP")
 
 
 class Flag(enum.IntFlag):
@@ -138,6 +140,7 @@ class NextHopKind(enum.IntEnum):
     VIP = _number("CCN_VIP")
     REMOTE = _number("CCN_REMOTE")
     NEIGHBOR = _number("CCN_NEIGHBOR")
+    GROUP = _number("CCN_GROUP")
 
 
 HEADER = _struct("header")
@@ -151,6 +154,7 @@ INTERFACE = _struct("interface")
 VNI = _struct("vni")
 VTEP = _struct("vtep")
 NEXT_HOP = _struct("next_hop")
+NEXT_HOP_GROUP = _struct("next_hop_group")
 VM = _struct("vm")
 ROUTE = _struct("route")
 CCSI = _struct("ccsi")
@@ -159,7 +163,9 @@ PORT_STATUS = _struct("port_status")
 LOOKUP = _struct("lookup")
 LOOKUP_RESULT = _struct("lookup_result")
 
-SIZES = tuple(_struct(name).itemsize for name in SIZED)
+SIZES = tuple(_struct(name).itemsize for name in SIZED) + (0,) * (
+    HELLO["sizes"].shape[0] - len(SIZED)
+)
 """What HELLO.sizes must hold."""
 
 RECORDS: dict[MessageType, np.dtype[Any]] = {
@@ -168,6 +174,7 @@ RECORDS: dict[MessageType, np.dtype[Any]] = {
     MessageType.VNI: VNI,
     MessageType.VTEP: VTEP,
     MessageType.NEXT_HOP: NEXT_HOP,
+    MessageType.NEXT_HOP_GROUP: NEXT_HOP_GROUP,
     MessageType.VM: VM,
     MessageType.ROUTE: ROUTE,
 }
@@ -215,5 +222,5 @@ def missing_constants() -> frozenset[str]:
         )
         for member in kind
     }
-    limits = {"CCN_WIRE_VERSION", "CCN_WIRE_MAGIC", "CCN_MAX_MESSAGE"}
+    limits = {"CCN_WIRE_VERSION", "CCN_WIRE_MAGIC", "CCN_MAX_MESSAGE", "CCN_MAX_MEMBERS"}
     return frozenset(declared - read - limits)

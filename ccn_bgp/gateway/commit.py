@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 from ccn_bgp.forwarder.client import Nak, Records
 from ccn_bgp.forwarder.records import (
-    NextHopSlots,
     encode,
     encode_against,
     encode_full,
     held_from_dump,
 )
+from ccn_bgp.forwarder.slots import NextHopSlots
 from ccn_bgp.forwarder.wire import MessageType
 from ccn_bgp.table.plan import diff
 from ccn_bgp.table.snapshot import NOTHING, Snapshot

@@ -244,16 +244,27 @@ class ForwarderLink:
 
 
 def lookup_json(answer: Any) -> dict[str, Any]:
-    """LOOKUP_RESULT as JSON values: the next hop, and the VM row that it leads to."""
+    """LOOKUP_RESULT as JSON values: the next hop, its members if it is a group, and the VM row that
+    it leads to."""
     if not answer["found"]:
         return {"found": False}
-    hop, vm = answer["next_hop"], answer["vm"]
-    found: dict[str, Any] = {"found": True, "kind": Kind(int(hop["kind"])).name.lower()}
-    if hop["vni"]:
-        found["vni"] = int(hop["vni"])
-    if hop["family"]:
-        found["ip"] = str(Ip(hop["ip"].tobytes()[: 4 if hop["family"] == 4 else 16]))
+    vm, group = answer["vm"], answer["group"]
+    found: dict[str, Any] = {"found": True, **_hop_json(answer["next_hop"])}
+    if group["count"]:
+        found["members"] = [
+            {"weight": int(group["member"]["weight"][i]), **_hop_json(answer["member"][i])}
+            for i in range(int(group["count"]))
+        ]
     if answer["vm_found"]:
         found["vm-host"] = str(Ip(vm["vtep"].tobytes()))
         found["vm-mac"] = str(Mac(vm["mac"].tobytes()))
     return found
+
+
+def _hop_json(hop: Any) -> dict[str, Any]:
+    said: dict[str, Any] = {"kind": Kind(int(hop["kind"])).name.lower()}
+    if hop["vni"]:
+        said["vni"] = int(hop["vni"])
+    if hop["family"]:
+        said["ip"] = str(Ip(hop["ip"].tobytes()[: 4 if hop["family"] == 4 else 16]))
+    return said

@@ -18,7 +18,8 @@ from typing import Any
 from ccn_bgp.errors import CcnError, InputError, Problem
 from ccn_bgp.forwarder.client import Counter, ForwarderClient
 from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
-from ccn_bgp.forwarder.records import NextHopSlots, encode_full
+from ccn_bgp.forwarder.records import encode_full
+from ccn_bgp.forwarder.slots import NextHopSlots
 from ccn_bgp.gateway.declared import declared_tables
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.table.snapshot import Snapshot

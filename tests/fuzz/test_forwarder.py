@@ -45,6 +45,7 @@ OPERATIONS = [
     MessageType.VM,
     MessageType.ROUTE,
     MessageType.CCSI,
+    MessageType.NEXT_HOP_GROUP,
 ]
 BEGIN, BEGIN_FULL, COMMIT, STATS, DUMP, LOOKUP, ANYTHING = 0x00, 0x01, 0x10, 0x20, 0x21, 0x30, 0x40
 
@@ -100,7 +101,7 @@ def frames():
 def operation(kind, record, remove=False):
     """The octet that says "this record", with its key made small, and the record."""
     first = 0xC0 if remove else 0x80
-    octet = next(o for o in range(first, first + 16) if o % 7 == OPERATIONS.index(kind))
+    octet = next(o for o in range(first, first + 16) if o % 8 == OPERATIONS.index(kind))
     return bytes([octet]) + record.tobytes()
 
 

@@ -16,7 +16,6 @@ from ccn_bgp.forwarder import wire
 from ccn_bgp.forwarder.records import (
     KEYS,
     Held,
-    NextHopSlots,
     Records,
     encode,
     encode_against,
@@ -24,10 +23,11 @@ from ccn_bgp.forwarder.records import (
     held_from_dump,
     rows,
 )
+from ccn_bgp.forwarder.slots import NextHopSlots
 from ccn_bgp.forwarder.wire import Flag, MessageType
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.path import EvpnPrefix, Path, PathAttributes
-from ccn_bgp.model.route import Kind, NextHop, Route, VmEntry
+from ccn_bgp.model.route import Kind, Member, NextHop, Route, VmEntry
 from ccn_bgp.table.plan import diff
 from ccn_bgp.table.snapshot import (
     NOTHING,
@@ -51,9 +51,15 @@ HOPS = [
     NextHop(Kind.VTEP, 20100, Ip.parse("192.0.2.9"), Mac.parse("02:cc:c0:00:02:09")),
     *(NextHop(Kind.HAND_OFF, ip=Ip.parse("169.254.1.2"), interface=t) for t in TAPS),
 ]
+HOPS += [
+    NextHop.group([Member(1, HOPS[2]), Member(weight, HOPS[4]), *more])
+    for weight in (1, 3)
+    for more in ([], [Member(2, HOPS[5])], [Member(1, HOPS[5]), Member(1, HOPS[6])])
+]
 PATHS = [
     Path(p, EvpnPrefix(b"", b"", 0, PREFIXES[0], None, 0), PathAttributes()) for p in ("a", "b")
 ]
+SLOTTED = (MessageType.NEXT_HOP, MessageType.NEXT_HOP_GROUP)
 State = dict[MessageType, dict[bytes, Any]]
 
 
@@ -134,12 +140,14 @@ def apply(state: State, records: Records) -> None:
                     held = state[MessageType.ROUTE]
                     for other in [k for k, r in held.items() if r["ccsi"] == gone["id"]]:
                         del held[other]
-                if kind is MessageType.NEXT_HOP:
+                if kind in SLOTTED:
                     freed.add(key)
             else:
                 state[kind][key] = record.copy()
-                if kind is MessageType.NEXT_HOP:
+                if kind in SLOTTED:
                     said.add(key)
+                for member in members_of(record) if kind is MessageType.NEXT_HOP_GROUP else ():
+                    assert member["slot"].tobytes() in state[MessageType.NEXT_HOP]
     assert not freed & said
     ids = {int(r["id"]) for r in state[MessageType.CCSI].values()}
     for kind, _, array in records:
@@ -151,6 +159,10 @@ def apply(state: State, records: Records) -> None:
     assert order == [(False, p) for p in sorted(puts)] + [(True, p) for p in sorted(gone)[::-1]]
 
 
+def members_of(group: Any) -> Any:
+    return group["member"][: int(group["count"])]
+
+
 def meaning(state: State) -> dict[MessageType, Any]:
     """The rows with slots replaced by what stands in them; every reference must be there."""
     hops = {}
@@ -158,15 +170,23 @@ def meaning(state: State) -> dict[MessageType, Any]:
         content = record.copy()
         content["slot"] = 0
         hops[int(record["slot"])] = content.tobytes()
+    grouped = set()
+    for record in state[MessageType.NEXT_HOP_GROUP].values():
+        members = members_of(record)
+        grouped.update(members["slot"].tolist())
+        said = [(hops[int(m["slot"])], m["weight"].tobytes(), m["key"].tobytes()) for m in members]
+        assert len({key for _, _, key in said}) == len(said)
+        assert int(record["slot"]) not in hops, "one slot, two next hops"
+        hops[int(record["slot"])] = repr(said).encode()
     used = set()
     found: dict[MessageType, Any] = {}
     for kind, held in state.items():
         if kind is MessageType.ROUTE:
             found[kind] = {k: hops[int(r["next_hop"])] for k, r in held.items()}
             used = {int(r["next_hop"]) for r in held.values()}
-        elif kind is not MessageType.NEXT_HOP:
+        elif kind not in SLOTTED:
             found[kind] = {k: r.tobytes() for k, r in held.items()}
-    assert used == set(hops), "a slot that no route uses"
+    assert used | grouped == set(hops), "a slot that nothing uses"
     assert len(set(hops.values())) == len(hops), "the same content in two slots"
     ids = {int(r["id"]) for r in state[MessageType.CCSI].values()}
     assert {int(r["ccsi"]) for r in state[MessageType.ROUTE].values()} <= ids
@@ -203,7 +223,7 @@ def test_incremental_equals_full(steps: list[Snapshot], restart: int) -> None:
             assert bool(plan.summary()) == (not plan.is_empty)
         apply(state, records)
         assert meaning(state) == meaning(state_of(wanted))
-        held_slots = {int(r["slot"]) for r in state[MessageType.NEXT_HOP].values()}
+        held_slots = {int(r["slot"]) for kind in SLOTTED for r in state[kind].values()}
         assert held_slots == {slot for _, slot in slots.items()}
         held = wanted
     assert encode(diff(held, held), slots) == []

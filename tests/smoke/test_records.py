@@ -10,16 +10,16 @@ import pytest
 from ccn_bgp.forwarder.client import ForwarderClient
 from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
 from ccn_bgp.forwarder.records import (
-    NextHopSlots,
     encode,
     encode_against,
     encode_full,
     held_from_dump,
 )
+from ccn_bgp.forwarder.slots import NextHopSlots
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.path import Path as BgpPath
 from ccn_bgp.model.path import PathAttributes, Unicast
-from ccn_bgp.model.route import Kind, NextHop, Route, VmEntry
+from ccn_bgp.model.route import Kind, Member, NextHop, Route, VmEntry
 from ccn_bgp.table.plan import diff
 from ccn_bgp.table.snapshot import (
     NOTHING,
@@ -55,8 +55,12 @@ def some_snapshot(random_: random.Random) -> Snapshot:
             NextHop(Kind.VIP, vni, Ip.parse("10.0.0.9")),
             *(NextHop(Kind.VTEP, vni, Ip.parse(f"198.51.100.{n}"), MAC) for n in range(1, 9)),
         ]
+        for _ in range(6):
+            some = random_.sample(hops[2:11], random_.randint(2, 9))
+            hops.append(NextHop.group(Member(random_.randint(1, 4), hop) for hop in some))
         if number == 1:
             hops.append(NextHop(Kind.HAND_OFF, ip=Ip.parse("10.255.0.2"), interface="eth2.0t"))
+            hops.append(NextHop.group([Member(1, hops[-1]), Member(2, hops[4])]))
         name = f"gw/c{number}"
         prefixes = {
             Prefix.of(random_.randbytes(size), random_.randint(0, 8 * size))

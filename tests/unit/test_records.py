@@ -7,13 +7,13 @@ import pytest
 
 from ccn_bgp.forwarder import wire
 from ccn_bgp.forwarder.records import (
-    NextHopSlots,
     encode,
     encode_against,
     encode_full,
     held_from_dump,
     rows,
 )
+from ccn_bgp.forwarder.slots import NextHopSlots
 from ccn_bgp.forwarder.wire import Flag, MessageType
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.path import Path, PathAttributes, Unicast

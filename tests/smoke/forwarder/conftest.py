@@ -81,6 +81,15 @@ def next_hop(slot: int, kind: NextHopKind, **more: object) -> tuple:
     return (MessageType.NEXT_HOP, 0, row)
 
 
+def group(slot: int, *members: tuple[int, int]) -> tuple:
+    """``members``: (weight, slot)."""
+    row = record(wire.NEXT_HOP_GROUP, slot=slot, count=len(members))
+    for place, (weight, member) in enumerate(members):
+        held = row["member"][0, place : place + 1]
+        held["weight"], held["slot"], held["key"] = weight, member, member * 7919
+    return (MessageType.NEXT_HOP_GROUP, 0, row)
+
+
 def vm(number: int, address: str, mac_text: str, host: str) -> tuple:
     row = record(
         wire.VM,
@@ -119,6 +128,7 @@ def rows() -> SimpleNamespace:
         vni=vni,
         vtep=vtep,
         next_hop=next_hop,
+        group=group,
         vm=vm,
         route=route,
         counters=counters,

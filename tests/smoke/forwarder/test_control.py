@@ -46,6 +46,18 @@ def base_tables(rows):
     ]
 
 
+def group_tables(rows):
+    """Slots 4 and 5 are two gateways, 6 spreads over them and the router in slot 1."""
+    far = {"vni": 20100, "mac": "02:cc:c6:33:64:15"}
+    return [
+        *base_tables(rows),
+        rows.next_hop(4, NextHopKind.REMOTE, ip="198.51.100.21", **far),
+        rows.next_hop(5, NextHopKind.REMOTE, ip="198.51.100.22", **far),
+        rows.group(6, (1, 1), (3, 4), (255, 5)),
+        rows.route(100, "10.2.0.0/16", 6),
+    ]
+
+
 def removal(record):
     return (record[0], DELETE, record[2])
 
@@ -67,6 +79,7 @@ def test_a_commit_is_kept_and_dumped(served, rows):
         "VNI": 1,
         "VTEP": 1,
         "NEXT_HOP": 2,
+        "NEXT_HOP_GROUP": 0,
         "VM": 1,
         "ROUTE": 3,
     }
@@ -400,3 +413,66 @@ def test_the_crc_is_zlibs(served, rows):
         raw.socket.sendall(record)
         raw.send(MessageType.COMMIT, commit_record(1, zlib.crc32(record)))
         assert raw.answer() is None
+
+
+def test_a_group_is_held_shown_and_changed(served, rows):
+    client, _, _ = served
+    client.commit(0, 1, group_tables(rows), b"", full=True)
+    before = dumped(client)
+    found = client.lookup(100, socket.inet_aton("10.2.0.1"))
+    assert (found["next_hop"]["kind"], found["next_hop"]["slot"]) == (NextHopKind.GROUP, 6)
+    assert found["group"]["member"]["weight"].tolist()[:4] == [1, 3, 255, 0]
+    kinds = [NextHopKind.NEIGHBOR, NextHopKind.REMOTE, NextHopKind.REMOTE]
+    assert found["member"]["kind"].tolist()[:3] == kinds
+    assert found["member"]["slot"].tolist()[:3] == [1, 4, 5]
+    assert found["member"]["ip"][2].tolist()[:4] == [198, 51, 100, 22]
+    # what was dumped can be committed again, in full
+    again = [(kind, 0, array) for kind, array in client.dump().items()]
+    client.commit(1, 2, again, b"", full=True)
+    assert dumped(client) == before
+    # a member that changes is one store; the group stays
+    moved = rows.next_hop(
+        4, NextHopKind.REMOTE, vni=20100, ip="198.51.100.23", mac="02:cc:00:00:00:01"
+    )
+    client.commit(2, 3, [moved], b"", full=False)
+    found = client.lookup(100, socket.inet_aton("10.2.0.1"))
+    assert found["member"]["ip"][1].tolist()[:4] == [198, 51, 100, 23]
+    # a member leaves: the group is replaced, then the member goes
+    less = rows.group(6, (1, 1), (255, 5))
+    client.commit(3, 4, [less, removal(moved)], b"", full=False)
+    assert client.lookup(100, socket.inet_aton("10.2.0.1"))["group"]["count"] == 2
+    # all of it goes, in any order of records
+    gone = [removal(rows.next_hop(5, 0)), removal(less), removal(group_tables(rows)[-1])]
+    client.commit(4, 5, gone, b"", full=False)
+    assert len(client.dump()[MessageType.NEXT_HOP_GROUP]) == 0
+
+
+def test_groups_that_cannot_be_are_refused(served, rows):
+    client, _, _ = served
+    client.commit(0, 1, group_tables(rows), b"", full=True)
+    before = dumped(client)
+    none = rows.group(8, (1, 4), (1, 5))
+    none[2]["count"] = 17
+    for reason, records in {
+        "2 to 16 members": [rows.group(8, (1, 4))],
+        "2 to 16": [none],
+        "weight 0": [rows.group(8, (0, 4), (1, 5))],
+        "same member twice": [rows.group(8, (1, 4), (1, 4))],
+        "member 9 does not exist": [rows.group(8, (1, 4), (1, 9))],
+        "member 5 does not exist": [removal(rows.next_hop(5, 0)), rows.group(8, (1, 4), (1, 5))],
+        "member 6 is a group": [rows.group(8, (1, 4), (1, 6))],
+        "member's slot over": [rows.group(8, (1, 4), (1, 1 << 24))],
+        "slot over 2.24-1": [rows.group(1 << 24, (1, 4), (1, 5))],
+        "1 groups use it": [removal(rows.next_hop(5, 0))],
+        "1 routes use it": [removal(rows.group(6))],
+        "is a group in this": [rows.next_hop(6, NextHopKind.DROP)],
+        "is no group in this": [rows.group(5, (1, 1), (1, 4))],
+        "7: does not exist": [removal(rows.group(7))],
+    }.items():
+        with pytest.raises(Nak, match=reason) as refused:
+            client.commit(1, 2, records, b"", full=False)
+        assert refused.value.code == NakCode.RECORD
+        assert dumped(client) == before
+    # nothing of what was refused has been counted
+    gone = [removal(r) for r in reversed(group_tables(rows)[-4:])]
+    client.commit(1, 2, gone, b"", full=False)
