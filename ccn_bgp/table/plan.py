@@ -122,13 +122,13 @@ class Plan:
             or self.vteps
             or self.vms
             or self.rebound
-            or any(len(t.added) + len(t.changed) + len(t.removed) for t in self.tables)
+            or any(len(t.added) or len(t.changed) or len(t.removed) for t in self.tables)
         )
 
     def summary(self) -> str:
         """One line for the log, ``+3 -1 routes in retail; 1 VM moved``; empty for no change."""
         words = []
-        touched = [t for t in self.tables if len(t.added) + len(t.changed) + len(t.removed)]
+        touched = [t for t in self.tables if len(t.added) or len(t.changed) or len(t.removed)]
         for table in touched[:MAX_NAMED]:
             counts = [
                 f"{sign}{len(rows)}"
@@ -167,7 +167,7 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
     return Plan(
         digest=new.digest,
         interfaces=_entries(old.interfaces, new.interfaces, lambda e: e.id),
-        ccsis=_entries(_ccsis(before), _ccsis(after), lambda e: e.id),
+        ccsis=_ccsis(before, after),
         vnis=_entries(old.vnis, new.vnis, lambda e: e.vni),
         vteps=_entries(*_apart(old.vteps, new.vteps), lambda e: e),
         vms=_vms(old.vm_table, new.vm_table),
@@ -190,8 +190,16 @@ def _taps(snapshot: Snapshot) -> dict[str, int]:
     return taps_of(snapshot.interfaces)
 
 
-def _ccsis(tables: Mapping[int, Table]) -> tuple[CcsiEntry, ...]:
-    return tuple(CcsiEntry(number, tables[number].ccn) for number in sorted(tables))
+def _ccsis(before: Mapping[int, Table], after: Mapping[int, Table]) -> Change[CcsiEntry]:
+    old = {number: table.ccn for number, table in before.items()}
+    new = {number: table.ccn for number, table in after.items()}
+    if old == new:
+        return Change()
+    return _entries(_named(old), _named(new), lambda e: e.id)
+
+
+def _named(ccns: Mapping[int, str]) -> tuple[CcsiEntry, ...]:
+    return tuple(CcsiEntry(number, ccns[number]) for number in sorted(ccns))
 
 
 def _entries(

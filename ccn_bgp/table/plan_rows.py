@@ -35,7 +35,7 @@ class Rows(NamedTuple):
     v6: I8
 
     def __len__(self) -> int:
-        return len(self.v4) + len(self.v6)
+        return self.v4.size + self.v6.size
 
 
 NO_ROWS = Rows(_NONE, _NONE)
@@ -75,7 +75,11 @@ def differences(pairs: Sequence[tuple[Table, Table]]) -> list[Difference]:
     for (before, after), of4, hops in zip(pairs, v4, moved, strict=True):
         either = before.v6.length.size or after.v6.length.size
         of6 = _alone(before.v6, after.v6, hops) if either else _SAME
-        answer.append((Rows(of4[0], of6[0]), Rows(of4[1], of6[1]), Rows(of4[2], of6[2])))
+        added, changed, removed = (
+            Rows(rows4, rows6) if rows4.size or rows6.size else NO_ROWS
+            for rows4, rows6 in zip(of4, of6, strict=True)
+        )
+        answer.append((added, changed, removed))
     return answer
 
 

@@ -159,12 +159,12 @@ class Table:
         # One text on one line says how many octets of what follow, so that no two contents agree.
         sizes = len(next_hops), v4.length.size, v6.length.size
         text = f"{(name, number, ccn, origins, next_tables, claims, sizes)!r}\n".encode()
-        content: list[bytes | memoryview] = [text]
+        content = [text]
         content += map(hop_octets, next_hops) if hops is None else hops
         for c in (v4, v6):
             if c.length.size:
-                content += c.address.data, c.length.data, c.next_hop.data, c.origin.data
-                content.append(c.next_table.data)
+                content += c.address.tobytes(), c.length.tobytes(), c.next_hop.tobytes()
+                content += c.origin.tobytes(), c.next_table.tobytes()
         digest = hashlib.blake2b(b"".join(content), digest_size=32).digest()
         return cls(name, number, ccn, next_hops, origins, peers, next_tables, v4, v6, lost, digest)
 
