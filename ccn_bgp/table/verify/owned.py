@@ -89,7 +89,8 @@ class Territory:
             self._mine.setdefault((space.group, len(space.prefix)), []).append(space)
 
     def _laid_out(self, octets: int) -> tuple[Ruler, list[IntervalSet]]:
-        sets = [self.bogons, self.underlay, self.allowed, self.vpcs, self.homes]
+        nobodys = [*self.bogons, *self.underlay]
+        sets = [self.bogons, self.underlay, self.allowed, self.vpcs, self.homes, nobodys]
         sets = [[s for s in spaces if len(s.prefix) == octets] for spaces in sets]
         ruler = Ruler([s.prefix for spaces in sets for s in spaces], octets - 1)
         return ruler, [
@@ -113,7 +114,7 @@ class Territory:
     def _family(self, world: World, rows: Routes) -> Iterator[Finding]:
         ruler, built = self._sets[rows.address.shape[1] + 1]
         n = len(rows)
-        bogon, underlay, allowed, vpcs, homes = built
+        bogon, underlay, allowed, vpcs, homes, nobodys = built
         start, end = ruler.positions(rows.address, rows.length)
         some = rows.length > 0
         zero = np.zeros(n, np.int64)
@@ -130,6 +131,7 @@ class Territory:
                 wrong[places] = question(group[places], start[places], end[places])
             return wrong
 
+        never = some & nobodys.overlaps(zero, start, end)
         inside = asked(vpcs.covers, some & ~of_idc, ccn)
         if inside.any():
             names = [t.rpartition("/")[0] for t in world.tables]
@@ -137,8 +139,8 @@ class Territory:
             home = np.where(region >= 0, ccn * len(self.regions) + region, -1)
             inside &= ~asked(homes.covers, inside, home)
         refused: list[tuple[str, Bools, Sequence[Space], I8, str]] = [
-            ("bogon", some & bogon.overlaps(zero, start, end), self.bogons, zero, ""),
-            ("owned-space", some & underlay.overlaps(zero, start, end), self.underlay, zero, ""),
+            ("bogon", asked(bogon.overlaps, never, zero), self.bogons, zero, ""),
+            ("owned-space", asked(underlay.overlaps, never, zero), self.underlay, zero, ""),
             ("owned-space", asked(vpcs.overlaps, some & of_idc, ccn), self.vpcs, ccn, ""),
             ("owned-space", inside, self.vpcs, ccn, ""),
             (
