@@ -53,6 +53,10 @@ class PeerSession:
         self.preserved = False
         """The forwarder holds what this peer was told, without a break since."""
         self.timer: asyncio.TimerHandle | None = None
+        self.asked: set[Family] = set()
+        """Families that the peer wants to hear again (RFC 2918)."""
+        self.later: asyncio.TimerHandle | None = None
+        """When they are to be said, if the peer has not read what was said before."""
         self.updates = 0
         self.causes: Counter[str] = Counter()
         self.malformed: deque[MalformedMessage] = deque(maxlen=RING)
@@ -88,6 +92,7 @@ class PeerSession:
             vocabulary,
         )
         self.end_of_rib.clear()
+        self.asked.clear()
         self.greeted = False
         self.since = time.time()
         self.out = AdjRibOut(self.peer, self.policy)
@@ -96,6 +101,7 @@ class PeerSession:
         """The session is down."""
         self.open = None
         self.decoder = None
+        self.asked.clear()
         self.since = time.time()
         self.last_reason = reason
         self.out = AdjRibOut(self.peer, self.policy)

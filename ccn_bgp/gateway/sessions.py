@@ -49,6 +49,11 @@ from ccn_bgp.session.record import Unrecorded
 
 log = logging.getLogger("ccn.session")
 
+UNREAD = 8 << 20
+"""Octets that a peer may have left unread before it is told all again at its own request."""
+PAUSE = 0.5
+"""Seconds after which is seen whether it has read them."""
+
 
 class Sessions:
     """Peers, their speakers and what they have been told."""
@@ -202,6 +207,7 @@ class Sessions:
             session.updates += decoder.updates - before
             whole = decoder.taken >= len(messages)
             self.recorder.heard(name, messages if whole else messages[: decoder.taken])
+        self._answer(session)
         self.changed()
 
     def _rows(self, name: str, rows: PrefixRows) -> None:
@@ -311,10 +317,26 @@ class Sessions:
         self._check_complete()
 
     def _refresh(self, session: PeerSession, refresh: RouteRefresh) -> None:
-        """Say everything of one family again (RFC 2918), framed if the peer can (RFC 7313)."""
-        if refresh.subtype != 0 or not session.greeted:
+        """Everything of one family is to be said again (RFC 2918): once, however often it was
+        asked for before the answer begins."""
+        if refresh.subtype == 0 and session.greeted:
+            session.asked.add(refresh.family)
+
+    def _answer(self, session: PeerSession) -> None:
+        """Say again what was asked for, framed if the peer can tell the frame (RFC 7313). A peer
+        that asks faster than it reads waits, and not we for its memory."""
+        if not session.asked or not session.greeted or session.later is not None:
             return
-        self._say(session, again(session, frozenset((refresh.family,))))
+        if self.speakers.backlog(session.peer) > UNREAD:
+            loop = asyncio.get_running_loop()
+            session.later = loop.call_later(PAUSE, self._answer_later, session)
+            return
+        asked, session.asked = frozenset(session.asked), set()
+        self._say(session, again(session, asked))
+
+    def _answer_later(self, session: PeerSession) -> None:
+        session.later = None
+        self._answer(session)
 
     # -- holding back after a restart -------------------------------------------------------
 

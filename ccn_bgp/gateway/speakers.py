@@ -119,6 +119,10 @@ class Speakers:
             if names := [p.name for p in peers if group_of(p) == name]:
                 self.running[name].send_to(names, messages)
 
+    def backlog(self, peer: Peer) -> int:
+        """Octets that were sent to this peer and that its TCP has not taken yet."""
+        return self.running[group_of(peer)].backlog(peer.name)
+
     def teardown(self, peer: Peer, code: int, subcode: int) -> None:
         """End a session with this NOTIFICATION."""
         self.running[group_of(peer)].teardown(peer.name, code, subcode)

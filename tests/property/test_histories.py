@@ -230,6 +230,9 @@ class Listener:
                         held[nlri.key] = (nlri, update.attributes)
                 left = left[size:]
 
+    def backlog(self, peer: str) -> int:
+        return 0
+
     def preserve(self, names: frozenset[str]) -> None:
         pass
 

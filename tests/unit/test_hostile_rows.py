@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path as FilePath
 
 import pytest
 
+from ccn_bgp.gateway import sessions as module
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import read_intent
 from ccn_bgp.gateway.learning import new_rib
@@ -16,7 +18,7 @@ from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
 from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, PathAttributes, Segment, SegmentType
-from ccn_bgp.session.encode import encode_updates, end_of_rib
+from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
 from ccn_bgp.session.events import Block, OpenFacts, SessionUp
 
 INTENT = read_intent(FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml", "bj-gw1")
@@ -53,9 +55,31 @@ def test_prefixes_that_a_peer_may_not_say_are_forgotten_with_their_findings(
     assert len(rib._rows.verdicts) < 300
 
 
+class Unread:
+    """A peer that reads nothing."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.unread = True
+
+    def send_to(self, peers: list[str], messages: bytes) -> None:
+        self.sent.append(messages)
+
+    def backlog(self, peer: str) -> int:
+        return sum(map(len, self.sent)) if self.unread else 0
+
+    def preserve(self, names: frozenset[str]) -> None:
+        """Nobody asks."""
+
+
 @pytest.fixture
 def sessions(rib: Rib) -> Sessions:
     sessions = Sessions(INTENT, rib, FilePath(), lambda: None, holding_back=True)
+    up(sessions)
+    return sessions
+
+
+def up(sessions: Sessions) -> None:
     facts = OpenFacts(
         asn=Asn(64602),
         router_id=Ip.parse("198.51.100.21"),
@@ -71,7 +95,6 @@ def sessions(rib: Rib) -> Sessions:
         forwarding=frozenset(),
     )
     sessions.on_event(SessionUp("hk-gw1", facts))
-    return sessions
 
 
 def test_what_is_said_in_turns_is_not_taken_in_one_by_one(
@@ -105,3 +128,34 @@ def test_a_look_at_a_route_that_nobody_said_leaves_nothing_behind(rib: Rib) -> N
     assert not rib.holding("hk-gw1", [type5("10.50.0.0/24")])
     assert type5("10.50.0.0/24").key not in rib.heard("hk-gw1")
     assert len(rib.vocabulary.distinguishers) == before
+
+
+async def asking(rib: Rib, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How much was sent: at first, after a thousand requests, after as many while the answer is
+    unread, and after it has been read."""
+    monkeypatch.setattr(module, "UNREAD", 100)
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    peer = Unread()
+    sessions = Sessions(INTENT, rib, FilePath(), lambda: None, holding_back=False)
+    sessions.speakers.running = {"gateways": peer}  # type: ignore[dict-item]
+    rib.settle()
+    up(sessions)
+    counts = [len(peer.sent)]
+    asked = Block("hk-gw1", route_refresh(Family.EVPN, 0) * 1000)
+    for unread in (False, True):
+        peer.unread = unread
+        sessions.on_event(asked)
+        counts.append(len(peer.sent))
+    sessions.on_event(asked)
+    peer.unread = False
+    await asyncio.sleep(0.1)
+    return [*counts, len(peer.sent)]
+
+
+def test_a_peer_that_asks_faster_than_it_reads_waits(
+    rib: Rib, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, answered, unread, read = asyncio.run(asking(rib, monkeypatch))
+    assert first and answered == 2 * first
+    assert unread == answered
+    assert read == 3 * first
