@@ -143,8 +143,9 @@ class LegalVteps:
         """Where a table's packets are sent, with its VNI."""
         if table is None:
             return NOBODY
-        hops = [hop for hop in table.next_hops if hop.kind is Kind.VTEP]
-        return frozenset(VtepEntry(self._l3vnis[table.name], hop.ip) for hop in hops)
+        vni = self._l3vnis[table.name]
+        every = (part for hop in table.next_hops for part in (hop, *(m.hop for m in hop.members)))
+        return frozenset(VtepEntry(vni, hop.ip) for hop in every if hop.kind is Kind.VTEP)
 
 
 def _declared_vteps(topology: Topology, gateway: Gateway) -> Iterator[VtepEntry]:

@@ -174,8 +174,9 @@ class Judge:
     def _looped(self, peer: Peer, path: Path) -> Looped | None:
         """RFC 4271 §9.1.2, RFC 4456 §8, and our own routes coming back from a reflector."""
         attributes = path.attributes
-        if peer.local_asn in attributes.asns:
-            return Looped(f"own AS {peer.local_asn} in the path {attributes.as_path_text}")
+        for _, asns in attributes.as_path:
+            if peer.local_asn in asns:
+                return Looped(f"own AS {peer.local_asn} in the path {attributes.as_path_text}")
         if attributes.originator_id == self.gateway.router_id:
             return Looped("the originator is this gateway")
         if peer.role != "idc" and attributes.next_hop == self.gateway.vtep:

@@ -9,7 +9,7 @@ from ccn_bgp.config.load import load_topology
 from ccn_bgp.gateway.fixed import LegalVteps
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.path import Path, PathAttributes, Unicast
-from ccn_bgp.model.route import Kind, NextHop, Route, VmEntry
+from ccn_bgp.model.route import Kind, Member, NextHop, Route, VmEntry
 from ccn_bgp.table.snapshot import Table
 
 TOPOLOGY = load_topology(FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml")
@@ -47,6 +47,20 @@ def test_declared_gateways_hosts_and_learned_next_hops() -> None:
     assert legal.rows(vms, one) is first
     again = {"bj-gw1/retail": table("203.0.113.9", "203.0.113.9")}
     assert legal.rows(vms, again) is first, "another row, the same senders"
+
+
+def test_every_member_of_a_group_may_answer() -> None:
+    one, two = (
+        NextHop(Kind.VTEP, 20100, Ip.parse(vtep), Mac(bytes(6)))
+        for vtep in ("203.0.113.9", "203.0.113.10")
+    )
+    group = NextHop.group([Member(1, one), Member(3, two)])
+    prefix = Prefix.parse("10.7.0.0/16")
+    path = Path("hk-gw1", Unicast(prefix), PathAttributes())
+    route = Route("bj-gw1/retail", prefix, "hk-gw1/retail", group, "", path)
+    tables = {"bj-gw1/retail": Table.build("bj-gw1/retail", 100, "retail", [route])}
+    found = texts(LegalVteps(TOPOLOGY, GATEWAY).rows((), tables))
+    assert found == HK | {"20100 203.0.113.9", "20100 203.0.113.10"}
 
 
 def test_a_sender_goes_with_its_last_route_and_its_last_vm() -> None:
