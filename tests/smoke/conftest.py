@@ -55,11 +55,11 @@ def left_behind(name: str) -> list[str]:
     return found
 
 
-def topology_named(name: str, directory: Path) -> Path:
-    """The demo topology under another name, beside its policies."""
+def topology_named(name: str, directory: Path, text: str = "") -> Path:
+    """The demo topology (or this one) under another name, beside its policies."""
     directory.mkdir(parents=True, exist_ok=True)
     shutil.copytree(SOURCE / "topologies" / "policies", directory / "policies")
-    text = (SOURCE / "topologies" / "two-regions.yaml").read_text()
+    text = text or (SOURCE / "topologies" / "two-regions.yaml").read_text()
     file = directory / f"{name}.yaml"
     file.write_text(text.replace("name: two-regions", f"name: {name}"))
     return file
@@ -112,9 +112,11 @@ class RunningLab:
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningLab]:
-    """The demo topology, up and converged; afterwards nothing of it may be left."""
+    """The demo topology (or TOPOLOGY of the test's module), up and converged; afterwards nothing of
+    it may be left."""
     name = str(request.module.__name__).rpartition(".")[2].replace("_", "-")
-    file = topology_named(name, tmp_path_factory.mktemp("topology"))
+    text = getattr(request.module, "TOPOLOGY", "")
+    file = topology_named(name, tmp_path_factory.mktemp("topology"), text)
     done = ccn("lab", "up", str(file), name=name)
     try:
         assert done.returncode == 0, done.stdout + done.stderr
