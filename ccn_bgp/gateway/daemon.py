@@ -48,6 +48,8 @@ LINGER = 0.005
 """Seconds that a commit waits for more of the same burst."""
 RETRY = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a commit that failed is tried again."""
+PATIENCE = 2.0
+"""Seconds that a commit waits at most, however long the last one took."""
 LONGEST = 0.1
 """Seconds after which a commit is made even while UPDATEs keep coming."""
 
@@ -229,18 +231,20 @@ class Daemon:
             if self.sessions.holding_back:
                 await asyncio.sleep(0.02)
                 continue
-            # While a burst lasts, more of it is worth waiting for: the more a commit costs.
+            # While a burst lasts, more of it is worth waiting for: the more a commit costs. But
+            # not for ever: commits that wait for ever longer bursts would feed on themselves.
             seen = -1
+            patience = min(max(LONGEST, 2 * took), PATIENCE)
             while seen != self.sessions.events and (
-                time.monotonic() - self._dirty_since < max(LONGEST, 2 * took)
+                time.monotonic() - self._dirty_since < patience
             ):
                 seen = self.sessions.events
                 await asyncio.sleep(LINGER)
             self._wake.clear()
             begun = time.monotonic()
             failed = 0 if self._tried() else failed + 1
-            collecting.committed()
             took = time.monotonic() - begun
+            collecting.committed(took)
             if failed:
                 await asyncio.sleep(RETRY[min(failed, len(RETRY)) - 1])
                 self.changed()
