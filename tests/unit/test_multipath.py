@@ -267,6 +267,26 @@ def test_what_gateways_hear_is_the_best_alone_and_without_its_bandwidth(rib: Rib
     assert not said.link_bandwidth
 
 
+def test_who_shares_the_prefix_of_another_ccn_has_its_whole_group(tmp_path: FilePath) -> None:
+    """Whatever the consumer's own limit is; and it follows when a member comes or goes."""
+    vpc = "\n  vc: {region: north, vni: 103, cidrs: [10.3.0.0/16]}\nidcs:"
+    rib = wide(tmp_path, "\nidcs:", vpc)
+    file = tmp_path / "wide.yaml"
+    two = "  two: {id: 2, vni: 202, attach: [vpc/vc]}\n"
+    two += "shares: [{from: one, to: two, prefixes: [172.16.0.0/16]}]\npolicies:"
+    file.write_text(file.read_text().replace("policies:", two))
+    rib = new_rib(read_intent(file, "a"))
+    groups = []
+    for peer in ("r1", "r2"):
+        say(rib, peer)
+        groups.append(rib.tables["a/two"].routes[IDC].next_hop)
+        assert groups[-1] == route(rib).next_hop
+    assert [hop.kind for hop in groups] == [Kind.HAND_OFF, Kind.GROUP]
+    rib.receive("r2", [], [Unicast(IDC)], None)
+    rib.settle()
+    assert rib.tables["a/two"].routes[IDC].next_hop == groups[0]
+
+
 def test_a_refused_path_is_no_member(rib: Rib) -> None:
     say(rib, "r1")
     say(rib, "r2")
