@@ -233,6 +233,7 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
                 hard_limit=_hard_limit(n.max_prefixes),
                 ttl_security=n.ttl_security,
                 drained=n.drained,
+                label_is_mpls=n.label == "mpls",
             )
             for n in file.neighbors
         ),

@@ -307,6 +307,7 @@ class NeighborEntry(Entry):
     max_prefixes: MaxPrefixes | None = None
     ttl_security: Hops | None = None
     drained: Truth = False
+    label: Literal["vni", "mpls"] = "vni"
 
 
 class SessionsEntry(Entry):

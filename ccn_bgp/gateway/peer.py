@@ -88,6 +88,7 @@ class PeerSession:
                 asn4=facts.asn4,
                 families=facts.families,
                 enforce_first_as=self.peer.role != "reflector",
+                label_is_mpls=self.peer.label_is_mpls,
             ),
             vocabulary,
         )
@@ -109,12 +110,14 @@ class PeerSession:
     def serves(self, peer: Peer) -> bool:
         """Is this peer, as now declared, the same session on the wire?
 
-        Policies, limits, draining and the name of a router's CCN are ours alone: the speaker does
-        not reset for them.
+        Policies, limits, draining, what a label is and the name of a router's CCN are ours alone:
+        the speaker does not reset for them.
         """
 
         def wire(of: Peer) -> Peer:
-            return replace(of, router=None, site=b"", hard_limit=None, drained=False)
+            return replace(
+                of, router=None, site=b"", hard_limit=None, drained=False, label_is_mpls=False
+            )
 
         return wire(self.peer) == wire(peer)
 

@@ -136,8 +136,11 @@ class Sessions:
         for name, peer in rib.peers.items():
             old = before.pop(name, None)
             if old is not None and old.serves(peer):
+                read_otherwise = old.up and old.peer.label_is_mpls != peer.label_is_mpls
                 old.take_over(peer, intent.export_policy)
                 self.peers[name] = old
+                if read_otherwise:  # what it has said means something else
+                    self._teardown(name, 6, 6)
             else:
                 if old is not None:
                     old.stop_timer()

@@ -85,6 +85,7 @@ class Peer:
     hard_limit: HardLimit | None = None
     ttl_security: int | None = None
     drained: bool = False
+    label_is_mpls: bool = False
 
     @property
     def external(self) -> bool:
@@ -241,6 +242,7 @@ def peers(topology: Topology, gateway: Gateway) -> tuple[Peer, ...]:
                 hard_limit=n.hard_limit,
                 ttl_security=n.ttl_security,
                 drained=n.drained,
+                label_is_mpls=n.label_is_mpls,
             )
         )
     for r in topology.routers:

@@ -185,7 +185,8 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:
-    """A further EVPN speaker. ``port`` is the TCP port that we dial; the last three as of an
+    """A further EVPN speaker. ``port`` is the TCP port that we dial; ``label_is_mpls``: where it
+    names no encapsulation its labels are MPLS labels (RFC 8365 §5.1.3); the others as of an
     IdcRouter."""
 
     name: str
@@ -199,6 +200,7 @@ class Neighbor:
     hard_limit: HardLimit | None = None
     ttl_security: int | None = None
     drained: bool = False
+    label_is_mpls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

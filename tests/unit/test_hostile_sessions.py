@@ -112,6 +112,23 @@ def test_a_reload_that_changes_only_policy_keeps_the_session_hearing(
     assert len(rib.heard("lf-r1")) == 2
 
 
+def test_labels_that_mean_something_else_are_said_anew(intent: Intent, sessions: Sessions) -> None:
+    """RFC 8365 §5.1.3: what was read as a VNI was an MPLS label, or the other way round."""
+    sessions.on_event(SessionUp("hk-gw1", facts(Family.EVPN)))
+    sessions.on_event(SessionUp("lf-r1", facts(V4)))
+    rib = new_rib(intent)
+    rib.adopt(sessions.rib)
+    rib.peers["hk-gw1"] = replace(rib.peers["hk-gw1"], label_is_mpls=True)
+    asyncio.run(sessions.adopt(intent, rib))
+    assert sessions.speakers.running["gateways"].ended == [("hk-gw1", 6, 6)]
+    assert not sessions.speakers.running["idcs"].ended
+    sessions.on_event(SessionDown("hk-gw1", "notification sent (6,6)"))
+    sessions.on_event(SessionUp("hk-gw1", facts(Family.EVPN)))
+    decoder = sessions.peers["hk-gw1"].decoder
+    assert decoder is not None
+    assert decoder.decoder.session.label_is_mpls
+
+
 def test_a_fault_of_ours_costs_one_session_and_is_not_silent(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
