@@ -28,7 +28,7 @@ STEPS = (
     "lower router-id or originator",  # 8: f, RFC 4456 §9
     "shorter cluster list",  # 9: RFC 4456 §9
     "lower peer address",  # 10: g
-    "lower route distinguisher or first by name",  # 11: ours, so that no tie is left
+    "over fewer CCNs, lower route distinguisher or first by name",  # 11: ours: no tie is left
 )
 MED = 6
 """The step that compares groups, not ranks."""
@@ -46,7 +46,7 @@ def _before_med(candidate: Candidate) -> tuple[int, ...]:
     )
 
 
-def _after_med(candidate: Candidate) -> tuple[int, bytes, int, bytes, bytes]:
+def _after_med(candidate: Candidate) -> tuple[int, bytes, int, bytes, tuple[int, bytes]]:
     attributes = candidate.path.attributes
     speaker = candidate.speaker
     return (
@@ -54,7 +54,9 @@ def _after_med(candidate: Candidate) -> tuple[int, bytes, int, bytes, bytes]:
         attributes.originator_id or speaker.router_id,
         len(attributes.cluster_list),
         speaker.address,
-        candidate.key,
+        # Without the way, two tables that say on to each other would each believe whoever had the
+        # route first.
+        (len(candidate.trail), candidate.key),
     )
 
 
@@ -131,15 +133,17 @@ def equals(
     one; what is announced is the best alone).
 
     They are as good through step 7, of the same CCN, and each leads somewhere that none before it
-    does; in the order of the remaining steps as many as make up ``limit`` next hops. ``leads``: the
-    next hop of a candidate, which may be a group itself.
+    does; in the order of the remaining steps as many as make up ``limit`` next hops. What came
+    through another table of this gateway shares with nobody: it is that table's group already, and
+    two tables that say on to each other would keep alive what both have lost. ``leads``: the next
+    hop of a candidate, which may be a group itself.
     """
     best = select(candidates)
-    if limit < 2 or not _spreads(leads(best)):
+    if limit < 2 or best.trail or not _spreads(leads(best)):
         return [best]
     found, met = [best], set(leads(best).hops)
     for candidate in sorted(_through_med(candidates), key=_after_med):
-        if candidate.speaker.external != best.speaker.external:
+        if candidate.trail or candidate.speaker.external != best.speaker.external:
             continue
         hop = leads(candidate)
         if owner(candidate.origin) != owner(best.origin) or not _spreads(hop):

@@ -17,7 +17,14 @@ from ccn_bgp.learn.adj_rib_in import Delta, Rows
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
-from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, PathAttributes, Segment, SegmentType
+from ccn_bgp.model.path import (
+    EvpnMacIp,
+    EvpnPrefix,
+    PathAttributes,
+    Segment,
+    SegmentType,
+    Unicast,
+)
 from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
 from ccn_bgp.session.events import Block, OpenFacts, SessionUp
 
@@ -159,3 +166,67 @@ def test_a_peer_that_asks_faster_than_it_reads_waits(
     assert first and answered == 2 * first
     assert unread == answered
     assert read == 3 * first
+
+
+IN_A_RING = """\
+name: ring
+fabric: {asn: 64600}
+gateways:
+  a: {region: north, asn: 64601, vtep: 192.0.2.11,
+      uplinks: [{port: p0, address: 192.0.2.11/24, via: 192.0.2.1}]}
+  b: {region: south, asn: 64602, vtep: 192.0.3.11,
+      uplinks: [{port: p0, address: 192.0.3.11/24, via: 192.0.3.1}]}
+vpcs:
+  v1: {region: north, vni: 101, cidrs: [10.1.0.0/16]}
+  v2: {region: north, vni: 102, cidrs: [10.2.0.0/16]}
+  v3: {region: north, vni: 103, cidrs: [10.3.0.0/16]}
+  v4: {region: south, vni: 104, cidrs: [10.4.0.0/16]}
+idcs:
+  d:
+    region: north
+    cidrs: [172.16.0.0/16]
+    routers:
+      r1: {gateway: a, port: eth2, ccn: three, asn: 65101, address: 169.254.1.2/30,
+           gateway-address: 169.254.1.1/30, import: [all], export: [all]}
+ccns:
+  one: {id: 1, vni: 201, import-rts: ["64600:1", "64600:9"], attach: [vpc/v1, vpc/v4],
+        reexport: true}
+  two: {id: 2, vni: 202, attach: [vpc/v2], reexport: true}
+  three: {id: 3, vni: 203, attach: [vpc/v3, idc/d]}
+shares:
+  - {from: three, to: one, prefixes: [172.16.0.0/16]}
+  - {from: three, to: two, prefixes: [172.16.0.0/16]}
+  - {from: one, to: two, prefixes: [172.16.0.0/16]}
+  - {from: two, to: one, prefixes: [172.16.0.0/16]}
+policies: [policy.yaml]
+"""
+
+
+def test_tables_that_say_on_to_each_other_hold_the_same_after_any_history(
+    tmp_path: FilePath,
+) -> None:
+    """One and two both hear three, and each what the other says on: whoever had it first must not
+    be believed for ever."""
+    (tmp_path / "policy.yaml").write_text("policies:\n  all: [{name: all, then: accept}]\n")
+    (tmp_path / "ring.yaml").write_text(IN_A_RING)
+    prefix = Prefix.parse("172.16.1.0/24")
+    own = PathAttributes(as_path=SAID.as_path, next_hop=Ip.parse("169.254.1.2"))
+    better = PathAttributes(
+        local_pref=200,
+        next_hop=Ip.parse("192.0.3.11"),
+        extended_communities=tunnel_communities([RouteTarget.parse("64600:9")], MAC),
+    )
+    far = EvpnPrefix(RD, bytes(10), 0, prefix, None, 201)
+    found = []
+    for detour in (False, True):
+        rib = new_rib(read_intent(tmp_path / "ring.yaml", "a"))
+        if detour:
+            rib.receive("b", [far], [], better)
+            rib.settle()
+        rib.receive("r1", [Unicast(prefix)], [], own)
+        rib.settle()
+        rib.receive("b", [], [far], None)
+        rib.settle()
+        found.append({name: table.routes[prefix] for name, table in rib.tables.items()})
+    assert found[0] == found[1]
+    assert {route.path.peer for route in found[0].values()} == {"table a/three", "r1"}
