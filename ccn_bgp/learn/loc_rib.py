@@ -19,6 +19,7 @@ from ccn_bgp.learn.bestpath import equals, latest_vms, select, spread, why_not
 from ccn_bgp.learn.candidate import Candidate, Source, owner
 from ccn_bgp.learn.candidates import CandidateRows
 from ccn_bgp.learn.keys import WIDTHS, Array
+from ccn_bgp.learn.loc_views import BestView, CandidatesView, RoutesView
 from ccn_bgp.learn.multipath import answers
 from ccn_bgp.learn.resolve import resolve, through
 from ccn_bgp.learn.terms import TermsBook
@@ -86,9 +87,9 @@ class LocRib:
         self.dirty: set[Prefix] = set()
         self.decided = 0
         """How often a prefix was decided: who remembers it sees that something was asked again."""
-        self.routes: Mapping[Prefix, Route] = _Routes(self)
-        self.best: Mapping[Prefix, Candidate] = _Best(self)
-        self.candidates: Mapping[Prefix, dict[Slot, Candidate]] = _Candidates(self)
+        self.routes: Mapping[Prefix, Route] = RoutesView(self)
+        self.best: Mapping[Prefix, Candidate] = BestView(self)
+        self.candidates: Mapping[Prefix, dict[Slot, Candidate]] = CandidatesView(self)
         self._gateways: dict[Prefix, frozenset[Ip]] = {}
         self._quarantined: set[Prefix] = set()
 
@@ -418,62 +419,3 @@ class LocRib:
         if best.source is Source.LOCAL_IMPORT and self.ccsi.reexport:
             return best
         return None
-
-
-class _View(Mapping[Prefix, Any]):
-    """Routes of a table by prefix, made when they are asked for."""
-
-    def __init__(self, table: LocRib) -> None:
-        self._table = table
-
-    def __len__(self) -> int:
-        rows = 0
-        for width in WIDTHS:
-            first, behind = self._table.extent(width)
-            rows += int(self._table.columnar.rows[width].best[first:behind].sum())
-        return rows + len(self._table.single)
-
-    def __iter__(self) -> Iterator[Prefix]:
-        yield from self._table.single
-        for width in WIDTHS:
-            rows = self._table.columnar.rows[width]
-            first, behind = self._table.extent(width)
-            chosen = rows.key[first:behind][rows.best[first:behind]]
-            yield from rows.keys.prefixes(chosen)
-
-    def _chosen(self, prefix: Prefix) -> tuple[Route, Candidate]:
-        found = self._table.chosen(prefix)
-        if found is None:
-            raise KeyError(prefix)
-        return found
-
-
-class _Routes(_View):
-    def __getitem__(self, prefix: Prefix) -> Route:
-        return self._chosen(prefix)[0]
-
-
-class _Best(_View):
-    def __getitem__(self, prefix: Prefix) -> Candidate:
-        return self._chosen(prefix)[1]
-
-
-class _Candidates(_View):
-    """Every candidate by prefix and slot."""
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __iter__(self) -> Iterator[Prefix]:
-        yield from self._table.fixed
-        for width in WIDTHS:
-            rows = self._table.columnar.rows[width]
-            first, behind = self._table.extent(width)
-            prefixes = rows.keys.prefixes(keyed.distinct(rows.key[first:behind]))
-            yield from (p for p in prefixes if p not in self._table.fixed)
-
-    def __getitem__(self, prefix: Prefix) -> dict[Slot, Candidate]:
-        held = self._table.held(prefix)
-        if not held:
-            raise KeyError(prefix)
-        return held

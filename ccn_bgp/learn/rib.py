@@ -17,20 +17,21 @@ import numpy as np
 
 from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import AdjRibIn, Delta, Heard, HeardPaths, Rows
-from ccn_bgp.learn.candidate import OURSELVES, Candidate, Source, Speaks
+from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.candidates import CandidateRows, slots
 from ccn_bgp.learn.compaction import Compaction
 from ccn_bgp.learn.exports import Exports
 from ccn_bgp.learn.filled import Filled, filled
-from ccn_bgp.learn.importing import Import, Imports, Origins, shared
+from ccn_bgp.learn.importing import Imports, Origins
 from ccn_bgp.learn.judging import Claim, ImportPolicy, Judge, RowClaim, RowJudge, RowPolicy
 from ccn_bgp.learn.keys import I8, U4, WIDTHS, Array, Bools
 from ccn_bgp.learn.limits import limit_findings, over_limit
 from ccn_bgp.learn.loc_rib import Columnar, LocRib, Slot
 from ccn_bgp.learn.multipath import Limits, Standing
-from ccn_bgp.learn.originate import NO_ESI, declared_prefixes, tunnel_communities
+from ccn_bgp.learn.originate import declared_prefixes
 from ccn_bgp.learn.region_vms import RegionVms
 from ccn_bgp.learn.row_exports import RowExports
+from ccn_bgp.learn.saying import Saying
 from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.bgp import Family, Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi, Peer, ccsis, peers, tap_name
@@ -42,7 +43,6 @@ from ccn_bgp.model.path import (
     Path,
     PathAttributes,
     Unicast,
-    changed,
 )
 from ccn_bgp.model.reason import Reason, Refused
 from ccn_bgp.model.rows import PrefixRows, Vocabulary
@@ -84,7 +84,6 @@ class Rib:
         self.tables: dict[str, LocRib] = {}
         self.by_id: dict[int, LocRib] = {}
         self.exports = Exports()
-        self.dirty_exports: set[bytes] = set()
         self.dirty_routes: dict[str, set[Prefix]] = {}
         limits = Limits({ccn.id: ccn.multipath for ccn in topology.ccns.values()})
         self.rows: dict[int, CandidateRows] = {w: CandidateRows(w, limits) for w in WIDTHS}
@@ -106,7 +105,8 @@ class Rib:
         self._rows = RowJudge(
             self._judge, self.book, list(self.speaks.values()), row_policy, row_claim
         )
-        self.row_exports = RowExports(self.rows, self.book, self.by_id, self._reoriginated)
+        self._saying = Saying(gateway, self.exports, self._judge)
+        self.row_exports = RowExports(self.rows, self.book, self.by_id, self._saying.reoriginated)
         self.exports.rows = self.row_exports
         self._again: dict[int, list[Array]] = {width: [] for width in WIDTHS}
         self._limits: set[str] = set()
@@ -133,17 +133,13 @@ class Rib:
             for vpc in ccsi.vpcs:
                 self.vpcs.setdefault(vpc.vni, (ccsi, vpc))
         self._judge.know(self.tables)
-        self._importers: dict[str, tuple[Import, ...]] = {
-            name: tuple(i for i in self._judge.imports.of(t.ccsi.export_rts) if i[0] is not t)
-            for name, t in self.tables.items()
-        }
-        self._imported = any(self._importers.values())
+        self._saying.know(self.tables)
         self._vms = RegionVms(
             gateway,
             self.tables,
             self.vpcs,
             self.exports,
-            said=self._say_again,
+            said=self._saying.again,
             limits=topology.mac_mobility,
         )
         for table in self.tables.values():
@@ -417,10 +413,10 @@ class Rib:
         chosen = np.flatnonzero(said)
         for number, prefix in (
             zip(numbers[chosen].tolist(), rows.keys.prefixes(touched[chosen]), strict=True)
-            if self._imported
+            if self._saying.imported
             else ()
         ):
-            self._say_on(self.by_id[number], prefix)
+            self._saying.on(self.by_id[number], prefix)
 
     def _moved(self, width: int, keys: Array) -> None:
         """Keys whose routes have come out of the rows, or gone into them."""
@@ -504,79 +500,27 @@ class Rib:
                 for prefix in prefixes:
                     table.decide(prefix)
                     touched_prefixes.add(prefix)
-                    self._say_on(table, prefix)
+                    self._saying.on(table, prefix)
         if self._compaction.due(self.vocabulary, self._rows):
             self._compaction.run(self.adj_in.values(), self.rows, self._rows, self.vocabulary)
 
-    def _say_on(self, table: LocRib, prefix: Prefix) -> None:
-        """Carry a winner to gateways (as our type 5) and to local tables that import from here."""
-        best = table.exportable(prefix)
-        nlri = EvpnPrefix(table.ccsi.rd, NO_ESI, 0, prefix, None, table.ccsi.vni)
-        declared = table.declared(prefix)
-        if declared is not None:
-            self._export(declared.path.nlri, declared.path.attributes)
-        elif best is not None and prefix in table.single:
-            self._export(nlri, self._reoriginated(table.ccsi, best.path.attributes))
-        else:
-            self._unexport(nlri)
-        slot = (f"table {table.ccsi.name}", nlri.key)
-        for other, prefixes in self._importers[table.ccsi.name]:
-            if best is None or not shared(nlri, prefixes) or other.ccsi.name in best.trail:
-                other.remove(prefix, slot)
-                continue
-            other.place(
-                prefix,
-                Candidate(
-                    path=Path(slot[0], best.path.nlri, best.path.attributes),
-                    key=nlri.key,
-                    source=Source.LOCAL_IMPORT,
-                    speaker=OURSELVES,
-                    origin=best.origin,
-                    fixed=table.routes[prefix].next_hop,
-                    trail=(*best.trail, table.ccsi.name),
-                ),
-            )
+    def takers(self, name: str) -> tuple[str, ...]:
+        """The tables of this gateway that take over what a table has."""
+        return tuple(other.ccsi.name for other, _ in self._saying.importers[name])
+
+    @property
+    def dirty_exports(self) -> set[bytes]:
+        """Keys of the exports that peers are to hear of, or hear no more; emptied by who tells."""
+        return self._saying.dirty
+
+    @dirty_exports.setter
+    def dirty_exports(self, keys: set[bytes]) -> None:
+        self._saying.dirty = keys
 
     @property
     def imports(self) -> Imports:
         """Which tables take which route targets."""
         return self._judge.imports
-
-    def takers(self, name: str) -> tuple[str, ...]:
-        """The tables of this gateway that take over what a table has."""
-        return tuple(other.ccsi.name for other, _ in self._importers[name])
-
-    def _say_again(self, key: bytes) -> None:
-        self.dirty_exports.add(key)
-
-    def _export(self, nlri: Nlri, attributes: PathAttributes) -> None:
-        said = (nlri, attributes)
-        if self.exports.get(nlri.key) != said:
-            self.exports[nlri.key] = said
-            self.dirty_exports.add(nlri.key)
-
-    def _unexport(self, nlri: Nlri) -> None:
-        if self.exports.pop(nlri.key, None) is not None:
-            self.dirty_exports.add(nlri.key)
-
-    def _reoriginated(self, ccsi: Ccsi, attributes: PathAttributes) -> PathAttributes:
-        """An IDC's attributes as our type 5: AS path and communities kept, next hop self."""
-        sites = (c for c in attributes.extended_communities if c[:2] == b"\x00\x03")
-        return self._judge.once(
-            attributes,
-            ccsi.name,
-            lambda a: changed(
-                a,
-                next_hop=self.gateway.vtep,
-                med=None,
-                extended_communities=(
-                    *tunnel_communities(ccsi.export_rts, self.gateway.mac),
-                    *sites,
-                ),
-                originator_id=None,
-                cluster_list=(),
-            ),
-        )
 
     def _apply_limits(self) -> None:
         """max-prefixes, soft: of the accepted prefixes the first N are used, shorter ones first."""

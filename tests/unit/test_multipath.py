@@ -287,6 +287,37 @@ def test_who_shares_the_prefix_of_another_ccn_has_its_whole_group(tmp_path: File
     assert rib.tables["a/two"].routes[IDC].next_hop == groups[0]
 
 
+def test_tables_that_say_on_to_each_other_keep_no_member_alive(tmp_path: FilePath) -> None:
+    """A next hop that two of them have from each other alone is nobody's any more."""
+    chain = ""
+    for number, name, other in ((2, "two", 3), (3, "three", 2)):
+        targets = ", ".join(f'"64600:{n}"' for n in (number, 1, other))
+        chain += f"  {name}: {{id: {number}, vni: 20{number}, multipath: 4, reexport: true, "
+        chain += f"attach: [vpc/v{number}], import-rts: [{targets}]}}\n"
+    vpcs = "".join(
+        f"\n  v{n}: {{region: north, vni: 11{n}, cidrs: [10.{n}.0.0/16]}}" for n in (2, 3)
+    )
+    rib = wide(tmp_path, "\nidcs:", vpcs.replace("10.2", "10.4") + "\nidcs:")
+    file = tmp_path / "wide.yaml"
+    file.write_text(file.read_text().replace("policies:", chain + "policies:"))
+    topology = load_topology(file)
+    gateway = topology.gateways["a"]
+    rib = Rib(topology, gateway, lambda _, path: path.attributes, lambda *_: None)
+    say(rib, "r1")
+    rib.receive("r1", [], [Unicast(IDC)], None)
+    say(rib, "r2")
+    for table in ("one", "two", "three"):
+        assert rib.tables[f"a/{table}"].routes[IDC].next_hop.ip == HOPS["r2"]
+    say(rib, "r1")
+    group = route(rib).next_hop
+    assert group.kind is Kind.GROUP
+    for table in ("two", "three"):
+        assert rib.tables[f"a/{table}"].routes[IDC].next_hop == group
+    say(rib, "r2", asns=(65101, 65102))
+    for table in ("one", "two", "three"):
+        assert rib.tables[f"a/{table}"].routes[IDC].next_hop.ip == HOPS["r1"]
+
+
 def test_a_refused_path_is_no_member(rib: Rib) -> None:
     say(rib, "r1")
     say(rib, "r2")

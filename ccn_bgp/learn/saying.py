@@ -1,0 +1,104 @@
+"""Saying on: what a decision in one table means for gateways and for other tables here.
+
+In: tables, and prefixes of theirs that have just been decided. Out: exports (our type 5), the keys
+of those that peers are to hear of, and candidates in the tables that import from here. What columns
+decided is exported by row_exports.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ccn_bgp.learn.candidate import OURSELVES, Candidate, Source
+from ccn_bgp.learn.exports import Exports
+from ccn_bgp.learn.importing import Import, shared
+from ccn_bgp.learn.judging import Judge
+from ccn_bgp.learn.loc_rib import LocRib
+from ccn_bgp.learn.originate import NO_ESI, tunnel_communities
+from ccn_bgp.model.bgp import Prefix
+from ccn_bgp.model.ccsi import Ccsi
+from ccn_bgp.model.path import EvpnPrefix, Nlri, Path, PathAttributes, changed
+from ccn_bgp.model.topology import Gateway
+
+
+class Saying:
+    """``importers``: for each table the others of this gateway that take over what it has.
+    ``dirty``: keys of exports that peers are to hear of, or hear no more."""
+
+    def __init__(self, gateway: Gateway, exports: Exports, judge: Judge) -> None:
+        self.gateway = gateway
+        self.exports = exports
+        self.dirty: set[bytes] = set()
+        self.importers: dict[str, tuple[Import, ...]] = {}
+        self.imported = False
+        self._judge = judge
+
+    def know(self, tables: Mapping[str, LocRib]) -> None:
+        """All tables of the gateway."""
+        self.importers = {
+            name: tuple(i for i in self._judge.imports.of(t.ccsi.export_rts) if i[0] is not t)
+            for name, t in tables.items()
+        }
+        self.imported = any(self.importers.values())
+
+    def on(self, table: LocRib, prefix: Prefix) -> None:
+        """Carry a winner to gateways (as our type 5) and to local tables that import from here."""
+        best = table.exportable(prefix)
+        nlri = EvpnPrefix(table.ccsi.rd, NO_ESI, 0, prefix, None, table.ccsi.vni)
+        declared = table.declared(prefix)
+        if declared is not None:
+            self._export(declared.path.nlri, declared.path.attributes)
+        elif best is not None and prefix in table.single:
+            self._export(nlri, self.reoriginated(table.ccsi, best.path.attributes))
+        else:
+            self._unexport(nlri)
+        slot = (f"table {table.ccsi.name}", nlri.key)
+        for other, prefixes in self.importers[table.ccsi.name]:
+            if best is None or not shared(nlri, prefixes) or other.ccsi.name in best.trail:
+                other.remove(prefix, slot)
+                continue
+            other.place(
+                prefix,
+                Candidate(
+                    path=Path(slot[0], best.path.nlri, best.path.attributes),
+                    key=nlri.key,
+                    source=Source.LOCAL_IMPORT,
+                    speaker=OURSELVES,
+                    origin=best.origin,
+                    fixed=table.routes[prefix].next_hop,
+                    trail=(*best.trail, table.ccsi.name),
+                ),
+            )
+
+    def again(self, key: bytes) -> None:
+        """The export with this key is another one, or none."""
+        self.dirty.add(key)
+
+    def _export(self, nlri: Nlri, attributes: PathAttributes) -> None:
+        said = (nlri, attributes)
+        if self.exports.get(nlri.key) != said:
+            self.exports[nlri.key] = said
+            self.dirty.add(nlri.key)
+
+    def _unexport(self, nlri: Nlri) -> None:
+        if self.exports.pop(nlri.key, None) is not None:
+            self.dirty.add(nlri.key)
+
+    def reoriginated(self, ccsi: Ccsi, attributes: PathAttributes) -> PathAttributes:
+        """An IDC's attributes as our type 5: AS path and communities kept, next hop self."""
+        sites = (c for c in attributes.extended_communities if c[:2] == b"\x00\x03")
+        return self._judge.once(
+            attributes,
+            ccsi.name,
+            lambda a: changed(
+                a,
+                next_hop=self.gateway.vtep,
+                med=None,
+                extended_communities=(
+                    *tunnel_communities(ccsi.export_rts, self.gateway.mac),
+                    *sites,
+                ),
+                originator_id=None,
+                cluster_list=(),
+            ),
+        )
