@@ -29,10 +29,10 @@ def test_what_a_large_commit_leaves_is_not_walked() -> None:
     collecting.renewed()
     before = gc.get_freeze_count()
     small: list[list[int]] = [[] for _ in range(collecting.MANY // 4)]
-    collecting.committed()
+    collecting.committed(0.0)
     assert gc.get_freeze_count() == before
     large: list[list[int]] = [[] for _ in range(collecting.MANY)]
-    collecting.committed()
+    collecting.committed(0.0)
     assert gc.get_freeze_count() >= before + len(small) + len(large)
 
 
