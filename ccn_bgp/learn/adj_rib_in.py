@@ -86,6 +86,7 @@ class Rows:
         self.fresh: Bools = np.zeros(0, np.bool_)
         self.held_back: Bools = np.zeros(0, np.bool_)
         self.waiting: list[PrefixRows] = []
+        self.waiting_rows = 0
 
     def __len__(self) -> int:
         return len(self.key)
@@ -117,7 +118,7 @@ class Rows:
 
     def _last_words(self) -> tuple[Array, Bools, U4]:
         """(keys ascending, announced, body), each key once."""
-        waiting, self.waiting = self.waiting, []
+        waiting, self.waiting, self.waiting_rows = self.waiting, [], 0
         make = self.keys.make
         key = _joined([make(r.distinguisher, r.address, r.length) for r in waiting])
         announced = _joined([r.announced for r in waiting])
@@ -185,7 +186,7 @@ class Rows:
         self.fresh = other.fresh.copy()
         self.verdict = np.full(len(self.key), UNJUDGED, np.uint32)
         self.held_back = np.zeros(len(self.key), np.bool_)
-        self.waiting = list(other.waiting)
+        self.waiting, self.waiting_rows = list(other.waiting), other.waiting_rows
 
 
 def _joined(parts: Sequence[Array]) -> Array:
@@ -211,12 +212,19 @@ class AdjRibIn:
     @property
     def waiting(self) -> int:
         """Rows that have come and not been absorbed."""
-        return sum(len(part) for rows in self.rows.values() for part in rows.waiting)
+        return sum(rows.waiting_rows for rows in self.rows.values())
+
+    @property
+    def waiting_parts(self) -> int:
+        """How many parts they came in; a part costs a thousand octets, however small it is."""
+        return sum(len(rows.waiting) for rows in self.rows.values())
 
     def hear(self, rows: PrefixRows) -> None:
         """Remember announcements and withdrawals until the next ``absorb``."""
         if len(rows):
-            self.rows[rows.width].waiting.append(rows)
+            held = self.rows[rows.width]
+            held.waiting.append(rows)
+            held.waiting_rows += len(rows)
 
     def hear_one(self, nlri: EvpnPrefix | Unicast, attributes: PathAttributes | None) -> None:
         """The same of a single route; None for a withdrawal."""

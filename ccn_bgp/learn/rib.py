@@ -55,6 +55,8 @@ ONE_BY_ONE = 64
 """Up to so many prefixes the special ones are looked up one by one, not in a sorted column."""
 PATIENCE = 1 << 20
 """Rows that may wait in an Adj-RIB-In before they are absorbed without a settle."""
+PATIENCE_PARTS = 1 << 16
+"""The same of parts, of which each message that is read by itself makes one for each route."""
 
 
 class Rib:
@@ -154,8 +156,7 @@ class Rib:
         """Prefixes in columns; their numbers are those of this Rib's vocabulary."""
         adj = self.adj_in[peer]
         adj.hear(rows)
-        if adj.waiting > PATIENCE:
-            self._absorb(adj)
+        self._absorb_in_time(adj)
 
     def holds(self, peer: str, rows: PrefixRows) -> Bools:
         """For each row whether the peer has said it before."""
@@ -183,13 +184,13 @@ class Rib:
                 adj.hear_one(nlri, None)
             elif (gone := adj.others.pop(nlri.key, None)) is not None:
                 self._unplace(adj.peer, gone)
-        if attributes is None:
-            return
-        for nlri in announced:
+        for nlri in announced if attributes is not None else ():
+            assert attributes is not None
             if isinstance(nlri, EvpnPrefix | Unicast):
                 adj.hear_one(nlri, attributes)
             else:
                 self._hear_other(adj, Path(peer, nlri, attributes))
+        self._absorb_in_time(adj)
 
     def _hear_other(self, adj: AdjRibIn, path: Path) -> None:
         key = path.nlri.key
@@ -298,6 +299,10 @@ class Rib:
                 self._change(adj, width, delta)
 
     # -- rows: from what was said to candidates -----------------------------------------------
+
+    def _absorb_in_time(self, adj: AdjRibIn) -> None:
+        if adj.waiting > PATIENCE or adj.waiting_parts > PATIENCE_PARTS:
+            self._absorb(adj)
 
     def _absorb(self, adj: AdjRibIn) -> None:
         for width, rows in adj.rows.items():

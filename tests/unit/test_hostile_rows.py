@@ -13,6 +13,7 @@ from ccn_bgp.gateway.intent import read_intent
 from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.learn import compaction
+from ccn_bgp.learn import rib as rib_module
 from ccn_bgp.learn.adj_rib_in import Delta, Rows
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
@@ -230,3 +231,15 @@ def test_tables_that_say_on_to_each_other_hold_the_same_after_any_history(
         found.append({name: table.routes[prefix] for name, table in rib.tables.items()})
     assert found[0] == found[1]
     assert {route.path.peer for route in found[0].values()} == {"table a/three", "r1"}
+
+
+def test_what_waits_is_counted_as_it_comes(rib: Rib, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To count it anew for each message was quadratic; what comes in single routes costs room."""
+    monkeypatch.setattr(rib_module, "PATIENCE_PARTS", 10)
+    adj = rib.adj_in["hk-gw1"]
+    for number in range(25):
+        rib.receive("hk-gw1", [type5(f"10.50.{number}.0/24")], [], SAID)
+        assert adj.waiting == adj.waiting_parts <= 10
+    assert len(adj) == 22
+    rib.settle()
+    assert (len(adj), adj.waiting, adj.waiting_parts) == (25, 0, 0)
