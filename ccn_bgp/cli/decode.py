@@ -173,6 +173,8 @@ def attributes_json(attributes: PathAttributes) -> dict[str, Any]:
             found["router-mac"] = str(a.router_mac)
         if a.encapsulation is not None:
             found["encapsulation"] = a.encapsulation
+        if a.link_bandwidth:
+            found["link-bandwidth"] = a.link_bandwidth
         if any(c[:2] == b"\x06\x00" for c in a.extended_communities):
             mobility = {"sequence": a.mobility.sequence, "sticky": a.mobility.sticky}
             found["mac-mobility"] = mobility

@@ -14,6 +14,7 @@ from ccn_bgp.gateway.explain import explain
 from ccn_bgp.gateway.intent import read_intent
 from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.views import routes
+from ccn_bgp.learn import compaction
 from ccn_bgp.learn.bestpath import spread
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
@@ -285,6 +286,31 @@ def test_who_shares_the_prefix_of_another_ccn_has_its_whole_group(tmp_path: File
     rib.receive("r2", [], [Unicast(IDC)], None)
     rib.settle()
     assert rib.tables["a/two"].routes[IDC].next_hop == groups[0]
+
+
+def test_another_limit_counts_from_the_next_reload(rib: Rib, tmp_path: FilePath) -> None:
+    """What has been heard is taken over, by either kind of decision."""
+    for peer in ("b", "c", "d", "r1", "r2"):
+        say(rib, peer)
+    for limit, far, near in ((3, "bcd", 2), (1, "b", 1), (2, "bc", 2)):
+        again = wide(tmp_path, "multipath: 2", f"multipath: {limit}")
+        again.adopt(rib)
+        again.settle()
+        assert "".join(ways(again, FAR)) == far
+        assert len(ways(again)) == near
+        rib = again
+
+
+def test_numbers_given_out_anew_change_nothing(rib: Rib, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "SPARE", -1)
+    rib._compaction = compaction.Compaction()
+    say(rib, "r1", 1e9)
+    say(rib, "r2", 2e9)
+    for link in (3e9, 4e9, 5e9):  # answers that nobody needs any more
+        say(rib, "r1", link)
+    say(rib, "r1", 1e9)
+    assert len(rib.book.answers) == 3  # each router alone, and both
+    assert ways(rib) == {"r1": 1, "r2": 2}
 
 
 def test_tables_that_say_on_to_each_other_keep_no_member_alive(tmp_path: FilePath) -> None:
