@@ -20,7 +20,7 @@ from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.reason import Refused
-from ccn_bgp.model.route import VmEntry
+from ccn_bgp.model.route import VmEntry, tables_next
 from ccn_bgp.model.suppression import marked
 from ccn_bgp.table.building import Head, TableRows, build_tables
 from ccn_bgp.table.snapshot import Contender, Snapshot, Table
@@ -120,7 +120,7 @@ class Guard:
         """Join the groups of tables whose packets meet; true if any were apart."""
         apart = False
         for table in self._made:
-            for other in table.next_tables:
+            for other in tables_next(table.next_tables):
                 apart |= other in self._group and self._join(table.name, other)
         return apart
 

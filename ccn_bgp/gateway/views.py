@@ -15,7 +15,7 @@ from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import ccsis
 from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri, PathAttributes, Unicast
 from ccn_bgp.model.reason import Reason
-from ccn_bgp.model.route import NextHop, Route
+from ccn_bgp.model.route import NextHop, Route, tables_next
 from ccn_bgp.table.snapshot import Snapshot
 
 Filters = Mapping[str, str]
@@ -132,11 +132,16 @@ def routes(gateway: Running, filters: Filters) -> Json:
                 "origin": route.origin,
                 "peer": route.path.peer or "declared",
                 "next-hop": next_hop_json(route.next_hop),
-                "next-table": route.next_table or None,
+                "next-table": _named(route.next_table) or None,
                 "as-path": route.path.attributes.as_path_text,
             }
         )
     return {"gateway": gateway.name, "routes": rows}
+
+
+def _named(next_table: str) -> str | list[str]:
+    """A table as it is; of a group that leads to several, their names."""
+    return next_table.split(" ") if " " in next_table else next_table
 
 
 def next_hop_json(next_hop: NextHop) -> Json:
@@ -291,7 +296,7 @@ def world_json(snapshot: Snapshot, intent: Intent, ccn: str | None) -> dict[str,
     ]
     own = {t.name for t in chosen}
     for table in chosen:
-        elsewhere |= (set(table.origins) | set(table.next_tables)) - own
+        elsewhere |= {*table.origins, *tables_next(table.next_tables)} - own
         for columns in (table.v4, table.v6):
             for row in range(len(columns)):
                 next_hop = table.next_hops[columns.next_hop[row]]
@@ -302,7 +307,7 @@ def world_json(snapshot: Snapshot, intent: Intent, ccn: str | None) -> dict[str,
                         "table": table.name,
                         "prefix": str(columns.prefix(row)),
                         "origin": table.origins[columns.origin[row]],
-                        "next": table.next_tables[at] if at >= 0 else following,
+                        "next": _named(table.next_tables[at]) if at >= 0 else following,
                         "next-hop": next_hop_json(next_hop),
                     }
                 )

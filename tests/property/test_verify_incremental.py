@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteDistinguisher
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import EvpnPrefix, Path, PathAttributes
-from ccn_bgp.model.route import Kind, NextHop, Route
+from ccn_bgp.model.route import Kind, Member, NextHop, Route, joined_tables
 from ccn_bgp.table.snapshot import Snapshot, Table
 from ccn_bgp.table.verify import incremental
 from ccn_bgp.table.verify.incremental import PrefixState
@@ -41,8 +41,9 @@ PACKET_RULES = ("leak", "hijack", "blackhole", "loop", "misdelivery")
 Short = tuple[int, int]
 Key = tuple[int, Short]
 """(table, (first address in the universe, length))."""
-Row = tuple[int, int | str, str]
-"""(table of origin, next, peer)."""
+Next = int | str | tuple[int | str, ...]
+Row = tuple[int, Next, str]
+"""(table of origin, next, peer). Several next: tables and "deliver", of a group."""
 
 
 def shorts() -> st.SearchStrategy[Short]:
@@ -57,7 +58,9 @@ def histories(draw: st.DrawFn) -> dict[str, Any]:
     names = TABLES + 2
     owners = draw(st.lists(st.sampled_from("abc"), min_size=names, max_size=names))
     anywhere = st.integers(0, names - 1)
-    following = st.one_of(st.sampled_from(["deliver", "drop"]), anywhere, anywhere)
+    either = st.one_of(anywhere, anywhere, st.just("deliver"))
+    several = st.sets(either, min_size=2, max_size=3).map(lambda s: tuple(sorted(s, key=str)))
+    following = st.one_of(st.sampled_from(["deliver", "drop"]), anywhere, anywhere, several)
     row = st.tuples(anywhere, following, st.sampled_from(["p", "q"]))
     key = st.tuples(st.integers(0, TABLES - 1), shorts())
     contender = st.tuples(anywhere, st.sampled_from(["p", "q", "r"]))
@@ -132,17 +135,29 @@ class Universe:
             ],
         )
 
-    def route(
-        self, number: int, prefix: Prefix, origin: int, following: int | str, peer: str
-    ) -> Route:
-        if isinstance(following, int):
-            hop = NextHop(Kind.VTEP, 100, Ip((following + 1).to_bytes(4, "big")), Mac(bytes(6)))
+    def route(self, number: int, prefix: Prefix, origin: int, following: Next, peer: str) -> Route:
+        if isinstance(following, tuple):
+            hop = NextHop.group(Member(1, self.hop(n)) for n in following)
+        elif isinstance(following, int):
+            hop = self.hop(following)
         else:
             hop = NextHop(Kind.DROP if following == "drop" else Kind.ON_LINK)
         nlri = EvpnPrefix(RouteDistinguisher(bytes(8)), bytes(10), 0, prefix, None, 100)
         then = self.names[following] if isinstance(following, int) else ""
+        if isinstance(following, tuple):
+            then = joined_tables(self.names[n] if isinstance(n, int) else "" for n in following)
         path = Path(peer, nlri, PathAttributes())
         return Route(self.names[number], prefix, self.names[origin], hop, then, path)
+
+    def hop(self, following: int | str) -> NextHop:
+        if isinstance(following, str):
+            return NextHop(Kind.HAND_OFF, ip=Ip(bytes((169, 254, 1, 1))), interface="t")
+        return NextHop(Kind.VTEP, 100, Ip((following + 1).to_bytes(4, "big")), Mac(bytes(6)))
+
+    def named(self, following: Next) -> str | list[str]:
+        if isinstance(following, tuple):
+            return [self.names[n] if isinstance(n, int) else n for n in following]
+        return self.names[following] if isinstance(following, int) else following
 
     def whole(self) -> list[Finding]:
         world = snapshot_world(Snapshot("gw", self.tables), tuple(self.shares))
@@ -161,7 +176,7 @@ class Universe:
                         "table": self.names[t],
                         "prefix": str(self.prefix(short)),
                         "origin": self.names[origin],
-                        "next": self.names[then] if isinstance(then, int) else then,
+                        "next": self.named(then),
                     }
                     for (t, short), (origin, then, _) in self.rows.items()
                 ],

@@ -26,7 +26,12 @@ routes = st.lists(
             "table": st.sampled_from(TABLES),
             "prefix": st.builds(prefix, st.integers(0, 15), st.integers(0, 4)),
             "origin": st.sampled_from(TABLES),
-            "next": st.sampled_from(["deliver", "drop", *TABLES]),
+            "next": st.one_of(
+                st.sampled_from(["deliver", "drop", *TABLES]),
+                st.lists(
+                    st.sampled_from(["deliver", *TABLES]), min_size=2, max_size=3, unique=True
+                ),
+            ),
         }
     ),
     max_size=12,

@@ -13,7 +13,7 @@ from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import Path as BgpPath
 from ccn_bgp.model.path import PathAttributes, Unicast
-from ccn_bgp.model.route import Kind, NextHop, Route
+from ccn_bgp.model.route import Kind, Member, NextHop, Route, joined_tables
 from ccn_bgp.model.topology import Topology
 from ccn_bgp.table.snapshot import Contender, Snapshot, Table
 from ccn_bgp.table.verify import verify_world
@@ -151,6 +151,22 @@ def test_outside_the_cidrs(tmp_path: Path) -> None:
     ]
     assert findings[1].message == "lf-r1 announces 172.17.0.0/24, outside the cidrs of its IDC"
     assert findings[1].where == "peer lf-r1"
+
+
+def spread(*tables: str) -> Route:
+    """A route whose flows are spread over the gateways of these tables."""
+    hops = [TUNNEL._replace(ip=Ip(bytes((198, 51, 100, n + 1)))) for n in range(len(tables))]
+    found = route("10.2.8.0/24", NextHop.group(Member(1, hop) for hop in hops))
+    return found._replace(next_table=joined_tables(tables))
+
+
+def test_every_table_of_a_group_counts(tmp_path: Path) -> None:
+    assert verify_snapshot(snapshot(spread("hk/retail", "sz/retail")), topology(tmp_path)) == []
+    for tables in (["hk/retail", "hk/finance"], ["hk/finance", "sz/finance"], ["", "hk/finance"]):
+        findings = verify_snapshot(snapshot(spread(*tables)), topology(tmp_path))
+        assert told(findings) == [("misdelivery", "bj/retail", "10.2.8.0/24", "hk")]
+        assert findings[0].witness["hops"] == ["bj/retail", "hk/finance"]
+        assert findings[0].witness["ranges"] == [["10.2.8.0", "10.2.8.255"]]
 
 
 def test_a_share_does_not_excuse_a_hijack(tmp_path: Path) -> None:

@@ -275,3 +275,35 @@ def test_exit_codes_and_forms(tmp_path: Path) -> None:
         " and no share allows it",
         "  chain: bj/retail -> bj/finance",
     ]
+
+
+def test_flows_that_go_several_ways(tmp_path: Path) -> None:
+    form = good()
+    form["external"] += ["sz/retail", "sz/finance"]
+    form["routes"][1]["next"] = ["sz/retail", HK]
+    assert verify_world(parse_world(write(tmp_path, form))) == []
+    form["routes"][1]["next"] = [HK, "sz/finance", A]
+    findings = verify_world(parse_world(write(tmp_path, form)))
+    assert [(f.rule, f.prefix, f.witness["hops"]) for f in findings] == [
+        ("loop", "10.2.0.0/16", [A, A]),
+        ("misdelivery", "10.2.0.0/16", [A, "sz/finance"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ([HK], "two different names or more"),
+        ([], "two different names or more"),
+        ([HK, HK, A], "two different names or more"),
+        ([HK, "drop"], '"drop" is neither a table nor "deliver"'),
+        ([HK, "hk/retial"], "did you mean 'hk/retail'?"),
+        ([HK, 5], "5 is neither a table nor"),
+    ],
+)
+def test_several_ways_that_are_none(tmp_path: Path, said: list[Any], why: str) -> None:
+    form = good()
+    form["routes"][1]["next"] = said
+    (problem,) = problems(tmp_path, form)
+    assert problem.startswith("0.json: routes[1].next: ")
+    assert why in problem

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.finding import Finding
+from ccn_bgp.model.route import DELIVERED, Kind, tables_next
 from ccn_bgp.model.topology import Topology
 from ccn_bgp.table.snapshot import Columns, Snapshot, Table, touched_tables
 from ccn_bgp.table.verify.incremental_rows import (
@@ -27,6 +28,7 @@ from ccn_bgp.table.verify.incremental_rows import (
 from ccn_bgp.table.verify.prefixes import prefix_faults
 from ccn_bgp.table.verify.prefixes_faults import Fault, Spans, claim_findings
 from ccn_bgp.table.verify.snapshot import Part, declared, parts_world
+from ccn_bgp.table.verify.ways import ARRIVED, way
 from ccn_bgp.table.verify.world import World, owner_of_name
 
 FAMILIES = (5, 17)
@@ -113,7 +115,7 @@ class PrefixState:
                 return self._anew(set(tables))
         before = {name: self._tables[name] for name in changed}
         for name in changed:
-            for following in before[name].next_tables:
+            for following in tables_next(before[name].next_tables):
                 self._entering.get(following, set()).discard(name)
             self._tables[name] = tables[name]
             self._enter(tables[name])
@@ -201,7 +203,7 @@ class PrefixState:
             yield sorted(batch)
 
     def _enter(self, table: Table) -> None:
-        onward = [n for n in table.next_tables if n in self._tables]
+        onward = [n for n in tables_next(table.next_tables) if n in self._tables]
         for name in onward:
             self._entering.setdefault(name, set()).add(table.name)
         if onward:
@@ -345,24 +347,35 @@ class PrefixState:
         first = spans[0][0]
         hops = fault.hops
         if first != fault.spans[0][0] or not within(((first, first),), reach):
-            hops = self._hops(fault.table, fault.prefix, first)
+            hops = self._hops(fault, first)
         return fault._replace(spans=spans, hops=hops)
 
-    def _hops(self, name: str, prefix: Prefix, address: int) -> tuple[str, ...]:
-        """Tables that a packet meets from the row of ``prefix`` on, by single look-ups."""
-        hops, table = [name], self._tables[name]
-        row = Rows(_family(table, prefix)).at(prefix)
-        while row >= 0:
-            then = int(_family(table, prefix).next_table[row])
-            if then < 0:
-                break
-            again = table.next_tables[then] in hops
-            hops.append(table.next_tables[then])
-            if again or hops[-1] not in self._tables:
-                break
-            table = self._tables[hops[-1]]
-            row = Rows(_family(table, prefix)).longest(address)
-        return tuple(hops)
+    def _hops(self, fault: Fault, address: int) -> tuple[str, ...]:
+        """Tables that a packet meets from the row of the fault on, by single look-ups."""
+
+        def following(table: Table, row: int) -> list[str]:
+            """Empty for a drop and for no row."""
+            columns = _family(table, fault.prefix)
+            if row < 0:
+                return []
+            if (then := int(columns.next_table[row])) >= 0:
+                return table.next_tables[then].split(" ")
+            drops = table.next_hops[columns.next_hop[row]].kind is Kind.DROP
+            return [] if drops else [DELIVERED]
+
+        def look(name: str) -> tuple[str, list[str]]:
+            here = ARRIVED if self._owner_of(name) == fault.foreign else "misdelivery"
+            if (table := self._tables.get(name)) is None:
+                return here, []
+            then = following(table, Rows(_family(table, fault.prefix)).longest(address))
+            if not then:
+                return "blackhole", []
+            return here if DELIVERED in then else "", [n for n in then if n != DELIVERED]
+
+        table = self._tables[fault.table]
+        then = following(table, Rows(_family(table, fault.prefix)).at(fault.prefix))
+        onward = [n for n in then if n != DELIVERED]
+        return tuple(way(fault.table, onward, look, fault.rule))
 
     # -- rules on single rows ---------------------------------------------------------------------
 

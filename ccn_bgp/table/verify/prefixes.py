@@ -21,6 +21,7 @@ from ccn_bgp.model.finding import Finding
 from ccn_bgp.table.verify.intervals import Bools, IntervalSet
 from ccn_bgp.table.verify.prefixes_faults import Fault, claim_findings
 from ccn_bgp.table.verify.space import I8, Space
+from ccn_bgp.table.verify.ways import ARRIVED, way
 from ccn_bgp.table.verify.world import DELIVER, DROP, Routes, ShareRow, World
 
 FRONTIER = 1 << 21
@@ -117,8 +118,21 @@ class Family:
         elsewhere of the CCN where the route began: they have arrived rightly."""
         onward: Bools = following >= 0
         at = np.where(onward, following, 0)
-        arrived: Bools = self.world.external[at] & (self.owner[at] == origin_owner)
+        external, owner = self._there
+        arrived: Bools = external[at] & (owner[at] == origin_owner)
         return onward & ~arrived
+
+    @cached_property
+    def _there(self) -> tuple[Bools, I8]:
+        """(is it held elsewhere, by whom) of all tables, then of all choices: of these, do all
+        their tables have one owner and are held elsewhere?"""
+        external, owner = self.world.external, self.owner
+        if not self.world.choices:
+            return external, owner
+        tables = [[t for t in choice if t >= 0] for choice in self.world.choices]
+        away = [bool(external[t].all()) and len(set(owner[t].tolist())) == 1 for t in tables]
+        first = [int(owner[t[0]]) for t in tables]
+        return np.concatenate((external, away)), np.concatenate((owner, first))
 
     def broken(self) -> Iterator[Broken]:
         """Every rule and where it is broken."""
@@ -179,6 +193,8 @@ class Family:
         A frontier holds stretches of addresses and the table that they have reached; each step
         splits them at the borders of that table. ``mark`` is a table met before (Brent's method):
         a packet's way depends on its address and table alone, so meeting a table again is a loop.
+        Where flows may go several ways each is followed, and a loop is found by the number of its
+        steps: there are no more tables to be met once.
         """
         unsure = self._unsure(self.next, self.origin_owner)
         if not unsure.any():
@@ -189,10 +205,16 @@ class Family:
             "misdelivery": [],
         }
         route, start, end = self.space.stretches(unsure)
+        choices = len(self.world.choices) > 0
+        tables = int(np.count_nonzero(~self.world.external))
         work = [(route, start, end, self.next[route], self.space.table[route], 1, 1)]
         while work:
             route, start, end, at, mark, power, steps = work.pop()
             again = at == mark
+            if choices:
+                route, start, end, at, mark = self._parted(route, start, end, at)
+                again = at == self.space.table[route]
+                again |= ~self.world.external[at] & (steps >= tables)
             faults["loop"].append((route[again], start[again], end[again]))
             away = self.world.external[at] & ~again
             self._arrived(faults["misdelivery"], route[away], start[away], end[away], at[away])
@@ -217,6 +239,8 @@ class Family:
             lost = then == DROP
             faults["blackhole"].append((route[lost], piece_start[lost], piece_end[lost]))
             done = then == DELIVER
+            if choices:
+                done = self._may_deliver[then]
             self._arrived(
                 faults["misdelivery"], route[done], piece_start[done], piece_end[done], at[done]
             )
@@ -234,7 +258,45 @@ class Family:
                     )
                 )
         for rule, parts in faults.items():
-            yield Broken(rule, *(np.concatenate(c) for c in zip(*parts, strict=True)))
+            found = Broken(rule, *(np.concatenate(c) for c in zip(*parts, strict=True)))
+            yield self._united(found) if choices else found
+
+    @cached_property
+    def _may_deliver(self) -> Bools:
+        """By value of ``next`` (DROP and DELIVER count from the end): may the packet stay?"""
+        choices = [DELIVER in choice for choice in self.world.choices]
+        return np.array([*([False] * len(self.world.tables)), *choices, False, True])
+
+    def _parted(self, route: I8, start: I8, end: I8, at: I8) -> tuple[I8, I8, I8, I8, I8]:
+        """Each stretch once for each table that it goes to; the last column is a mark that no
+        table has."""
+        if not len(at):
+            return route, start, end, at, at
+        first = len(self.world.tables)
+        rows = [np.column_stack((route, start, end, at))[at < first]]
+        for number, choice in enumerate(self.world.choices):
+            mine = at == first + number
+            for table in choice if mine.any() else ():
+                if table >= 0:
+                    to = np.full(len(route), table)
+                    rows.append(np.column_stack((route, start, end, to))[mine])
+        route, start, end, at = np.unique(np.concatenate(rows), axis=0).T.copy()
+        return route, start, end, at, np.full(len(route), -1)
+
+    def _united(self, broken: Broken) -> Broken:
+        """Stretches that several ways have found, each address once."""
+        base = broken.route * self.space.stride
+        order = np.argsort(base + broken.start, kind="stable")
+        start, end = (base + broken.start)[order], (base + broken.end)[order]
+        if not len(order):
+            return broken
+        reached = np.maximum.accumulate(end)
+        route, base = broken.route[order], base[order]
+        apart = (start[1:] > reached[:-1]) | (route[1:] != route[:-1])
+        first = np.flatnonzero(np.append(True, apart))
+        last = np.append(first[1:], len(order)) - 1
+        base = base[first]
+        return Broken(broken.rule, route[first], start[first] - base, reached[last] - base)
 
     def _arrived(
         self, faults: list[tuple[I8, I8, I8]], route: I8, start: I8, end: I8, at: I8
@@ -286,7 +348,7 @@ class Family:
             at, then, (table, ccn, prefix, origin, foreign, peer), covers = fields
             hops: tuple[str, ...] = (table,)
             if then >= 0:
-                hops = tuple(self.world.tables[t] for t in self._hops(at, begins[low]))
+                hops = tuple(self.world.tables[t] for t in self._hops(at, begins[low], broken.rule))
             yield Fault(broken.rule, table, ccn, prefix, origin, foreign, peer, spans, hops, covers)
 
     def _fields(
@@ -313,15 +375,19 @@ class Family:
             above = cover[place]
             yield at, then, told, routes.prefix(int(self.space.row[above])) if above >= 0 else None
 
-    def _hops(self, route: int, position: int) -> list[int]:
-        """Tables that a packet meets from an entry route on; ends after the first that recurs."""
-        hops = [int(self.space.table[route])]
-        then = int(self.next[route])
-        while then >= 0:
-            again = then in hops
-            hops.append(then)
-            if again or self.world.external[then]:
-                break
-            match = self.space.match(then, position)
-            then = int(self.next[match]) if match >= 0 else DROP
-        return hops
+    def _hops(self, route: int, position: int, rule: str) -> list[int]:
+        """Tables that a packet meets from an entry route on, to where the rule is broken."""
+        world, right = self.world, self.origin_owner[route]
+
+        def look(table: int) -> tuple[str, list[int]]:
+            here = ARRIVED if self.owner[table] == right else "misdelivery"
+            if world.external[table]:
+                return here, []
+            match = self.space.match(table, position)
+            then = world.ways(int(self.next[match])) if match >= 0 else (DROP,)
+            if then[0] == DROP:
+                return "blackhole", []
+            return here if DELIVER in then else "", [t for t in then if t >= 0]
+
+        onward = [t for t in world.ways(int(self.next[route])) if t >= 0]
+        return way(int(self.space.table[route]), onward, look, rule)

@@ -218,7 +218,8 @@ def _joined(documents: Sequence[tuple[Path, dict[str, Any]]], reader: _Reader) -
             reader.wrong("tables", f"no table may be called '{name}'", 'it is a value of "next"')
     index = {name: number for number, name in enumerate(owners)}
     peers: dict[str, int] = {}
-    v4, v6 = routes_of(_rows(documents, index, inside, peers, reader))
+    choices: dict[tuple[int, ...], int] = {}
+    v4, v6 = routes_of(_rows(documents, index, inside, peers, choices, reader=reader))
     nodes = _ccsis(documents, reader)
     return World(
         tables=tuple(owners),
@@ -231,6 +232,7 @@ def _joined(documents: Sequence[tuple[Path, dict[str, Any]]], reader: _Reader) -
         idcs=tuple(_idcs(documents, nodes, reader)),
         shared_ccns=frozenset(_shared_ccns(documents, reader)),
         peers=tuple(peers),
+        choices=tuple(choices),
     )
 
 
@@ -239,6 +241,8 @@ def _rows(
     index: Mapping[str, int],
     inside: int,
     peers: dict[str, int],
+    choices: dict[tuple[int, ...], int],
+    *,
     reader: _Reader,
 ) -> list[Row]:
     rows: list[Row] = []
@@ -249,6 +253,10 @@ def _rows(
         found = []
         for key, names in (("table", index), ("origin", index), ("next", targets)):
             name = item[key]
+            if key == "next" and isinstance(name, list):
+                if (ways := _ways(name, targets, f"{where}.next", reader)) is not None:
+                    found.append(len(index) + choices.setdefault(ways, len(choices)))
+                continue
             number = names.get(name) if isinstance(name, str) else None
             if number is None:
                 reader.wrong(
@@ -282,6 +290,22 @@ def _rows(
         seen[table, prefix] = f"{reader.file}: {where}"
         rows.append(Row(table, prefix, origin, following, peer))
     return rows
+
+
+def _ways(
+    said: list[Any], targets: Mapping[str, int], where: str, reader: _Reader
+) -> tuple[int, ...] | None:
+    """What each of some flows meets next: different tables, or "deliver"; in order of the names."""
+    names = sorted({name for name in said if isinstance(name, str)})
+    for name in said:
+        if not isinstance(name, str) or targets.get(name, DROP) == DROP:
+            hint = _near(name, targets) if isinstance(name, str) and name != "drop" else ""
+            reader.wrong(where, f'{_shown(name)} is neither a table nor "deliver"', hint)
+            return None
+    if len(names) < 2 or len(names) < len(said):
+        reader.wrong(where, "a list has two different names or more", "give one name as a text")
+        return None
+    return tuple(targets[name] for name in names)
 
 
 def _shares(

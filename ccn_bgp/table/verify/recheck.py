@@ -25,14 +25,15 @@ class Fault(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A route as the file says it, its prefix as (version, first address, length)."""
+    """A route as the file says it, its prefix as (version, first address, length); ``next`` has
+    more than one name if its flows are spread."""
 
     table: str
     version: int
     first: int
     length: int
     origin: str
-    next: str
+    next: tuple[str, ...]
 
     @property
     def text(self) -> str:
@@ -60,7 +61,7 @@ class Recheck:
                 first=int(network.network_address),
                 length=network.prefixlen,
                 origin=route["origin"],
-                next=route["next"],
+                next=(said,) if isinstance(said := route["next"], str) else tuple(said),
             )
             self.rows.setdefault((row.table, row.version, row.length), {})[row.first] = row
             self.count += 1
@@ -108,10 +109,8 @@ class Recheck:
                 yield Fault("leak", table, row.text, where)
             if self.covered_by_own(row):
                 yield Fault("hijack", table, row.text, where)
-        if row.next not in ("deliver", "drop"):
-            fault = self.follow(row, address)
-            if fault:
-                yield Fault(fault, table, row.text, where)
+        for fault in sorted(self.follow(row, address)):
+            yield Fault(fault, table, row.text, where)
 
     def covered_by_own(self, row: Row) -> bool:
         """True if the table holds a strictly shorter prefix over this one that began in its CCN."""
@@ -123,25 +122,33 @@ class Recheck:
                 return True
         return False
 
-    def follow(self, row: Row, address: int) -> str:
-        """What becomes of a packet that goes on to another table; empty if it arrives rightly."""
-        seen = {row.table}
-        table = row.next
-        while True:
+    def follow(self, entry: Row, address: int) -> set[str]:
+        """What may become of packets that go on to another table, but arriving rightly."""
+        wanted = self.owner[entry.origin]
+        faults: set[str] = set()
+        ways: list[tuple[str, ...]] = [
+            (entry.table, name) for name in entry.next if name not in ("deliver", "drop")
+        ]
+        while ways:
+            *seen, table = ways.pop()
             if table not in self.own:
                 # Another gateway's table that was not given: it has arrived there.
-                wanted = self.owner[row.origin]
-                return "" if self.owner.get(table, wanted) == wanted else "misdelivery"
+                if self.owner.get(table, wanted) != wanted:
+                    faults.add("misdelivery")
+                continue
             if table in seen:
-                return "loop"
-            seen.add(table)
-            found = self.match(table, row.version, address)
-            if found is None or found.next == "drop":
-                return "blackhole"
-            if found.next == "deliver":
-                right = self.owner[table] == self.owner[row.origin]
-                return "" if right else "misdelivery"
-            table = found.next
+                faults.add("loop")
+                continue
+            found = self.match(table, entry.version, address)
+            for name in ("drop",) if found is None else found.next:
+                if name == "drop":
+                    faults.add("blackhole")
+                elif name == "deliver":
+                    if self.owner[table] != wanted:
+                        faults.add("misdelivery")
+                else:
+                    ways.append((*seen, table, name))
+        return faults
 
     def end_points(self) -> dict[tuple[str, int], list[int]]:
         """For each table and version: where a prefix of any table begins or has just ended.
@@ -151,8 +158,7 @@ class Recheck:
         """
         onward: dict[str, set[str]] = {name: {name} for name in self.own}
         for row in self.all_rows():
-            if row.next in self.own:
-                onward[row.table].add(row.next)
+            onward[row.table].update(name for name in row.next if name in self.own)
         growing = True
         while growing:
             growing = False

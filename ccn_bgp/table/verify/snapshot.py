@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.ccsi import ccsis
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.route import Kind
+from ccn_bgp.model.route import DELIVERED, Kind, tables_next
 from ccn_bgp.model.topology import Topology
 from ccn_bgp.table.snapshot import Columns, Contender, Snapshot, Table
 from ccn_bgp.table.verify.declared import declared_world
@@ -119,6 +119,7 @@ def parts_world(
     ``shares``: (table, provider, prefix), of these tables only.
     """
     index = {part.table.name: number for number, part in enumerate(parts)}
+    several: dict[str, list[str]] = {}
     owners = [part.table.ccn for part in parts]
     peers: dict[str, int] = {}
     for part in parts:
@@ -129,19 +130,36 @@ def parts_world(
             elsewhere += tuple(c.origin for c in part.contenders)
             said_by += tuple(c.peer for c in part.contenders)
         for name in elsewhere:
-            if name not in index:
+            if " " in name:
+                several[name] = name.split(" ")
+                elsewhere += tuple(tables_next((name,)))
+        for name in elsewhere:
+            if name not in index and name not in several:
                 index[name] = len(index)
                 owners.append(owner_of(name))
         for peer in said_by:
             if peer and peer not in peers:
                 peers[peer] = len(peers)
+    following = {**index, DELIVERED: DELIVER}
+    choices = [tuple(following[n] for n in names) for names in several.values()]
+    following.update((name, len(index) + number) for number, name in enumerate(several))
     return World(
         tables=tuple(index),
         owners=tuple(owners),
         external=np.arange(len(index)) >= len(parts),
-        v4=_routes([(n, p.table, p.v4) for n, p in enumerate(parts) if len(p.v4)], index, peers, 4),
+        v4=_routes(
+            [(n, p.table, p.v4) for n, p in enumerate(parts) if len(p.v4)],
+            index,
+            following,
+            peers,
+            4,
+        ),
         v6=_routes(
-            [(n, p.table, p.v6) for n, p in enumerate(parts) if len(p.v6)], index, peers, 16
+            [(n, p.table, p.v6) for n, p in enumerate(parts) if len(p.v6)],
+            index,
+            following,
+            peers,
+            16,
         ),
         shares=tuple(
             ShareRow(index[table], provider, prefix) for table, provider, prefix in shares
@@ -152,12 +170,14 @@ def parts_world(
             for p in parts
             for c in p.contenders
         ),
+        choices=tuple(choices),
     )
 
 
 def _routes(
     parts: Sequence[tuple[int, Table, Columns]],
     index: Mapping[str, int],
+    following: Mapping[str, int],
     peers: Mapping[str, int],
     width: int,
 ) -> Routes:
@@ -171,7 +191,7 @@ def _routes(
         address=_joined([c.address for c in columns]),
         length=_joined([c.length for c in columns]),
         origin=_named([t.origins for t in tables], [c.origin for c in columns], count, index),
-        next=_next(tables, columns, count, index),
+        next=_next(tables, columns, count, following),
         peer=_named([t.peers for t in tables], [c.peer for c in columns], count, peers),
     )
 
@@ -195,16 +215,16 @@ def _named(
 
 
 def _next(
-    tables: Sequence[Table], columns: Sequence[Columns], count: I8, index: Mapping[str, int]
+    tables: Sequence[Table], columns: Sequence[Columns], count: I8, following: Mapping[str, int]
 ) -> I8:
-    """What follows each row: a table, DELIVER or DROP."""
+    """What follows each row: a table, a choice, DELIVER or DROP."""
     # Before the names of each table stands what its index -1 means.
     numbers: list[int] = []
     begins = []
     for table in tables:
         begins.append(len(numbers) + 1)
         numbers.append(DELIVER)
-        numbers += [index[n] for n in table.next_tables]
+        numbers += [following[n] for n in table.next_tables]
     place = _joined([c.next_table for c in columns]) + np.repeat(np.array(begins), count)
     then: I8 = np.array(numbers, np.int64)[place]
     drops = [_drops(t) for t in tables]

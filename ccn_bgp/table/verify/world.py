@@ -25,7 +25,8 @@ class Routes:
     """Routes of one address family, in any order; all arrays of length n.
 
     ``table``, ``origin``: int64[n], indexes into World.tables. ``address``: uint8[n, 4 or 16],
-    network order. ``length``: uint8[n]. ``next``: int64[n], DELIVER, DROP or a table index.
+    network order. ``length``: uint8[n]. ``next``: int64[n], DELIVER, DROP, a table index, or the
+    number of tables and more: an index into World.choices, of a packet that may go several ways.
     ``peer``: int64[n], an index into World.peers, or -1 where nobody is named.
     """
 
@@ -93,7 +94,8 @@ class IdcSession(NamedTuple):
 class World:
     """All that isolation is decided from. ``owners``: the CCN of each table. ``external``: true
     for tables that are held elsewhere, of which only the owner is known: a packet that meets one
-    has been delivered there."""
+    has been delivered there. ``choices``: what a route that spreads its flows is followed by, each
+    a table index or DELIVER."""
 
     tables: tuple[str, ...]
     owners: tuple[str, ...]
@@ -107,6 +109,13 @@ class World:
     peers: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     sessions: tuple[IdcSession, ...] = ()
+    choices: tuple[tuple[int, ...], ...] = ()
+
+    def ways(self, following: int) -> tuple[int, ...]:
+        """Each value of ``Routes.next`` that one stands for: itself, or those of a choice."""
+        if following < len(self.tables):
+            return (following,)
+        return self.choices[following - len(self.tables)]
 
     def peer(self, index: int) -> str:
         """Name of a peer, empty for -1."""
