@@ -44,7 +44,7 @@ from ccn_bgp.table.snapshot import NOTHING, Snapshot
 
 log = logging.getLogger("ccn.gateway")
 
-LINGER = 0.005
+LINGER = 0.001
 """Seconds that a commit waits for more of the same burst."""
 RETRY = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a commit that failed is tried again."""

@@ -11,11 +11,11 @@ import hashlib
 import operator
 import struct
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress
-from typing import NamedTuple, Self
+from itertools import compress, count
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -247,13 +247,39 @@ def _digest_of(entries: tuple[NamedTuple, ...]) -> bytes:
     return digest
 
 
-def _digest_of_vteps(entries: tuple[VtepEntry, ...]) -> bytes:
-    """Packed, not as text: there are as many as CCSIs, and routes change them."""
-    vnis = np.fromiter(map(operator.itemgetter(0), entries), "<u4", len(entries))
-    addresses = list(map(operator.itemgetter(1), entries))
-    sizes = np.fromiter(map(len, addresses), np.uint8, len(entries))
-    content = (vnis.tobytes(), sizes.tobytes(), *addresses)
-    return hashlib.blake2b(b"".join(content), digest_size=32).digest()
+class _Packed:
+    """Entries as octets of one size each, of the tuple that was asked about last. Of thousands few
+    change, and the others are the same objects: they are not looked into."""
+
+    def __init__(self, size: int, pack: Callable[[Any], bytes]) -> None:
+        self._pack = pack
+        self._entries: Sequence[Any] = ()
+        self._octets = np.zeros((0, size), np.uint8)
+
+    def octets(self, entries: Sequence[Any]) -> U1:
+        """uint8[n, size], in the order of the entries."""
+        old = self._entries
+        if old is not entries:
+            front = _same(old, entries)
+            back = min(_same(old[::-1], entries[::-1]), min(len(old), len(entries)) - front)
+            other = b"".join(map(self._pack, entries[front : len(entries) - back]))
+            new = np.frombuffer(other, np.uint8).reshape(-1, self._octets.shape[1])
+            parts = (self._octets[:front], new, self._octets[len(old) - back :])
+            self._octets, self._entries = np.concatenate(parts), entries
+        return self._octets
+
+
+def _same(old: Sequence[Any], new: Sequence[Any]) -> int:
+    """How many entries from the front on are the same objects."""
+    different = map(operator.is_not, old, new)
+    return next(compress(count(), different), min(len(old), len(new)))
+
+
+_vteps = _Packed(
+    21, lambda e: e.vni.to_bytes(4, "big") + bytes((len(e.address),)) + e.address.ljust(16, b"\0")
+)
+_tables = _Packed(40, lambda t: t.id.to_bytes(4, "big") + t.digest + len(t).to_bytes(4, "big"))
+"""Of a table: id, digest, number of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,12 +300,15 @@ class Snapshot:
 
         Who said a route is not part of it: a reflector and a full mesh give the same digest.
         """
-        ordered = sorted(self.tables.values(), key=operator.attrgetter("id"))
+        tables = _tables.octets(list(self.tables.values()))
+        ids = tables[:, :4].copy().view(">u4").reshape(-1)
+        if len(ids) > 1 and not (ids[1:] > ids[:-1]).all():
+            tables = tables[np.argsort(ids)]
         content = [
             *(_digest_of(part) for part in (self.interfaces, self.vnis)),
-            _digest_of_vteps(self.vteps),
+            hashlib.blake2b(_vteps.octets(self.vteps).tobytes(), digest_size=32).digest(),
             self.vm_table.digest,
-            *map(operator.attrgetter("digest"), ordered),
+            hashlib.blake2b(tables[:, 4:36].tobytes(), digest_size=32).digest(),
             self.gateway.encode(),
         ]
         return hashlib.blake2b(b"".join(content), digest_size=32).digest()
@@ -292,7 +321,8 @@ class Snapshot:
     @property
     def route_count(self) -> int:
         """Rows of all tables."""
-        return sum(len(t) for t in self.tables.values())
+        rows = _tables.octets(list(self.tables.values()))[:, 36:].copy()
+        return int(rows.view(">u4").sum())
 
 
 def touched_tables(old: Mapping[str, Table], new: Mapping[str, Table]) -> list[str]:
