@@ -275,11 +275,18 @@ def _same(old: Sequence[Any], new: Sequence[Any]) -> int:
     return next(compress(count(), different), min(len(old), len(new)))
 
 
-_vteps = _Packed(
-    21, lambda e: e.vni.to_bytes(4, "big") + bytes((len(e.address),)) + e.address.ljust(16, b"\0")
-)
-_tables = _Packed(40, lambda t: t.id.to_bytes(4, "big") + t.digest + len(t).to_bytes(4, "big"))
-"""Of a table: id, digest, number of rows."""
+def _vtep_octets(entry: VtepEntry) -> bytes:
+    vni, address = entry
+    return vni.to_bytes(4, "big") + bytes((len(address),)) + address.ljust(16, b"\0")
+
+
+def _table_octets(table: Table) -> bytes:
+    """Id, digest, number of rows."""
+    return table.id.to_bytes(4, "big") + table.digest + len(table).to_bytes(4, "big")
+
+
+_vteps = _Packed(21, _vtep_octets)
+_tables = _Packed(40, _table_octets)
 
 
 @dataclass(frozen=True, eq=False)
