@@ -50,7 +50,7 @@ RETRY = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a commit that failed is tried again."""
 PATIENCE = 2.0
 """Seconds that a commit waits at most, however long the last one took."""
-LONGEST = 0.1
+LONGEST = 0.03
 """Seconds after which a commit is made even while UPDATEs keep coming."""
 
 
@@ -234,7 +234,7 @@ class Daemon:
             # While a burst lasts, more of it is worth waiting for: the more a commit costs. But
             # not for ever: commits that wait for ever longer bursts would feed on themselves.
             seen = -1
-            patience = min(max(LONGEST, 2 * took), PATIENCE)
+            patience = min(max(LONGEST, took / 4), PATIENCE)
             while seen != self.sessions.events and (
                 time.monotonic() - self._dirty_since < patience
             ):
