@@ -3,6 +3,9 @@
 In: the Path Attributes field. Out: into the ``Message`` go values, codes and answers.
 """
 
+import math
+import struct
+
 from oracle.plain_values import (
     AS_CONFED_SEQUENCE,
     AS_CONFED_SET,
@@ -195,6 +198,11 @@ def extended_communities(flags, code, value, message):
     for first in [c for c in found if c[:2] == b"\x06\x00"][:1]:  # RFC 7432 §7.7
         mobility = {"sequence": int.from_bytes(first[4:], "big"), "sticky": bool(first[2] & 1)}
         message.attributes["mac-mobility"] = mobility
+    # draft-ietf-idr-link-bandwidth §2: a float of 4 octets; what is no number of octets is no use.
+    for first in [c for c in found if c[0] in (0x00, 0x40) and c[1] == 4][:1]:
+        (speed,) = struct.unpack(">f", first[4:])
+        if math.isfinite(speed) and 1 <= speed < 2**63:
+            message.attributes["link-bandwidth"] = math.floor(speed)
 
 
 def as4_path(flags, code, value, message):
