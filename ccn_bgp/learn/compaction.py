@@ -12,8 +12,8 @@ import numpy as np
 
 from ccn_bgp.learn.adj_rib_in import AdjRibIn
 from ccn_bgp.learn.candidates import CandidateRows
-from ccn_bgp.learn.judging import RowJudge
 from ccn_bgp.learn.keys import I8, Array
+from ccn_bgp.learn.row_judging import RowJudge
 from ccn_bgp.model.rows import Vocabulary
 
 SPARE = 1 << 16

@@ -1,75 +1,31 @@
-"""What becomes of a Path: loop, import, claims, policy. In: Paths or rows. Out: Verdicts.
+"""What becomes of a Path: loop, import, claims, policy. In: a Path. Out: a Judgement.
 
-``judge`` is the definition, for one Path. Rows of one peer that say the same (one body) and whose
-prefixes no set tells apart (one class) are judged by one of them; a row that a claim may bear on is
-judged by itself.
+This is the definition; row_judging.py asks it once for many rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-import numpy as np
-
-from ccn_bgp.learn import keys as keyed
-from ccn_bgp.learn.adj_rib_in import AdjRibIn, Rows, Verdict
-from ccn_bgp.learn.candidate import Candidate, Source, Speaks
-from ccn_bgp.learn.growing import Growing
 from ccn_bgp.learn.importing import Import, Imports, Origins, not_imported, shared
-from ccn_bgp.learn.keys import I8, U1, U4, Bools
 from ccn_bgp.learn.loc_rib import LocRib
-from ccn_bgp.learn.resolve import resolve
-from ccn_bgp.learn.several import Several
-from ccn_bgp.learn.terms import Terms, TermsBook
-from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.model.bgp import Ip
 from ccn_bgp.model.ccsi import Ccsi, Peer
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import (
     LINK_BANDWIDTH,
     EvpnOther,
-    EvpnPrefix,
     Path,
     PathAttributes,
     changed,
 )
 from ccn_bgp.model.reason import Denied, Looped, NotImported, Reason, Refused, Unresolved
-from ccn_bgp.model.route import NextHop
-from ccn_bgp.model.rows import NO_ESI, new_numbers
 from ccn_bgp.model.topology import Gateway, Vpc
 
 ImportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
 Claim = Callable[[Peer, str, Path], Finding | None]
 """Whether a peer may say this of a table at all: the guard before any decision."""
-
-NOBODY, SEVERAL = -3, -2
-"""In the place of a table: none; several, or one that takes only what a share covers."""
-_CLASS = np.uint64(32)
-
-
-_FACTS = np.dtype([("table", np.int64), ("terms", np.int64), ("accused", np.bool_)])
-
-
-class RowPolicy(Protocol):
-    """Which rows a peer's import policy cannot tell apart."""
-
-    def __call__(self, peer: Peer, address: U1, length: U1) -> U4:
-        """A class for each row."""
-
-
-class RowClaim(Protocol):
-    """Which rows a Claim says something of (table/verify/claims_rows.py)."""
-
-    def ccn(self, table: str) -> int:
-        """The number of the CCN of a table."""
-
-    def region(self, next_hop: Ip | None) -> int:
-        """The number of the region of the gateway with this VTEP."""
-
-    def suspects(
-        self, peer: Peer, ccns: I8 | int, regions: I8 | int, address: U1, length: U1
-    ) -> Bools:
-        """True for rows that a Claim says something of."""
 
 
 class Judgement(NamedTuple):
@@ -79,25 +35,6 @@ class Judgement(NamedTuple):
     attributes: PathAttributes | None = None
     reason: Reason | None = None
     finding: Finding | None = None
-
-
-class _Said(NamedTuple):
-    """Rows to be judged: bodies, and for each row which of them, its address and length."""
-
-    bodies: I8
-    which: I8
-    address: U1
-    length: U1
-
-
-class _Taker(NamedTuple):
-    """The one table that takes paths with a body, if there is one; the number of its CCN (or
-    SEVERAL, NOBODY) and of the region of their next hop, as RowClaim numbers them."""
-
-    table: LocRib | None
-    ccn: int
-    region: int
-    several: Several | None = None
 
 
 class Judge:
@@ -217,279 +154,3 @@ class Judge:
     def takers(self, peer: Peer, path: Path) -> tuple[Import, ...]:
         """The tables that may take a path with this body, whatever its prefix."""
         return self.imports.of_path(self.gateway.name, peer, path, self.vpcs)
-
-
-class RowJudge:
-    """Verdicts by number, and rows judged by them."""
-
-    def __init__(
-        self,
-        judge: Judge,
-        book: TermsBook,
-        speakers: Sequence[Speaks],
-        row_policy: RowPolicy | None,
-        row_claim: RowClaim | None,
-    ) -> None:
-        self.judge = judge
-        self.book = book
-        self.speakers = speakers
-        self.row_policy = row_policy
-        self.row_claim = row_claim
-        self.verdicts: list[Verdict] = []
-        self._number: dict[Verdict, int] = {}
-        self._facts = Growing(_FACTS)
-        self._known: dict[tuple[int, int, int, int], int] = {}
-        self._several: dict[tuple[Import, ...], Several] = {}
-        self._leads: dict[tuple[object, ...], NextHop | None] = {}
-        self._taker: dict[tuple[int, int], _Taker] = {}
-
-    @property
-    def accused(self) -> Bools:
-        """By number of a verdict: whether there is a Finding on its row."""
-        return self._facts["accused"]
-
-    @property
-    def accepted(self) -> Bools:
-        """By number of a verdict: whether policy and claims let it pass."""
-        found: Bools = self._facts["terms"] >= 0
-        return found
-
-    def forget(self) -> None:
-        """The numbers of bodies are given out anew."""
-        self._known.clear()
-        self._taker.clear()
-        self._several.clear()
-
-    def terms_of(self, verdicts: I8) -> I8:
-        """The numbers of the Terms of these verdicts, of those that have any."""
-        found = self._facts["terms"][verdicts]
-        terms: I8 = found[found >= 0]
-        return terms
-
-    def keep(self, live: I8) -> I8:
-        """Forget all verdicts but these (numbers, ascending); returns new numbers by old ones."""
-        kept = [self.verdicts[number] for number in live.tolist()]
-        renumbered = new_numbers(len(self.verdicts), live)
-        self._begin(kept)
-        return renumbered
-
-    def renumber_terms(self, renumbered: I8) -> None:
-        """Terms have new numbers, by old ones."""
-        self._begin(
-            [
-                v if v.terms < 0 else v._replace(terms=int(renumbered[v.terms]))
-                for v in self.verdicts
-            ]
-        )
-
-    def _begin(self, verdicts: Sequence[Verdict]) -> None:
-        self.forget()
-        self.verdicts = []
-        self._number = {}
-        self._facts = Growing(_FACTS)
-        for verdict in verdicts:
-            self._numbered(verdict)
-
-    def verdict(
-        self, adj: AdjRibIn, path: Path, unclaimed: LocRib | None = None
-    ) -> tuple[int, Finding | None]:
-        """Judge one path; ``unclaimed``: the one table that takes it, if no claim bears on it."""
-        if unclaimed is not None:
-            judged = self.judge.judge_unclaimed(adj.peer, path, unclaimed)
-        else:
-            judged = self.judge.judge(adj.peer, path)
-        terms = -1
-        if judged.attributes is not None:
-            terms = self._terms_of(adj, path._replace(attributes=judged.attributes), judged.takers)
-        ids = tuple(table.ccsi.id for table in judged.takers)
-        verdict = Verdict(judged.reason, ids, terms, judged.finding is not None)
-        return self._numbered(verdict), judged.finding
-
-    def _numbered(self, verdict: Verdict) -> int:
-        found = self._number.get(verdict)
-        if found is None:
-            found = self._number[verdict] = len(self.verdicts)
-            self.verdicts.append(verdict)
-            tables = verdict.tables
-            table = -1 if not tables else tables[0] if len(tables) == 1 else SEVERAL
-            self._facts.add(table, verdict.terms, verdict.accused)
-        return found
-
-    def _terms_of(self, adj: AdjRibIn, path: Path, takers: Sequence[LocRib]) -> int:
-        """The Terms of an accepted path."""
-        nlri, idc = path.nlri, adj.peer.role == "idc"
-        origin = takers[0].ccsi.name if idc else self.judge.origins.of(path)
-        source = Source.IDC if idc else Source.REMOTE
-        esi, gateway, vni = NO_ESI, None, 0
-        if isinstance(nlri, EvpnPrefix):
-            esi, gateway, vni = nlri.esi, nlri.gateway, nlri.vni
-        answer: NextHop | None = None
-        if gateway is None:
-            attributes = path.attributes
-            leads = (adj.number, esi, vni, attributes.next_hop, attributes.router_mac)
-            if leads not in self._leads:
-                if len(self._leads) > 100_000:
-                    self._leads.clear()  # a peer may invent next hops for ever
-                self._leads[leads] = self._led(adj, path, source, origin, takers[0])
-            answer = self._leads[leads]
-        terms = Terms(adj.number, path.attributes, esi, gateway, vni, source, origin, answer)
-        return self.book.number(terms)
-
-    def _led(
-        self, adj: AdjRibIn, path: Path, source: Source, origin: str, table: LocRib
-    ) -> NextHop | None:
-        """Where a path without a gateway IP leads."""
-        name = adj.peer.name
-        candidate = Candidate(path, b"", source, self.speakers[adj.number], origin)
-        found = resolve(candidate, table.find_vm, table.routers.get(name), table.taps.get(name, ""))
-        return found if isinstance(found, NextHop) else None
-
-    # -- rows -----------------------------------------------------------------------------------
-
-    def rows(
-        self, adj: AdjRibIn, rows: Rows, at: I8, accuse: Callable[[Path, Finding], None]
-    ) -> None:
-        """Judge the rows ``at`` of a peer and write their verdicts into them."""
-        key, peer = rows.key[at], adj.peer
-        bodies, which = keyed.numbered(rows.body[at], len(adj.vocabulary.bodies))
-        address, length = rows.keys.address(key), rows.keys.length(key)
-        takers = [self._take(adj, body) for body in bodies.tolist()]
-        alone, pattern = self._suspects(adj, takers, _Said(bodies, which, address, length))
-        together = np.flatnonzero(~alone)
-        verdicts = np.zeros(len(at), np.uint32)
-        if len(together):
-            if len(together) < len(at):
-                which, address, length = which[together], address[together], length[together]
-                pattern = pattern[together]
-            classes = np.zeros(len(together), np.uint32)
-            if self.row_policy is not None:
-                classes = self.row_policy(peer, address, length)
-            first, kind = _kinds(which, len(bodies), classes, pattern)
-            found = np.zeros(len(first), np.uint32)
-            for number, (path, said, *alike) in enumerate(
-                zip(
-                    adj.paths_at(rows, at[together[first]]),
-                    which[first].tolist(),
-                    classes[first].tolist(),
-                    pattern[first].tolist(),
-                    strict=True,
-                )
-            ):
-                known = (adj.number, int(bodies[said]), *alike)
-                verdict = self._known.get(known)
-                if verdict is None:
-                    verdict, _ = self.verdict(adj, path, takers[said].table)
-                    if len(self._known) > 2_000_000:
-                        self._known.clear()
-                    self._known[known] = verdict
-                found[number] = verdict
-            verdicts[together] = found[kind]
-        single = np.flatnonzero(alone)
-        for row, path in zip(single.tolist(), adj.paths_at(rows, at[single]), strict=True):
-            verdicts[row], finding = self.verdict(adj, path)
-            if finding is not None:
-                accuse(path, finding)
-        rows.verdict[at] = verdicts
-
-    def _suspects(self, adj: AdjRibIn, takers: Sequence[_Taker], said: _Said) -> tuple[Bools, I8]:
-        """Which rows are to be judged one by one; and for those that more than one table may take
-        the number of the pattern of tables that do."""
-        pattern = np.zeros(len(said.length), np.int64)
-        if self.row_claim is None or (adj.peer.router is not None and self.row_policy is None):
-            return np.ones(len(said.length), np.bool_), pattern
-        suspects = self.row_claim.suspects
-        ccn = np.array([taker.ccn for taker in takers], np.int64)
-        region = np.array([taker.region for taker in takers], np.int64)
-        of_row = ccn[said.which]
-        if len(ccn) and ccn.min() > SEVERAL:
-            found = suspects(adj.peer, of_row, region[said.which], said.address, said.length)
-            return found, pattern
-        found = np.zeros(len(said.length), np.bool_)
-        ask = np.flatnonzero(of_row > SEVERAL)
-        if len(ask):
-            found[ask] = suspects(
-                adj.peer,
-                of_row[ask],
-                region[said.which][ask],
-                said.address[ask],
-                said.length[ask],
-            )
-        alike: dict[tuple[Several, int], list[int]] = {}
-        for number, taker in enumerate(takers):
-            if taker.several is not None:
-                alike.setdefault((taker.several, taker.region), []).append(number)
-        for (several, there), numbers in alike.items():
-            mine = np.zeros(len(takers), np.bool_)
-            mine[numbers] = True
-            some = np.flatnonzero(mine[said.which])
-            pattern[some], found[some] = several.judge(
-                suspects, adj.peer, there, said.address[some], said.length[some]
-            )
-        return found, pattern
-
-    def _take(self, adj: AdjRibIn, body: int) -> _Taker:
-        """Who takes paths with this body."""
-        found = self._taker.get((adj.number, body))
-        if found is None:
-            found = self._taker[adj.number, body] = self._taker_of(adj, body)
-        return found
-
-    def _taker_of(self, adj: AdjRibIn, body: int) -> _Taker:
-        words = adj.vocabulary
-        said = words.bodies[body]
-        path = words.path(adj.peer.name, 1 if said.vni else 0, _ANY, body)
-        imports = self.judge.takers(adj.peer, path)
-        if not imports:
-            return _Taker(None, NOBODY, 0)
-        claim, table = self.row_claim, imports[0][0]
-        region = 0 if claim is None else claim.region(said.attributes.next_hop)
-        if len(imports) == 1 and imports[0][1] is None:
-            return _Taker(table, 0 if claim is None else claim.ccn(table.ccsi.name), region)
-        several = self._several.get(imports)
-        if several is None:
-            ccns = [0 if claim is None else claim.ccn(t.ccsi.name) for t, _ in imports]
-            several = self._several[imports] = Several(imports, ccns)
-        return _Taker(None, SEVERAL, region, several)
-
-    def placed(self, verdicts: U4, held_back: Bools | None = None) -> tuple[I8, I8, I8]:
-        """Where rows with these verdicts are candidates: (row, table id, number of Terms), a row
-        once for each table that takes it."""
-        table = self._facts["table"][verdicts]
-        if held_back is not None:
-            table = np.where(held_back, -1, table)
-        one = np.flatnonzero(table >= 0)
-        terms = self._facts["terms"]
-        found = one, table[one], terms[verdicts[one]]
-        several = np.flatnonzero(table == SEVERAL)
-        if not len(several):
-            return found
-        known, which = keyed.numbered(verdicts[several], len(self.verdicts))
-        takers = [np.array(self.verdicts[verdict].tables) for verdict in known.tolist()]
-        count = np.array([len(tables) for tables in takers])[which]
-        rows = np.repeat(several, count)
-        # Each row's tables stand together, wherever those of its verdict do among all.
-        begin = np.cumsum([0, *map(len, takers)])[which]
-        place = np.repeat(begin - np.cumsum(count) + count, count) + np.arange(len(rows))
-        number = np.concatenate(takers)[place]
-        return (
-            np.concatenate((one, rows)),
-            np.concatenate((found[1], number)),
-            np.concatenate((found[2], terms[verdicts[rows]])),
-        )
-
-
-_ANY = Prefix(bytes(5))
-
-
-def _kinds(which: I8, count: int, classes: U4, pattern: I8) -> tuple[I8, I8]:
-    """Rows of one kind say the same (``which`` of ``count`` bodies) of prefixes that policy cannot
-    tell apart, to the same tables: one row of each kind, and for each row which kind it is."""
-    for finer in (classes, pattern):
-        if finer.any():
-            pairs = which.astype(np.uint64) << _CLASS | finer.astype(np.uint64)
-            known, which = np.unique(pairs, return_inverse=True)
-            count = len(known)
-    kinds, kind = keyed.numbered(which, count)
-    first = np.empty(len(kinds), np.int64)
-    first[kind[::-1]] = np.arange(len(kind))[::-1]
-    return first, kind

@@ -23,7 +23,7 @@ from ccn_bgp.learn.compaction import Compaction
 from ccn_bgp.learn.exports import Exports
 from ccn_bgp.learn.filled import Filled, filled
 from ccn_bgp.learn.importing import Imports, Origins
-from ccn_bgp.learn.judging import Claim, ImportPolicy, Judge, RowClaim, RowJudge, RowPolicy
+from ccn_bgp.learn.judging import Claim, ImportPolicy, Judge
 from ccn_bgp.learn.keys import I8, U4, WIDTHS, Array, Bools
 from ccn_bgp.learn.limits import limit_findings, over_limit
 from ccn_bgp.learn.loc_rib import Columnar, LocRib, Slot
@@ -31,6 +31,7 @@ from ccn_bgp.learn.multipath import Limits, Standing
 from ccn_bgp.learn.originate import declared_prefixes
 from ccn_bgp.learn.region_vms import RegionVms
 from ccn_bgp.learn.row_exports import RowExports
+from ccn_bgp.learn.row_judging import RowClaim, RowJudge, RowPolicy
 from ccn_bgp.learn.saying import Saying
 from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.bgp import Family, Ip, Prefix

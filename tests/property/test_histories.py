@@ -23,9 +23,9 @@ from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.learn.compaction import Compaction
-from ccn_bgp.learn.judging import RowJudge
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
+from ccn_bgp.learn.row_judging import RowJudge
 from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
 from ccn_bgp.model.path import (
     EvpnMacIp,

@@ -19,9 +19,9 @@ from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.learn.bestpath import equals, spread
 from ccn_bgp.learn.candidate import Candidate, Source
 from ccn_bgp.learn.compaction import Compaction
-from ccn_bgp.learn.judging import RowJudge
 from ccn_bgp.learn.originate import declared_prefixes, tunnel_communities
 from ccn_bgp.learn.rib import Rib
+from ccn_bgp.learn.row_judging import RowJudge
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
 from ccn_bgp.model.path import (
     EvpnMacIp,
