@@ -45,6 +45,7 @@ def figures(case):
     return {figure["metric"]: figure for figure in results}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ["rt5-1m-distinct", "withdraw-1m", "announce-100k-50-peers"])
 def test_ours_and_the_peers_come_to_the_end(case):
     time = figures(case)["time"]
@@ -52,17 +53,20 @@ def test_ours_and_the_peers_come_to_the_end(case):
     assert set(time["peers"]) == set(time["ratio"]) == PEERS
 
 
+@pytest.mark.long
 def test_packets_follow_a_change():
     found = figures("update-latency")
     assert 0 < found["p50"]["ours"] <= found["p99"]["ours"] < 5000
 
 
+@pytest.mark.long
 def test_packets_flow_while_the_gateway_is_killed():
     found = figures("cold-restart-1m")
     assert found["packets lost"]["ours"] == 0
     assert 0 < found["digest equal again"]["ours"] < 30
 
 
+@pytest.mark.long
 def test_churn_over_hand_offs():
     assert figures("ris-trace")["updates per second"]["ours"] > 0
 

@@ -14,7 +14,7 @@ from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteDistinguisher, RouteTar
 from ccn_bgp.model.path import EvpnPrefix, PathAttributes, Segment, SegmentType
 from ccn_bgp.session.encode import encode_updates
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.long]
 
 ASN, SECONDS, ROUTES = 64999, 15, 20_000
 MARKER = b"\xff" * 16
