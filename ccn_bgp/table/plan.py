@@ -7,10 +7,8 @@ have the same digest, are not looked into.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import compress, count
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -24,6 +22,7 @@ from ccn_bgp.table.snapshot import (
     Table,
     VniEntry,
     VtepEntry,
+    same_ends,
     touched_tables,
 )
 
@@ -222,18 +221,8 @@ def _apart(
 ) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     """Both without what stands alike at their front and at their back: of thousands of entries few
     change."""
-    if old is new:
-        return (), ()
-    front = _alike(old, new)
-    old, new = old[front:], new[front:]
-    back = _alike(old[::-1], new[::-1])
-    return old[: len(old) - back], new[: len(new) - back]
-
-
-def _alike(old: tuple[Entry, ...], new: tuple[Entry, ...]) -> int:
-    """How many entries are equal from the front on."""
-    different = map(operator.ne, old, new)
-    return next(compress(count(), different), min(len(old), len(new)))
+    front, back = same_ends(old, new)
+    return old[front : len(old) - back], new[front : len(new) - back]
 
 
 def _vms(old: VmTable, new: VmTable) -> VmChange:

@@ -260,8 +260,7 @@ class _Packed:
         """uint8[n, size], in the order of the entries."""
         old = self._entries
         if old is not entries:
-            front = _same(old, entries)
-            back = min(_same(old[::-1], entries[::-1]), min(len(old), len(entries)) - front)
+            front, back = same_ends(old, entries)
             other = b"".join(map(self._pack, entries[front : len(entries) - back]))
             new = np.frombuffer(other, np.uint8).reshape(-1, self._octets.shape[1])
             parts = (self._octets[:front], new, self._octets[len(old) - back :])
@@ -269,8 +268,13 @@ class _Packed:
         return self._octets
 
 
+def same_ends(old: Sequence[Any], new: Sequence[Any]) -> tuple[int, int]:
+    """How many entries are the same objects from the front on, and of the others from the back."""
+    front = _same(old, new)
+    return front, min(_same(old[::-1], new[::-1]), min(len(old), len(new)) - front)
+
+
 def _same(old: Sequence[Any], new: Sequence[Any]) -> int:
-    """How many entries from the front on are the same objects."""
     different = map(operator.is_not, old, new)
     return next(compress(count(), different), min(len(old), len(new)))
 
