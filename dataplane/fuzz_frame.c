@@ -29,8 +29,7 @@ const uint8_t *port_mac(unsigned port)
 	return mac[port];
 }
 
-struct worker_stats worker_stats; /* punt.c counts in them */
-struct slow_stats slow_stats;
+struct slow_stats slow_stats; /* punt.c counts in them */
 
 static uint8_t tables[4096];
 static size_t length;

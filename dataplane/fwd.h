@@ -1,19 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The packet loop's thread.
+ *
+ * The packet path. In: a burst of received frames and the tables; out: the frames that leave, in
+ * the worker's TX queues, and counters. forward() is the list of stages; each goes over the whole
+ * burst, so that its cache misses overlap, and has a file of its own.
  */
 #ifndef CCN_FWD_H
 #define CCN_FWD_H
 
-#include <stdbool.h>
+#include "classify.h"
+#include "fib.h"
+#include "worker.h"
 
-struct fwd_options {
-	int cpu;	/* pin to this CPU; -1: let the kernel schedule */
-	bool busy_poll; /* never sleep */
-	bool any_mac;	/* take frames to any destination MAC */
-	bool once;	/* say so when a pcap file has been read */
+/* A packet on its way, filled stage by stage. */
+struct job {
+	struct rte_mbuf *m;
+	struct packet packet;	    /* sort_out: the IP packet to forward, and its CCSI */
+	uint32_t slot;		    /* match_routes: of the next hop, or LPM_NONE */
+	const struct next_hop *hop; /* find_next_hops: of a group, the member */
+	/* encapsulation */
+	uint32_t vni, adjacency;
+	uint8_t mac[6];
 };
 
-int fwd_start(const struct fwd_options *options); /* -1 after one line on stderr; after punt_init */
-void fwd_stop(void);
+/* All of them, in their order. */
+void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
+	     unsigned count);
+
+/* --- the stages: what is dropped or punted is gone when they return --- */
+
+/* Makes jobs of the frames that are to be forwarded, and returns how many. */
+unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
+		  unsigned count, struct job *jobs);
+/* The longest match in its CCSI for each. */
+void match_routes(const struct fib *fib, struct job *jobs, unsigned count);
+/* Follows next hops, to a VM where they lead to one. Keeps what survives, and returns how many. */
+unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count);
+/* New headers, and off to the TX queues. */
+void rewrite(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count);
 
 #endif

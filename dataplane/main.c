@@ -21,12 +21,12 @@
 
 #include "control.h"
 #include "fib.h"
-#include "fwd.h"
 #include "log.h"
 #include "neigh.h"
 #include "port.h"
 #include "punt.h"
 #include "slow.h"
+#include "worker.h"
 
 #define BUFFER_OCTETS 2816 /* of memory per packet buffer, roughly */
 
@@ -61,7 +61,7 @@ struct options {
 	unsigned port_count;
 	unsigned long memory;
 	bool huge, static_neighbors;
-	struct fwd_options fwd;
+	struct worker_options worker;
 };
 
 static int usage(const char *what, const char *argument)
@@ -84,7 +84,7 @@ static int parse(int argc, char **argv, struct options *o)
 	char *end;
 	int c;
 
-	*o = (struct options){.memory = 256, .fwd.cpu = -1};
+	*o = (struct options){.memory = 256, .worker.cpu = -1};
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", known, NULL)) != -1) {
 		switch (c) {
@@ -97,10 +97,10 @@ static int parse(int argc, char **argv, struct options *o)
 			o->ports[o->port_count++] = optarg;
 			break;
 		case 'c':
-			o->fwd.cpu = (int)strtol(optarg, &end, 10);
+			o->worker.cpu = (int)strtol(optarg, &end, 10);
 			if (!strcmp(optarg, "auto"))
-				o->fwd.cpu = -1;
-			else if (!isdigit((unsigned char)*optarg) || *end || o->fwd.cpu > 1023)
+				o->worker.cpu = -1;
+			else if (!isdigit((unsigned char)*optarg) || *end || o->worker.cpu > 1023)
 				return usage("--cpu is not a number or 'auto': ", optarg);
 			break;
 		case 'm':
@@ -116,13 +116,13 @@ static int parse(int argc, char **argv, struct options *o)
 			o->huge = true;
 			break;
 		case 'b':
-			o->fwd.busy_poll = true;
+			o->worker.busy_poll = true;
 			break;
 		case 'S':
-			o->static_neighbors = o->fwd.any_mac = true;
+			o->static_neighbors = o->worker.any_mac = true;
 			break;
 		case 'o':
-			o->fwd.once = true;
+			o->worker.once = true;
 			break;
 		case 'P':
 			port_list_devices();
@@ -271,7 +271,7 @@ static int start(const struct options *o)
 			return -1;
 	if (punt_init() < 0 || slow_start(pool) < 0)
 		return -1;
-	if (fwd_start(&o->fwd) < 0 || control_start() < 0)
+	if (workers_start(&o->worker) < 0 || control_start() < 0)
 		return -1;
 	for (unsigned i = 0; i < port_count(); i++) {
 		struct ccn_port_status status;
@@ -308,7 +308,7 @@ int main(int argc, char **argv)
 		number = sigtimedwait(&signals, NULL, &second);
 	while (number < 0 && !(replaced = port_replaced()));
 	control_stop();
-	fwd_stop();
+	workers_stop();
 	slow_stop();
 	port_close_all();
 	if (replaced)

@@ -99,18 +99,18 @@ static bool within_rate(enum punt_class class)
 	return true;
 }
 
-void punt(struct rte_mbuf *m)
+void punt(struct worker_stats *stats, struct rte_mbuf *m)
 {
 	enum punt_class class = punt_class(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 
 	if (!within_rate(class)) {
-		worker_stats.drop[DROP_PUNT_RATE]++;
+		stats->drop[DROP_PUNT_RATE]++;
 		rte_pktmbuf_free(m);
 	} else if (rte_ring_enqueue(queues.punted[class], m) != 0) {
-		worker_stats.drop[DROP_PUNT_FULL]++;
+		stats->drop[DROP_PUNT_FULL]++;
 		rte_pktmbuf_free(m);
 	} else {
-		worker_stats.punted++;
+		stats->punted++;
 	}
 }
 

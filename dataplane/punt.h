@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct rte_mbuf;
+struct worker_stats;
 
 enum punt_class {
 	PUNT_SESSION,  /* TCP of BGP beyond its first segment: not metered */
@@ -28,7 +29,7 @@ enum punt_class punt_class(const uint8_t *frame, size_t length);
 /* --- for the packet loop --- */
 
 /* Takes the frame, or counts and frees it. punt_wake after the last. */
-void punt(struct rte_mbuf *m);
+void punt(struct worker_stats *stats, struct rte_mbuf *m);
 void punt_wake(void);
 /* Frames to send as they are: m->port is our port index. */
 unsigned punt_injected(struct rte_mbuf **packets, unsigned most);

@@ -3,13 +3,16 @@
  */
 #include "stats.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "port.h"
 
-struct worker_stats worker_stats;
 struct slow_stats slow_stats;
+
+static const struct worker_stats *workers[MAX_WORKERS];
+static unsigned worker_count;
 
 static const char *const reasons[DROP_REASON_COUNT] = {
 #define X(id, text) [id] = text,
@@ -31,42 +34,74 @@ static void emit(const struct emitter *to, const char *scope, const char *name, 
 	to->emit(to->context, &counter);
 }
 
+void stats_add_worker(const struct worker_stats *stats)
+{
+	workers[worker_count++] = stats;
+}
+
+/* Of all workers; the counter is named by where it stands in the first. */
+static uint64_t sum(size_t offset)
+{
+	uint64_t total = 0;
+
+	for (unsigned i = 0; i < worker_count; i++)
+		total += *(const uint64_t *)((const uint8_t *)workers[i] + offset);
+	return total;
+}
+
+#define SUM(member) sum(offsetof(struct worker_stats, member))
+
+static void walk_worker(const struct emitter *to, unsigned index)
+{
+	const struct worker_stats *w = workers[index];
+	char scope[32];
+
+	snprintf(scope, sizeof(scope), "worker %u", index);
+	emit(to, scope, "polls", w->polls);
+	emit(to, scope, "packets", w->packets);
+	emit(to, scope, "busy-cycles", w->busy_cycles);
+	emit(to, scope, "sleeps", w->sleeps);
+	emit(to, scope, "punted", w->punted);
+	emit(to, scope, "injected", w->injected);
+}
+
+static void walk_port(const struct emitter *to, unsigned port)
+{
+	char scope[32];
+
+	snprintf(scope, sizeof(scope), "port %s", port_name(port));
+	emit(to, scope, "rx-packets", SUM(port[port].rx_packets));
+	emit(to, scope, "rx-bytes", SUM(port[port].rx_bytes));
+	emit(to, scope, "tx-packets", SUM(port[port].tx_packets));
+	emit(to, scope, "tx-bytes", SUM(port[port].tx_bytes));
+	if (port_is_file(port))
+		emit(to, scope, "rx-finished", SUM(port[port].rx_finished));
+}
+
 void stats_walk(void (*callback)(void *context, const struct ccn_counter *counter), void *context)
 {
 	const struct emitter to = {callback, context};
-	const struct worker_stats *w = &worker_stats;
 	const struct slow_stats *s = &slow_stats;
 	char scope[32];
 
-	emit(&to, "worker 0", "polls", w->polls);
-	emit(&to, "worker 0", "packets", w->packets);
-	emit(&to, "worker 0", "busy-cycles", w->busy_cycles);
-	emit(&to, "worker 0", "sleeps", w->sleeps);
-	emit(&to, "worker 0", "punted", w->punted);
-	emit(&to, "worker 0", "injected", w->injected);
-	for (unsigned i = 0; i < port_count(); i++) {
-		const struct port_stats *p = &w->port[i];
-
-		snprintf(scope, sizeof(scope), "port %s", port_name(i));
-		emit(&to, scope, "rx-packets", p->rx_packets);
-		emit(&to, scope, "rx-bytes", p->rx_bytes);
-		emit(&to, scope, "tx-packets", p->tx_packets);
-		emit(&to, scope, "tx-bytes", p->tx_bytes);
-		if (port_is_file(i))
-			emit(&to, scope, "rx-finished", p->rx_finished);
-	}
+	for (unsigned i = 0; i < worker_count; i++)
+		walk_worker(&to, i);
+	for (unsigned i = 0; i < port_count(); i++)
+		walk_port(&to, i);
 	for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
-		emit(&to, "drop", reasons[i], w->drop[i] + s->drop[i]);
+		emit(&to, "drop", reasons[i], SUM(drop[i]) + s->drop[i]);
 	emit(&to, "slow-path", "neighbor-requests-sent", s->neighbor_requests_sent);
 	emit(&to, "slow-path", "neighbor-replies-sent", s->neighbor_replies_sent);
 	emit(&to, "slow-path", "echo-replies-sent", s->echo_replies_sent);
 	emit(&to, "slow-path", "tap-written", s->tap_written);
 	emit(&to, "slow-path", "tap-read", s->tap_read);
 	for (unsigned i = 0; i < MAX_CCSIS; i++) {
-		if (w->ccsi[i].packets == 0)
+		uint64_t packets = SUM(ccsi[i].packets);
+
+		if (packets == 0)
 			continue;
 		snprintf(scope, sizeof(scope), "ccsi %u", i);
-		emit(&to, scope, "packets", w->ccsi[i].packets);
-		emit(&to, scope, "bytes", w->ccsi[i].bytes);
+		emit(&to, scope, "packets", packets);
+		emit(&to, scope, "bytes", SUM(ccsi[i].bytes));
 	}
 }

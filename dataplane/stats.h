@@ -57,6 +57,9 @@ struct ccsi_stats {
 	uint64_t packets, bytes; /* forwarded; octets of the inner IP packets */
 };
 
+#define MAX_WORKERS 32
+
+/* Written by one worker; readers add them up. */
 struct worker_stats {
 	uint64_t polls, packets, busy_cycles, sleeps;
 	uint64_t punted, injected;
@@ -72,10 +75,12 @@ struct slow_stats {
 	uint64_t drop[DROP_REASON_COUNT];
 };
 
-extern struct worker_stats worker_stats;
 extern struct slow_stats slow_stats;
 
-/* Calls `emit` for every counter: of the worker, ports, drops, the slow path and each CCSI that has
+/* What a new worker will count in, before it starts; it stays until the end. */
+void stats_add_worker(const struct worker_stats *stats);
+
+/* Calls `emit` for every counter: of each worker, ports, drops, the slow path and each CCSI that has
  * forwarded something. */
 void stats_walk(void (*emit)(void *context, const struct ccn_counter *counter), void *context);
 

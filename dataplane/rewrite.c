@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Last stage: takes the old headers off, counts the hop, writes the new headers (VXLAN to a VTEP,
+ * Ethernet to a neighbour of a hand-off), and sends.
+ */
+#include <string.h>
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include "frame.h"
+#include "fwd.h"
+#include "tx.h"
+
+/* Leaves the mbuf with the IP packet alone. */
+static void strip(struct job *job)
+{
+	uint16_t front = (uint16_t)(job->packet.ip - rte_pktmbuf_mtod(job->m, uint8_t *));
+
+	rte_pktmbuf_adj(job->m, front);
+	rte_pktmbuf_trim(job->m, (uint16_t)(job->m->data_len - job->packet.length));
+}
+
+static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsigned *port)
+{
+	const struct adjacency_table *table = __atomic_load_n(&fib->adjacencies, __ATOMIC_ACQUIRE);
+	const struct adjacency *to;
+	uint64_t mac;
+	uint8_t *frame;
+
+	if (job->adjacency >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE))
+		return DROP_NO_NEIGHBOR;
+	to = &table->at[job->adjacency];
+	if (!to->neigh)
+		return DROP_NO_UPLINK;
+	if (job->packet.length + OUTER_L3 > to->out.mtu)
+		return DROP_MTU;
+	mac = neigh_mac(to->neigh);
+	if (!mac)
+		return DROP_NO_NEIGHBOR;
+	strip(job);
+
+	const struct encapsulation what = {
+	    .outer_dst = (const uint8_t *)&mac,
+	    .outer_src = to->out.mac,
+	    .inner_dst = job->mac,
+	    .inner_src = to->out.router_mac,
+	    .vlan = to->out.vlan,
+	    .vni = job->vni,
+	    .src = to->out.address,
+	    .dst = to->vtep,
+	    .tos = frame_tos(job->packet.ip, job->packet.family),
+	    .entropy = frame_flow_hash(job->packet.ip, job->packet.family, job->packet.length),
+	    .ip_length = job->packet.length,
+	    .ether_type = job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6,
+	};
+
+	frame = (uint8_t *)rte_pktmbuf_prepend(job->m, (uint16_t)frame_vxlan_size(&what));
+	if (!frame)
+		return DROP_OVERSIZE;
+	frame_vxlan(frame, &what);
+	*port = to->out.port;
+	return DROP_REASON_COUNT;
+}
+
+static enum drop_reason hand_off(struct job *job, unsigned *port)
+{
+	const struct egress *out = &job->hop->out;
+	uint64_t mac;
+	uint8_t *frame;
+
+	if (job->packet.length > out->mtu)
+		return DROP_MTU;
+	mac = neigh_mac(job->hop->neigh);
+	if (!mac)
+		return DROP_NO_NEIGHBOR;
+	strip(job);
+	frame = (uint8_t *)rte_pktmbuf_prepend(job->m, out->vlan ? 18 : 14);
+	if (!frame)
+		return DROP_OVERSIZE;
+	frame_ethernet(frame, (const uint8_t *)&mac, out->mac, out->vlan,
+		       job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+	*port = out->port;
+	return DROP_REASON_COUNT;
+}
+
+static void rewrite_one(struct worker *w, const struct fib *fib, struct job *job)
+{
+	enum drop_reason reason;
+	unsigned port = 0;
+
+	if (!frame_forwardable(job->packet.ip, job->packet.family)) {
+		drop(w, job->m, DROP_TTL);
+		return;
+	}
+	if (job->packet.ecn == 3 && (frame_tos(job->packet.ip, job->packet.family) & 3) == 0) {
+		drop(w, job->m, DROP_ECN);
+		return;
+	}
+	if (job->hop->record.kind == CCN_NEIGHBOR)
+		reason = hand_off(job, &port);
+	else
+		reason = encapsulate(fib, job, &port);
+	if (reason != DROP_REASON_COUNT) {
+		drop(w, job->m, reason);
+		return;
+	}
+	frame_hop(job->packet.ip, job->packet.family, job->packet.ecn);
+	w->stats.ccsi[job->packet.ccsi].packets++;
+	w->stats.ccsi[job->packet.ccsi].bytes += job->packet.length;
+	transmit(w, port, job->m);
+}
+
+void rewrite(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		rewrite_one(w, fib, &jobs[i]);
+}

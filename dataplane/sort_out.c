@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * First stage: what each frame of a burst is. Forwarded ones become jobs; ARP and what is for
+ * ourselves goes to the slow path; the rest is dropped with its reason.
+ */
+#include <string.h>
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+#include "fwd.h"
+#include "punt.h"
+
+static void send_up(struct worker *w, struct rte_mbuf *m, const struct frame_in *in)
+{
+	if (in->tagged) { /* the slow path sees untagged frames */
+		uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+
+		memmove(frame + 4, frame, 12);
+		rte_pktmbuf_adj(m, 4);
+	}
+	m->port = in->port;
+	m->vlan_tci = in->vlan;
+	m->hash.usr = in->role;
+	punt(&w->stats, m);
+	w->punted = true;
+}
+
+/* True: the job is to be forwarded. False: the frame was dropped or went to the slow path. */
+static bool sort_one(struct worker *w, const struct fib *fib,
+		     const struct interface_table *interfaces, struct rte_mbuf *m, unsigned port,
+		     struct job *job)
+{
+	struct frame_in in = {.data = rte_pktmbuf_mtod(m, uint8_t *),
+			      .length = m->data_len,
+			      .port = (uint16_t)port,
+			      .any_mac = w->options.any_mac};
+	enum verdict verdict;
+
+	if (m->nb_segs > 1) {
+		drop(w, m, DROP_OVERSIZE);
+		return false;
+	}
+	if (m->ol_flags &
+	    RTE_MBUF_F_RX_VLAN_STRIPPED) { /* af_packet gets the tag beside the frame */
+		in.vlan = m->vlan_tci & 0xfff;
+		m->ol_flags &= ~(RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_VLAN);
+	}
+	verdict = classify(fib, interfaces, &in, &job->packet);
+	job->m = m;
+	if (verdict == VERDICT_DROP)
+		drop(w, m, in.reason);
+	else if (verdict == VERDICT_PUNT)
+		send_up(w, m, &in);
+	return verdict == VERDICT_FORWARD;
+}
+
+unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
+		  unsigned count, struct job *jobs)
+{
+	const struct interface_table *interfaces =
+	    fib ? __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE) : NULL;
+	struct port_stats *stats = &w->stats.port[port];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
+	for (unsigned i = 0; i < count; i++) {
+		stats->rx_bytes += packets[i]->pkt_len;
+		n += sort_one(w, fib, interfaces, packets[i], port, &jobs[n]);
+	}
+	stats->rx_packets += count;
+	return n;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Bursts to the devices.
+ */
+#include "tx.h"
+
+#include <rte_ethdev.h>
+
+#include "port.h"
+
+#define ATTEMPTS 8
+
+void tx_flush(struct worker *w, unsigned port)
+{
+	struct tx_queue *q = &w->tx[port];
+	struct port_stats *stats = &w->stats.port[port];
+	unsigned sent = 0;
+	uint64_t octets = 0;
+
+	for (unsigned i = 0; i < q->count; i++)
+		octets += q->m[i]->pkt_len;
+	for (unsigned attempt = 0; attempt < ATTEMPTS && sent < q->count; attempt++)
+		sent += rte_eth_tx_burst(port_dpdk_id(port), 0, q->m + sent,
+					 (uint16_t)(q->count - sent));
+	for (unsigned i = sent; i < q->count; i++) {
+		octets -= q->m[i]->pkt_len;
+		drop(w, q->m[i], DROP_TX_FULL);
+	}
+	stats->tx_packets += sent;
+	stats->tx_bytes += octets;
+	q->count = 0;
+}
