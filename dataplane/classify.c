@@ -22,32 +22,87 @@ static enum verdict send_up(struct frame_in *in, const struct interface *to)
 	return VERDICT_PUNT;
 }
 
-/* The inner or plain IP packet at `ip`: fills the job, or says why not. */
-static bool take_ip(struct packet *packet, uint8_t *ip, size_t room, uint16_t ether_type)
+/* Sum over the IPv4 header without options; what most packets have. Right if it is 0xffff. */
+static inline uint16_t sum_of_20(const uint8_t *ip)
 {
-	if (ether_type == RTE_ETHER_TYPE_IPV4) {
-		const struct rte_ipv4_hdr *h = (const void *)ip;
+	uint64_t a, b;
+	uint32_t c;
 
-		if (room < sizeof(*h) || h->version != 4 || h->ihl < 5)
-			return false;
-		packet->length = rte_be_to_cpu_16(h->total_length);
-		packet->family = 4;
-		if (packet->length < h->ihl * 4U || packet->length > room)
-			return false;
-	} else if (ether_type == RTE_ETHER_TYPE_IPV6) {
-		const struct rte_ipv6_hdr *h = (const void *)ip;
+	memcpy(&a, ip, 8);
+	memcpy(&b, ip + 8, 8);
+	memcpy(&c, ip + 16, 4);
+	a = (a >> 32) + (uint32_t)a + (b >> 32) + (uint32_t)b + c;
+	a = (a >> 32) + (uint32_t)a;
+	a = (a >> 16) + (a & 0xffff);
+	a = (a >> 16) + (a & 0xffff);
+	return (uint16_t)((a >> 16) + a);
+}
 
-		if (room < sizeof(*h) || ip[0] >> 4 != 6)
-			return false;
-		packet->length = (uint16_t)(rte_be_to_cpu_16(h->payload_len) + sizeof(*h));
-		packet->family = 6;
-		if (packet->length > room || packet->length < sizeof(*h))
-			return false;
-	} else {
-		return false;
+/* Options are forwarded as they are, but for source routes: nobody outside may choose the way of a
+ * packet (RFC 7126 sections 4.3 and 4.4). */
+static enum drop_reason take_options(const uint8_t *option, const uint8_t *end)
+{
+	while (option < end && *option != 0) {
+		if (*option == 131 || *option == 137)
+			return DROP_SOURCE_ROUTE;
+		if (*option == 1) {
+			option++;
+			continue;
+		}
+		if (end - option < 2 || option[1] < 2 || option[1] > end - option)
+			return DROP_IP_HEADER;
+		option += option[1];
 	}
+	return DROP_REASON_COUNT;
+}
+
+static enum drop_reason take_ip4(struct packet *packet, uint8_t *ip, size_t room)
+{
+	const struct rte_ipv4_hdr *h = (const void *)ip;
+	size_t header;
+
+	if (room < sizeof(*h))
+		return DROP_IP_LENGTH;
+	if (h->version != 4 || h->ihl < 5)
+		return DROP_IP_HEADER;
+	header = h->ihl * 4U;
+	packet->length = rte_be_to_cpu_16(h->total_length);
+	packet->family = 4;
+	if (packet->length < header || packet->length > room)
+		return DROP_IP_LENGTH;
 	packet->ip = ip;
-	return true;
+	if (header == sizeof(*h))
+		return sum_of_20(ip) == 0xffff ? DROP_REASON_COUNT : DROP_IP_CHECKSUM;
+	if (frame_checksum(ip, header) != 0)
+		return DROP_IP_CHECKSUM;
+	return take_options(ip + sizeof(*h), ip + header);
+}
+
+static enum drop_reason take_ip6(struct packet *packet, uint8_t *ip, size_t room)
+{
+	const struct rte_ipv6_hdr *h = (const void *)ip;
+
+	if (room < sizeof(*h))
+		return DROP_IP_LENGTH;
+	if (ip[0] >> 4 != 6)
+		return DROP_IP_HEADER;
+	packet->length = (uint16_t)(rte_be_to_cpu_16(h->payload_len) + sizeof(*h));
+	packet->family = 6;
+	if (packet->length > room || packet->length < sizeof(*h))
+		return DROP_IP_LENGTH;
+	packet->ip = ip;
+	return DROP_REASON_COUNT;
+}
+
+/* The inner or plain IP packet at `ip`: fills the job, or says why not (RFC 1812 section 5.2.2). */
+static enum drop_reason take_ip(struct packet *packet, uint8_t *ip, size_t room,
+				uint16_t ether_type)
+{
+	if (ether_type == RTE_ETHER_TYPE_IPV4)
+		return take_ip4(packet, ip, room);
+	if (ether_type == RTE_ETHER_TYPE_IPV6)
+		return take_ip6(packet, ip, room);
+	return DROP_INNER_TYPE;
 }
 
 /* What no router may forward, whatever its routes: to this network, this host, one link or a group
@@ -78,14 +133,17 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 {
 	const struct vxlan_frame *v = (const void *)at;
 	const struct rte_ether_hdr *inner;
+	enum drop_reason fault;
 	uint32_t vni, entry;
 	size_t length;
 
 	if (room < sizeof(*v) + sizeof(*inner))
-		return DROP_RUNT;
+		return DROP_VXLAN_LENGTH;
 	length = rte_be_to_cpu_16(v->udp_length);
-	if (!(v->flags & VXLAN_FLAG_VNI) || length > room || length < sizeof(*v) + sizeof(*inner))
-		return DROP_BAD_VXLAN;
+	if (length > room || length < sizeof(*v) + sizeof(*inner))
+		return DROP_VXLAN_LENGTH;
+	if (!(v->flags & VXLAN_FLAG_VNI))
+		return DROP_VXLAN_FLAGS;
 	vni = rte_be_to_cpu_32(v->vni) >> 8;
 	entry = fib_vni(fib, vni);
 	if (entry == 0)
@@ -97,10 +155,11 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 	packet->ecn = outer->type_of_service & 3;
 	inner = (const void *)(v + 1);
 	if (rte_is_multicast_ether_addr(&inner->dst_addr) && !any_mac)
-		return DROP_BAD_INNER;
-	if (!take_ip(packet, at + sizeof(*v) + sizeof(*inner), length - sizeof(*v) - sizeof(*inner),
-		     rte_be_to_cpu_16(inner->ether_type)))
-		return DROP_BAD_INNER;
+		return DROP_INNER_MULTICAST;
+	fault = take_ip(packet, at + sizeof(*v) + sizeof(*inner),
+			length - sizeof(*v) - sizeof(*inner), rte_be_to_cpu_16(inner->ether_type));
+	if (fault != DROP_REASON_COUNT)
+		return fault;
 	return is_martian(packet) ? DROP_MARTIAN : DROP_REASON_COUNT;
 }
 
@@ -123,15 +182,19 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 	header = h->ihl * 4U;
 	total = rte_be_to_cpu_16(h->total_length);
 	whole = (h->fragment_offset & RTE_BE16(0x3fff)) == 0;
-	if (h->version != 4 || header < sizeof(*h) || total < header || total > room)
-		return drop(in, DROP_BAD_HEADER);
+	if (h->version != 4 || header < sizeof(*h))
+		return drop(in, DROP_OUTER_HEADER);
+	if (total < header || total > room)
+		return drop(in, DROP_OUTER_LENGTH);
 	/* of a fragment beyond the first nobody knows the port; the kernel waits for that in vain */
 	if (h->next_proto_id != IPPROTO_UDP || total < header + 8 ||
 	    (h->fragment_offset & RTE_BE16(0x1fff)) ||
 	    ((const struct vxlan_frame *)(ip + header))->dst_port != RTE_BE16(VXLAN_PORT))
 		return send_up(in, &interfaces->at[uplink]);
-	if (!whole || frame_checksum(ip, header) != 0)
-		return drop(in, DROP_BAD_HEADER);
+	if (!whole)
+		return drop(in, DROP_OUTER_FRAGMENT);
+	if (frame_checksum(ip, header) != 0)
+		return drop(in, DROP_OUTER_CHECKSUM);
 	in->reason = take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header);
 	return in->reason == DROP_REASON_COUNT ? VERDICT_FORWARD : VERDICT_DROP;
 }
@@ -148,6 +211,7 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	const struct rte_ether_hdr *eth = (const void *)in->data;
 	size_t l2 = sizeof(*eth), room;
 	uint16_t ether_type, uplink, hand_off, mine;
+	enum drop_reason fault;
 	enum verdict verdict;
 	uint8_t *ip;
 
@@ -198,7 +262,8 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 		return drop(in, DROP_NOT_OURS);
 	packet->ccsi = (uint16_t)interfaces->at[hand_off].record.ccsi;
 	packet->ecn = 0;
-	if (!take_ip(packet, ip, room, ether_type))
-		return drop(in, DROP_BAD_INNER);
+	fault = take_ip(packet, ip, room, ether_type);
+	if (fault != DROP_REASON_COUNT)
+		return drop(in, fault);
 	return is_martian(packet) ? drop(in, DROP_MARTIAN) : VERDICT_FORWARD;
 }

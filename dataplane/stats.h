@@ -15,16 +15,25 @@
 
 #define DROP_REASONS(X)                                                                            \
 	X(DROP_NO_INTERFACE, "no-interface") /* no interface for this port and VLAN */             \
-	X(DROP_RUNT, "runt")		     /* shorter than its headers say */                    \
+	X(DROP_RUNT, "runt")		     /* ends within its Ethernet or outer IP header */     \
 	X(DROP_OVERSIZE, "oversize")	     /* longer than one buffer */                          \
 	X(DROP_OTHER_MAC, "other-mac")	     /* unicast to a MAC that is not ours */               \
 	X(DROP_NOT_OURS, "not-ours")	     /* underlay packet to another address */              \
-	X(DROP_BAD_HEADER, "bad-header")     /* outer IP header wrong or a fragment */             \
+	X(DROP_OUTER_HEADER, "outer-header") /* version or header length */                        \
+	X(DROP_OUTER_LENGTH, "outer-length") /* total length and frame disagree */                 \
+	X(DROP_OUTER_FRAGMENT, "outer-fragment")                                                   \
+	X(DROP_OUTER_CHECKSUM, "outer-checksum")                                                   \
 	X(DROP_NOT_VXLAN, "not-vxlan")	     /* ethertype nobody takes */                          \
-	X(DROP_BAD_VXLAN, "bad-vxlan")	     /* no I flag, or lengths disagree */                  \
+	X(DROP_VXLAN_LENGTH, "vxlan-length") /* UDP length and packet disagree */                  \
+	X(DROP_VXLAN_FLAGS, "vxlan-flags")   /* no I flag */                                       \
 	X(DROP_UNKNOWN_VNI, "unknown-vni")                                                         \
-	X(DROP_UNKNOWN_VTEP, "unknown-vtep") /* outer source not allowed on this VNI */            \
-	X(DROP_BAD_INNER, "bad-inner")	     /* inner frame is no unicast IP packet */             \
+	X(DROP_UNKNOWN_VTEP, "unknown-vtep")	   /* outer source not allowed on this VNI */      \
+	X(DROP_INNER_MULTICAST, "inner-multicast") /* inner frame to a group MAC */                \
+	X(DROP_INNER_TYPE, "inner-type")	   /* inner frame is neither IPv4 nor IPv6 */      \
+	X(DROP_IP_HEADER, "ip-header")	     /* inner or plain packet: version, IHL, options */    \
+	X(DROP_IP_LENGTH, "ip-length")	     /* its lengths disagree */                            \
+	X(DROP_IP_CHECKSUM, "ip-checksum")   /* of its IPv4 header */                              \
+	X(DROP_SOURCE_ROUTE, "source-route") /* IPv4 option LSRR or SSRR (RFC 7126) */             \
 	X(DROP_MARTIAN, "martian")	     /* to or from an address that is never routed */      \
 	X(DROP_NO_ROUTE, "no-route")                                                               \
 	X(DROP_BLACKHOLE, "blackhole") /* the route says drop */                                   \

@@ -256,12 +256,69 @@ def test_each_drop_has_its_reason(replay):
         "blackhole": 1,
         "ttl": 2,
         "mtu": 1,
-        "bad-vxlan": 1,
-        "bad-inner": 1,
-        "bad-header": 1,
+        "vxlan-flags": 1,
+        "inner-type": 1,
+        "outer-length": 1,
         "runt": 1,
         "not-vxlan": 1,
     }
+
+
+def broken(frame, *fields):
+    """The frame with these (layer index of IP or UDP, field, value) wrong, and nothing recomputed
+    but the checksum of an IP header that something else is wrong in."""
+    copy = Ether(bytes(frame))
+    for layer, nth, field, value in fields:
+        found = copy.getlayer(layer, nth)
+        setattr(found, field, value)
+        if layer is IP and field != "chksum":
+            found.chksum = 0
+            octets = bytes(found)[: max(20, 4 * found.ihl)]
+            words = sum(int.from_bytes(octets[i : i + 2]) for i in range(0, len(octets), 2))
+            found.chksum = 0xFFFF - (words % 0xFFFF or 0xFFFF)
+    return copy
+
+
+def test_headers_that_lie_are_dropped_each_with_a_reason_of_its_own(replay):
+    good = from_host(VM_B)
+    right = from_host(VM_B, options=[b"\x07\x07\x04\x00\x00\x00\x00\x00"])  # record route
+    routed = from_host(VM_B, options=[b"\x83\x07\x04\x0a\x01\x00\x14\x00"])  # LSRR
+    endless = from_host(VM_B, options=[b"\x07\x28\x04\x00"])
+    pieces = from_host(VM_B, flags="MF"), from_host(VM_B, frag=100)
+    out, drops = replay(
+        good,
+        right,
+        *pieces,
+        broken(good, (IP, 1, "version", 5)),
+        broken(good, (IP, 1, "ihl", 4)),
+        broken(good, (IP, 1, "len", 9000)),
+        broken(good, (IP, 1, "chksum", 1)),
+        broken(good, (IP, 1, "flags", "MF")),
+        broken(good, (UDP, 1, "len", 9000)),
+        broken(good, (UDP, 1, "len", 20)),
+        broken(good, (IP, 2, "version", 5)),
+        broken(good, (IP, 2, "ihl", 4)),
+        broken(good, (IP, 2, "len", 9000)),
+        broken(good, (IP, 2, "len", 19)),
+        broken(good, (IP, 2, "chksum", 1)),
+        broken(right, (IP, 2, "chksum", 1)),
+        broken(from_host("fd00:1::20"), (IPv6, 1, "plen", 9000)),
+        routed,
+        endless,
+    )
+    assert drops == {
+        "outer-header": 2,
+        "outer-length": 1,
+        "outer-checksum": 1,
+        "outer-fragment": 1,
+        "vxlan-length": 2,
+        "ip-header": 3,
+        "ip-length": 3,
+        "ip-checksum": 2,
+        "source-route": 1,
+    }
+    assert [p[VXLAN][IP].options != [] for p in out] == [False, True, False, False]
+    assert [(str(p[VXLAN][IP].flags), p[VXLAN][IP].frag) for p in out[2:]] == [("MF", 0), ("", 100)]
 
 
 def test_flow_hash_spreads_flows_and_keeps_each(replay):
