@@ -18,7 +18,7 @@
 
 /* An enumeration, since the preprocessor would keep macros from cffi. */
 enum ccn_wire {
-	CCN_WIRE_VERSION = 2,
+	CCN_WIRE_VERSION = 3,
 	CCN_WIRE_MAGIC = 0x314e4343, /* "CCN1" */
 	CCN_MAX_MESSAGE = 16777216,  /* octets, header included */
 	CCN_MAX_MEMBERS = 16,	     /* of a group of next hops */
@@ -40,14 +40,16 @@ enum ccn_message_type {
 	CCN_COUNTER = 20,	/* struct ccn_counter */
 	CCN_PORT_STATUS = 21,	/* struct ccn_port_status */
 	/* records of a transaction; with flag CCN_DELETE they remove what they name */
-	CCN_INTERFACE = 32,	 /* struct ccn_interface */
-	CCN_VNI = 33,		 /* struct ccn_vni */
-	CCN_VTEP = 34,		 /* struct ccn_vtep */
-	CCN_NEXT_HOP = 35,	 /* struct ccn_next_hop */
-	CCN_VM = 36,		 /* struct ccn_vm */
-	CCN_ROUTE = 37,		 /* struct ccn_route */
-	CCN_CCSI = 38,		 /* struct ccn_ccsi */
-	CCN_NEXT_HOP_GROUP = 39, /* struct ccn_next_hop_group */
+	CCN_INTERFACE = 32,	  /* struct ccn_interface */
+	CCN_VNI = 33,		  /* struct ccn_vni */
+	CCN_VTEP = 34,		  /* struct ccn_vtep */
+	CCN_NEXT_HOP = 35,	  /* struct ccn_next_hop */
+	CCN_VM = 36,		  /* struct ccn_vm */
+	CCN_ROUTE = 37,		  /* struct ccn_route */
+	CCN_CCSI = 38,		  /* struct ccn_ccsi */
+	CCN_NEXT_HOP_GROUP = 39,  /* struct ccn_next_hop_group */
+	CCN_GATEWAY_ADDRESS = 40, /* struct ccn_gateway_address */
+	CCN_PEER = 43,		  /* struct ccn_peer */
 };
 
 enum ccn_message_flags {
@@ -67,7 +69,8 @@ struct ccn_hello {
 	uint32_t magic;
 	uint32_t version;
 	/* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface, vni, vtep,
-	 * next_hop, vm, route, ccsi, counter, lookup_result, next_hop_group; then zero */
+	 * next_hop, vm, route, ccsi, counter, lookup_result, next_hop_group, gateway_address,
+	 * peer; then zero */
 	uint16_t sizes[32];
 	uint8_t client[32]; /* who speaks, for the log */
 };
@@ -226,6 +229,23 @@ struct ccn_route {
 	uint8_t family;
 	uint8_t length;
 	uint8_t pad[6];
+};
+
+/* The router's own address inside a VPC: what its VMs send through. Answered by ARP, ND and echo,
+ * and the source of ICMP errors. Key: all of it. */
+struct ccn_gateway_address {
+	uint32_t vni;
+	uint8_t family;
+	uint8_t pad[3];
+	uint8_t ip[16];
+};
+
+/* A configured BGP neighbour: its packets are punted in a class of their own. Key: all of it. */
+struct ccn_peer {
+	uint32_t interface; /* hand-off it is reached by; 0 = the uplinks */
+	uint8_t family;
+	uint8_t pad[3];
+	uint8_t ip[16];
 };
 
 /* A counter. `scope` names what it is of: "worker 0", "port eth1", "ccsi 100", "drop". */

@@ -22,6 +22,12 @@ struct op_list {
 	size_t count, removes;
 };
 
+/* A set that is made anew, from the live one and operations on it. */
+struct address_change {
+	struct op_list ops;
+	struct address_set *made;
+};
+
 struct change {
 	struct fib *fib;
 	bool full;
@@ -38,6 +44,7 @@ struct change {
 	uint32_t *vnis, *slots; /* touched */
 	size_t vni_count, slot_count;
 	struct route_stage routes;
+	struct address_change gateway_addresses, peers;
 	bool ccsi_removed;
 	bool groups_counted;
 };
@@ -62,6 +69,8 @@ int stage_vtep(struct change *c, const void *record, bool remove, uint32_t index
 int stage_vm(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_next_hop(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_group(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_gateway_address(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_peer(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_route(struct change *c, const void *record, bool remove, uint32_t index);
 
 /* What can be said only of all records of a type; -1: refused. */
@@ -69,6 +78,9 @@ int check_interfaces(struct change *c);
 int check_vnis(struct change *c); /* a CCSI that goes must not leave a VNI behind */
 int settle_vteps(struct change *c);
 int settle_vms(struct change *c);
+int settle_addresses(struct change *c);
+void publish_addresses(struct change *c);
+void clean_addresses(struct change *c);
 int restage_neighbors(struct change *c);
 int check_groups(struct change *c); /* every member is there and no group; counts them */
 void uncount_groups(struct change *c);

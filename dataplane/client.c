@@ -40,6 +40,8 @@ _Static_assert(sizeof(struct ccn_port_status) == 64, "port_status");
 _Static_assert(sizeof(struct ccn_lookup) == 24, "lookup");
 _Static_assert(sizeof(struct ccn_lookup_result) == 1016, "lookup_result");
 _Static_assert(sizeof(struct ccn_next_hop_group) == 264, "next_hop_group");
+_Static_assert(sizeof(struct ccn_gateway_address) == sizeof(struct address_key), "gateway_address");
+_Static_assert(sizeof(struct ccn_peer) == sizeof(struct address_key), "peer");
 
 static const uint16_t sizes[32] = {
     sizeof(struct ccn_header),
@@ -59,6 +61,8 @@ static const uint16_t sizes[32] = {
     sizeof(struct ccn_counter),
     sizeof(struct ccn_lookup_result),
     sizeof(struct ccn_next_hop_group),
+    sizeof(struct ccn_gateway_address),
+    sizeof(struct ccn_peer),
 };
 
 static const struct client *holder; /* of the transaction that is open */

@@ -26,6 +26,10 @@ size_t record_size(uint16_t type)
 		return sizeof(struct ccn_next_hop);
 	case CCN_NEXT_HOP_GROUP:
 		return sizeof(struct ccn_next_hop_group);
+	case CCN_GATEWAY_ADDRESS:
+		return sizeof(struct ccn_gateway_address);
+	case CCN_PEER:
+		return sizeof(struct ccn_peer);
 	case CCN_VM:
 		return sizeof(struct ccn_vm);
 	case CCN_ROUTE:
@@ -69,8 +73,11 @@ static int allocate(struct change *c)
 		   sizeof(*c->slots));
 	c->vteps.op = malloc((change_count(c, CCN_VTEP) + 1) * sizeof(struct op));
 	c->vms.op = malloc((change_count(c, CCN_VM) + 1) * sizeof(struct op));
-	if (!c->vnis || !c->slots || !c->vteps.op || !c->vms.op ||
-	    route_stage_init(&c->routes, change_count(c, CCN_ROUTE)) < 0)
+	c->gateway_addresses.ops.op =
+	    malloc((change_count(c, CCN_GATEWAY_ADDRESS) + 1) * sizeof(struct op));
+	c->peers.ops.op = malloc((change_count(c, CCN_PEER) + 1) * sizeof(struct op));
+	if (!c->vnis || !c->slots || !c->vteps.op || !c->vms.op || !c->gateway_addresses.ops.op ||
+	    !c->peers.ops.op || route_stage_init(&c->routes, change_count(c, CCN_ROUTE)) < 0)
 		return change_no_memory(c);
 	return 0;
 }
@@ -83,7 +90,9 @@ static int stage(struct change *c)
 	if (allocate(c) < 0 || each(c, CCN_INTERFACE, stage_interface) < 0 ||
 	    each(c, CCN_CCSI, stage_ccsi) < 0 || check_interfaces(c) < 0 ||
 	    each(c, CCN_VNI, stage_vni) < 0 || check_vnis(c) < 0 ||
-	    each(c, CCN_VTEP, stage_vtep) < 0 || settle_vteps(c) < 0)
+	    each(c, CCN_VTEP, stage_vtep) < 0 || settle_vteps(c) < 0 ||
+	    each(c, CCN_GATEWAY_ADDRESS, stage_gateway_address) < 0 ||
+	    each(c, CCN_PEER, stage_peer) < 0 || settle_addresses(c) < 0)
 		return -1;
 	if (c->full && c->interfaces) { /* nobody reads this fib yet */
 		free(c->fib->interfaces);
@@ -176,6 +185,7 @@ static void publish(struct change *c)
 	struct adjacency_table *old_adjacencies = NULL;
 
 	publish_rows(c);
+	publish_addresses(c);
 	if (c->interfaces) {
 		old_interfaces = fib->interfaces;
 		old_adjacencies = fib->adjacencies;
@@ -230,6 +240,7 @@ static void clean(struct change *c, bool published)
 	adjacencies_free(c->adjacencies);
 	free(c->vnis);
 	free(c->slots);
+	clean_addresses(c);
 	free(c->vteps.op);
 	free(c->vms.op);
 }

@@ -57,10 +57,12 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		struct ccn_vm vm;
 		struct ccn_route route;
 		struct ccn_interface interface;
+		struct ccn_gateway_address gateway;
+		struct ccn_peer peer;
 	} r;
 
 	memset(&r, 0, sizeof(r));
-	switch (random_below(state, 12)) {
+	switch (random_below(state, 14)) {
 	case 0:
 		r.ccsi.id = c;
 		add(to, CCN_CCSI, flags, &r);
@@ -117,6 +119,18 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 			r.group.member[i].weight = (uint8_t)(1 + random_below(state, 9));
 		}
 		add(to, CCN_NEXT_HOP_GROUP, flags, &r);
+		break;
+	case 10:
+		r.gateway.vni = 100 + c;
+		r.gateway.family = n % 2 ? 4 : 6;
+		r.gateway.ip[3] = (uint8_t)n;
+		add(to, CCN_GATEWAY_ADDRESS, flags, &r);
+		break;
+	case 11:
+		r.peer.interface = n % 2 ? 0 : c;
+		r.peer.family = 4;
+		r.peer.ip[3] = (uint8_t)n;
+		add(to, CCN_PEER, flags, &r);
 		break;
 	default:
 		r.route.ccsi = c;

@@ -36,8 +36,10 @@ struct fib *fib_new(void)
 	fib->adjacencies = calloc(1, sizeof(*fib->adjacencies));
 	fib->adjacency_of = keymap_new(0);
 	fib->vteps = keymap_new(0);
+	fib->gateway_addresses = address_set_new(0);
+	fib->peers = address_set_new(0);
 	if (!fib->interfaces || !fib->adjacencies || !fib->adjacency_of || !fib->vteps ||
-	    vm_table_init(&fib->vms) < 0) {
+	    !fib->gateway_addresses || !fib->peers || vm_table_init(&fib->vms) < 0) {
 		fib_free(fib);
 		return NULL;
 	}
@@ -62,6 +64,8 @@ void fib_free(struct fib *fib)
 	adjacencies_free(fib->adjacencies);
 	free(fib->adjacency_of);
 	free(fib->vteps);
+	address_set_free(fib->gateway_addresses);
+	address_set_free(fib->peers);
 	vm_table_free(&fib->vms);
 	for (unsigned i = 0; i < (1 << 24) / PAGE; i++) {
 		free(fib->vni_page[i]);
@@ -347,6 +351,14 @@ static int dump_vteps(struct dump *dump)
 	return 0;
 }
 
+static int dump_addresses(struct dump *dump, uint16_t type, const struct address_set *set)
+{
+	for (uint32_t i = 0; i < set->count; i++)
+		if (dump->emit(dump->context, type, &set->key[i], sizeof(set->key[i])) < 0)
+			return -1;
+	return 0;
+}
+
 int fib_dump(const struct fib *fib,
 	     int (*emit)(void *context, uint16_t type, const void *record, size_t size),
 	     void *context)
@@ -365,7 +377,9 @@ int fib_dump(const struct fib *fib,
 		if (fib->ccsi[i] && fib->ccsi[i]->live &&
 		    emit(context, CCN_CCSI, &fib->ccsi[i]->record, sizeof(struct ccn_ccsi)) < 0)
 			return -1;
-	if (dump_vnis(&dump) < 0 || dump_vteps(&dump) < 0 || dump_next_hops(&dump, false) < 0 ||
+	if (dump_vnis(&dump) < 0 || dump_vteps(&dump) < 0 ||
+	    dump_addresses(&dump, CCN_GATEWAY_ADDRESS, fib->gateway_addresses) < 0 ||
+	    dump_addresses(&dump, CCN_PEER, fib->peers) < 0 || dump_next_hops(&dump, false) < 0 ||
 	    dump_next_hops(&dump, true) < 0)
 		return -1;
 	vm_walk(&fib->vms, 4, dump_vm, &dump);

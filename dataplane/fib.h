@@ -17,6 +17,7 @@
 
 #include <rte_rcu_qsbr.h>
 
+#include "address_set.h"
 #include "ccn_wire.h"
 #include "group.h"
 #include "keymap.h"
@@ -120,8 +121,10 @@ struct fib {
 	uint8_t digest[32];
 	struct interface_table *interfaces;
 	struct adjacency_table *adjacencies;
-	struct keymap *adjacency_of; /* control: 1 << 32 | VTEP -> index */
-	struct keymap *vteps;	     /* vtep_key */
+	struct keymap *adjacency_of;	       /* control: 1 << 32 | VTEP -> index */
+	struct keymap *vteps;		       /* vtep_key */
+	struct address_set *gateway_addresses; /* by VNI */
+	struct address_set *peers;	       /* by id of the hand-off, or 0 */
 	struct vm_table vms;
 	struct vni_entry *vni_page[(1 << 24) / PAGE];
 	struct next_hop_entry *next_hop_page[(1 << 24) / PAGE];

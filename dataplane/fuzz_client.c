@@ -84,8 +84,8 @@ static void say(struct client *client, uint16_t type, uint16_t flags, uint32_t c
 static void greet(struct client *client)
 {
 	struct ccn_hello hello = {.magic = CCN_WIRE_MAGIC, .version = CCN_WIRE_VERSION};
-	const uint16_t sizes[32] = {16, 104, 120, 16, 48, 8,  128,  80, 16,
-				    8,	40,  32,  32, 40, 88, 1016, 264};
+	const uint16_t sizes[32] = {16, 104, 120, 16, 48, 8,	128, 80, 16, 8,
+				    40, 32,  32,  40, 88, 1016, 264, 24, 24};
 
 	memcpy(hello.sizes, sizes, sizeof(sizes));
 	say(client, CCN_HELLO, 0, 1, &hello, sizeof(hello));
@@ -118,6 +118,11 @@ static void tame(uint16_t type, uint8_t *record)
 
 	for (size_t i = 0; i < keyed; i++)
 		memset(record + 4 * i + 1, 0, 3);
+	if (type == CCN_GATEWAY_ADDRESS || type == CCN_PEER) {
+		record[4] = record[4] & 1 ? 4 : 6;
+		memset(record + 5, 0, 3);
+		memset(record + 12, 0, 12);
+	}
 	for (size_t i = 0; type == CCN_NEXT_HOP_GROUP && i < CCN_MAX_MEMBERS; i++)
 		memset(record + 17 + 16 * i, 0, 3);
 	if (type == CCN_INTERFACE) {
@@ -129,11 +134,12 @@ static void tame(uint16_t type, uint8_t *record)
 
 static size_t one_operation(struct client *client, const uint8_t *data, size_t size)
 {
-	static const uint16_t types[] = {CCN_INTERFACE, CCN_VNI,   CCN_VTEP, CCN_NEXT_HOP,
-					 CCN_VM,	CCN_ROUTE, CCN_CCSI, CCN_NEXT_HOP_GROUP};
+	static const uint16_t types[] = {
+	    CCN_INTERFACE, CCN_VNI,  CCN_VTEP,		 CCN_NEXT_HOP,	      CCN_VM,
+	    CCN_ROUTE,	   CCN_CCSI, CCN_NEXT_HOP_GROUP, CCN_GATEWAY_ADDRESS, CCN_PEER};
 	uint8_t body[512] = {0};
 	size_t used, want;
-	uint16_t type = types[data[0] % 8];
+	uint16_t type = types[data[0] % (sizeof(types) / sizeof(types[0]))];
 
 	switch (data[0] >> 4) {
 	case 0:

@@ -21,7 +21,15 @@ from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.vms import VmTable
 from ccn_bgp.table.plan import CcsiEntry, Plan, TableChange, taps_of
 from ccn_bgp.table.plan_rows import Rows, every_row
-from ccn_bgp.table.snapshot import InterfaceEntry, Snapshot, Table, VniEntry, VtepEntry
+from ccn_bgp.table.snapshot import (
+    GatewayAddressEntry,
+    InterfaceEntry,
+    PeerEntry,
+    Snapshot,
+    Table,
+    VniEntry,
+    VtepEntry,
+)
 
 Array = npt.NDArray[Any]
 Records = list[tuple[MessageType, Flag, Array]]
@@ -31,6 +39,8 @@ KEYS: Mapping[MessageType, tuple[str, ...]] = {
     MessageType.CCSI: ("id",),
     MessageType.VNI: ("vni",),
     MessageType.VTEP: ("vni", "address"),
+    MessageType.GATEWAY_ADDRESS: ("vni", "family", "ip"),
+    MessageType.PEER: ("interface", "family", "ip"),
     MessageType.NEXT_HOP: ("slot",),
     MessageType.NEXT_HOP_GROUP: ("slot",),
     MessageType.VM: ("vni", "family", "ip"),
@@ -62,6 +72,8 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.CCSI: _ccsis(plan.ccsis.put),
         MessageType.VNI: _vnis(plan.vnis.put),
         MessageType.VTEP: _vteps(plan.vteps.put),
+        MessageType.GATEWAY_ADDRESS: _gateway_addresses(plan.gateway_addresses.put),
+        MessageType.PEER: _peers(plan.peers.put),
         **next_hop_records(said.items(), slots, plan.taps),
         MessageType.VM: _vms(plan.vms.put),
         MessageType.ROUTE: _put_routes(plan.tables, slots),
@@ -71,6 +83,8 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.CCSI: _ccsis(plan.ccsis.removed),
         MessageType.VNI: _vnis(plan.vnis.removed),
         MessageType.VTEP: _vteps(plan.vteps.removed),
+        MessageType.GATEWAY_ADDRESS: _gateway_addresses(plan.gateway_addresses.removed),
+        MessageType.PEER: _peers(plan.peers.removed),
         **gone_records(freed),
         MessageType.VM: _vms(plan.vms.removed),
         MessageType.ROUTE: _gone_routes(plan.tables),
@@ -115,6 +129,8 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
         MessageType.CCSI: _ccsis([CcsiEntry(t.id, t.ccn) for t in tables]),
         MessageType.VNI: _vnis(snapshot.vnis),
         MessageType.VTEP: _vteps(snapshot.vteps),
+        MessageType.GATEWAY_ADDRESS: _gateway_addresses(snapshot.gateway_addresses),
+        MessageType.PEER: _peers(snapshot.peers),
         **next_hop_records(said, slots, taps_of(snapshot.interfaces)),
         MessageType.VM: _vms(snapshot.vm_table),
         MessageType.ROUTE: _routes([(table, every_row(table)) for table in tables], slots),
@@ -201,6 +217,22 @@ def _vteps(entries: Sequence[VtepEntry]) -> Array:
     records = np.zeros(len(entries), wire.VTEP)
     records["vni"] = [entry.vni for entry in entries]
     records["address"] = packed([entry.address for entry in entries], 4)
+    return records
+
+
+def _gateway_addresses(entries: Sequence[GatewayAddressEntry]) -> Array:
+    records = np.zeros(len(entries), wire.GATEWAY_ADDRESS)
+    records["vni"] = [entry.vni for entry in entries]
+    records["family"] = [entry.address.version for entry in entries]
+    records["ip"] = packed([entry.address for entry in entries], 16)
+    return records
+
+
+def _peers(entries: Sequence[PeerEntry]) -> Array:
+    records = np.zeros(len(entries), wire.PEER)
+    records["interface"] = [entry.interface for entry in entries]
+    records["family"] = [entry.address.version for entry in entries]
+    records["ip"] = packed([entry.address for entry in entries], 16)
     return records
 
 

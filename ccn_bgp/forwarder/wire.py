@@ -19,7 +19,7 @@ from ccn_bgp.errors import CcnError, Problem
 
 SIZED = (
     "header hello hello_ack begin commit ack nak interface vni vtep next_hop vm route ccsi counter"
-    " lookup_result next_hop_group"
+    " lookup_result next_hop_group gateway_address peer"
 ).split()
 """The structs whose sizes HELLO compares, in its order."""
 
@@ -95,6 +95,8 @@ class MessageType(enum.IntEnum):
     ROUTE = _number("CCN_ROUTE")
     CCSI = _number("CCN_CCSI")
     NEXT_HOP_GROUP = _number("CCN_NEXT_HOP_GROUP")
+    GATEWAY_ADDRESS = _number("CCN_GATEWAY_ADDRESS")
+    PEER = _number("CCN_PEER")
 
 
 class Flag(enum.IntFlag):
@@ -155,6 +157,8 @@ VNI = _struct("vni")
 VTEP = _struct("vtep")
 NEXT_HOP = _struct("next_hop")
 NEXT_HOP_GROUP = _struct("next_hop_group")
+GATEWAY_ADDRESS = _struct("gateway_address")
+PEER = _struct("peer")
 VM = _struct("vm")
 ROUTE = _struct("route")
 CCSI = _struct("ccsi")
@@ -173,6 +177,8 @@ RECORDS: dict[MessageType, np.dtype[Any]] = {
     MessageType.CCSI: CCSI,
     MessageType.VNI: VNI,
     MessageType.VTEP: VTEP,
+    MessageType.GATEWAY_ADDRESS: GATEWAY_ADDRESS,
+    MessageType.PEER: PEER,
     MessageType.NEXT_HOP: NEXT_HOP,
     MessageType.NEXT_HOP_GROUP: NEXT_HOP_GROUP,
     MessageType.VM: VM,

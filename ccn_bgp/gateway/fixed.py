@@ -1,4 +1,5 @@
-"""The rows of the forwarder that routes do not decide: interfaces, VNIs and legal VTEPs.
+"""The rows of the forwarder that routes do not decide: interfaces, VNIs, legal VTEPs, the gateway's
+addresses inside VPCs, and its BGP neighbours.
 
 In: the topology, one gateway of it; for VTEPs also the VM rows and tables of the snapshot at hand.
 Out: entries of table/snapshot.py, sorted.
@@ -12,11 +13,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from ccn_bgp.model.bgp import Ip, Mac
-from ccn_bgp.model.ccsi import ccsis, tap_name, uplink_tap
+from ccn_bgp.model.ccsi import ccsis, peers, tap_name, uplink_tap
 from ccn_bgp.model.route import Kind, VmEntry
 from ccn_bgp.model.topology import Gateway, Topology
 from ccn_bgp.model.vms import VmTable
-from ccn_bgp.table.snapshot import InterfaceEntry, Table, VniEntry, VtepEntry, touched_tables
+from ccn_bgp.table.snapshot import (
+    GatewayAddressEntry,
+    InterfaceEntry,
+    PeerEntry,
+    Table,
+    VniEntry,
+    VtepEntry,
+    touched_tables,
+)
 
 UPLINK, HAND_OFF = 1, 2
 VPC, L3 = 1, 2
@@ -76,6 +85,38 @@ def vnis(topology: Topology, gateway: Gateway) -> tuple[VniEntry, ...]:
         found.add(VniEntry(ccsi.vni, ccsi.id, L3))
         found.update(VniEntry(vpc.vni, ccsi.id, VPC) for vpc in ccsi.vpcs)
     return tuple(sorted(found))
+
+
+def gateway_addresses(topology: Topology, gateway: Gateway) -> tuple[GatewayAddressEntry, ...]:
+    """What the forwarder answers to inside the VPCs of this region: their gateway addresses."""
+    return tuple(
+        sorted(
+            {
+                GatewayAddressEntry(vpc.vni, address)
+                for ccsi in ccsis(topology, gateway)
+                for vpc in ccsi.vpcs
+                for address in vpc.gateways
+            }
+        )
+    )
+
+
+def neighbors(
+    topology: Topology, gateway: Gateway, interfaces: Iterable[InterfaceEntry]
+) -> tuple[PeerEntry, ...]:
+    """Whom the gateway has BGP sessions with, and over which interface their packets come."""
+    by_tap = {entry.tap: entry.id for entry in interfaces}
+    return tuple(
+        sorted(
+            {
+                PeerEntry(
+                    0 if peer.router is None else by_tap[tap_name(gateway, peer.router)],
+                    peer.address,
+                )
+                for peer in peers(topology, gateway)
+            }
+        )
+    )
 
 
 class LegalVteps:

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ccn_bgp.gateway.fixed import LegalVteps, interfaces, vnis
+from ccn_bgp.gateway.fixed import LegalVteps, gateway_addresses, interfaces, neighbors, vnis
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.rib import Rib
@@ -60,6 +60,8 @@ class Guard:
         self._interfaces = interfaces(intent.topology, intent.gateway)
         self._vnis = vnis(intent.topology, intent.gateway)
         self._vteps = LegalVteps(intent.topology, intent.gateway)
+        self._addresses = gateway_addresses(intent.topology, intent.gateway)
+        self._neighbors = neighbors(intent.topology, intent.gateway, self._interfaces)
         self._verifier = Verifier(intent.topology, intent.gateway.name)
         self._quarantined: dict[str, list[Finding]] = {}
         self._begun = False
@@ -188,6 +190,8 @@ class Guard:
             interfaces=self._interfaces,
             vnis=self._vnis,
             vteps=self._vteps.rows(self._vms, tables),
+            gateway_addresses=self._addresses,
+            peers=self._neighbors,
             vms=self._vms,
         )
 

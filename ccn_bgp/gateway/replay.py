@@ -12,6 +12,7 @@ import struct
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -88,14 +89,7 @@ def on_wires(snapshot: Snapshot) -> tuple[Snapshot, tuple[str, ...]]:
         most = max(most, number)
         placed.append(entry._replace(port=f"wire{number}"))
     return (
-        Snapshot(
-            gateway=snapshot.gateway,
-            tables=snapshot.tables,
-            interfaces=tuple(placed),
-            vnis=snapshot.vnis,
-            vteps=snapshot.vteps,
-            vms=snapshot.vms,
-        ),
+        replace(snapshot, interfaces=tuple(placed)),
         tuple(f"wire{number}" for number in range(most + 1)),
     )
 

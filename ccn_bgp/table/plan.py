@@ -17,7 +17,9 @@ from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.vms import VmTable, alike_ends, words
 from ccn_bgp.table.plan_rows import NO_ROWS, Rows, differences, every_row
 from ccn_bgp.table.snapshot import (
+    GatewayAddressEntry,
     InterfaceEntry,
+    PeerEntry,
     Snapshot,
     Table,
     VniEntry,
@@ -106,6 +108,8 @@ class Plan:
     ccsis: Change[CcsiEntry]
     vnis: Change[VniEntry]
     vteps: Change[VtepEntry]
+    gateway_addresses: Change[GatewayAddressEntry]
+    peers: Change[PeerEntry]
     vms: VmChange
     tables: tuple[TableChange, ...]
     taps: Mapping[str, int]
@@ -119,6 +123,8 @@ class Plan:
             or self.ccsis
             or self.vnis
             or self.vteps
+            or self.gateway_addresses
+            or self.peers
             or self.vms
             or self.rebound
             or any(len(t.added) or len(t.changed) or len(t.removed) for t in self.tables)
@@ -144,6 +150,8 @@ class Plan:
             (self.interfaces, "interface", "changed"),
             (self.vnis, "VNI", "changed"),
             (self.vteps, "VTEP", "changed"),
+            (self.gateway_addresses, "gateway address", "changed"),
+            (self.peers, "peer", "changed"),
         )
         for change, name, replaced in kinds:
             for entries, verb in (
@@ -152,7 +160,7 @@ class Plan:
                 (change.removed, "removed"),
             ):
                 if len(entries):
-                    many = "" if len(entries) == 1 else "s"
+                    many = "" if len(entries) == 1 else "es" if name.endswith("s") else "s"
                     words.append(f"{len(entries)} {name}{many} {verb}")
         return "; ".join(words)
 
@@ -169,6 +177,8 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
         ccsis=_ccsis(before, after),
         vnis=_entries(old.vnis, new.vnis, lambda e: e.vni),
         vteps=_entries(*_apart(old.vteps, new.vteps), lambda e: e),
+        gateway_addresses=_entries(old.gateway_addresses, new.gateway_addresses, lambda e: e),
+        peers=_entries(old.peers, new.peers, lambda e: e),
         vms=_vms(old.vm_table, new.vm_table),
         tables=_tables(before, after),
         taps=new_taps,

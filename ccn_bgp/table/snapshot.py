@@ -234,7 +234,21 @@ class VtepEntry(NamedTuple):
     address: Ip
 
 
-_digested: deque[tuple[tuple[NamedTuple, ...], bytes]] = deque(maxlen=8)
+class GatewayAddressEntry(NamedTuple):
+    """The router's own address inside a VPC, as struct ccn_gateway_address."""
+
+    vni: int
+    address: Ip
+
+
+class PeerEntry(NamedTuple):
+    """A BGP neighbour, as struct ccn_peer; ``interface`` 0: reached by the uplinks."""
+
+    interface: int
+    address: Ip
+
+
+_digested: deque[tuple[tuple[NamedTuple, ...], bytes]] = deque(maxlen=16)
 """Entries that were asked about lately: one snapshot after another has the very same."""
 
 
@@ -302,6 +316,8 @@ class Snapshot:
     interfaces: tuple[InterfaceEntry, ...] = ()
     vnis: tuple[VniEntry, ...] = ()
     vteps: tuple[VtepEntry, ...] = ()
+    gateway_addresses: tuple[GatewayAddressEntry, ...] = ()
+    peers: tuple[PeerEntry, ...] = ()
     vms: Sequence[VmEntry] = ()
     empty: bool = field(default=False)
 
@@ -315,8 +331,10 @@ class Snapshot:
         ids = tables[:, :4].copy().view(">u4").reshape(-1)
         if len(ids) > 1 and not (ids[1:] > ids[:-1]).all():
             tables = tables[np.argsort(ids)]
+        fixed: tuple[tuple[NamedTuple, ...], ...]
+        fixed = self.interfaces, self.vnis, self.gateway_addresses, self.peers
         content = [
-            *(_digest_of(part) for part in (self.interfaces, self.vnis)),
+            *(_digest_of(part) for part in fixed),
             hashlib.blake2b(_vteps.octets(self.vteps).tobytes(), digest_size=32).digest(),
             self.vm_table.digest,
             hashlib.blake2b(tables[:, 4:36].tobytes(), digest_size=32).digest(),

@@ -31,7 +31,9 @@ from ccn_bgp.model.route import Kind, Member, NextHop, Route, VmEntry
 from ccn_bgp.table.plan import diff
 from ccn_bgp.table.snapshot import (
     NOTHING,
+    GatewayAddressEntry,
     InterfaceEntry,
+    PeerEntry,
     Snapshot,
     Table,
     VniEntry,
@@ -56,11 +58,19 @@ HOPS += [
     for weight in (1, 3)
     for more in ([], [Member(2, HOPS[5])], [Member(1, HOPS[5]), Member(1, HOPS[6])])
 ]
+ADDRESSES = [
+    GatewayAddressEntry(vni, Ip.parse(ip)) for vni in (10001, 10002) for ip in ("10.0.0.1", "::1")
+]
+PEERS = [PeerEntry(n, Ip.parse(ip)) for n in (0, 2) for ip in ("169.254.1.2", "fd00::2")]
 PATHS = [
     Path(p, EvpnPrefix(b"", b"", 0, PREFIXES[0], None, 0), PathAttributes()) for p in ("a", "b")
 ]
 SLOTTED = (MessageType.NEXT_HOP, MessageType.NEXT_HOP_GROUP)
 State = dict[MessageType, dict[bytes, Any]]
+
+
+def subsets(entries: list[Any]) -> st.SearchStrategy[Any]:
+    return st.sets(st.sampled_from(entries)).map(lambda s: tuple(sorted(s)))
 
 
 @st.composite
@@ -108,6 +118,8 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         interfaces=interfaces,
         vnis=tuple(VniEntry(10000 + t.id, t.id, 1) for t in held),
         vteps=tuple(VtepEntry(20000 + t.id, Ip.parse("192.0.2.101")) for t in held),
+        gateway_addresses=draw(subsets(ADDRESSES)),
+        peers=draw(subsets(PEERS)),
         vms=tuple(
             sorted(
                 VmEntry(vni, Ip.parse(ip), Mac.parse("02:00:00:00:00:01"), Ip.parse(host))
@@ -254,6 +266,8 @@ def test_rows_are_free_of_order(snapshot: Snapshot) -> None:
         interfaces=snapshot.interfaces,
         vnis=snapshot.vnis,
         vteps=snapshot.vteps,
+        gateway_addresses=snapshot.gateway_addresses,
+        peers=snapshot.peers,
         vms=snapshot.vms,
     )
     a, b = NextHopSlots(), NextHopSlots()

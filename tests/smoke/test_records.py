@@ -23,7 +23,9 @@ from ccn_bgp.model.route import Kind, Member, NextHop, Route, VmEntry
 from ccn_bgp.table.plan import diff
 from ccn_bgp.table.snapshot import (
     NOTHING,
+    GatewayAddressEntry,
     InterfaceEntry,
+    PeerEntry,
     Snapshot,
     Table,
     VniEntry,
@@ -83,6 +85,8 @@ def some_snapshot(random_: random.Random) -> Snapshot:
         ),
         vnis=tuple(VniEntry(20000 + t.id, t.id, 2) for t in tables.values()),
         vteps=tuple(VtepEntry(20000 + t.id, HOST) for t in tables.values()),
+        gateway_addresses=tuple(GatewayAddressEntry(vni, ip) for vni, ip in sorted(vms)[::2]),
+        peers=tuple(PeerEntry(n, HOST) for n in range(random_.randint(0, 3))),
         vms=tuple(VmEntry(vni, ip, MAC, HOST) for vni, ip in sorted(vms)),
     )
 

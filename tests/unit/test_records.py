@@ -21,7 +21,9 @@ from ccn_bgp.model.route import Kind, NextHop, Route, VmEntry
 from ccn_bgp.table.plan import diff
 from ccn_bgp.table.snapshot import (
     NOTHING,
+    GatewayAddressEntry,
     InterfaceEntry,
+    PeerEntry,
     Snapshot,
     Table,
     VniEntry,
@@ -60,6 +62,11 @@ def snapshot(routes: dict[str, NextHop]) -> Snapshot:
         interfaces=(INTERFACE,),
         vnis=(VniEntry(10001, 100, 1), VniEntry(20100, 100, 2)),
         vteps=(VtepEntry(20100, Ip.parse("198.51.100.21")),),
+        gateway_addresses=(
+            GatewayAddressEntry(10001, Ip.parse("10.1.0.1")),
+            GatewayAddressEntry(10001, Ip.parse("fd00:1::1")),
+        ),
+        peers=(PeerEntry(0, Ip.parse("198.51.100.21")), PeerEntry(2, Ip.parse("169.254.1.2"))),
         vms=(VmEntry(10001, Ip.parse("fd00::a"), MAC, Ip.parse("192.0.2.101")),),
     )
 
@@ -82,6 +89,11 @@ def test_octets_of_every_record() -> None:
     assert wire.text_of(held[MessageType.CCSI][0]["name"]) == "retail"
     assert held[MessageType.VNI]["kind"].tolist() == [1, 2]
     assert held[MessageType.VTEP]["address"].tolist() == [[198, 51, 100, 21]]
+    own = held[MessageType.GATEWAY_ADDRESS]
+    assert (own["vni"].tolist(), own["family"].tolist()) == ([10001, 10001], [4, 6])
+    assert own["ip"][0].tobytes() == bytes((10, 1, 0, 1)) + bytes(12)
+    assert own["ip"][1].tobytes() == Ip.parse("fd00:1::1")
+    assert held[MessageType.PEER]["interface"].tolist() == [0, 2]
     vm = held[MessageType.VM][0]
     assert (vm["vni"], vm["family"]) == (10001, 6)
     assert vm["ip"].tobytes() == Ip.parse("fd00::a")
@@ -111,6 +123,8 @@ def test_what_is_referred_to_comes_first_and_goes_last() -> None:
         MessageType.CCSI,
         MessageType.VNI,
         MessageType.VTEP,
+        MessageType.GATEWAY_ADDRESS,
+        MessageType.PEER,
         MessageType.NEXT_HOP,
         MessageType.VM,
         MessageType.ROUTE,

@@ -66,6 +66,18 @@ def vtep(number: int, address: str) -> tuple:
     return (MessageType.VTEP, 0, record(wire.VTEP, vni=number, address=ip(address)[:4]))
 
 
+def gateway_address(number: int, address: str) -> tuple:
+    family = 6 if ":" in address else 4
+    row = record(wire.GATEWAY_ADDRESS, vni=number, family=family, ip=ip(address))
+    return (MessageType.GATEWAY_ADDRESS, 0, row)
+
+
+def peer(interface: int, address: str) -> tuple:
+    family = 6 if ":" in address else 4
+    row = record(wire.PEER, interface=interface, family=family, ip=ip(address))
+    return (MessageType.PEER, 0, row)
+
+
 def next_hop(slot: int, kind: NextHopKind, **more: object) -> tuple:
     address = str(more.pop("ip", ""))
     row = record(
@@ -127,6 +139,8 @@ def rows() -> SimpleNamespace:
         ccsi=ccsi,
         vni=vni,
         vtep=vtep,
+        gateway_address=gateway_address,
+        peer=peer,
         next_hop=next_hop,
         group=group,
         vm=vm,

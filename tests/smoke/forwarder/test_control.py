@@ -43,6 +43,8 @@ def base_tables(rows):
         rows.route(100, "10.1.0.0/16", 0),
         rows.route(100, "10.1.128.0/17", 1),
         rows.route(100, "fd00:1::/64", 0),
+        rows.gateway_address(10001, "10.1.0.1"),
+        rows.peer(2, "169.254.1.2"),
     ]
 
 
@@ -78,6 +80,8 @@ def test_a_commit_is_kept_and_dumped(served, rows):
         "CCSI": 1,
         "VNI": 1,
         "VTEP": 1,
+        "GATEWAY_ADDRESS": 1,
+        "PEER": 1,
         "NEXT_HOP": 2,
         "NEXT_HOP_GROUP": 0,
         "VM": 1,
@@ -152,6 +156,8 @@ def test_the_last_record_of_a_key_counts(served, rows):
 def bad_records(rows):
     """(what is wrong, records): each must be refused as a whole."""
     good = base_tables(rows)
+    odd = rows.peer(2, "169.254.1.4")
+    odd[2]["family"] = 5
     return {
         "no CCSI": [rows.route(101, "10.0.0.0/8", 0)],
         "no next hop": [rows.route(100, "10.0.0.0/8", 7)],
@@ -171,6 +177,10 @@ def bad_records(rows):
         "group MAC": [rows.vm(10001, "10.1.0.3", "01:00:00:00:00:01", "192.0.2.101")],
         "VM: does not exist": [removal(rows.vm(10001, "10.1.0.3", "02:00:00:00:00:01", "1.1.1.1"))],
         "VTEP: does not exist": [removal(rows.vtep(10001, "192.0.2.200"))],
+        "gateway address: does not exist": [removal(rows.gateway_address(10001, "10.1.0.2"))],
+        "gateway address: VNI": [rows.gateway_address(0, "10.1.0.2")],
+        "peer: does not exist": [removal(rows.peer(2, "169.254.1.3"))],
+        "peer: family": [rows.peer(2, "169.254.1.3"), odd],
         "no CCSI 300": [rows.vni(10009, 300)],
         "id is not in": [rows.ccsi(0, "zero")],
     }
