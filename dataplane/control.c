@@ -116,20 +116,23 @@ static bool is_stuck(const struct connection *c)
 	return owes && seconds() - c->moved > PATIENCE_S;
 }
 
+/* All who wait are taken in, and who is too many is hung up on at once: a queue that is left to
+ * fill refuses those that come next, whoever they are. */
 static void welcome(void)
 {
-	int fd = accept4(control.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct connection *c = fd < 0 ? NULL : calloc(1, sizeof(*c));
+	int fd;
 
-	if (!c || control.count == MAX_CLIENTS) {
-		if (fd >= 0)
+	while ((fd = accept4(control.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct connection *c = control.count == MAX_CLIENTS ? NULL : calloc(1, sizeof(*c));
+
+		if (!c) {
 			close(fd);
-		free(c);
-		return;
+			continue;
+		}
+		c->fd = fd;
+		c->moved = seconds();
+		control.connections[control.count++] = c;
 	}
-	c->fd = fd;
-	c->moved = seconds();
-	control.connections[control.count++] = c;
 }
 
 static void *run(void *unused)
@@ -168,11 +171,13 @@ static void *run(void *unused)
 	return NULL;
 }
 
-/* Whether a live process answers on the socket file. */
+/* Whether a live process answers on the socket file, or has more waiting than it may: not to be
+ * waited for, since it may have been stopped. */
 static bool answered(const struct sockaddr_un *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool alive = fd >= 0 && connect(fd, (const void *)address, sizeof(*address)) == 0;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool alive = fd >= 0 &&
+		     (connect(fd, (const void *)address, sizeof(*address)) == 0 || errno == EAGAIN);
 
 	if (fd >= 0)
 		close(fd);
@@ -209,7 +214,7 @@ int control_bind(const char *path)
 	mask = umask(0177); /* only its owner may command a forwarder */
 	result = bind(control.listener, (const void *)&address, sizeof(address));
 	umask(mask);
-	if (control.listener < 0 || result < 0 || listen(control.listener, MAX_CLIENTS) < 0) {
+	if (control.listener < 0 || result < 0 || listen(control.listener, SOMAXCONN) < 0) {
 		log_line("--socket %s: %s (choose a directory that exists and can be written)",
 			 path, strerror(errno));
 		return -1;
