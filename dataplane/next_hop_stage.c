@@ -215,6 +215,8 @@ void uncount_groups(struct change *c)
 /* With new interfaces, what hands off is made anew: its port or VLAN may differ. */
 int restage_neighbors(struct change *c)
 {
+	const size_t groups = change_count(c, CCN_NEXT_HOP_GROUP); /* staged after these */
+
 	for (uint32_t slot = 0; slot < 1 << 24; slot++) {
 		if (!c->fib->next_hop_page[slot / PAGE]) {
 			slot |= PAGE - 1;
@@ -224,7 +226,7 @@ int restage_neighbors(struct change *c)
 
 		if (!e->live || e->staged || e->doomed || e->live->record.kind != CCN_NEIGHBOR)
 			continue;
-		uint32_t *slots = realloc(c->slots, (c->slot_count + 1) * sizeof(*slots));
+		uint32_t *slots = realloc(c->slots, (c->slot_count + 1 + groups) * sizeof(*slots));
 
 		if (!slots)
 			return change_no_memory(c);
