@@ -21,7 +21,7 @@ enum ccn_wire {
 	CCN_WIRE_VERSION = 3,
 	CCN_WIRE_MAGIC = 0x314e4343, /* "CCN1" */
 	CCN_MAX_MESSAGE = 16777216,  /* octets, header included */
-	CCN_MAX_MEMBERS = 16,	     /* of a group of next hops */
+	CCN_MAX_MEMBERS = 16,	     /* of a group of next hops, of a set of VTEPs */
 };
 
 enum ccn_message_type {
@@ -49,6 +49,7 @@ enum ccn_message_type {
 	CCN_CCSI = 38,		  /* struct ccn_ccsi */
 	CCN_NEXT_HOP_GROUP = 39,  /* struct ccn_next_hop_group */
 	CCN_GATEWAY_ADDRESS = 40, /* struct ccn_gateway_address */
+	CCN_VTEP_SET = 42,	  /* struct ccn_vtep_set */
 	CCN_PEER = 43,		  /* struct ccn_peer */
 };
 
@@ -70,7 +71,7 @@ struct ccn_hello {
 	uint32_t version;
 	/* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface, vni, vtep,
 	 * next_hop, vm, route, ccsi, counter, lookup_result, next_hop_group, gateway_address,
-	 * peer; then zero */
+	 * peer, vtep_set; then zero */
 	uint16_t sizes[32];
 	uint8_t client[32]; /* who speaks, for the log */
 };
@@ -211,11 +212,21 @@ struct ccn_next_hop_group {
 	struct ccn_group_member member[16];
 };
 
+/* The hosts of a VM that is behind several: flows are spread over them. Key: name, which stands for
+ * its members for ever: who has others has another name, and a name that comes again with others is
+ * refused. Added before and removed after the VMs that name it. */
+struct ccn_vtep_set {
+	uint8_t name[4];
+	uint8_t count; /* 2..CCN_MAX_MEMBERS */
+	uint8_t pad[3];
+	uint8_t vtep[16][4]; /* different ones */
+};
+
 /* Key: vni, family, ip. */
 struct ccn_vm {
 	uint32_t vni;
 	uint8_t family;
-	uint8_t pad;
+	uint8_t shared; /* 1: `vtep` is the name of a struct ccn_vtep_set */
 	uint8_t mac[6];
 	uint8_t ip[16];
 	uint8_t vtep[4];
@@ -280,5 +291,6 @@ struct ccn_lookup_result {
 	/* next_hop is a GROUP: itself, and what its members' slots hold, in its order */
 	struct ccn_next_hop_group group;
 	struct ccn_next_hop member[16];
+	struct ccn_vtep_set vtep_set; /* vm is shared: by whom */
 };
 #endif

@@ -47,6 +47,7 @@ struct change {
 	struct address_change gateway_addresses, peers;
 	bool ccsi_removed;
 	bool groups_counted;
+	bool vtep_set_removed;
 };
 
 /* Notes why the transaction is refused; always -1. */
@@ -66,6 +67,7 @@ int stage_interface(struct change *c, const void *record, bool remove, uint32_t 
 int stage_ccsi(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vni(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vtep(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_vtep_set(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vm(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_next_hop(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_group(struct change *c, const void *record, bool remove, uint32_t index);
@@ -81,6 +83,7 @@ int settle_vms(struct change *c);
 int settle_addresses(struct change *c);
 void publish_addresses(struct change *c);
 void clean_addresses(struct change *c);
+int check_vtep_sets(struct change *c); /* no VM may name a set that goes */
 int restage_neighbors(struct change *c);
 int check_groups(struct change *c); /* every member is there and no group; counts them */
 void uncount_groups(struct change *c);
@@ -89,5 +92,10 @@ int check_doomed(struct change *c); /* nothing may use a next hop that goes */
 /* Index of the adjacency of a VTEP; -1: refused. Making one changes nothing that packets see. */
 int change_adjacency(struct change *c, const uint8_t vtep[4], uint32_t *index);
 uint64_t op_vtep_key(const struct op *op);
+
+/* In the table of VMs, and in the counts of the sets that they name. */
+void publish_vm(struct change *c, const struct ccn_vm *r);
+void remove_vm(struct change *c, const struct ccn_vm *r);
+void free_vtep_sets(struct change *c, bool published); /* those that are not, or no more, used */
 
 #endif

@@ -38,10 +38,11 @@ _Static_assert(sizeof(struct ccn_route) == 32, "route");
 _Static_assert(sizeof(struct ccn_counter) == 88, "counter");
 _Static_assert(sizeof(struct ccn_port_status) == 64, "port_status");
 _Static_assert(sizeof(struct ccn_lookup) == 24, "lookup");
-_Static_assert(sizeof(struct ccn_lookup_result) == 1016, "lookup_result");
+_Static_assert(sizeof(struct ccn_lookup_result) == 1088, "lookup_result");
 _Static_assert(sizeof(struct ccn_next_hop_group) == 264, "next_hop_group");
 _Static_assert(sizeof(struct ccn_gateway_address) == sizeof(struct address_key), "gateway_address");
 _Static_assert(sizeof(struct ccn_peer) == sizeof(struct address_key), "peer");
+_Static_assert(sizeof(struct ccn_vtep_set) == 72, "vtep_set");
 
 static const uint16_t sizes[32] = {
     sizeof(struct ccn_header),
@@ -63,6 +64,7 @@ static const uint16_t sizes[32] = {
     sizeof(struct ccn_next_hop_group),
     sizeof(struct ccn_gateway_address),
     sizeof(struct ccn_peer),
+    sizeof(struct ccn_vtep_set),
 };
 
 static const struct client *holder; /* of the transaction that is open */

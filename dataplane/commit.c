@@ -30,6 +30,8 @@ size_t record_size(uint16_t type)
 		return sizeof(struct ccn_gateway_address);
 	case CCN_PEER:
 		return sizeof(struct ccn_peer);
+	case CCN_VTEP_SET:
+		return sizeof(struct ccn_vtep_set);
 	case CCN_VM:
 		return sizeof(struct ccn_vm);
 	case CCN_ROUTE:
@@ -99,7 +101,8 @@ static int stage(struct change *c)
 		c->fib->interfaces = c->interfaces;
 		c->interfaces = NULL;
 	}
-	if (each(c, CCN_VM, stage_vm) < 0 || settle_vms(c) < 0 ||
+	if (each(c, CCN_VTEP_SET, stage_vtep_set) < 0 || each(c, CCN_VM, stage_vm) < 0 ||
+	    settle_vms(c) < 0 || check_vtep_sets(c) < 0 ||
 	    each(c, CCN_NEXT_HOP, stage_next_hop) < 0 ||
 	    (c->interfaces && restage_neighbors(c) < 0) ||
 	    each(c, CCN_NEXT_HOP_GROUP, stage_group) < 0 || check_groups(c) < 0 ||
@@ -126,16 +129,9 @@ static void publish_rows(struct change *c)
 	for (size_t i = 0; i < c->vteps.count; i++)
 		if (c->vteps.op[i].last && !c->vteps.op[i].remove)
 			keymap_put(fib->vteps, op_vtep_key(&c->vteps.op[i]), 1);
-	for (size_t i = 0; i < c->vms.count; i++) {
-		const struct ccn_vm *r = (const void *)c->vms.op[i].record;
-		struct vm_value value = {.vni = r->vni};
-
-		if (!c->vms.op[i].last || c->vms.op[i].remove)
-			continue;
-		memcpy(value.mac, r->mac, 6);
-		change_adjacency(c, r->vtep, &value.adjacency); /* staged before: cannot fail */
-		vm_put(&fib->vms, r->family, r->ip, &value);
-	}
+	for (size_t i = 0; i < c->vms.count; i++)
+		if (c->vms.op[i].last && !c->vms.op[i].remove)
+			publish_vm(c, (const void *)c->vms.op[i].record);
 }
 
 static void remove_rows(struct change *c)
@@ -143,12 +139,9 @@ static void remove_rows(struct change *c)
 	for (size_t i = 0; i < c->vteps.count; i++)
 		if (c->vteps.op[i].last && c->vteps.op[i].remove)
 			keymap_remove(c->fib->vteps, op_vtep_key(&c->vteps.op[i]));
-	for (size_t i = 0; i < c->vms.count; i++) {
-		const struct ccn_vm *r = (const void *)c->vms.op[i].record;
-
+	for (size_t i = 0; i < c->vms.count; i++)
 		if (c->vms.op[i].last && c->vms.op[i].remove)
-			vm_delete(&c->fib->vms, r->family, r->vni, r->ip);
-	}
+			remove_vm(c, (const void *)c->vms.op[i].record);
 }
 
 /* Exchanges the staged next hop for the live one; what was live is then in `staged`. */
@@ -219,6 +212,7 @@ static void clean(struct change *c, bool published)
 		fib_wait_for_readers();
 	if (!published)
 		uncount_groups(c);
+	free_vtep_sets(c, published);
 	for (size_t i = 0; i < c->slot_count; i++) {
 		struct next_hop_entry *e =
 		    &c->fib->next_hop_page[c->slots[i] / PAGE][c->slots[i] % PAGE];

@@ -43,6 +43,11 @@ static void add(struct bytes *to, uint16_t type, uint16_t flags, const void *rec
 	to->length += header.length;
 }
 
+static void set_name(uint8_t (*name)[4], uint32_t c, uint32_t n)
+{
+	memcpy(*name, (uint8_t[]){1, 2, (uint8_t)c, (uint8_t)n}, 4);
+}
+
 /* CCSI c (1..4) uses VNI 100 + c, and slots that are c modulo 4: a reader can tell them apart. */
 static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 {
@@ -55,6 +60,7 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		struct ccn_next_hop hop;
 		struct ccn_next_hop_group group;
 		struct ccn_vm vm;
+		struct ccn_vtep_set set;
 		struct ccn_route route;
 		struct ccn_interface interface;
 		struct ccn_gateway_address gateway;
@@ -96,7 +102,22 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		r.vm.ip[3] = (uint8_t)n;
 		r.vm.vtep[0] = 10;
 		r.vm.vtep[3] = (uint8_t)random_below(state, 200);
+		if (random_below(state, 2)) {
+			r.vm.shared = 1;
+			set_name(&r.vm.vtep, c, random_below(state, 3));
+		}
 		add(to, CCN_VM, flags, &r);
+		break;
+	case 12:
+	case 13: /* VTEPs of set c; now and then they are others than its name says */
+		n %= 3;
+		set_name(&r.set.name, c, n);
+		r.set.count = (uint8_t)(2 + n);
+		for (unsigned i = 0; i < r.set.count; i++)
+			memcpy(r.set.vtep[i], (uint8_t[]){10, 0, (uint8_t)c, (uint8_t)(i + 1)}, 4);
+		if (random_below(state, 10) == 0)
+			r.set.vtep[0][3] = (uint8_t)random_below(state, 4);
+		add(to, CCN_VTEP_SET, flags, &r);
 		break;
 	case 7:
 		r.interface.id = 1 + random_below(state, 3);
@@ -194,7 +215,29 @@ static int put_into_force(const struct bytes *messages, bool full, struct refusa
 }
 
 static bool stop;
-static uint64_t followed; /* members of groups, by the reader */
+static uint64_t followed, spread; /* members of groups, of sets, by the reader */
+
+/* A VM that is behind several VTEPs leads to one of its own. */
+static void read_vm(const struct fib *fib, uint32_t c, uint8_t n, uint32_t flow_hash)
+{
+	const uint8_t ip[16] = {0, 0, 0, n};
+	const struct adjacency_table *table;
+	struct vm_value value;
+	uint32_t adjacency, vtep;
+
+	if (!vm_get(&fib->vms, n % 2 ? 4 : 6, 100 + c, ip, &value))
+		return;
+	adjacency = vtep_set_member(&fib->vtep_sets, value.adjacency, flow_hash);
+	table = __atomic_load_n(&fib->adjacencies, __ATOMIC_ACQUIRE);
+	CHECK(adjacency < __atomic_load_n(&table->count, __ATOMIC_ACQUIRE));
+	vtep = table->at[adjacency].vtep;
+	CHECK(fib_vm_is_at(fib, value.adjacency, vtep));
+	CHECK(!fib_vm_is_at(fib, value.adjacency, ~vtep));
+	if (value.adjacency & SHARED) {
+		CHECK(((const uint8_t *)&vtep)[2] == c);
+		__atomic_fetch_add(&spread, 1, __ATOMIC_RELAXED);
+	}
+}
 
 static void *read_on(void *unused)
 {
@@ -232,6 +275,9 @@ static void *read_on(void *unused)
 				CHECK(hop->record.vni == 100 + c);
 			}
 		}
+		for (uint32_t c = 1; fib && c <= 4; c++)
+			for (uint8_t n = 0; n < 8; n++)
+				read_vm(fib, c, n, seen++ << 5);
 		rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
 	}
 	return NULL;
@@ -273,7 +319,7 @@ int main(void)
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(reader, NULL);
-	CHECK(accepted > 1000 && refused > 1000 && followed > 1000);
+	CHECK(accepted > 1000 && refused > 1000 && followed > 1000 && spread > 1000);
 	fib_free(fib_current);
 	free(fib_qsbr);
 	return 0;

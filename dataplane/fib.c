@@ -39,7 +39,8 @@ struct fib *fib_new(void)
 	fib->gateway_addresses = address_set_new(0);
 	fib->peers = address_set_new(0);
 	if (!fib->interfaces || !fib->adjacencies || !fib->adjacency_of || !fib->vteps ||
-	    !fib->gateway_addresses || !fib->peers || vm_table_init(&fib->vms) < 0) {
+	    !fib->gateway_addresses || !fib->peers || vm_table_init(&fib->vms) < 0 ||
+	    vtep_sets_init(&fib->vtep_sets) < 0) {
 		fib_free(fib);
 		return NULL;
 	}
@@ -67,6 +68,7 @@ void fib_free(struct fib *fib)
 	address_set_free(fib->gateway_addresses);
 	address_set_free(fib->peers);
 	vm_table_free(&fib->vms);
+	vtep_sets_free(&fib->vtep_sets);
 	for (unsigned i = 0; i < (1 << 24) / PAGE; i++) {
 		free(fib->vni_page[i]);
 		for (unsigned j = 0; fib->next_hop_page[i] && j < PAGE; j++) {
@@ -207,7 +209,13 @@ static void vm_record(struct ccn_vm *record, const struct fib *fib, int family, 
 	*record = (struct ccn_vm){.vni = value->vni, .family = (uint8_t)family};
 	memcpy(record->ip, ip, family == 4 ? 4 : 16);
 	memcpy(record->mac, value->mac, 6);
-	memcpy(record->vtep, &fib->adjacencies->at[value->adjacency].vtep, 4);
+	if (value->adjacency & SHARED) {
+		record->shared = 1;
+		memcpy(record->vtep, vtep_set_at(&fib->vtep_sets, value->adjacency)->record.name,
+		       4);
+	} else {
+		memcpy(record->vtep, &fib->adjacencies->at[value->adjacency].vtep, 4);
+	}
 }
 
 void fib_lookup(const struct fib *fib, const struct ccn_lookup *question,
@@ -253,6 +261,8 @@ void fib_lookup(const struct fib *fib, const struct ccn_lookup *question,
 	if (vm_get(&fib->vms, family, hop->record.vni, ip, &value)) {
 		answer->vm_found = 1;
 		vm_record(&answer->vm, fib, family, ip, &value);
+		if (answer->vm.shared)
+			answer->vtep_set = vtep_set_at(&fib->vtep_sets, value.adjacency)->record;
 	}
 }
 
@@ -359,6 +369,17 @@ static int dump_addresses(struct dump *dump, uint16_t type, const struct address
 	return 0;
 }
 
+static int dump_vtep_sets(struct dump *dump)
+{
+	const struct vtep_sets *sets = &dump->fib->vtep_sets;
+
+	for (uint32_t i = 0; i < sets->end; i++)
+		if (sets->at[i] && dump->emit(dump->context, CCN_VTEP_SET, &sets->at[i]->record,
+					      sizeof(struct ccn_vtep_set)) < 0)
+			return -1;
+	return 0;
+}
+
 int fib_dump(const struct fib *fib,
 	     int (*emit)(void *context, uint16_t type, const void *record, size_t size),
 	     void *context)
@@ -380,7 +401,7 @@ int fib_dump(const struct fib *fib,
 	if (dump_vnis(&dump) < 0 || dump_vteps(&dump) < 0 ||
 	    dump_addresses(&dump, CCN_GATEWAY_ADDRESS, fib->gateway_addresses) < 0 ||
 	    dump_addresses(&dump, CCN_PEER, fib->peers) < 0 || dump_next_hops(&dump, false) < 0 ||
-	    dump_next_hops(&dump, true) < 0)
+	    dump_next_hops(&dump, true) < 0 || dump_vtep_sets(&dump) < 0)
 		return -1;
 	vm_walk(&fib->vms, 4, dump_vm, &dump);
 	vm_walk(&fib->vms, 6, dump_vm, &dump);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <rte_rcu_qsbr.h>
 
@@ -25,6 +26,7 @@
 #include "neigh.h"
 #include "stats.h"
 #include "vm_table.h"
+#include "vtep_set.h"
 
 #define NO_INTERFACE UINT16_MAX
 #define NO_ADJACENCY UINT32_MAX
@@ -126,6 +128,7 @@ struct fib {
 	struct address_set *gateway_addresses; /* by VNI */
 	struct address_set *peers;	       /* by id of the hand-off, or 0 */
 	struct vm_table vms;
+	struct vtep_sets vtep_sets;
 	struct vni_entry *vni_page[(1 << 24) / PAGE];
 	struct next_hop_entry *next_hop_page[(1 << 24) / PAGE];
 	struct lpm *lpm[2][MAX_CCSIS];
@@ -167,6 +170,23 @@ static inline const struct next_hop *fib_member(const struct next_hop *group, ui
 
 	return __atomic_load_n(&g->member[g->bucket[group_bucket(flow_hash)]]->live,
 			       __ATOMIC_ACQUIRE);
+}
+
+/* Whether a VM (the adjacency of its value) is on a host: of one behind several, on any of them. */
+static inline bool fib_vm_is_at(const struct fib *fib, uint32_t adjacency, uint32_t vtep_be)
+{
+	const struct adjacency_table *table = __atomic_load_n(&fib->adjacencies, __ATOMIC_ACQUIRE);
+	const struct vtep_set *set = NULL;
+
+	if (adjacency & SHARED) {
+		set = vtep_set_at(&fib->vtep_sets, adjacency);
+		for (unsigned i = 0; set && i < set->record.count; i++)
+			if (!memcmp(set->record.vtep[i], &vtep_be, 4))
+				return true;
+		return false;
+	}
+	return adjacency < __atomic_load_n(&table->count, __ATOMIC_ACQUIRE) &&
+	       table->at[adjacency].vtep == vtep_be;
 }
 
 /* Control thread only, from here. */

@@ -85,7 +85,7 @@ static void greet(struct client *client)
 {
 	struct ccn_hello hello = {.magic = CCN_WIRE_MAGIC, .version = CCN_WIRE_VERSION};
 	const uint16_t sizes[32] = {16, 104, 120, 16, 48, 8,	128, 80, 16, 8,
-				    40, 32,  32,  40, 88, 1016, 264, 24, 24};
+				    40, 32,  32,  40, 88, 1088, 264, 24, 24, 72};
 
 	memcpy(hello.sizes, sizes, sizeof(sizes));
 	say(client, CCN_HELLO, 0, 1, &hello, sizeof(hello));
@@ -125,6 +125,8 @@ static void tame(uint16_t type, uint8_t *record)
 	}
 	for (size_t i = 0; type == CCN_NEXT_HOP_GROUP && i < CCN_MAX_MEMBERS; i++)
 		memset(record + 17 + 16 * i, 0, 3);
+	if (type == CCN_VM && record[5] == 1)
+		memset(record + 29, 0, 3);
 	if (type == CCN_INTERFACE) {
 		memset(record + 20, 0, 32);
 		record[20] = 'p';
@@ -136,10 +138,11 @@ static size_t one_operation(struct client *client, const uint8_t *data, size_t s
 {
 	static const uint16_t types[] = {
 	    CCN_INTERFACE, CCN_VNI,  CCN_VTEP,		 CCN_NEXT_HOP,	      CCN_VM,
-	    CCN_ROUTE,	   CCN_CCSI, CCN_NEXT_HOP_GROUP, CCN_GATEWAY_ADDRESS, CCN_PEER};
+	    CCN_ROUTE,	   CCN_CCSI, CCN_NEXT_HOP_GROUP, CCN_GATEWAY_ADDRESS, CCN_PEER,
+	    CCN_VTEP_SET};
 	uint8_t body[512] = {0};
 	size_t used, want;
-	uint16_t type = types[data[0] % (sizeof(types) / sizeof(types[0]))];
+	uint16_t type = types[(data[0] & 15) % RTE_DIM(types)];
 
 	switch (data[0] >> 4) {
 	case 0:

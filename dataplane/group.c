@@ -58,21 +58,22 @@ static const uint32_t *logarithms(void)
 	return table;
 }
 
-void group_fill(const struct ccn_next_hop_group *record, uint8_t bucket[GROUP_BUCKETS])
+void group_spread(const uint64_t *key, const uint8_t *weight, unsigned count,
+		  uint8_t bucket[GROUP_BUCKETS])
 {
 	const uint32_t *logarithm = logarithms();
 	uint64_t seed[CCN_MAX_MEMBERS];
 
-	for (unsigned i = 0; i < record->count; i++)
-		seed[i] = mix(record->member[i].key);
+	for (unsigned i = 0; i < count; i++)
+		seed[i] = mix(key[i]);
 	for (uint32_t b = 0; b < GROUP_BUCKETS; b++) {
 		uint64_t lowest = logarithm[draw(seed[0], b)];
 		unsigned best = 0;
 
-		for (unsigned i = 1; i < record->count; i++) {
+		for (unsigned i = 1; i < count; i++) {
 			const uint64_t score = logarithm[draw(seed[i], b)];
-			const uint64_t mine = score * record->member[best].weight;
-			const uint64_t held = lowest * record->member[i].weight;
+			const uint64_t mine = score * weight[best];
+			const uint64_t held = lowest * weight[i];
 
 			/* of two that drew alike another draw decides: still no third counts */
 			if (mine < held ||
@@ -83,4 +84,16 @@ void group_fill(const struct ccn_next_hop_group *record, uint8_t bucket[GROUP_BU
 		}
 		bucket[b] = (uint8_t)best;
 	}
+}
+
+void group_fill(const struct ccn_next_hop_group *record, uint8_t bucket[GROUP_BUCKETS])
+{
+	uint64_t key[CCN_MAX_MEMBERS];
+	uint8_t weight[CCN_MAX_MEMBERS];
+
+	for (unsigned i = 0; i < record->count; i++) {
+		key[i] = record->member[i].key;
+		weight[i] = record->member[i].weight;
+	}
+	group_spread(key, weight, record->count, bucket);
 }

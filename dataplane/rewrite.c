@@ -28,8 +28,14 @@ static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsi
 	uint64_t mac;
 	uint8_t *frame;
 
-	if (job->adjacency >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE))
-		return DROP_NO_NEIGHBOR;
+	if (job->adjacency >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE)) {
+		/* no VTEP: the VM is behind several */
+		job->adjacency = vtep_set_member(
+		    &fib->vtep_sets, job->adjacency,
+		    frame_flow_hash(job->packet.ip, job->packet.family, job->packet.length));
+		if (job->adjacency >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE))
+			return DROP_NO_NEIGHBOR;
+	}
 	to = &table->at[job->adjacency];
 	if (!to->neigh)
 		return DROP_NO_UPLINK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Stages VTEPs and VMs.
+ * Stages VTEPs, sets of them and VMs.
  */
 #include "change.h"
 
@@ -40,12 +40,9 @@ static void add_op(struct op_list *list, const void *record, bool remove, uint32
 	list->removes += remove;
 }
 
-/* Order matters only when something is removed; adding twice is adding the later. */
 static void settle(struct op_list *list, int (*compare)(const void *, const void *),
 		   bool (*same)(const struct op *, const struct op *))
 {
-	if (list->removes == 0)
-		return;
 	qsort(list->op, list->count, sizeof(*list->op), compare);
 	for (size_t i = 0; i + 1 < list->count; i++)
 		list->op[i].last = !same(&list->op[i], &list->op[i + 1]);
@@ -83,7 +80,9 @@ uint64_t op_vtep_key(const struct op *op)
 
 int settle_vteps(struct change *c)
 {
-	settle(&c->vteps, compare_vteps, same_vtep);
+	/* order matters only when something is removed; adding twice is adding the later */
+	if (c->vteps.removes)
+		settle(&c->vteps, compare_vteps, same_vtep);
 	for (size_t i = 0; c->vteps.removes && i < c->vteps.count; i++) {
 		const struct op *op = &c->vteps.op[i];
 		bool first = i == 0 || !same_vtep(op - 1, op);
@@ -148,8 +147,30 @@ int stage_vm(struct change *c, const void *record, bool remove, uint32_t index)
 				     r->family);
 	if (!remove && (r->mac[0] & 1))
 		return change_refuse(c, CCN_NAK_RECORD, index, "VM: a group MAC address");
+	if (!remove && r->shared > 1)
+		return change_refuse(c, CCN_NAK_RECORD, index, "VM: shared %u is not 0 or 1",
+				     r->shared);
+	if (!remove && r->shared && vtep_set_find(&c->fib->vtep_sets, r->vtep) == MAX_VTEP_SETS)
+		return change_refuse(c, CCN_NAK_RECORD, index, "VM: no such set of VTEPs");
 	add_op(&c->vms, record, remove, index);
-	return remove ? 0 : change_adjacency(c, r->vtep, &adjacency);
+	return remove || r->shared ? 0 : change_adjacency(c, r->vtep, &adjacency);
+}
+
+static struct vtep_set *set_of(struct change *c, const struct vm_value *value)
+{
+	return value->adjacency & SHARED ? c->fib->vtep_sets.at[value->adjacency & ~SHARED] : NULL;
+}
+
+/* What a VM's row makes other in the number of VMs that name a set. */
+static void count_sets(struct change *c, const struct ccn_vm *r, bool remove)
+{
+	const struct vtep_sets *sets = &c->fib->vtep_sets;
+	struct vm_value value;
+
+	if (vm_get(&c->fib->vms, r->family, r->vni, r->ip, &value) && set_of(c, &value))
+		set_of(c, &value)->difference--;
+	if (!remove && r->shared)
+		sets->at[vtep_set_find(sets, r->vtep)]->difference++;
 }
 
 int settle_vms(struct change *c)
@@ -157,13 +178,16 @@ int settle_vms(struct change *c)
 	size_t more[2] = {0, 0};
 	struct vm_value value;
 
-	settle(&c->vms, compare_vms, same_vm);
+	if (c->vms.removes || c->vtep_set_removed)
+		settle(&c->vms, compare_vms, same_vm);
 	for (size_t i = 0; i < c->vms.count; i++) {
 		const struct op *op = &c->vms.op[i];
 		const struct ccn_vm *r = (const void *)op->record;
 		bool first = i == 0 || !same_vm(op - 1, op);
 
 		more[r->family == 6] += !op->remove;
+		if (c->vtep_set_removed && op->last)
+			count_sets(c, r, op->remove);
 		if (op->remove && first && !vm_get(&c->fib->vms, r->family, r->vni, r->ip, &value))
 			return change_refuse(c, CCN_NAK_RECORD, op->index, "VM: does not exist");
 	}
@@ -171,4 +195,98 @@ int settle_vms(struct change *c)
 	    vm_reserve(&c->fib->vms, 6, more[1], &c->retired_vms[1]) < 0)
 		return change_no_memory(c);
 	return 0;
+}
+
+static void forget_vm(struct change *c, const struct ccn_vm *r)
+{
+	struct vm_value value;
+
+	if (c->fib->vtep_sets.count && vm_get(&c->fib->vms, r->family, r->vni, r->ip, &value) &&
+	    set_of(c, &value))
+		set_of(c, &value)->vms--;
+}
+
+void publish_vm(struct change *c, const struct ccn_vm *r)
+{
+	struct vm_value value = {.vni = r->vni};
+
+	forget_vm(c, r);
+	memcpy(value.mac, r->mac, 6);
+	if (r->shared) {
+		value.adjacency = SHARED | vtep_set_find(&c->fib->vtep_sets, r->vtep);
+		set_of(c, &value)->vms++;
+	} else {
+		change_adjacency(c, r->vtep, &value.adjacency); /* staged before: cannot fail */
+	}
+	vm_put(&c->fib->vms, r->family, r->ip, &value);
+}
+
+void remove_vm(struct change *c, const struct ccn_vm *r)
+{
+	forget_vm(c, r);
+	vm_delete(&c->fib->vms, r->family, r->vni, r->ip);
+}
+
+/* --- sets of VTEPs: a few, each put beside the table at once, and seen when a VM names it --- */
+
+int stage_vtep_set(struct change *c, const void *record, bool remove, uint32_t index)
+{
+	const struct ccn_vtep_set *r = record;
+	struct vtep_sets *sets = &c->fib->vtep_sets;
+	const char *fault = remove ? NULL : vtep_set_fault(r);
+	uint32_t adjacency[CCN_MAX_MEMBERS], place = vtep_set_find(sets, r->name);
+	struct vtep_set *held = place == MAX_VTEP_SETS ? NULL : sets->at[place];
+
+	if (fault)
+		return change_refuse(c, CCN_NAK_RECORD, index, "set of VTEPs: %s", fault);
+	if (remove && (!held || held->doomed))
+		return change_refuse(c, CCN_NAK_RECORD, index, "set of VTEPs: does not exist");
+	if (!remove && held && memcmp(&held->record, r, sizeof(*r)) != 0)
+		return change_refuse(c, CCN_NAK_RECORD, index,
+				     "set of VTEPs: its name stands for others");
+	c->vtep_set_removed |= remove;
+	if (held) {
+		held->doomed = remove;
+		return 0;
+	}
+	for (unsigned i = 0; i < r->count; i++)
+		if (change_adjacency(c, r->vtep[i], &adjacency[i]) < 0)
+			return -1;
+	place = vtep_set_put(sets, r, adjacency);
+	if (place == MAX_VTEP_SETS)
+		return change_refuse(c, CCN_NAK_MEMORY, index,
+				     "out of memory, or more than %u sets of VTEPs", MAX_VTEP_SETS);
+	sets->at[place]->fresh = true;
+	return 0;
+}
+
+int check_vtep_sets(struct change *c)
+{
+	const struct vtep_sets *sets = &c->fib->vtep_sets;
+
+	for (uint32_t i = 0; c->vtep_set_removed && i < sets->end; i++) {
+		const struct vtep_set *set = sets->at[i];
+		const int64_t vms = set ? (int64_t)set->vms + set->difference : 0;
+
+		if (set && set->doomed && vms > 0)
+			return change_refuse(c, CCN_NAK_RECORD, 0, "set of VTEPs: %d VMs name it",
+					     (int)vms);
+	}
+	return 0;
+}
+
+void free_vtep_sets(struct change *c, bool published)
+{
+	struct vtep_sets *sets = &c->fib->vtep_sets;
+
+	for (uint32_t i = sets->end; i-- > 0;) {
+		struct vtep_set *set = sets->at[i];
+
+		if (set && (published ? set->doomed : set->fresh)) {
+			free(vtep_set_take(sets, i));
+		} else if (set) {
+			set->fresh = set->doomed = false;
+			set->difference = 0;
+		}
+	}
 }

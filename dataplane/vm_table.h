@@ -15,7 +15,7 @@ struct vm_value {
 	uint32_t vni;
 	uint8_t mac[6];
 	uint16_t pad;
-	uint32_t adjacency; /* index into the FIB's adjacencies */
+	uint32_t adjacency; /* index into the FIB's adjacencies, or a set of them: vtep_set.h */
 } __attribute__((aligned(16)));
 
 struct vm_array;

@@ -43,6 +43,7 @@ KEYS: Mapping[MessageType, tuple[str, ...]] = {
     MessageType.PEER: ("interface", "family", "ip"),
     MessageType.NEXT_HOP: ("slot",),
     MessageType.NEXT_HOP_GROUP: ("slot",),
+    MessageType.VTEP_SET: ("name",),
     MessageType.VM: ("vni", "family", "ip"),
     MessageType.ROUTE: ("ccsi", "family", "prefix", "length"),
 }

@@ -19,7 +19,7 @@ from ccn_bgp.errors import CcnError, Problem
 
 SIZED = (
     "header hello hello_ack begin commit ack nak interface vni vtep next_hop vm route ccsi counter"
-    " lookup_result next_hop_group gateway_address peer"
+    " lookup_result next_hop_group gateway_address peer vtep_set"
 ).split()
 """The structs whose sizes HELLO compares, in its order."""
 
@@ -97,6 +97,7 @@ class MessageType(enum.IntEnum):
     NEXT_HOP_GROUP = _number("CCN_NEXT_HOP_GROUP")
     GATEWAY_ADDRESS = _number("CCN_GATEWAY_ADDRESS")
     PEER = _number("CCN_PEER")
+    VTEP_SET = _number("CCN_VTEP_SET")
 
 
 class Flag(enum.IntFlag):
@@ -159,6 +160,7 @@ NEXT_HOP = _struct("next_hop")
 NEXT_HOP_GROUP = _struct("next_hop_group")
 GATEWAY_ADDRESS = _struct("gateway_address")
 PEER = _struct("peer")
+VTEP_SET = _struct("vtep_set")
 VM = _struct("vm")
 ROUTE = _struct("route")
 CCSI = _struct("ccsi")
@@ -181,6 +183,7 @@ RECORDS: dict[MessageType, np.dtype[Any]] = {
     MessageType.PEER: PEER,
     MessageType.NEXT_HOP: NEXT_HOP,
     MessageType.NEXT_HOP_GROUP: NEXT_HOP_GROUP,
+    MessageType.VTEP_SET: VTEP_SET,
     MessageType.VM: VM,
     MessageType.ROUTE: ROUTE,
 }

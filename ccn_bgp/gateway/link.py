@@ -256,7 +256,10 @@ def lookup_json(answer: Any) -> dict[str, Any]:
             for i in range(int(group["count"]))
         ]
     if answer["vm_found"]:
-        found["vm-host"] = str(Ip(vm["vtep"].tobytes()))
+        hosts = answer["vtep_set"]["vtep"][: int(answer["vtep_set"]["count"])]
+        found["vm-host"] = " ".join(str(Ip(h.tobytes())) for h in hosts) or str(
+            Ip(vm["vtep"].tobytes())
+        )
         found["vm-mac"] = str(Mac(vm["mac"].tobytes()))
     return found
 

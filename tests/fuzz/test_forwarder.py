@@ -46,6 +46,7 @@ OPERATIONS = [
     MessageType.ROUTE,
     MessageType.CCSI,
     MessageType.NEXT_HOP_GROUP,
+    MessageType.VTEP_SET,
 ]
 BEGIN, BEGIN_FULL, COMMIT, STATS, DUMP, LOOKUP, ANYTHING = 0x00, 0x01, 0x10, 0x20, 0x21, 0x30, 0x40
 
@@ -101,8 +102,7 @@ def frames():
 def operation(kind, record, remove=False):
     """The octet that says "this record", with its key made small, and the record."""
     first = 0xC0 if remove else 0x80
-    octet = next(o for o in range(first, first + 16) if o % 8 == OPERATIONS.index(kind))
-    return bytes([octet]) + record.tobytes()
+    return bytes([first | OPERATIONS.index(kind)]) + record.tobytes()
 
 
 def transactions():
@@ -112,6 +112,12 @@ def transactions():
         for kind, _, array in rows.tables(2, 3)
         for i in range(min(len(array), 6))
     ]
+    hosts = np.zeros(1, wire.VTEP_SET)
+    hosts["name"][0, 0], hosts["count"] = 5, 3
+    hosts["vtep"][0, :3, 3] = 1, 2, 3
+    behind = np.array([array[0] for kind, array in tables if kind == MessageType.VM][:1])
+    behind["shared"], behind["vtep"] = 1, hosts["name"]
+    tables += [(MessageType.VTEP_SET, hosts), (MessageType.VM, behind)]
     everything = b"".join(operation(kind, record) for kind, record in tables)
     yield bytes([BEGIN_FULL]) + everything + bytes([COMMIT, DUMP, STATS])
     yield bytes([BEGIN]) + everything + bytes([COMMIT, BEGIN]) + everything + bytes([COMMIT])

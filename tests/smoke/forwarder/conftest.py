@@ -102,14 +102,23 @@ def group(slot: int, *members: tuple[int, int]) -> tuple:
     return (MessageType.NEXT_HOP_GROUP, 0, row)
 
 
-def vm(number: int, address: str, mac_text: str, host: str) -> tuple:
+def vtep_set(name: bytes, *hosts: str) -> tuple:
+    row = record(wire.VTEP_SET, name=wire.octets(name, 4), count=len(hosts))
+    for place, host in enumerate(hosts):
+        row["vtep"][0, place] = ip(host)[:4]
+    return (MessageType.VTEP_SET, 0, row)
+
+
+def vm(number: int, address: str, mac_text: str, host: str | bytes) -> tuple:
+    """``host``: an address, or the name of a set."""
     row = record(
         wire.VM,
         vni=number,
         family=6 if ":" in address else 4,
         mac=mac(mac_text),
         ip=ip(address),
-        vtep=ip(host)[:4],
+        shared=isinstance(host, bytes),
+        vtep=wire.octets(host, 4) if isinstance(host, bytes) else ip(host)[:4],
     )
     return (MessageType.VM, 0, row)
 
@@ -143,6 +152,7 @@ def rows() -> SimpleNamespace:
         peer=peer,
         next_hop=next_hop,
         group=group,
+        vtep_set=vtep_set,
         vm=vm,
         route=route,
         counters=counters,
