@@ -76,6 +76,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(plan.gateway_addresses.put),
         MessageType.PEER: _peers(plan.peers.put),
         **next_hop_records(said.items(), slots, plan.taps),
+        MessageType.VTEP_SET: np.zeros(0, wire.VTEP_SET),
         MessageType.VM: _vms(plan.vms.put),
         MessageType.ROUTE: _put_routes(plan.tables, slots),
     }
@@ -87,6 +88,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(plan.gateway_addresses.removed),
         MessageType.PEER: _peers(plan.peers.removed),
         **gone_records(freed),
+        MessageType.VTEP_SET: np.zeros(0, wire.VTEP_SET),
         MessageType.VM: _vms(plan.vms.removed),
         MessageType.ROUTE: _gone_routes(plan.tables),
     }
@@ -133,6 +135,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(snapshot.gateway_addresses),
         MessageType.PEER: _peers(snapshot.peers),
         **next_hop_records(said, slots, taps_of(snapshot.interfaces)),
+        MessageType.VTEP_SET: np.zeros(0, wire.VTEP_SET),
         MessageType.VM: _vms(snapshot.vm_table),
         MessageType.ROUTE: _routes([(table, every_row(table)) for table in tables], slots),
     }
