@@ -68,7 +68,7 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 	} r;
 
 	memset(&r, 0, sizeof(r));
-	switch (random_below(state, 14)) {
+	switch (random_below(state, 16)) {
 	case 0:
 		r.ccsi.id = c;
 		add(to, CCN_CCSI, flags, &r);

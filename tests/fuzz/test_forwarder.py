@@ -46,6 +46,8 @@ OPERATIONS = [
     MessageType.ROUTE,
     MessageType.CCSI,
     MessageType.NEXT_HOP_GROUP,
+    MessageType.GATEWAY_ADDRESS,
+    MessageType.PEER,
     MessageType.VTEP_SET,
 ]
 BEGIN, BEGIN_FULL, COMMIT, STATS, DUMP, LOOKUP, ANYTHING = 0x00, 0x01, 0x10, 0x20, 0x21, 0x30, 0x40

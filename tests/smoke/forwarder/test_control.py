@@ -84,6 +84,7 @@ def test_a_commit_is_kept_and_dumped(served, rows):
         "PEER": 1,
         "NEXT_HOP": 2,
         "NEXT_HOP_GROUP": 0,
+        "VTEP_SET": 0,
         "VM": 1,
         "ROUTE": 3,
     }
