@@ -16,8 +16,9 @@ int fib_init(void)
 	fib_qsbr = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN(size, RTE_CACHE_LINE_SIZE));
 	if (!fib_qsbr || rte_rcu_qsbr_init(fib_qsbr, READER_COUNT))
 		return -1;
-	for (unsigned i = 0; i < READER_COUNT; i++)
-		rte_rcu_qsbr_thread_register(fib_qsbr, i);
+	/* further workers as they start: a grace period asks every one that is registered */
+	rte_rcu_qsbr_thread_register(fib_qsbr, READER_SLOW);
+	rte_rcu_qsbr_thread_register(fib_qsbr, READER_WORKER);
 	return 0;
 }
 

@@ -33,7 +33,8 @@
 #define MAX_VLAN 4096
 #define PAGE 4096U /* entries of a page of the VNI and next-hop tables */
 
-enum reader { READER_WORKER, READER_SLOW, READER_COUNT };
+/* Numbers in fib_qsbr; worker i is READER_WORKER + i. */
+enum reader { READER_SLOW, READER_WORKER, READER_COUNT = READER_WORKER + MAX_WORKERS };
 
 struct interface {
 	struct ccn_interface record;

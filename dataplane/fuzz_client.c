@@ -45,6 +45,12 @@ bool port_is_file(unsigned port)
 	return false;
 }
 
+unsigned port_rx_queues(unsigned port)
+{
+	(void)port;
+	return 1;
+}
+
 void port_status(unsigned port, struct ccn_port_status *status)
 {
 	(void)port;

@@ -3,15 +3,21 @@
  */
 #include "fwd.h"
 
+#include "lap.h"
+
 void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
 	     unsigned count)
 {
 	struct job jobs[BURST];
 	unsigned n = sort_out(w, fib, port, packets, count, jobs);
 
+	lap(w, STAGE_SORT_OUT, 0);
 	if (n == 0)
 		return;
 	match_routes(fib, jobs, n);
+	lap(w, STAGE_MATCH, 0);
 	n = find_next_hops(w, fib, jobs, n);
+	lap(w, STAGE_NEXT_HOP, 0);
 	rewrite(w, fib, jobs, n);
+	lap(w, STAGE_REWRITE, 0);
 }

@@ -20,6 +20,7 @@
 #include <rte_mbuf.h>
 
 #include "control.h"
+#include "cpu.h"
 #include "fib.h"
 #include "log.h"
 #include "neigh.h"
@@ -41,10 +42,19 @@ static const char help[] =
     "                         af_xdp:DEV      a network device, by XDP\n"
     "                         af_packet:DEV   a network device, by packet socket\n"
     "                         auto:DEV        af_xdp, else af_packet\n"
-    "                         pcap:IN,OUT     packets from one file, to another\n"
-    "                         pcap-loop:IN    a file over and over; what is sent is dropped\n"
+    "                         pcap:IN,OUT     packets from one file, to another (a pair for each\n"
+    "                                         queue: pcap:IN,OUT,IN,OUT)\n"
+    "                         pcap-loop:IN    a file over and over (a file for each queue: "
+    "IN,IN);\n"
+    "                                         what is sent is dropped\n"
     "                         null            receives nothing, drops what is sent\n"
-    "  --cpu N|auto         pin the packet loop to a CPU (auto: let the kernel schedule it)\n"
+    "  --workers N          threads that forward, each with queues of its own on every port (as\n"
+    "                       many as --cpu names, else 1)\n"
+    "  --cpu LIST|auto      pin each worker to a CPU: 1,2 or 4-7 (auto: the last ones, one of "
+    "each\n"
+    "                       core first). Without, the kernel schedules them\n"
+    "  --fan-out            a port with fewer queues than workers: who reads it hands packets to\n"
+    "                       the others, flow by flow\n"
     "  --memory MB          at most, for packet buffers and rings (256)\n"
     "  --huge               take that memory from hugepages\n"
     "  --busy-poll          never sleep\n"
@@ -62,6 +72,7 @@ struct options {
 	unsigned long memory;
 	bool huge, static_neighbors;
 	struct worker_options worker;
+	const char *cpu;
 };
 
 static int usage(const char *what, const char *argument)
@@ -74,17 +85,18 @@ static int usage(const char *what, const char *argument)
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-	    {"socket", required_argument, NULL, 's'}, {"port", required_argument, NULL, 'p'},
-	    {"cpu", required_argument, NULL, 'c'},    {"memory", required_argument, NULL, 'm'},
-	    {"name", required_argument, NULL, 'n'},   {"huge", no_argument, NULL, 'H'},
-	    {"busy-poll", no_argument, NULL, 'b'},    {"static-neighbors", no_argument, NULL, 'S'},
-	    {"once", no_argument, NULL, 'o'},	      {"ports", no_argument, NULL, 'P'},
-	    {"help", no_argument, NULL, 'h'},	      {NULL, 0, NULL, 0},
+	    {"socket", required_argument, NULL, 's'},  {"port", required_argument, NULL, 'p'},
+	    {"cpu", required_argument, NULL, 'c'},     {"memory", required_argument, NULL, 'm'},
+	    {"name", required_argument, NULL, 'n'},    {"huge", no_argument, NULL, 'H'},
+	    {"busy-poll", no_argument, NULL, 'b'},     {"static-neighbors", no_argument, NULL, 'S'},
+	    {"once", no_argument, NULL, 'o'},	       {"ports", no_argument, NULL, 'P'},
+	    {"workers", required_argument, NULL, 'w'}, {"fan-out", no_argument, NULL, 'f'},
+	    {"help", no_argument, NULL, 'h'},	       {NULL, 0, NULL, 0},
 	};
 	char *end;
 	int c;
 
-	*o = (struct options){.memory = 256, .worker.cpu = -1};
+	*o = (struct options){.memory = 256};
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", known, NULL)) != -1) {
 		switch (c) {
@@ -97,11 +109,16 @@ static int parse(int argc, char **argv, struct options *o)
 			o->ports[o->port_count++] = optarg;
 			break;
 		case 'c':
-			o->worker.cpu = (int)strtol(optarg, &end, 10);
-			if (!strcmp(optarg, "auto"))
-				o->worker.cpu = -1;
-			else if (!isdigit((unsigned char)*optarg) || *end || o->worker.cpu > 1023)
-				return usage("--cpu is not a number or 'auto': ", optarg);
+			o->cpu = optarg;
+			break;
+		case 'w':
+			o->worker.count = (unsigned)strtoul(optarg, &end, 10);
+			if (!isdigit((unsigned char)*optarg) || *end || o->worker.count < 1 ||
+			    o->worker.count > MAX_WORKERS)
+				return usage("--workers is not 1..32: ", optarg);
+			break;
+		case 'f':
+			o->worker.fan_out = true;
 			break;
 		case 'm':
 			o->memory = strtoul(optarg, &end, 10);
@@ -142,7 +159,7 @@ static int parse(int argc, char **argv, struct options *o)
 		return usage("--socket and at least one --port are needed", "");
 	if (!o->name)
 		o->name = strrchr(o->socket, '/') ? strrchr(o->socket, '/') + 1 : o->socket;
-	return 0;
+	return cpu_choose(o->cpu, &o->worker.count, o->worker.cpu);
 }
 
 /* "0@(0,1,5)": one lcore on every CPU that we may use, so that the kernel schedules. */
@@ -225,7 +242,7 @@ static struct rte_mempool *make_pool(unsigned count)
 static unsigned buffers_needed(const struct options *o)
 {
 	unsigned most = (unsigned)(o->memory * 3 / 4 * 1048576 / BUFFER_OCTETS);
-	unsigned needed = 8192 + 4096 * o->port_count;
+	unsigned needed = 8192 + (4096 * o->port_count + 2048) * o->worker.count;
 
 	for (unsigned i = 0; i < o->port_count; i++)
 		if (strstr(o->ports[i], "=pcap-loop:"))
@@ -267,7 +284,7 @@ static int start(const struct options *o)
 	}
 	neigh_init(o->static_neighbors);
 	for (unsigned i = 0; i < o->port_count; i++)
-		if (port_open(o->ports[i], pool) < 0)
+		if (port_open(o->ports[i], o->worker.count, pool) < 0)
 			return -1;
 	if (punt_init() < 0 || slow_start(pool) < 0)
 		return -1;

@@ -6,8 +6,12 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_bus_vdev.h>
@@ -15,8 +19,6 @@
 
 #include "log.h"
 #include "stats.h"
-
-#define DESCRIPTORS 1024
 
 static struct port {
 	char name[16];
@@ -27,8 +29,14 @@ static struct port {
 	uint16_t id;
 	bool file, endless;
 	struct rte_ether_addr mac;
+	struct port_setup setup;
 } ports[MAX_PORTS];
-static unsigned count;
+static unsigned count, workers;
+
+/* Where workers share a TX queue. */
+static struct {
+	rte_spinlock_t lock;
+} __rte_cache_aligned tx_locks[MAX_PORTS][MAX_WORKERS];
 
 unsigned port_count(void)
 {
@@ -56,6 +64,26 @@ const uint8_t *port_mac(unsigned port)
 uint16_t port_dpdk_id(unsigned port)
 {
 	return ports[port].id;
+}
+
+unsigned port_rx_queues(unsigned port)
+{
+	return ports[port].setup.rx_queues;
+}
+
+unsigned port_tx_queues(unsigned port)
+{
+	return ports[port].setup.tx_queues;
+}
+
+rte_spinlock_t *port_tx_lock(unsigned port, unsigned queue)
+{
+	return ports[port].setup.tx_queues < workers ? &tx_locks[port][queue].lock : NULL;
+}
+
+const struct port_setup *port_setup(unsigned port)
+{
+	return &ports[port].setup;
 }
 
 bool port_is_file(unsigned port)
@@ -97,11 +125,10 @@ const char *port_replaced(void)
 	return found;
 }
 
-/* Creates the device, configures one queue each way and starts it; 0 or a negative errno. */
-static int start(struct port *port, const char *driver, const char *arguments,
+/* Creates the device and starts it; 0 or a negative errno. */
+static int start(struct port *port, const char *driver, const char *arguments, bool all_rx,
 		 struct rte_mempool *pool)
 {
-	const struct rte_eth_conf conf = {0};
 	int result;
 
 	snprintf(port->device, sizeof(port->device), "%s%u", driver, count);
@@ -111,22 +138,49 @@ static int start(struct port *port, const char *driver, const char *arguments,
 		return result;
 	result = rte_eth_dev_get_port_by_name(port->device, &port->id);
 	if (result == 0)
-		result = rte_eth_dev_configure(port->id, 1, 1, &conf);
-	if (result == 0)
-		result =
-		    rte_eth_rx_queue_setup(port->id, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL, pool);
-	if (result == 0)
-		result = rte_eth_tx_queue_setup(port->id, 0, DESCRIPTORS, SOCKET_ID_ANY, NULL);
-	if (result == 0)
-		result = rte_eth_dev_start(port->id);
+		result = port_start(port->id, workers, workers, all_rx, pool, &port->setup);
 	if (result == 0)
 		result = rte_eth_macaddr_get(port->id, &port->mac);
-	if (result < 0) {
+	if (result < 0)
 		rte_vdev_uninit(port->device);
-		return result;
-	}
-	rte_eth_promiscuous_enable(port->id); /* a router MAC may differ from the port's */
-	return 0;
+	return result;
+}
+
+/* Queues that the kernel receives into: XDP must be on all of them, or packets are lost. DPDK's
+ * driver takes "combined" ones, and one queue of a device that has none; 0: more than that. */
+static unsigned xdp_queues(const char *device)
+{
+	struct ethtool_channels answer = {.cmd = ETHTOOL_GCHANNELS};
+	struct ifreq request = {.ifr_data = (void *)&answer};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int result;
+
+	memcpy(request.ifr_name, device, strlen(device) + 1);
+	result = ioctl(fd, SIOCETHTOOL, &request);
+	close(fd);
+	if (result < 0 || answer.combined_count + answer.rx_count == 0)
+		return 1;
+	return answer.rx_count == 0 ? answer.combined_count : answer.rx_count == 1;
+}
+
+static int start_xdp(struct port *port, const char *device, struct rte_mempool *pool)
+{
+	const unsigned queues = xdp_queues(device);
+	char arguments[128];
+
+	if (queues == 0)
+		return -E2BIG;
+	/* busy polling of the socket needs driver support that veth lacks */
+	snprintf(arguments, sizeof(arguments),
+		 "iface=%s,start_queue=0,queue_count=%u,busy_budget=0", device, queues);
+	return start(port, "net_af_xdp", arguments, true, pool);
+}
+
+static const char *xdp_fault(int result)
+{
+	return result == -E2BIG ? "several receive queues that are not combined channels "
+				  "(`ethtool -L DEV rx 1`)"
+				: strerror(-result);
 }
 
 static int start_kernel_device(struct port *port, const char *kind, const char *device,
@@ -144,47 +198,55 @@ static int start_kernel_device(struct port *port, const char *kind, const char *
 	}
 	memcpy(port->link, device, strlen(device) + 1);
 	if (strcmp(kind, "af_packet") != 0) {
-		/* busy polling of the socket needs driver support that veth lacks */
-		snprintf(arguments, sizeof(arguments),
-			 "iface=%s,start_queue=0,queue_count=1,busy_budget=0", device);
-		result = start(port, "net_af_xdp", arguments, pool);
+		result = start_xdp(port, device, pool);
 		if (result == 0)
 			return 0;
 		if (strcmp(kind, "af_xdp") == 0) {
 			log_line("port %s: af_xdp on %s failed: %s (run as root, with BPF in the "
 				 "kernel; or use af_packet:%s)",
-				 port->name, device, strerror(-result), device);
+				 port->name, device, xdp_fault(result), device);
 			return -1;
 		}
 		log_line("port %s: af_xdp on %s failed: %s; using af_packet", port->name, device,
-			 strerror(-result));
+			 xdp_fault(result));
 	}
-	snprintf(arguments, sizeof(arguments), "iface=%s,blocksz=65536,framesz=2048,framecnt=1024",
-		 device);
-	result = start(port, "net_af_packet", arguments, pool);
+	snprintf(arguments, sizeof(arguments),
+		 "iface=%s,qpairs=%u,blocksz=65536,framesz=2048,framecnt=1024", device, workers);
+	result = start(port, "net_af_packet", arguments, true, pool);
 	if (result < 0)
 		log_line("port %s: af_packet on %s failed: %s (run as root or with CAP_NET_RAW)",
 			 port->name, device, strerror(-result));
 	return result;
 }
 
+/* "IN,OUT", a pair for each queue; of an endless one "IN", and nothing is kept. */
 static int start_pcap(struct port *port, const char *files, bool endless, struct rte_mempool *pool)
 {
-	char in[256], arguments[640];
-	const char *comma = strchr(files, ',');
-	int result;
+	char list[512], arguments[1024];
+	size_t length = 0;
+	int result, at = 0;
 
-	snprintf(in, sizeof(in), "%.*s", comma ? (int)(comma - files) : 255, files);
-	if (access(in, R_OK) < 0) {
-		log_line("port %s: cannot read %s: %s (give a pcap file)", port->name, in,
-			 strerror(errno));
-		return -1;
+	snprintf(list, sizeof(list), "%s", files);
+	for (char *rest = list, *file; (file = strsep(&rest, ",")); at++) {
+		const bool in = endless || at % 2 == 0;
+
+		if (in && access(file, R_OK) < 0) {
+			log_line("port %s: cannot read %s: %s (give a pcap file)", port->name, file,
+				 strerror(errno));
+			return -1;
+		}
+		length += (size_t)snprintf(arguments + length, sizeof(arguments) - length, "%s=%s,",
+					   in ? "rx_pcap" : "tx_pcap", file);
+		if (length >= sizeof(arguments) - sizeof("infinite_rx=1")) {
+			log_line("port %s: the names of the files are too long (give shorter ones)",
+				 port->name);
+			return -1;
+		}
 	}
-	snprintf(arguments, sizeof(arguments), "rx_pcap=%s%s%s%s", in, comma ? ",tx_pcap=" : "",
-		 comma ? comma + 1 : "", endless ? ",infinite_rx=1" : "");
+	snprintf(arguments + length, sizeof(arguments) - length, "infinite_rx=%d", endless);
 	port->file = true;
 	port->endless = endless;
-	result = start(port, "net_pcap", arguments, pool);
+	result = start(port, "net_pcap", arguments, true, pool);
 	if (result < 0)
 		log_line("port %s: pcap:%s failed: %s (is the first a pcap file and the second "
 			 "writable?)",
@@ -192,7 +254,7 @@ static int start_pcap(struct port *port, const char *files, bool endless, struct
 	return result;
 }
 
-int port_open(const char *argument, struct rte_mempool *pool)
+int port_open(const char *argument, unsigned for_workers, struct rte_mempool *pool)
 {
 	struct port *port = &ports[count];
 	const char *equals = strchr(argument, '=');
@@ -211,6 +273,7 @@ int port_open(const char *argument, struct rte_mempool *pool)
 		return -1;
 	}
 	*port = (struct port){0};
+	workers = for_workers;
 	memcpy(port->name, argument, (size_t)(equals - argument));
 	if (port_find((const uint8_t *)port->name) >= 0) {
 		log_line("--port %s: the name is taken (name each port once)", argument);
@@ -227,7 +290,7 @@ int port_open(const char *argument, struct rte_mempool *pool)
 	else if (!strncmp(spec, "pcap-loop:", 10))
 		result = start_pcap(port, spec + 10, true, pool);
 	else if (!strcmp(spec, "null"))
-		result = start(port, "net_null", "no-rx=1", pool);
+		result = start(port, "net_null", "no-rx=1", false, pool);
 	else {
 		log_line("--port %s: unknown SPEC (use af_xdp:DEV, af_packet:DEV, auto:DEV, "
 			 "pcap:IN,OUT, pcap-loop:IN or null)",

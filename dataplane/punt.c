@@ -30,9 +30,14 @@ static const struct {
 
 static struct {
 	struct rte_ring *punted[PUNT_CLASSES], *injected;
-	uint64_t full_at[PUNT_CLASSES]; /* TSC when the class will have its whole burst again */
 	int slow_fd, loop_fd;
 } queues = {.slow_fd = -1, .loop_fd = -1};
+
+/* TSC when the class will have its whole burst again. One for all workers, written only for a frame
+ * that is let through, to a ring that they share anyway; a flood that is refused only reads it. */
+static struct {
+	uint64_t full_at;
+} __rte_cache_aligned meters[PUNT_CLASSES];
 
 int punt_init(void)
 {
@@ -87,15 +92,17 @@ enum punt_class punt_class(const uint8_t *frame, size_t length)
 /* A token bucket, told by the time at which it is full again. */
 static bool within_rate(enum punt_class class)
 {
-	uint64_t now = rte_rdtsc(), hz = rte_get_tsc_hz(), *full_at = &queues.full_at[class];
+	uint64_t now = rte_rdtsc(), hz = rte_get_tsc_hz(), *full_at = &meters[class].full_at;
+	uint64_t seen = __atomic_load_n(full_at, __ATOMIC_RELAXED), from;
 
 	if (classes[class].rate == 0)
 		return true;
-	if (*full_at < now)
-		*full_at = now;
-	if (*full_at - now > hz / classes[class].rate * classes[class].burst)
-		return false;
-	*full_at += hz / classes[class].rate;
+	do {
+		from = seen < now ? now : seen;
+		if (from - now > hz / classes[class].rate * classes[class].burst)
+			return false;
+	} while (!__atomic_compare_exchange_n(full_at, &seen, from + hz / classes[class].rate, true,
+					      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 	return true;
 }
 

@@ -34,7 +34,7 @@ static bool sort_one(struct worker *w, const struct fib *fib,
 	struct frame_in in = {.data = rte_pktmbuf_mtod(m, uint8_t *),
 			      .length = m->data_len,
 			      .port = (uint16_t)port,
-			      .any_mac = w->options.any_mac};
+			      .any_mac = w->options->any_mac};
 	enum verdict verdict;
 
 	if (m->nb_segs > 1) {
@@ -60,15 +60,11 @@ unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct
 {
 	const struct interface_table *interfaces =
 	    fib ? __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE) : NULL;
-	struct port_stats *stats = &w->stats.port[port];
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < count; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
-	for (unsigned i = 0; i < count; i++) {
-		stats->rx_bytes += packets[i]->pkt_len;
+	for (unsigned i = 0; i < count; i++)
 		n += sort_one(w, fib, interfaces, packets[i], port, &jobs[n]);
-	}
-	stats->rx_packets += count;
 	return n;
 }

@@ -20,6 +20,12 @@ static const char *const reasons[DROP_REASON_COUNT] = {
 #undef X
 };
 
+static const char *const stages[STAGE_COUNT] = {
+#define X(id, text) [id] = text,
+    STAGES(X)
+#undef X
+};
+
 struct emitter {
 	void (*emit)(void *context, const struct ccn_counter *counter);
 	void *context;
@@ -54,7 +60,7 @@ static uint64_t sum(size_t offset)
 static void walk_worker(const struct emitter *to, unsigned index)
 {
 	const struct worker_stats *w = workers[index];
-	char scope[32];
+	char scope[32], name[32];
 
 	snprintf(scope, sizeof(scope), "worker %u", index);
 	emit(to, scope, "polls", w->polls);
@@ -63,6 +69,12 @@ static void walk_worker(const struct emitter *to, unsigned index)
 	emit(to, scope, "sleeps", w->sleeps);
 	emit(to, scope, "punted", w->punted);
 	emit(to, scope, "injected", w->injected);
+	emit(to, scope, "handed-over", w->handed_over);
+	emit(to, scope, "sampled-packets", w->sampled_packets);
+	for (unsigned i = 0; i < STAGE_COUNT; i++) {
+		snprintf(name, sizeof(name), "cycles-%s", stages[i]);
+		emit(to, scope, name, w->stage_cycles[i]);
+	}
 }
 
 static void walk_port(const struct emitter *to, unsigned port)
@@ -75,7 +87,7 @@ static void walk_port(const struct emitter *to, unsigned port)
 	emit(to, scope, "tx-packets", SUM(port[port].tx_packets));
 	emit(to, scope, "tx-bytes", SUM(port[port].tx_bytes));
 	if (port_is_file(port))
-		emit(to, scope, "rx-finished", SUM(port[port].rx_finished));
+		emit(to, scope, "rx-finished", SUM(port[port].rx_finished) == port_rx_queues(port));
 }
 
 void stats_walk(void (*callback)(void *context, const struct ccn_counter *counter), void *context)

@@ -44,10 +44,11 @@
 	X(DROP_ECN, "ecn") /* congestion seen outside, inner packet cannot say so (RFC 6040) */    \
 	X(DROP_MTU, "mtu")                                                                         \
 	X(DROP_TX_FULL, "tx-full")                                                                 \
-	X(DROP_PUNT_RATE, "punt-rate") /* more for ourselves than is taken of its class */         \
-	X(DROP_PUNT_FULL, "punt-full") /* the slow path cannot keep up */                          \
-	X(DROP_OFF_LINK, "off-link")   /* to our hand-off address, from beyond its subnet */       \
-	X(DROP_TAP, "tap")	       /* punted, but there is no tap or it is full */             \
+	X(DROP_FAN_OUT_FULL, "fan-out-full") /* the worker that it was handed to cannot keep up */ \
+	X(DROP_PUNT_RATE, "punt-rate")	     /* more for ourselves than is taken of its class */   \
+	X(DROP_PUNT_FULL, "punt-full")	     /* the slow path cannot keep up */                    \
+	X(DROP_OFF_LINK, "off-link")	     /* to our hand-off address, from beyond its subnet */ \
+	X(DROP_TAP, "tap")		     /* punted, but there is no tap or it is full */       \
 	X(DROP_INJECT_FULL, "inject-full")
 
 enum drop_reason {
@@ -57,9 +58,26 @@ enum drop_reason {
 	    DROP_REASON_COUNT
 };
 
+/* In the order of a packet's way (fwd.h). */
+#define STAGES(X)                                                                                  \
+	X(STAGE_RECEIVE, "receive")                                                                \
+	X(STAGE_FAN_OUT, "fan-out")                                                                \
+	X(STAGE_SORT_OUT, "sort-out")                                                              \
+	X(STAGE_MATCH, "match-routes")                                                             \
+	X(STAGE_NEXT_HOP, "find-next-hops")                                                        \
+	X(STAGE_REWRITE, "rewrite")                                                                \
+	X(STAGE_SEND, "send")
+
+enum stage {
+#define X(id, text) id,
+	STAGES(X)
+#undef X
+	    STAGE_COUNT
+};
+
 struct port_stats {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
-	uint64_t rx_finished; /* pcap: the input has been read whole */
+	uint64_t rx_finished; /* pcap: how many inputs have been read whole */
 };
 
 struct ccsi_stats {
@@ -71,7 +89,8 @@ struct ccsi_stats {
 /* Written by one worker; readers add them up. */
 struct worker_stats {
 	uint64_t polls, packets, busy_cycles, sleeps;
-	uint64_t punted, injected;
+	uint64_t punted, injected, handed_over;
+	uint64_t sampled_packets, stage_cycles[STAGE_COUNT]; /* of sampled polls: lap.h */
 	uint64_t drop[DROP_REASON_COUNT];
 	struct port_stats port[MAX_PORTS];
 	struct ccsi_stats ccsi[MAX_CCSIS];

@@ -5,7 +5,7 @@
 
 #include <rte_ethdev.h>
 
-#include "port.h"
+#include "lap.h"
 
 #define ATTEMPTS 8
 
@@ -16,11 +16,16 @@ void tx_flush(struct worker *w, unsigned port)
 	unsigned sent = 0;
 	uint64_t octets = 0;
 
+	lap(w, STAGE_REWRITE, 0);
 	for (unsigned i = 0; i < q->count; i++)
 		octets += q->m[i]->pkt_len;
+	if (q->lock)
+		rte_spinlock_lock(q->lock);
 	for (unsigned attempt = 0; attempt < ATTEMPTS && sent < q->count; attempt++)
-		sent += rte_eth_tx_burst(port_dpdk_id(port), 0, q->m + sent,
+		sent += rte_eth_tx_burst(q->dpdk_port, q->queue, q->m + sent,
 					 (uint16_t)(q->count - sent));
+	if (q->lock)
+		rte_spinlock_unlock(q->lock);
 	for (unsigned i = sent; i < q->count; i++) {
 		octets -= q->m[i]->pkt_len;
 		drop(w, q->m[i], DROP_TX_FULL);
@@ -28,4 +33,5 @@ void tx_flush(struct worker *w, unsigned port)
 	stats->tx_packets += sent;
 	stats->tx_bytes += octets;
 	q->count = 0;
+	lap(w, STAGE_SEND, 0);
 }

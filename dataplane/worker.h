@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A worker: one thread that takes bursts from its queues and forwards each to the end (fwd.h). All
- * that it writes for a packet lies in its own struct, whose cache lines no other thread writes.
+ * Workers: each is one thread that takes bursts from its own queues and forwards each to the end
+ * (fwd.h). All that a worker writes for a packet lies in its own struct, on cache lines that no
+ * other thread writes; what several may write is in fan_out.h, punt.h and the lock of a TX queue,
+ * and is touched only by a worker that shares something.
  */
 #ifndef CCN_WORKER_H
 #define CCN_WORKER_H
@@ -9,39 +11,55 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#include <rte_branch_prediction.h>
 #include <rte_mbuf.h>
+#include <rte_spinlock.h>
 
 #include "stats.h"
 
 #define BURST 64
+#define MAX_RX_QUEUES 256 /* of one worker, all ports together */
 
 struct worker_options {
-	int cpu;	/* pin to this CPU; -1: let the kernel schedule */
-	bool busy_poll; /* never sleep */
-	bool any_mac;	/* take frames to any destination MAC */
-	bool once;	/* say so when a pcap file has been read */
+	unsigned count;
+	int cpu[MAX_WORKERS]; /* pin each to a CPU, or NO_CPU */
+	bool fan_out;	      /* share out what a port with fewer queues than workers receives */
+	bool busy_poll;	      /* never sleep */
+	bool any_mac;	      /* take frames to any destination MAC */
+	bool once;	      /* say so when a pcap file has been read */
+};
+
+struct rx_queue {
+	uint16_t port, dpdk_port, queue;
+	bool fan_out;	      /* the port has too few queues for all workers */
+	bool file, ends;      /* a pcap file: not before the first commit, and until it is read */
+	bool finished;	      /* it has been read */
+	unsigned empty_polls; /* in a row */
 };
 
 /* Frames that wait to be sent together. */
 struct tx_queue {
-	struct rte_mbuf *m[BURST];
+	uint16_t dpdk_port, queue;
+	rte_spinlock_t *lock; /* NULL: no other worker sends there */
 	unsigned count;
+	struct rte_mbuf *m[BURST];
 };
 
 struct worker {
-	struct worker_options options;
+	const struct worker_options *options;
 	unsigned index;
 	unsigned reader; /* its number in fib_qsbr */
 	pthread_t thread;
-	bool punted; /* since the slow path was woken last */
-	unsigned empty_polls[MAX_PORTS];
+	bool punted;  /* since the slow path was woken last */
+	bool sampled; /* this poll's stages are timed: lap.h */
+	uint64_t lap; /* TSC of the last lap */
+	unsigned rx_count;
+	struct rx_queue rx[MAX_RX_QUEUES];
 	struct tx_queue tx[MAX_PORTS];
 	struct worker_stats stats;
 } __rte_cache_aligned;
 
-int workers_start(const struct worker_options *options); /* -1 after one line on stderr; after
-							    punt_init */
+/* After the ports are open, punt_init and fib_init. -1 after one line on stderr. */
+int workers_start(const struct worker_options *options);
 void workers_stop(void);
 
 static inline void drop(struct worker *w, struct rte_mbuf *m, enum drop_reason reason)

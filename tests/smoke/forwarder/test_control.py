@@ -312,7 +312,11 @@ def test_faults_are_one_line(tmp_path, served):
         f"--socket {tmp_path}/s --port null": "not NAME=SPEC",
         f"--socket {tmp_path}/s --port a=null --port a=null": "the name is taken",
         f"--socket {tmp_path}/s": "at least one --port",
-        f"--socket {tmp_path}/s --port a=null --cpu x": "--cpu is not a number",
+        f"--socket {tmp_path}/s --port a=null --cpu x": "--cpu x: not a list",
+        f"--socket {tmp_path}/s --port a=null --cpu 1023": "--cpu 1023: not there",
+        f"--socket {tmp_path}/s --port a=null --cpu 0 --workers 2": "1 CPUs for 2 workers",
+        f"--socket {tmp_path}/s --port a=null --cpu auto --workers 32": "CPUs for 32 workers",
+        f"--socket {tmp_path}/s --port a=null --workers 33": "--workers is not 1..32",
         f"--socket {tmp_path}/s --port a=null --memory 1": "--memory is not",
         "--frobnicate": "unknown argument: --frobnicate",
     }
