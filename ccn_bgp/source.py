@@ -3,7 +3,8 @@
 Topologies and policies are both read through here, so that every message about either can name
 ``file:line:column``. The file is hostile until proven otherwise: size, depth and the expansion of
 aliases are bounded, tags are refused. Scalars follow the YAML 1.2 core schema (``yes``, ``0x10``
-and ``02:00`` stay text). Uses the C parser where ruamel.yaml has it; the pure one otherwise.
+and ``02:00`` stay text), but for ``+10``, which stays text: it is not the same as 10. Uses the C
+parser where ruamel.yaml has it; the pure one otherwise.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ MAX_PROBLEMS = 200
 MAX_STRANGE_KEYS = 20
 """So many unknown keys at the top, and it is another kind of file: stop reading."""
 
-_INT = re.compile(r"[-+]?[0-9]{1,19}\Z")
+_INT = re.compile(r"-?[0-9]{1,19}\Z")
 _FLOAT = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?\Z|[-+]?[0-9]+[eE][-+]?[0-9]+\Z"
 )

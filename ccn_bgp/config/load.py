@@ -46,9 +46,9 @@ from ccn_bgp.model.topology import (
 )
 from ccn_bgp.model.vms import VmColumns
 from ccn_bgp.nearest import nearest
+from ccn_bgp.policy_files import Files
 from ccn_bgp.source import Positions, Progress, Source, in_order, read_source
 
-POLICY_KEYS = ("prefix-sets", "policies")
 MAX_FAULTS = 10_000
 """Of form, in one file; with more of them it is no topology, and listing them takes minutes."""
 
@@ -131,13 +131,11 @@ def _policy_names(source: Source) -> tuple[frozenset[str] | None, list[Problem]]
             problems.append(problem)
             clear = False
             continue
-        try:
-            found = read_source(path, "policy", POLICY_KEYS).data.get("policies")
-        except InputError:
-            clear = False
-            continue
-        if isinstance(found, dict):
-            names.update(found)
+        files = Files().add([path])
+        clear = clear and not files.problems
+        for found in files.sources:
+            held = found.data.get("policies")
+            names.update(held if isinstance(held, dict) else ())
     return (frozenset(names) if clear else None), problems
 
 

@@ -4,7 +4,7 @@ Intent whose declared network has been verified, or one error that says why not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path as FilePath
@@ -13,6 +13,7 @@ from ccn_bgp.config.catalogue import declared_findings, in_file_order
 from ccn_bgp.config.inventory import with_inventory
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError, Problem, RefusedError
+from ccn_bgp.gateway.contexts import Contexts
 from ccn_bgp.gateway.draining import Drain, carried, declared
 from ccn_bgp.model.ccsi import Peer, export_targets, peers
 from ccn_bgp.model.finding import Finding
@@ -40,13 +41,20 @@ class Intent:
     gateway: Gateway
     policies: PolicySet
     claims: Claim
+    contexts: Contexts
     drain: Drain = field(default_factory=Drain)
 
     def import_policy(self, peer: Peer, path: Path) -> PathAttributes | Denied:
         """Reject by default on IDC sessions (RFC 8212), accept on the others."""
         if peer.router is None:
             return self.drain.heard(peer, path.attributes)
-        result = evaluate(self.policies, peer.router.import_, path, default="reject")
+        result = evaluate(
+            self.policies,
+            peer.router.import_,
+            path,
+            default="reject",
+            context=self.contexts.heard(peer),
+        )
         if isinstance(result, Accepted):
             return self.drain.heard(peer, result.attributes)
         return result
@@ -55,10 +63,23 @@ class Intent:
         """The same defaults outward."""
         if peer.router is None:
             return self.drain.told(peer, path.attributes)
-        result = evaluate(self.policies, peer.router.export, path, default="reject")
+        result = evaluate(
+            self.policies,
+            peer.router.export,
+            path,
+            default="reject",
+            context=self.contexts.told(peer),
+        )
         if isinstance(result, Accepted):
             return self.drain.told(peer, result.attributes)
         return result
+
+    def apart(self, peer: Peer) -> Hashable:
+        """What export policy looks at beside the routes: peers that differ in it are not told as
+        one."""
+        names = peer.router.export if peer.router is not None else ()
+        by_neighbor = peer.name if self.policies.tells_neighbors_apart(names) else ""
+        return peer.name in self.drain.names, by_neighbor
 
 
 def topology_findings(topology: Topology) -> list[Finding]:
@@ -131,7 +152,8 @@ def _verified(topology: Topology, name: str, policies: PolicySet) -> Intent:
         raise RefusedError(*(Problem(f.where, finding_line(f)) for f in errors))
     gateway = topology.gateways[name]
     drain = Drain(declared(topology, gateway))
-    return Intent(topology, gateway, policies, _claims(topology), drain)
+    contexts = Contexts(topology, gateway)
+    return Intent(topology, gateway, policies, _claims(topology), contexts, drain)
 
 
 def _claims(topology: Topology) -> Claim:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path as FilePath
 
@@ -32,6 +32,7 @@ from ccn_bgp.gateway.telling import (
 from ccn_bgp.gateway.withdrawals import REMEMBERED, Withdrawals
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family
+from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.rows import PrefixRows
 from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
 from ccn_bgp.session.encode import route_refresh
@@ -83,7 +84,7 @@ class Sessions:
         self.recorder = recorder or Unrecorded()
         self._preserves = preserves
         self.groups = UpdateGroups(
-            lambda peer: peer.name in self.intent.drain.names,
+            self._apart,
             lambda peer: export_classes(self.intent.policies, peer),
         )
         if holding_back:  # what the forwarder holds is what peers were told before
@@ -429,6 +430,10 @@ class Sessions:
         is withdrawn."""
         if session.up and session.greeted:
             self._say(session, self.groups.regroup(session, self.rib))
+
+    def _apart(self, peer: Peer) -> Hashable:
+        """By the Intent of the day."""
+        return self.intent.apart(peer)
 
     def _reset(self, session: PeerSession) -> None:
         """After a fault of ours; it then says all again, and so do we."""

@@ -28,6 +28,7 @@ from ccn_bgp.lab import netns
 from ccn_bgp.lab.layout import Layout, plan_layout
 from ccn_bgp.model.bgp import Ip
 from ccn_bgp.model.topology import Topology
+from ccn_bgp.policy_files import Files
 
 ROOT = Path("/run/ccn/lab")
 
@@ -155,7 +156,8 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 
 def copy_topology(topology: Topology, directory: Path) -> Path:
-    """Copy a topology file, its policies and inventories into ``directory``; returns the copy.
+    """Copy a topology file, its policies (and what they include) and inventories into
+    ``directory``; returns the copy.
 
     What lies beside the topology keeps its relative path; what lies elsewhere is named absolutely.
     """
@@ -166,10 +168,14 @@ def copy_topology(topology: Topology, directory: Path) -> Path:
     for key, files in (("policies", topology.policies), ("inventory", topology.inventory)):
         for index, file in enumerate(files):
             path = file.resolve()
-            if path.is_relative_to(source):
-                copy = directory / path.relative_to(source)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+            parts = [path]
+            if key == "policies":
+                parts = [each.file.resolve() for each in Files().add([file]).sources]
+            if all(part.is_relative_to(source) for part in parts):
+                for part in parts:
+                    copy = directory / part.relative_to(source)
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(part, copy)
                 document[key][index] = str(path.relative_to(source))
             else:
                 document[key][index] = str(path)

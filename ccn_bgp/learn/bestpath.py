@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from ccn_bgp.learn.candidate import Candidate, Source, owner
-from ccn_bgp.model.path import EvpnMacIp, PathAttributes
+from ccn_bgp.model.path import HIGHEST_PREFERENCE, EvpnMacIp, PathAttributes
 from ccn_bgp.model.reason import NotBest
 from ccn_bgp.model.route import Kind, Member, NextHop
 
@@ -30,6 +30,9 @@ STEPS = (
     "lower peer address",  # 10: g
     "over fewer CCNs, lower route distinguisher or first by name",  # 11: ours: no tie is left
 )
+PREFERENCE = 3
+PREFERRED = "higher preference by policy"
+"""What step 3 asks first."""
 MED = 6
 """The step that compares groups, not ranks."""
 
@@ -40,7 +43,8 @@ def _before_med(candidate: Candidate) -> tuple[int, ...]:
     return (
         0 if candidate.source is Source.DECLARED else 1,
         -(DEFAULT_LOCAL_PREF if local_pref is None else local_pref),
-        0 if candidate.source <= Source.IDC else 1,
+        (HIGHEST_PREFERENCE - attributes.preference) << 1
+        | (0 if candidate.source <= Source.IDC else 1),
         attributes.as_path_length,
         int(attributes.origin),
     )
@@ -98,7 +102,8 @@ def why_not(loser: Candidate, candidates: Sequence[Candidate]) -> NotBest:
     least, own = min(ranks), _before_med(loser)
     for step, (mine, wins) in enumerate(zip(own, least, strict=True)):
         if mine != wins:
-            return NotBest(step + 1, STEPS[step])
+            preferred = step + 1 == PREFERENCE and mine >> 1 != wins >> 1
+            return NotBest(step + 1, PREFERRED if preferred else STEPS[step])
     survivors = [c for c, rank in zip(candidates, ranks, strict=True) if rank == least]
     if loser not in _without_higher_med(survivors):
         return NotBest(MED, STEPS[MED - 1])

@@ -10,7 +10,13 @@ from typing import Any
 
 from ccn_bgp.model.bgp import Asn
 from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.model.path import PathAttributes, Segment, SegmentType, changed
+from ccn_bgp.model.path import (
+    DEFAULT_PREFERENCE,
+    PathAttributes,
+    Segment,
+    SegmentType,
+    changed,
+)
 
 DEFAULT_LOCAL_PREF = 100
 LONGEST_SEGMENT = 255
@@ -38,7 +44,7 @@ class Outbound:
 
 def _sent(peer: Peer, attributes: PathAttributes) -> dict[str, Any]:
     """What differs in the attributes that are sent."""
-    sent: dict[str, Any] = {"local_pref": None}
+    sent: dict[str, Any] = {"local_pref": None, "tag": None, "preference": DEFAULT_PREFERENCE}
     if peer.external:  # RFC 4271 §5.1.2, 5.1.5
         sent["as_path"] = prepend(attributes.as_path, (peer.local_asn,))
     elif attributes.local_pref is None:

@@ -17,7 +17,7 @@ from ccn_bgp.learn.bestpath import DEFAULT_LOCAL_PREF, spread
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.growing import Growing
 from ccn_bgp.model.bgp import Ip, Prefix
-from ccn_bgp.model.path import EvpnPrefix, Path, PathAttributes, Unicast
+from ccn_bgp.model.path import HIGHEST_PREFERENCE, EvpnPrefix, Path, PathAttributes, Unicast
 from ccn_bgp.model.route import Answer, NextHop
 from ccn_bgp.model.rows import I8, UNICAST, Vocabulary, new_numbers
 
@@ -129,7 +129,8 @@ class TermsBook:
         attributes = terms.attributes
         local_pref = attributes.local_pref
         worse = 0xFFFFFFFF - (DEFAULT_LOCAL_PREF if local_pref is None else local_pref)
-        rank = worse << 19 | (terms.source > Source.IDC) << 18
+        rank = worse << 27 | (HIGHEST_PREFERENCE - attributes.preference) << 19
+        rank |= (terms.source > Source.IDC) << 18
         rank |= min(attributes.as_path_length, LONGEST_PATH) << 2 | int(attributes.origin)
         originator, first = attributes.originator_id, attributes.first_asn
         owner = terms.origin.rpartition("/")[2]

@@ -15,6 +15,8 @@ from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, 
 
 LINK_BANDWIDTH = (b"\x40\x04", b"\x00\x04")
 """The extended community, not transitive and transitive."""
+DEFAULT_PREFERENCE = 100
+HIGHEST_PREFERENCE = 255
 
 
 class Origin(enum.IntEnum):
@@ -61,7 +63,8 @@ class PathAttributes:
     """One attribute set, interned by the decoder: many Paths share one object.
 
     ``next_hop`` is that of NEXT_HOP or MP_REACH_NLRI (an IPv6 link-local second half is dropped).
-    ``extended_communities`` are 8 octets each, in the order received.
+    ``extended_communities`` are 8 octets each, in the order received. ``tag`` and ``preference``
+    (between members of a CCN; higher wins) are the word of our own policies and never on the wire.
     """
 
     origin: Origin = Origin.IGP
@@ -78,6 +81,8 @@ class PathAttributes:
     cluster_list: tuple[Ip, ...] = ()
     only_to_customer: Asn | None = None
     unknown: tuple[UnknownAttribute, ...] = ()
+    tag: int | None = None
+    preference: int = DEFAULT_PREFERENCE
 
     @cached_property
     def route_targets(self) -> frozenset[RouteTarget]:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.covering import AT_ONCE, Covering
-from ccn_bgp.policy.rules import PolicySet, PrefixSet
+from ccn_bgp.policy.rules import PolicySet
+from ccn_bgp.policy.sets import PrefixSet
 
 I8 = npt.NDArray[np.int64]
 U1 = npt.NDArray[np.uint8]
@@ -48,7 +49,8 @@ class PrefixClasses:
         sets: dict[int, PrefixSet] = {}
         for name in names:
             for statement in policies.policies[name].statements:
-                sets.update((id(held), held) for held in statement.sets or ())
+                for condition in statement.prefix_conditions:
+                    sets.update((id(held), held) for held in condition.sets)
         self._numbers: dict[int, int] = {0: 0}  # sets that match, as bits → number of the class
         self._laid = {width: self._lay_out(tuple(sets.values()), width) for width in (4, 16)}
 

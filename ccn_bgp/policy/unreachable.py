@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.policy.rules import Policy, PolicySet, PrefixRange, Statement
+from ccn_bgp.policy.conditions import PrefixCondition
+from ccn_bgp.policy.rules import Policy, PolicySet, Statement
+from ccn_bgp.policy.sets import PrefixRange
 
 
 def unreachable_statements(policies: PolicySet) -> list[Finding]:
@@ -40,16 +42,23 @@ def _of(policy: Policy) -> Iterator[Finding]:
 
 
 def _ranges(statement: Statement) -> list[PrefixRange]:
-    return [r for held in statement.sets or () for r in held.ranges]
+    """Of its first prefix condition; others can only narrow it."""
+    wanted = [c for c in statement.prefix_conditions if not c.invert][:1]
+    return [r for condition in wanted for held in condition.sets for r in held.ranges]
 
 
 def _hides(earlier: Statement, later: Statement) -> bool:
-    if earlier.sets is None:
+    if earlier.then == "next-statement":
+        return False
+    if not earlier.conditions:
         return True
     return bool(_ranges(later)) and all(_covered(r, earlier) for r in _ranges(later))
 
 
 def _covered(wanted: PrefixRange, earlier: Statement) -> bool:
+    [only, *more] = earlier.conditions or [None]
+    if more or not isinstance(only, PrefixCondition) or earlier.then == "next-statement":
+        return False
     return any(
         held.prefix.covers(wanted.prefix) and held.low <= wanted.low and wanted.high <= held.high
         for held in _ranges(earlier)

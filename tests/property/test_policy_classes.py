@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.path import Path, PathAttributes, Unicast
+from ccn_bgp.policy.changes import Change
 from ccn_bgp.policy.classes import PrefixClasses
+from ccn_bgp.policy.conditions import PrefixCondition
 from ccn_bgp.policy.evaluate import evaluate
-from ccn_bgp.policy.rules import Change, Policy, PolicySet, PrefixRange, PrefixSet, Statement
+from ccn_bgp.policy.rules import Policy, PolicySet, Statement
+from ccn_bgp.policy.sets import PrefixRange, PrefixSet
 
 
 @st.composite
@@ -50,14 +53,16 @@ def policy_sets(draw: st.DrawFn) -> PolicySet:
                 name,
                 f"{name}{n}",
                 "",
-                draw(st.none() | some),
+                draw(
+                    st.lists(st.builds(PrefixCondition, some, st.booleans()), max_size=2).map(tuple)
+                ),
                 draw(st.none() | st.just(Change(local_pref=n))),
-                draw(st.sampled_from(["accept", "reject"])),
+                draw(st.sampled_from(["accept", "reject", "next-statement", "next-policy"])),
             )
             for n in range(draw(st.integers(0, 4)))
         )
         policies[name] = Policy(name, "", statements)
-    return PolicySet(policies, {held.name: held for held in sets})
+    return PolicySet(policies, {("prefix-sets", held.name): held for held in sets})
 
 
 @settings(max_examples=300, deadline=None)
@@ -76,7 +81,7 @@ def test_every_row(
     built = PrefixClasses(policies, names)
     attributes = PathAttributes()
     chain = [s for name in names for s in policies.policies[name].statements]
-    looked_at = [held for statement in chain for held in statement.sets or ()]
+    looked_at = [h for s in chain for c in s.prefix_conditions for h in c.sets]
     matched_of: dict[int, list[bool]] = {0: [False] * len(looked_at)}
     verdict_of: dict[int, object] = {}
     for width in (4, 16):

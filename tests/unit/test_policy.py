@@ -17,10 +17,13 @@ from ccn_bgp.model.covering import AT_ONCE
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri, PathAttributes, Unicast
 from ccn_bgp.model.path import Path as BgpPath
 from ccn_bgp.model.reason import Denied
+from ccn_bgp.policy.changes import Change, CommunityChange, Med
 from ccn_bgp.policy.classes import PrefixClasses
+from ccn_bgp.policy.communities import KINDS
 from ccn_bgp.policy.evaluate import NO_POLICY, Accepted, evaluate
 from ccn_bgp.policy.load import load_policies, read_policies, undefined_sets
-from ccn_bgp.policy.rules import Change, PolicySet, PrefixRange, PrefixSet
+from ccn_bgp.policy.rules import PolicySet
+from ccn_bgp.policy.sets import PrefixRange, PrefixSet
 
 TEXT = """\
 prefix-sets:
@@ -62,7 +65,8 @@ def path(prefix: str, attributes: PathAttributes | None = None) -> BgpPath:
     ],
 )  # fmt: skip
 def test_exact_prefixes(tmp_path: Path, prefix: str, inside: bool) -> None:
-    held = policies(tmp_path).prefix_sets["exact"]
+    held = policies(tmp_path).sets["prefix-sets", "exact"]
+    assert isinstance(held, PrefixSet)
     assert held.matches(Prefix.parse(prefix)) is inside
 
 
@@ -77,7 +81,8 @@ def test_exact_prefixes(tmp_path: Path, prefix: str, inside: bool) -> None:
     ],
 )  # fmt: skip
 def test_ranges(tmp_path: Path, prefix: str, inside: bool) -> None:
-    held = policies(tmp_path).prefix_sets["ranges"]
+    held = policies(tmp_path).sets["prefix-sets", "ranges"]
+    assert isinstance(held, PrefixSet)
     assert held.matches(Prefix.parse(prefix)) is inside
 
 
@@ -101,7 +106,9 @@ def test_what_is_cached_of_changed_attributes_is_theirs() -> None:
     assert names
     for name in names:
         getattr(before, name)
-    after = Change(200, 7, (1, 2)).apply(before)
+    after = Change(
+        local_pref=200, med=Med(7), communities=(CommunityChange(KINDS["community"], add=(1, 2)),)
+    ).apply(before)
     fresh = replace(before, local_pref=200, med=7, communities=(1, 2))
     assert after == fresh
     assert hash(after) == hash(fresh)
@@ -160,7 +167,9 @@ def test_defaults(tmp_path: Path) -> None:
     route = path("8.0.0.0/8")
     assert evaluate(held, (), route, default="reject") is NO_POLICY
     assert "RFC 8212" in str(NO_POLICY)
-    assert evaluate(held, (), route, default="accept") == Accepted(route.attributes)
+    assert evaluate(held, (), route, default="accept") == Accepted(
+        route.attributes, by_default=True
+    )
     missed = evaluate(held, ("import",), route, default="reject")
     assert isinstance(missed, Denied)
     assert missed.policy == "import"
