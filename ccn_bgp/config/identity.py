@@ -171,9 +171,10 @@ def duplicate_vms(topology: Topology) -> Iterator[Finding]:
         ccn = (owners.get(name) or [""])[0]
         for index, vm in enumerate(vpc.vms):
             if fault := _vm_fault(vpc, vm, by_ip, by_mac):
+                host = _said(vm.hosts)
                 yield Finding(
                     rule="duplicate-vm",
-                    message=f"VM {vm.ip} ({vm.mac}) on host {vm.host} in vpc/{name}: {fault}",
+                    message=f"VM {vm.ip} ({vm.mac}) on host {host} in vpc/{name}: {fault}",
                     where=topology.at("vpcs", name, "vms", index),
                     ccn=ccn,
                     witness={"address": str(vm.ip), "hops": [f"vpc/{name}", str(vm.host)]},
@@ -228,11 +229,16 @@ def _vm_fault(
     if vm.ip in vpc.gateways:
         return "this is the address of the VPC's own gateway"
     if held := by_ip.get((vpc.vni, vm.ip)):
-        return f"VNI {vpc.vni} already has this address on host {held[1].host} (vpc/{held[0]})"
+        where = f"{_said(held[1].hosts)} (vpc/{held[0]})"
+        return f"VNI {vpc.vni} already has this address on host {where}"
     held = by_mac.get((vpc.vni, vm.mac))
-    if held and held[1].host != vm.host:
+    if held and held[1].hosts != vm.hosts:
         return (
-            f"VNI {vpc.vni} already has this MAC on host {held[1].host}, VM {held[1].ip}"
+            f"VNI {vpc.vni} already has this MAC on host {_said(held[1].hosts)}, VM {held[1].ip}"
             f" (vpc/{held[0]})"
         )
     return ""
+
+
+def _said(hosts: Sequence[Ip]) -> str:
+    return " and ".join(map(str, hosts))

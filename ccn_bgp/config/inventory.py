@@ -24,6 +24,7 @@ from ccn_bgp.errors import InputError, Problem
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.topology import Topology, Vm, Vpc
 from ccn_bgp.model.vms import U1, U4, U8, VmColumns, octets
+from ccn_bgp.model.vtep_sets import Hosts, hosts_of
 from ccn_bgp.nearest import nearest
 from ccn_bgp.source import in_order
 
@@ -367,9 +368,9 @@ def _columns(table: _Table, names: tuple[str, ...]) -> Rows | None:
         macs = _macs(found["mac"])
         if macs is None:
             return None
-        texts = {text: Ip.parse(text) for text in dict.fromkeys(found["host"])}
-        pool = {ip: number for number, ip in enumerate(dict.fromkeys(texts.values()))}
-        host = {text: pool[ip] for text, ip in texts.items()}
+        texts = {text: _hosts_in(text) for text in dict.fromkeys(found["host"])}
+        pool = {hosts: number for number, hosts in enumerate(dict.fromkeys(texts.values()))}
+        host = {text: pool[hosts] for text, hosts in texts.items()}
         numbers: Sequence[int] = (0,) * count
         if "sequence" in found:
             values = {value: _sequence(value) for value in set(found["sequence"])}
@@ -415,7 +416,7 @@ def _rows(path: Path, table: _Table, vpcs: tuple[str, ...]) -> Rows:
         "vpc": lambda value: _vpc(value, vpcs),
         "ip": _ip,
         "mac": _mac,
-        "host": _ip,
+        "host": _hosts,
         "sequence": _sequence,
     }
     numbered = {name: number for number, name in enumerate(vpcs)}
@@ -434,7 +435,7 @@ def _rows(path: Path, table: _Table, vpcs: tuple[str, ...]) -> Rows:
             break
         if len(values) == len(_KNOWN):
             numbers.append(numbered[values["vpc"]])
-            vms.append(Vm(values["ip"], values["mac"], values["host"], values["sequence"]))
+            vms.append(Vm.behind(values["ip"], values["mac"], values["host"], values["sequence"]))
     if problems:
         raise InputError.of(in_order(problems))
     return Rows(vpcs, np.array(numbers, np.uint32), VmColumns.of(vms), table.lines)
@@ -454,6 +455,16 @@ def _vpc(value: Any, vpcs: Collection[str]) -> str:
         hint = nearest(name, vpcs, "vpcs") or "no vpc is defined"
         raise ValueError(f"vpc '{name[:64]}' is not defined\0{hint}")
     return name
+
+
+def _hosts_in(text: str) -> Hosts:
+    """Addresses with blanks between them."""
+    return hosts_of([Ip.parse(word) for word in text.split(" ")])
+
+
+def _hosts(value: Any) -> Hosts:
+    words = value if isinstance(value, list) else _given(value).split(" ")
+    return hosts_of([_ip(word) for word in words])
 
 
 def _ip(value: Any) -> Ip:

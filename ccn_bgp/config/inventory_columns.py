@@ -116,7 +116,8 @@ def _joined(octets: U1, ends: I8, columns: Sequence[str], names: Sequence[str]) 
                 case "sequence":
                     sequence[rows] = _numbers(fields)
     hosts, host = _pool(host_family, host_address)
-    return NamedColumns(vpc, VmColumns(family, address, mac, host, hosts, sequence))
+    alone = tuple((ip,) for ip in hosts)
+    return NamedColumns(vpc, VmColumns(family, address, mac, host, alone, sequence))
 
 
 class _Names:

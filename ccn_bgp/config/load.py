@@ -272,7 +272,9 @@ def _vpc(name: str, entry: VpcEntry) -> Vpc:
         vni=Vni(entry.vni),
         cidrs=tuple(entry.cidrs),
         gateways=_vpc_gateways(entry.cidrs, entry.gateway or []),
-        vms=VmColumns.of([Vm(v.ip, v.mac, v.host) for v in entry.vms]) if entry.vms else (),
+        vms=VmColumns.of([Vm.behind(v.ip, v.mac, tuple(v.host)) for v in entry.vms])
+        if entry.vms
+        else (),
         routes=tuple(VpcRoute(r.prefix, r.via) for r in entry.routes),
     )
 

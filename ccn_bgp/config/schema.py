@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteTarget
 from ccn_bgp.model.route import MAX_MEMBERS
 from ccn_bgp.model.suppression import SUPPRESSIBLE
 from ccn_bgp.model.topology import Interface
+from ccn_bgp.model.vtep_sets import hosts_of
 from ccn_bgp.nearest import nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
@@ -186,11 +187,11 @@ class GatewayEntry(Entry):
 
 
 class VmEntry(Entry):
-    """An item of a VPC's ``vms:``; ``host`` is the tunnel address of its host."""
+    """An item of a VPC's ``vms:``; ``host`` is the tunnel address of its host, or several."""
 
     ip: IpText
     mac: MacText
-    host: IpText
+    host: Annotated[list[IpText], BeforeValidator(_listed), AfterValidator(hosts_of)]
 
 
 class RouteEntry(Entry):

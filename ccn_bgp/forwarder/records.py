@@ -19,7 +19,7 @@ from ccn_bgp.forwarder.slots import Held, NextHopSlots, gone_records, next_hop_r
 from ccn_bgp.forwarder.wire import Flag, MessageType
 from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.vms import VmTable
-from ccn_bgp.table.plan import CcsiEntry, Plan, TableChange, taps_of
+from ccn_bgp.table.plan import CcsiEntry, Plan, TableChange, VtepSetEntry, taps_of, vtep_sets
 from ccn_bgp.table.plan_rows import Rows, every_row
 from ccn_bgp.table.snapshot import (
     GatewayAddressEntry,
@@ -76,7 +76,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(plan.gateway_addresses.put),
         MessageType.PEER: _peers(plan.peers.put),
         **next_hop_records(said.items(), slots, plan.taps),
-        MessageType.VTEP_SET: np.zeros(0, wire.VTEP_SET),
+        MessageType.VTEP_SET: _vtep_sets(plan.vtep_sets.put),
         MessageType.VM: _vms(plan.vms.put),
         MessageType.ROUTE: _put_routes(plan.tables, slots),
     }
@@ -88,7 +88,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(plan.gateway_addresses.removed),
         MessageType.PEER: _peers(plan.peers.removed),
         **gone_records(freed),
-        MessageType.VTEP_SET: np.zeros(0, wire.VTEP_SET),
+        MessageType.VTEP_SET: _vtep_sets(plan.vtep_sets.removed),
         MessageType.VM: _vms(plan.vms.removed),
         MessageType.ROUTE: _gone_routes(plan.tables),
     }
@@ -135,7 +135,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(snapshot.gateway_addresses),
         MessageType.PEER: _peers(snapshot.peers),
         **next_hop_records(said, slots, taps_of(snapshot.interfaces)),
-        MessageType.VTEP_SET: np.zeros(0, wire.VTEP_SET),
+        MessageType.VTEP_SET: _vtep_sets(vtep_sets(snapshot.vm_table)),
         MessageType.VM: _vms(snapshot.vm_table),
         MessageType.ROUTE: _routes([(table, every_row(table)) for table in tables], slots),
     }
@@ -240,9 +240,18 @@ def _peers(entries: Sequence[PeerEntry]) -> Array:
     return records
 
 
+def _vtep_sets(entries: Sequence[VtepSetEntry]) -> Array:
+    records = np.zeros(len(entries), wire.VTEP_SET)
+    records["name"] = packed([entry.name for entry in entries], 4)
+    records["count"] = [len(entry.hosts) for entry in entries]
+    for record, entry in zip(records, entries, strict=True):
+        record["vtep"][: len(entry.hosts)] = packed(entry.hosts, 4)
+    return records
+
+
 def _vms(table: VmTable) -> Array:
     records = np.zeros(len(table), wire.VM)
-    for name in ("vni", "family", "mac", "ip", "vtep"):
+    for name in ("vni", "family", "shared", "mac", "ip", "vtep"):
         records[name] = table.rows[name]
     return records
 

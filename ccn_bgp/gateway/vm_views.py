@@ -21,9 +21,12 @@ def vms_json(gateway: Running, ccn: str | None) -> list[dict[str, Any]]:
     table = gateway.proved.snapshot.vm_table
     if ccn is not None:  # a million rows take seconds
         vnis = [vni for vni, (ccsi, _) in gateway.rib.vpcs.items() if ccsi.ccn == ccn]
-        table = VmTable(table.rows[np.isin(table.rows["vni"], np.array(vnis, np.uint32))])
-    for vni, ip, mac, vtep in table:
+        of_ccn = np.isin(table.rows["vni"], np.array(vnis, np.uint32))
+        table = VmTable(table.rows[of_ccn], table.sets)
+    for vni, ip, mac, vtep, others in table:
         row: dict[str, Any] = {"vni": vni, "ip": str(ip), "mac": str(mac), "host": str(vtep)}
+        if others:
+            row["also-on"] = [str(host) for host in others]
         holder = region.spoken_of.get((vni, ip))
         if holder is not None:
             row["said-by"] = holder.who
@@ -50,15 +53,18 @@ def claims_json(gateway: Running, table: LocRib, ip: Ip) -> list[dict[str, Any]]
     """Everything that is said of the VMs of one CCN of this region at an address."""
     region, found = gateway.rib.vms, []
     for vpc in table.ccsi.vpcs:
-        for claim, reason in region.claims((vpc.vni, ip)):
+        for place, (claim, reason) in enumerate(region.claims((vpc.vni, ip))):
+            result = "chosen" if reason is None else str(reason)
+            if reason is None and place:
+                result = "multipath: as good as the chosen one through step 3"
             row: dict[str, Any] = {
                 "vni": vpc.vni,
                 "ip": str(ip),
                 "mac": str(claim.mac),
-                "host": str(claim.host),
+                "host": ", ".join(str(host) for host in claim.hosts),
                 "said-by": claim.who,
                 "sequence": claim.sequence,
-                "result": "chosen" if reason is None else str(reason),
+                "result": result,
             }
             if reason is None and (state := state_of(region, (vpc.vni, ip))):
                 row["state"] = state

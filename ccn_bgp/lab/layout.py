@@ -31,13 +31,15 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class VmNode:
-    """One virtual machine: all addresses of a VPC that share a MAC and a host."""
+    """One virtual machine: all addresses of a VPC that share a MAC and a host. Of a VM behind
+    several hosts there is one on each; they are ``alike``."""
 
     name: str
     vpc: Vpc
     mac: Mac
     host: Ip
     addresses: tuple[Ip, ...]
+    alike: bool = False
 
     @property
     def behind(self) -> tuple[Ip, ...]:
@@ -158,16 +160,17 @@ def plan_layout(topology: Topology) -> Layout:
             )
             continue
         for index, vm in enumerate(vpc.vms):
-            if not any(s.region == vpc.region and s.prefix.contains(vm.host) for s in subnets):
-                problems.append(
-                    Problem(
-                        topology.at("vpcs", vpc.name, "vms", index, "host"),
-                        f"host {vm.host} is in no uplink subnet of region {vpc.region}",
-                        "subnets: "
-                        + ", ".join(str(s.prefix) for s in subnets if s.region == vpc.region),
+            here = [s.prefix for s in subnets if s.region == vpc.region]
+            for host in vm.hosts:
+                if not any(prefix.contains(host) for prefix in here):
+                    problems.append(
+                        Problem(
+                            topology.at("vpcs", vpc.name, "vms", index, "host"),
+                            f"host {host} is in no uplink subnet of region {vpc.region}",
+                            "subnets: " + ", ".join(map(str, here)),
+                        )
                     )
-                )
-            hosts.setdefault(vm.host)
+                hosts.setdefault(host)
         vms += _vms(vpc)
     routers = _routers(topology)
     kinds: dict[str, Kind] = {}
@@ -228,13 +231,24 @@ def _subnets(topology: Topology) -> tuple[Subnet, ...]:
 
 
 def _vms(vpc: Vpc) -> list[VmNode]:
-    found: dict[tuple[Mac, Ip], list[Ip]] = {}
+    found: dict[tuple[Mac, tuple[Ip, ...]], list[Ip]] = {}
     for vm in vpc.vms:
-        found.setdefault((vm.mac, vm.host), []).append(vm.ip)
-    return [
-        VmNode(f"vm-{vpc.name}-{_dashed(addresses[0])}", vpc, mac, host, tuple(addresses))
-        for (mac, host), addresses in found.items()
-    ]
+        found.setdefault((vm.mac, vm.hosts), []).append(vm.ip)
+    nodes = []
+    for (mac, hosts), addresses in found.items():
+        name = f"vm-{vpc.name}-{_dashed(addresses[0])}"
+        nodes += [
+            VmNode(
+                name if host == hosts[0] else f"{name}-at-{_dashed(host)}",
+                vpc,
+                mac,
+                host,
+                tuple(addresses),
+                alike=len(hosts) > 1,
+            )
+            for host in hosts
+        ]
+    return nodes
 
 
 def _routers(topology: Topology) -> tuple[RouterNode, ...]:

@@ -97,8 +97,8 @@ def _members(layout: Layout) -> Iterator[Member]:
                     continue
                 taken.add(of)
                 for vm in layout.vms:
-                    if vm.vpc.name != attachment.name:
-                        continue
+                    if vm.vpc.name != attachment.name or vm.alike:
+                        continue  # who of several that are alike hears an answer, nobody knows
                     netns = layout.netns(vm.name)
                     for address in (*vm.addresses, *vm.behind):
                         yield Member(

@@ -25,6 +25,8 @@ def move_vm(lab: Lab, which: str, to: str) -> tuple[VmNode, Ip]:
     layout = lab.layout()
     vm = _find_vm(layout, which)
     host, subnet = _find_host(layout, vm, to)
+    if vm.alike:
+        raise InputError(Problem(which, "is behind several hosts", "edit the topology file"))
     if host == vm.host:
         raise InputError(Problem(which, f"is on {host_node(host)} already"))
     if layout.netns(host_node(host)) not in netns.present(layout.prefix):

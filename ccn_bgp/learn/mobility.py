@@ -7,7 +7,7 @@ holds; the reason of each other. Pure but for Moves, and that is given its time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ccn_bgp.learn.loc_rib import Slot
@@ -26,13 +26,18 @@ STEPS = (
     "said to be sticky elsewhere",
     "higher mobility sequence",  # RFC 7432 §15
     "in the inventory",  # ours
-    "lower VTEP",  # §15, of two with one sequence; all of them could carry traffic
+    "lower VTEP",  # §15, of two with one sequence; with multipath they share the traffic
     "first peer and route by name",  # ours, so that no tie is left
 )
 
 
+SHARED_STEPS = 3
+"""Through so many steps claims are as good as the best if they share with it."""
+
+
 class Claim(NamedTuple):
-    """One word on where a VM is. ``mobility``: its community, as it is said on."""
+    """One word on where a VM is. ``mobility``: its community, as it is said on. ``others``: more
+    hosts that it is behind, in order; flows are spread over all of them."""
 
     mac: Mac
     host: Ip
@@ -40,6 +45,12 @@ class Claim(NamedTuple):
     sticky: bool
     slot: Slot
     mobility: tuple[bytes, ...] = ()
+    others: tuple[Ip, ...] = ()
+
+    @property
+    def hosts(self) -> tuple[Ip, ...]:
+        """All of them."""
+        return (self.host, *self.others)
 
     @property
     def rank(self) -> tuple[bool, int, bool, Ip, Slot]:
@@ -54,7 +65,8 @@ class Claim(NamedTuple):
 
 def declared_claim(vm: Vm) -> Claim:
     """What the topology says."""
-    return Claim(vm.mac, vm.host, vm.sequence, False, INVENTORY, mobility_of(vm.sequence))
+    said = mobility_of(vm.sequence)
+    return Claim(vm.mac, vm.host, vm.sequence, False, INVENTORY, said, vm.others)
 
 
 def mobility_of(sequence: int) -> tuple[bytes, ...]:
@@ -78,6 +90,24 @@ def claims(declared: Vm | None, held: Mapping[Slot, Path]) -> list[Claim]:
     if declared is not None:
         found.append(declared_claim(declared))
     return sorted(found, key=lambda claim: claim.rank)
+
+
+def shares(claim: Claim, best: Claim) -> bool:
+    """Whether both carry the traffic of one VM: they are as good, and say the same MAC. What is
+    sticky is on one host, and the inventory says itself where it is."""
+    return (
+        claim.rank[:SHARED_STEPS] == best.rank[:SHARED_STEPS]
+        and claim.mac == best.mac
+        and not best.sticky
+        and best.slot != INVENTORY
+    )
+
+
+def shared(found: Sequence[Claim], limit: int) -> Claim:
+    """The best of ``found``, beside its host up to ``limit`` in all that share with it."""
+    best = found[0]
+    hosts = sorted({claim.host for claim in found if shares(claim, best)})[:limit]
+    return best if len(hosts) < 2 else best._replace(others=tuple(hosts[1:]))
 
 
 def why_not(claim: Claim, holder: Claim) -> NotBest | Refused:

@@ -27,6 +27,8 @@ from ccn_bgp.learn.mobility import (
     declared_claim,
     heard_claim,
     mobility_of,
+    shared,
+    shares,
     why_not,
 )
 from ccn_bgp.learn.originate import own_attributes, vm_candidate, vm_nlri
@@ -42,7 +44,8 @@ from ccn_bgp.model.vms import VmTable
 
 
 class VmClaim(NamedTuple):
-    """One claim to an address, and why it is not the one that holds (None: it is)."""
+    """One claim to an address, and why it is not the one that holds, or shares with it (None: it
+    is)."""
 
     claim: Claim
     reason: NotBest | Refused | None
@@ -105,17 +108,16 @@ class RegionVms:
         address = nlri.vni, nlri.ip
         before = self.holder(address)
         self._heard.setdefault(address, {})[slot] = path
-        moved_to = self._best(address)
+        found = self._claims(address)
         if (
             self.clock is not None
             and address not in self._frozen
             and before is not None
-            and moved_to is not None
-            and moved_to.host != before.host
+            and not set(shared(found, self._limit(address)).hosts) & set(before.hosts)
             and self._moves.moved(address, now := self.clock())
         ):
             seconds = self._moves.limits.freeze
-            self._frozen[address] = Frozen(moved_to, None if seconds is None else now + seconds)
+            self._frozen[address] = Frozen(found[0], None if seconds is None else now + seconds)
         self._settle(address, before)
 
     def forget(self, nlri: EvpnMacIp, slot: Slot) -> None:
@@ -173,8 +175,9 @@ class RegionVms:
     def entries(self) -> VmTable:
         """The rows of the VM table."""
         self.changed = False
-        heard = [VmEntry(*a, c.mac, c.host) for a, c in self._holders.items()]
-        return overlaid(self._declared.table, VmTable.of(heard))
+        declared = self._declared.table
+        heard = [VmEntry(*a, c.mac, c.host, c.others) for a, c in self._holders.items()]
+        return overlaid(declared, VmTable.of(heard, declared.sets))
 
     def holder(self, address: Address) -> Claim | None:
         """The claim that holds an address."""
@@ -193,10 +196,10 @@ class RegionVms:
                 yield vm_candidate(ccsi, attributes, vpc, ip, claim.mac)
 
     def claims(self, address: Address) -> list[VmClaim]:
-        """Everything that is said of an address, the holder first."""
+        """Everything that is said of an address: the holder, who shares with it, the others."""
         holder = self.holder(address)
         found = []
-        for claim in claims(self._declared.find(address), self._heard.get(address, {})):
+        for claim in self._claims(address):
             assert holder is not None
             found.append(VmClaim(claim, self._reason(address, claim, holder)))
         return sorted(found, key=lambda c: c.reason is not None)
@@ -242,6 +245,8 @@ class RegionVms:
         frozen = self._frozen.get(address)
         if frozen is not None:
             return Refused("duplicate-vm", self._frozen_text(address, frozen))
+        if claim.host in holder.others and shares(claim, holder):
+            return None
         return why_not(claim, holder)
 
     def _frozen_text(self, address: Address, frozen: Frozen) -> str:
@@ -328,23 +333,26 @@ class RegionVms:
 
     # -- from what is held to who holds it --------------------------------------------------------
 
-    def _best(self, address: Address) -> Claim | None:
-        found = claims(self._declared.find(address), self._heard.get(address, {}))
-        return found[0] if found else None
+    def _claims(self, address: Address) -> list[Claim]:
+        return claims(self._declared.find(address), self._heard.get(address, {}))
+
+    def _limit(self, address: Address) -> int:
+        """How many hosts may share."""
+        return self.vpcs[address[0]][0].multipath
 
     def _settle(self, address: Address, before: Claim | None) -> None:
         """Choose the holder of an address that hosts speak, or spoke, of."""
-        held = self._heard.get(address, {})
-        found = claims(self._declared.find(address), held)
+        held, found = self._heard.get(address, {}), self._claims(address)
         if not held:
             self._thaw(address)
         frozen = self._frozen.get(address)
-        holder = found[0] if found else None
-        if frozen is not None and holder is not None:
+        holder = shared(found, self._limit(address)) if found else None
+        if frozen is not None and found:
             kept = [c for c in found if c.slot == frozen.claim.slot]
-            if kept and kept[0].host == frozen.claim.host:
+            if kept and kept[0].hosts == frozen.claim.hosts:
                 holder = frozen.claim  # as it was said then: nothing is said on meanwhile
             else:
+                holder = found[0]
                 self._frozen[address] = frozen._replace(claim=holder)
         if held:
             assert holder is not None

@@ -25,6 +25,7 @@ from ccn_bgp.model.vms import (
     octets,
     words,
 )
+from ccn_bgp.model.vtep_sets import NO_SETS, Hosts, named
 
 Address = tuple[int, Ip]
 """(VNI, IP): what a VM is found by."""
@@ -59,8 +60,9 @@ class DeclaredVms:
         fresh = {v: c for v, c in some.items() if v not in held or not c.same_as(held[v])}
         if len(fresh) > FEW:
             return self._made(some)
-        put = self._made(fresh)
+        put = self._made(fresh, self.table.sets)
         vnis = self.table.rows["vni"], put.table.rows["vni"]
+        sets = {**self.table.sets, **put.table.sets}
         rows, sequence, at = [], [], 0
         for vni in sorted(fresh.keys() | held.keys() - some.keys()):
             first, end = np.searchsorted(vnis[0], (vni, vni + 1)).tolist()
@@ -70,20 +72,27 @@ class DeclaredVms:
             at = end
         rows.append(self.table.rows[at:])
         sequence.append(self.sequence[at:])
-        return DeclaredVms(VmTable(np.concatenate(rows)), np.concatenate(sequence), some)
+        table = VmTable(np.concatenate(rows), sets)
+        return DeclaredVms(VmTable(table.rows, table.named_sets), np.concatenate(sequence), some)
 
     @classmethod
-    def _made(cls, some: Mapping[int, VmColumns]) -> DeclaredVms:
+    def _made(
+        cls, some: Mapping[int, VmColumns], taken: Mapping[bytes, Hosts] = NO_SETS
+    ) -> DeclaredVms:
         vms = VmColumns.joined(list(some.values()))
         rows = np.zeros(len(vms), ROW)
         rows["vni"] = np.repeat(np.array(list(some), np.uint32), [len(v) for v in some.values()])
         rows["family"] = vms.family
         rows["mac"] = vms.mac
         rows["ip"] = vms.address
+        hosts = [tuple(ip for ip in one if len(ip) == 4) for one in vms.hosts]
+        sets, names = named(hosts, taken)
         if len(vms):
-            rows["vtep"] = octets([ip[:4] for ip in vms.hosts], 4)[vms.host]
+            known = [names.get(one) or b"".join(one[:1]) for one in hosts]
+            rows["vtep"] = octets(known, 4)[vms.host]
+            rows["shared"] = np.array([one in names for one in hosts], np.uint8)[vms.host]
         order = in_order(rows)
-        reached = np.array([len(ip) == 4 for ip in vms.hosts], np.bool_)
+        reached = np.array([bool(one) for one in hosts], np.bool_)
         if not reached.all():
             order = order[reached[vms.host[order]]]
         rows, sequence = rows[order], vms.sequence[order]
@@ -91,7 +100,7 @@ class DeclaredVms:
         if twice.any():
             last = np.append(~twice, True)
             rows, sequence = rows[last], sequence[last]
-        return cls(VmTable(rows), sequence, some)
+        return cls(VmTable(rows, sets), sequence, some)
 
     def find(self, address: Address) -> Vm | None:
         """The VM that is declared at an address."""
@@ -100,8 +109,8 @@ class DeclaredVms:
 
     def vm(self, row: int) -> Vm:
         """The VM of a row."""
-        _, ip, mac, vtep = self.table[row]
-        return Vm(ip, mac, vtep, int(self.sequence[row]))
+        _, ip, mac, vtep, others = self.table[row]
+        return Vm(ip, mac, vtep, int(self.sequence[row]), others)
 
     def each(self) -> Iterator[tuple[int, Ip, Mac, int]]:
         """(VNI, address, MAC, sequence) of all, in the order of the rows."""
@@ -162,7 +171,8 @@ def _same_key(rows: Array) -> Bools:
 
 
 def overlaid(base: VmTable, over: VmTable) -> VmTable:
-    """``base`` with the rows of ``over`` in the place of, or beside, its own."""
+    """``base`` with the rows of ``over`` in the place of, or beside, its own. A name of a set
+    stands for the same hosts in both."""
     if not len(over):
         return base
     place = base.places(over)
@@ -173,4 +183,4 @@ def overlaid(base: VmTable, over: VmTable) -> VmTable:
     if len(more):
         rows = np.concatenate((rows, more))
         rows = rows[in_order(rows)]
-    return VmTable(rows)
+    return VmTable(rows, {**base.sets, **over.sets})

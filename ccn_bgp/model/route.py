@@ -146,9 +146,11 @@ class Answer(NamedTuple):
 
 
 class VmEntry(NamedTuple):
-    """A row of the VM table: (vni, ip) → host VTEP and MAC."""
+    """A row of the VM table: (vni, ip) → host VTEP and MAC. Of a VM that is behind several hosts
+    ``vtep`` is the lowest of them, ``others`` are the rest in order: flows are spread over them."""
 
     vni: int
     ip: Ip
     mac: Mac
     vtep: Ip
+    others: tuple[Ip, ...] = ()

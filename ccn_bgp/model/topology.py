@@ -67,12 +67,24 @@ class Gateway:
 
 class Vm(NamedTuple):
     """A virtual machine: where (VNI, ip) is reached. ``host`` is the VTEP of its host,
-    ``sequence`` how often it has moved as far as the inventory knows (RFC 7432 §15)."""
+    ``sequence`` how often it has moved as far as the inventory knows (RFC 7432 §15). One that is
+    behind several hosts has the lowest in ``host`` and the rest, in order, in ``others``."""
 
     ip: Ip
     mac: Mac
     host: Ip
     sequence: int = 0
+    others: tuple[Ip, ...] = ()
+
+    @classmethod
+    def behind(cls, ip: Ip, mac: Mac, hosts: tuple[Ip, ...], sequence: int = 0) -> Vm:
+        """A VM of these hosts (vtep_sets.py)."""
+        return cls(ip, mac, hosts[0], sequence, hosts[1:])
+
+    @property
+    def hosts(self) -> tuple[Ip, ...]:
+        """All of them, in order."""
+        return (self.host, *self.others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ are views of a row: a Vm, a VmEntry.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self, overload
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.topology import Vm
+from ccn_bgp.model.vtep_sets import NO_SETS, Hosts, named
 
 Bools = npt.NDArray[np.bool_]
 U1 = npt.NDArray[np.uint8]
@@ -31,13 +32,14 @@ ROW = np.dtype(
     [
         ("vni", "<u4"),
         ("family", "u1"),
-        ("pad", "u1"),
+        ("shared", "u1"),
         ("mac", "u1", (6,)),
         ("ip", "u1", (16,)),
         ("vtep", "u1", (4,)),
     ]
 )
-"""One row of a VmTable: 32 octets, addresses in network order, IPv4 in the first four of ``ip``."""
+"""One row of a VmTable: 32 octets, addresses in network order, IPv4 in the first four of ``ip``. Of
+a VM behind several hosts ``shared`` is 1 and ``vtep`` the name of a set of them (vtep_sets.py)."""
 IP_OCTETS = {4: 4, 6: 16}
 
 
@@ -47,14 +49,14 @@ class VmColumns(Sequence[Vm]):
 
     ``family``: uint8[n], 4 or 6. ``address``: uint8[n, 16], network order, IPv4 in the first four.
     ``mac``: uint8[n, 6]. ``host``: uint32[n], index into ``hosts``, which may hold more than are
-    used. ``sequence``: uint32[n].
+    used: each the host of VMs, or all of those behind several. ``sequence``: uint32[n].
     """
 
     family: U1
     address: U1
     mac: U1
     host: U4
-    hosts: tuple[Ip, ...]
+    hosts: tuple[Hosts, ...]
     sequence: U4
 
     @classmethod
@@ -62,12 +64,12 @@ class VmColumns(Sequence[Vm]):
         """The same VMs in columns; columns are taken as they are."""
         if isinstance(vms, VmColumns):
             return vms
-        numbers: dict[Ip, int] = {}
+        numbers: dict[Hosts, int] = {}
         return cls(
             np.array([vm.ip.version for vm in vms], np.uint8),
             octets([vm.ip for vm in vms], 16),
             octets([vm.mac for vm in vms], 6),
-            np.array([numbers.setdefault(vm.host, len(numbers)) for vm in vms], np.uint32),
+            np.array([numbers.setdefault(vm.hosts, len(numbers)) for vm in vms], np.uint32),
             tuple(numbers),
             np.array([vm.sequence for vm in vms], np.uint32),
         )
@@ -78,14 +80,14 @@ class VmColumns(Sequence[Vm]):
         several = [cls.of(part) for part in parts if len(part)]
         if len(several) == 1:
             return several[0]
-        numbers: dict[Ip, int] = {}
+        numbers: dict[Hosts, int] = {}
         hosts = []
         seen: dict[int, U4] = {}
         for part in several:
             renumbered = seen.get(id(part.hosts))
             if renumbered is None:
                 renumbered = seen[id(part.hosts)] = np.array(
-                    [numbers.setdefault(ip, len(numbers)) for ip in part.hosts], np.uint32
+                    [numbers.setdefault(one, len(numbers)) for one in part.hosts], np.uint32
                 )
             hosts.append(renumbered[part.host])
         if not several:
@@ -115,10 +117,11 @@ class VmColumns(Sequence[Vm]):
         """The hosts that have a VM, each with its first row; in the order of the rows."""
         used, first = np.unique(self.host, return_index=True)
         order = np.argsort(first)
-        return {
-            self.hosts[number]: row
-            for number, row in zip(used[order].tolist(), first[order].tolist(), strict=True)
-        }
+        found: dict[Ip, int] = {}
+        for number, row in zip(used[order].tolist(), first[order].tolist(), strict=True):
+            for ip in self.hosts[number]:
+                found.setdefault(ip, row)
+        return found
 
     def inside(self, prefix: Prefix) -> Bools:
         """Of each VM whether its address lies in ``prefix``."""
@@ -159,18 +162,20 @@ class VmColumns(Sequence[Vm]):
     def __getitem__(self, at: int | slice) -> Vm | VmColumns:
         if isinstance(at, slice):
             return self.take(at)
+        host, *others = self.hosts[int(self.host[at])]
         return Vm(
             Ip(self.address[at].tobytes()[: IP_OCTETS[int(self.family[at])]]),
             Mac(self.mac[at].tobytes()),
-            self.hosts[int(self.host[at])],
+            host,
             int(self.sequence[at]),
+            tuple(others),
         )
 
     def __iter__(self) -> Iterator[Vm]:
         ips, macs = _ips(self.family, self.address), _pieces(self.mac, 6)
         rows = zip(ips, macs, self.host.tolist(), self.sequence.tolist(), strict=True)
         for ip, mac, host, sequence in rows:
-            yield Vm(ip, Mac(mac), self.hosts[host], sequence)
+            yield Vm(ip, Mac(mac), self.hosts[host][0], sequence, self.hosts[host][1:])
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -190,13 +195,14 @@ class VmColumns(Sequence[Vm]):
                 return False
         if self.hosts == other.hosts:
             return np.array_equal(self.host, other.host)
-        numbers = {ip: number for number, ip in enumerate(self.hosts)}
-        renumbered = np.array([numbers.get(ip, -1) for ip in other.hosts], np.int64)
+        numbers = {one: number for number, one in enumerate(self.hosts)}
+        renumbered = np.array([numbers.get(one, -1) for one in other.hosts], np.int64)
         return np.array_equal(self.host, renumbered[other.host])
 
     def _content(self) -> bytes:
         state = hashlib.blake2b(digest_size=16)
-        hosts = octets([bytes((len(ip),)) + ip for ip in self.hosts], 17)
+        said = [b"".join(bytes((len(ip),)) + ip for ip in one) for one in self.hosts]
+        hosts = octets(said, max(map(len, said), default=0))
         for column in (self.family, self.address, self.mac, hosts[self.host], self.sequence):
             state.update(np.ascontiguousarray(column).data)
         return state.digest()
@@ -207,37 +213,63 @@ class VmColumns(Sequence[Vm]):
 
 
 class VmTable(Sequence[VmEntry]):
-    """The VM table: rows of ``ROW``, sorted by (VNI, family, address), each key once."""
+    """The VM table: rows of ``ROW``, sorted by (VNI, family, address), each key once. ``sets``: the
+    hosts that its rows have by name, and maybe more."""
 
-    def __init__(self, rows: Array) -> None:
+    def __init__(self, rows: Array, sets: Mapping[bytes, Hosts] = NO_SETS) -> None:
         self.rows = rows
+        self.sets = sets
 
     @classmethod
-    def of(cls, entries: Sequence[VmEntry]) -> Self:
-        """Entries in any order, each key once; a VmTable is taken as it is."""
+    def of(cls, entries: Sequence[VmEntry], taken: Mapping[bytes, Hosts] = NO_SETS) -> Self:
+        """Entries in any order, each key once; a VmTable is taken as it is. ``taken``: names that
+        stand for other hosts already."""
         if isinstance(entries, cls):
             return entries
         ordered = sorted(entries, key=lambda e: (e.vni, len(e.ip), e.ip))
+        sets, names = named(((e.vtep, *e.others) for e in ordered if e.others), taken)
         rows = np.zeros(len(ordered), ROW)
         rows["vni"] = [e.vni for e in ordered]
         rows["family"] = [e.ip.version for e in ordered]
         rows["mac"] = octets([e.mac for e in ordered], 6)
         rows["ip"] = octets([e.ip for e in ordered], 16)
-        rows["vtep"] = octets([e.vtep for e in ordered], 4)
-        return cls(rows)
+        vteps = [names.get((e.vtep, *e.others)) if e.others else None for e in ordered]
+        rows["shared"] = [name is not None for name in vteps]
+        rows["vtep"] = octets([n or e.vtep for n, e in zip(vteps, ordered, strict=True)], 4)
+        return cls(rows, sets)
 
     @cached_property
     def digest(self) -> bytes:
         """32 octets, equal for equal content."""
-        return hashlib.blake2b(self.rows.tobytes(), digest_size=32).digest()
+        state = hashlib.blake2b(self.rows.tobytes(), digest_size=32)
+        for name, hosts in self.named_sets.items():
+            state.update(name + b"".join(hosts))
+        return state.digest()
+
+    @cached_property
+    def named_sets(self) -> Mapping[bytes, Hosts]:
+        """Those of ``sets`` that a row names, by name and sorted so."""
+        if not self.sets:
+            return NO_SETS
+        names = set(_pieces(self.rows["vtep"][self.rows["shared"] == 1], 4))
+        return {name: self.sets[name] for name in sorted(names)}
 
     @cached_property
     def senders(self) -> list[tuple[int, Ip]]:
-        """(VNI, VTEP) of all rows, each once, sorted."""
-        vtep = np.ascontiguousarray(self.rows["vtep"]).view(">u4").reshape(-1)
-        keys = np.sort(self.rows["vni"].astype(np.uint64) << np.uint64(32) | vtep)
+        """(VNI, VTEP) of all rows, each once, sorted; of a VM behind several hosts all of them."""
+        rows = self.rows
+        shared = rows["shared"] == 1 if self.sets else np.zeros(0, np.bool_)
+        alone = rows[~shared] if shared.any() else rows
+        vtep = np.ascontiguousarray(alone["vtep"]).view(">u4").reshape(-1)
+        keys = np.sort(alone["vni"].astype(np.uint64) << np.uint64(32) | vtep)
         keys = keys[np.r_[True, keys[1:] != keys[:-1]]] if len(keys) else keys
-        return [(key >> 32, Ip((key & 0xFFFFFFFF).to_bytes(4, "big"))) for key in keys.tolist()]
+        found = [(key >> 32, Ip((key & 0xFFFFFFFF).to_bytes(4, "big"))) for key in keys.tolist()]
+        if len(alone) < len(rows):
+            some = rows[shared]
+            named = set(zip(some["vni"].tolist(), _pieces(some["vtep"], 4), strict=True))
+            more = {(vni, host) for vni, name in named for host in self.sets[name]}
+            found = sorted(more.union(found))
+        return found
 
     def find(self, vni: int, ip: Ip) -> int | None:
         """The number of the row of an address."""
@@ -293,21 +325,29 @@ class VmTable(Sequence[VmEntry]):
     def __getitem__(self, at: slice) -> VmTable: ...
     def __getitem__(self, at: int | slice) -> VmEntry | VmTable:
         if isinstance(at, slice):
-            return VmTable(self.rows[at])
+            return VmTable(self.rows[at], self.sets)
         row = self.rows[at]
         return VmEntry(
             int(row["vni"]),
             Ip(row["ip"].tobytes()[: IP_OCTETS[int(row["family"])]]),
             Mac(row["mac"].tobytes()),
-            Ip(row["vtep"].tobytes()),
+            *self._vteps(bool(row["shared"]), row["vtep"].tobytes()),
         )
+
+    def _vteps(self, shared: bool, vtep: bytes) -> tuple[Ip, Hosts]:
+        """The first host, and the others."""
+        if not shared:
+            return Ip(vtep), ()
+        hosts = self.sets[vtep]
+        return hosts[0], hosts[1:]
 
     def __iter__(self) -> Iterator[VmEntry]:
         rows = self.rows
         ips, macs = _ips(rows["family"], rows["ip"]), _pieces(rows["mac"], 6)
-        columns = zip(rows["vni"].tolist(), ips, macs, _pieces(rows["vtep"], 4), strict=True)
-        for vni, ip, mac, vtep in columns:
-            yield VmEntry(vni, ip, Mac(mac), Ip(vtep))
+        vteps = zip(rows["shared"].tolist(), _pieces(rows["vtep"], 4), strict=True)
+        columns = zip(rows["vni"].tolist(), ips, macs, vteps, strict=True)
+        for vni, ip, mac, (shared, vtep) in columns:
+            yield VmEntry(vni, ip, Mac(mac), *self._vteps(shared, vtep))
 
     def __eq__(self, other: object) -> bool:
         if self is other:

@@ -23,7 +23,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "routes": "ccn prefix peer next-hop as-path origin".split(),
     "received": "peer prefix ip vni as-path next-hop tables stale reason".split(),
     "advertised": "peer prefix ip vni as-path next-hop reason".split(),
-    "vms": "vni ip mac host said-by sequence claims state".split(),
+    "vms": "vni ip mac host also-on said-by sequence claims state".split(),
     "commits": "id generation when summary routes findings prove-seconds commit-seconds".split(),
     "findings": "severity rule ccn prefix peer message".split(),
     "malformed": "when peer verdict causes hex".split(),
@@ -121,8 +121,7 @@ def draw_explanation(answer: Row) -> None:
         if "resolves-to" in path:
             console.print(f"    resolves to {escape(path['resolves-to'])}")
     for vm in answer["vms"]:
-        chosen = vm["result"] == "chosen"
-        mark, style = ("*", "green") if chosen else ("-", "yellow")
+        mark, style = _MARKS.get(vm["result"].partition(":")[0], ("-", "yellow"))
         console.print(
             f"[{style}]{mark}[/] VM {vm['ip']} ({vm['mac']}) on host {vm['host']}, sequence"
             f" {vm['sequence']}, from {escape(vm['said-by'])}: [{style}]{escape(vm['result'])}[/]"

@@ -7,6 +7,7 @@ have the same digest, are not looked into.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -15,6 +16,7 @@ import numpy as np
 
 from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.vms import VmTable, alike_ends, words
+from ccn_bgp.model.vtep_sets import Hosts
 from ccn_bgp.table.plan_rows import NO_ROWS, Rows, differences, every_row
 from ccn_bgp.table.snapshot import (
     GatewayAddressEntry,
@@ -39,6 +41,13 @@ class CcsiEntry(NamedTuple):
 
     id: int
     name: str
+
+
+class VtepSetEntry(NamedTuple):
+    """The hosts that rows of the VM table have by name, as struct ccn_vtep_set."""
+
+    name: bytes
+    hosts: Hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class VmChange(NamedTuple):
     @property
     def put(self) -> VmTable:
         """What is to be sent as add-or-replace."""
-        return VmTable(np.concatenate((self.added.rows, self.replaced.rows)))
+        return VmTable(np.concatenate((self.added.rows, self.replaced.rows)), self.added.sets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,6 +119,7 @@ class Plan:
     vteps: Change[VtepEntry]
     gateway_addresses: Change[GatewayAddressEntry]
     peers: Change[PeerEntry]
+    vtep_sets: Change[VtepSetEntry]
     vms: VmChange
     tables: tuple[TableChange, ...]
     taps: Mapping[str, int]
@@ -123,6 +133,7 @@ class Plan:
             or self.ccsis
             or self.vnis
             or self.vteps
+            or self.vtep_sets
             or self.gateway_addresses
             or self.peers
             or self.vms
@@ -179,6 +190,7 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
         vteps=_entries(*_apart(old.vteps, new.vteps), lambda e: e),
         gateway_addresses=_entries(old.gateway_addresses, new.gateway_addresses, lambda e: e),
         peers=_entries(old.peers, new.peers, lambda e: e),
+        vtep_sets=_entries(vtep_sets(old.vm_table), vtep_sets(new.vm_table), lambda e: e.name),
         vms=_vms(old.vm_table, new.vm_table),
         tables=_tables(before, after),
         taps=new_taps,
@@ -188,6 +200,11 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
             if old_taps.get(tap) != new_taps.get(tap)
         ),
     )
+
+
+def vtep_sets(table: VmTable) -> tuple[VtepSetEntry, ...]:
+    """All that rows of the table name, in order."""
+    return tuple(itertools.starmap(VtepSetEntry, table.named_sets.items()))
 
 
 def taps_of(interfaces: Iterable[InterfaceEntry]) -> dict[str, int]:
@@ -240,17 +257,17 @@ def _vms(old: VmTable, new: VmTable) -> VmChange:
     if old is new:
         return VmChange(*(VmTable(old.rows[:0]) for _ in range(3)))
     front, back = alike_ends((words(old.rows), words(new.rows)))
-    before = VmTable(old.rows[front : len(old) - back])
-    after = VmTable(new.rows[front : len(new) - back])
+    before = VmTable(old.rows[front : len(old) - back], old.sets)
+    after = VmTable(new.rows[front : len(new) - back], new.sets)
     place = before.places(after)
     held = np.flatnonzero(place >= 0)
     differs = (words(before.rows[place[held]]) != words(after.rows[held])).any(axis=1)
     gone = np.ones(len(before), np.bool_)
     gone[place[held]] = False
     return VmChange(
-        VmTable(after.rows[place < 0]),
-        VmTable(after.rows[held[differs]]),
-        VmTable(before.rows[gone]),
+        VmTable(after.rows[place < 0], new.sets),
+        VmTable(after.rows[held[differs]], new.sets),
+        VmTable(before.rows[gone], old.sets),
     )
 
 

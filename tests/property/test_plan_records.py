@@ -65,6 +65,7 @@ PEERS = [PeerEntry(n, Ip.parse(ip)) for n in (0, 2) for ip in ("169.254.1.2", "f
 PATHS = [
     Path(p, EvpnPrefix(b"", b"", 0, PREFIXES[0], None, 0), PathAttributes()) for p in ("a", "b")
 ]
+HOSTS = tuple(Ip.parse(f"192.0.2.10{n}") for n in (1, 2, 3))
 SLOTTED = (MessageType.NEXT_HOP, MessageType.NEXT_HOP_GROUP)
 State = dict[MessageType, dict[bytes, Any]]
 
@@ -109,7 +110,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
             st.tuples(
                 st.sampled_from([10001, 10002]), st.sampled_from(["10.0.0.9", "fd00::9", "::"])
             ),
-            st.sampled_from(["192.0.2.101", "192.0.2.102"]),
+            st.sampled_from([HOSTS[:1], HOSTS[1:2], HOSTS[:2], HOSTS[1:], HOSTS]),
         )
     )
     return Snapshot(
@@ -122,8 +123,8 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         peers=draw(subsets(PEERS)),
         vms=tuple(
             sorted(
-                VmEntry(vni, Ip.parse(ip), Mac.parse("02:00:00:00:00:01"), Ip.parse(host))
-                for (vni, ip), host in vms.items()
+                VmEntry(vni, Ip.parse(ip), Mac.parse("02:00:00:00:00:01"), hosts[0], hosts[1:])
+                for (vni, ip), hosts in vms.items()
             )
         ),
     )
@@ -155,12 +156,18 @@ def apply(state: State, records: Records) -> None:
                 if kind in SLOTTED:
                     freed.add(key)
             else:
+                if kind is MessageType.VTEP_SET and key in state[kind]:
+                    assert state[kind][key].tobytes() == record.tobytes()
                 state[kind][key] = record.copy()
                 if kind in SLOTTED:
                     said.add(key)
                 for member in members_of(record) if kind is MessageType.NEXT_HOP_GROUP else ():
                     assert member["slot"].tobytes() in state[MessageType.NEXT_HOP]
     assert not freed & said
+    named = {r["vtep"].tobytes() for r in state[MessageType.VM].values() if r["shared"]}
+    assert named == set(state[MessageType.VTEP_SET]), (
+        "a set that no VM names, or none that one does"
+    )
     ids = {int(r["id"]) for r in state[MessageType.CCSI].values()}
     for kind, _, array in records:
         if kind is MessageType.ROUTE:

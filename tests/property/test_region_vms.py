@@ -30,7 +30,11 @@ vpcs:
   two: {region: r, vni: 10002, cidrs: [10.2.0.0/16]}
   mute: {region: r, vni: 10003, cidrs: [10.3.0.0/16]}
 ccns:
-  retail: {id: 100, vni: 20100, attach: [vpc/one, {member: vpc/mute, propagate: false}]}
+  retail:
+    id: 100
+    vni: 20100
+    multipath: 2
+    attach: [vpc/one, {member: vpc/mute, propagate: false}]
   finance: {id: 200, vni: 20200, attach: [vpc/two]}
 """
 VPC_OF = {10001: "one", 10002: "two", 10003: "mute"}
@@ -42,8 +46,10 @@ MACS = [Mac(bytes((2, 0, 0, 0, 0, n))) for n in range(3)]
 HOSTS = [Ip(bytes((192, 0, 2, 100 + n))) for n in range(3)]
 MANY = MacMobility(moves=10**9)
 VM = st.builds(
-    lambda at, mac, host, sequence: (at, Vm(at[1], mac, host, sequence)),
-    st.sampled_from(ADDRESSES), st.sampled_from(MACS), st.sampled_from(HOSTS), st.integers(0, 2),
+    lambda at, mac, hosts, sequence: (at, Vm.behind(at[1], mac, hosts, sequence)),
+    st.sampled_from(ADDRESSES), st.sampled_from(MACS),
+    st.sets(st.sampled_from(HOSTS), min_size=1).map(lambda some: tuple(sorted(some))),
+    st.integers(0, 2),
 )  # fmt: skip
 INVENTORY = st.lists(VM, max_size=6).map(dict)
 SLOT = st.tuples(st.sampled_from(("h1", "h2")), st.sampled_from(MACS), st.sampled_from(ADDRESSES))
@@ -68,19 +74,25 @@ class Plain:
         self.inventory, self.heard = {}, {}
 
     def holder(self, at):
-        """(MAC, host, mobility community) of who has an address, and nothing if nobody does."""
+        """(..., host, slot, MAC, mobility community, hosts) of who has an address, and nothing if
+        nobody does."""
         found = []
         if (vm := self.inventory.get(at)) is not None:
             said = (b"\6\0\0\0" + vm.sequence.to_bytes(4, "big"),) if vm.sequence else ()
-            found.append((False, vm.sequence, True, vm.host, ("", b""), vm.mac, said))
+            who = ("", b"")
+            found.append((False, vm.sequence, True, vm.host, who, vm.mac, said, vm.hosts))
         for slot, (host, sequence, sticky) in self.heard.items():
             if slot[2] == at:
                 said = () if sequence < 0 else (mobility(sequence, sticky),)
                 stays, who = sticky and sequence >= 0, route(slot)[1]
-                found.append((stays, max(sequence, 0), False, host, who, slot[1], said))
+                found.append((stays, max(sequence, 0), False, host, who, slot[1], said, (host,)))
         if not found:
             return None
-        return min(found, key=lambda c: (not c[0], -c[1], not c[2], c[3], c[4]))
+        best = min(found, key=lambda c: (not c[0], -c[1], not c[2], c[3], c[4]))
+        if VPC_OF[at[0]] == "two" or best[0] or best[2]:  # without multipath, sticky, declared
+            return best
+        alike = {c[3] for c in found if c[:3] == best[:3] and c[5] == best[5]}
+        return (*best[:7], tuple(sorted(alike)[:2]))
 
 
 def mobility(sequence, sticky):
@@ -98,9 +110,12 @@ def made(topology, inventory):
 def check(rib, vms, plain, exports):
     holders = {at: plain.holder(at) for at in ADDRESSES}
     rows = sorted(
-        (vni, len(ip), ip, h[5], h[3]) for (vni, ip), h in holders.items() if h is not None
+        (vni, len(ip), ip, h[5], h[7]) for (vni, ip), h in holders.items() if h is not None
     )
-    assert [(e.vni, len(e.ip), e.ip, e.mac, e.vtep) for e in vms.entries()] == rows
+    entries = vms.entries()
+    assert [(e.vni, len(e.ip), e.ip, e.mac, (e.vtep, *e.others)) for e in entries] == rows
+    assert set(entries.named_sets.values()) == {hosts for *_, hosts in rows if len(hosts) > 1}
+    assert entries == list(entries), "the same by rows and one by one"
     wanted = {}
     for at, holder in holders.items():
         vni, ip = at
@@ -120,7 +135,12 @@ def check(rib, vms, plain, exports):
     assert all(exports[key] == export for key, export in wanted.items())
     for at, holder in holders.items():
         for place, (claim, reason) in enumerate(vms.claims(at)):
-            assert (claim.slot == holder[4]) is (reason is None) is (place == 0)
+            assert (claim.slot == holder[4]) is (place == 0)
+            shares = claim.host in holder[7] and claim.host != holder[3]
+            assert reason is not None or place == 0 or shares
+            assert reason is None or place
+            if shares and claim.mac == holder[5] and (claim.sticky, claim.sequence) == holder[:2]:
+                assert reason is None or holder[2] or claim.slot == ("", b"")
             assert reason is None or isinstance(reason, NotBest | Refused)
             assert isinstance(reason, Refused) is (holder[0] and claim.host != holder[3])
     refused = sum(isinstance(reason, Refused) for at in ADDRESSES for _, reason in vms.claims(at))
