@@ -33,6 +33,7 @@ struct change {
 	bool full;
 	const uint8_t *messages;
 	size_t length;
+	size_t records; /* of all types */
 	struct refusal *refusal;
 	struct interface_table *interfaces; /* new ones, or NULL */
 	struct adjacency_table *adjacencies;

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reclaim.h"
+
 /* Octets of a transaction after which memory is given back: its old tables lie between the new. */
 #define TRIMMED (1 << 22)
 
@@ -53,6 +55,7 @@ static int each(struct change *c, uint16_t type, stage_fn stage)
 		const size_t size = record_size(type);
 
 		memcpy(&header, c->messages + at, sizeof(header));
+		c->records += header.type == type ? header.count : 0;
 		for (uint32_t i = 0; header.type == type && i < header.count; i++) {
 			bool remove = header.flags & CCN_DELETE;
 
@@ -171,6 +174,11 @@ static void publish_vnis(struct change *c)
 	}
 }
 
+static bool only_routes(const struct change *c)
+{
+	return c->routes.count > 0 && c->routes.count == c->records;
+}
+
 static void publish(struct change *c)
 {
 	struct fib *fib = c->fib;
@@ -191,12 +199,13 @@ static void publish(struct change *c)
 	publish_next_hops(c, true, false); /* after their members */
 	route_stage_publish(&c->routes, fib);
 	publish_vnis(c);
-	if (!c->full)
+	/* routes alone leave nothing that is to be removed or freed at once: see reclaim.h */
+	if (!c->full && !only_routes(c))
 		fib_wait_for_readers();
 	remove_rows(c);
 	publish_next_hops(c, true, true);
 	publish_next_hops(c, false, true);
-	if (!c->full)
+	if (!c->full && !only_routes(c))
 		fib_wait_for_readers();
 	free(old_interfaces);
 	adjacencies_free(old_adjacencies);
@@ -266,6 +275,7 @@ int commit(const uint8_t *messages, size_t length, bool full, uint64_t next,
 	if (full) {
 		__atomic_store_n(&fib_current, c.fib, __ATOMIC_RELEASE);
 		fib_wait_for_readers();
+		reclaim_all();
 		fib_free(old);
 	}
 	if (length > TRIMMED)

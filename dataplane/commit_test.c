@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "port.h"
+#include "reclaim.h"
 
 /* One port, "p0": the tables need no device. */
 int port_find(const uint8_t name[16])
@@ -249,7 +250,7 @@ static void *read_on(void *unused)
 		const struct fib *fib = __atomic_load_n(&fib_current, __ATOMIC_ACQUIRE);
 
 		for (uint32_t c = 1; fib && c <= 4; c++) {
-			const struct lpm *tables[8];
+			lpm_ref tables[8];
 			uint32_t address[8], slot[8];
 
 			for (uint32_t n = 0; n < 8; n++) {
@@ -320,6 +321,7 @@ int main(void)
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(reader, NULL);
 	CHECK(accepted > 1000 && refused > 1000 && followed > 1000 && spread > 1000);
+	reclaim_all();
 	fib_free(fib_current);
 	free(fib_qsbr);
 	return 0;

@@ -79,14 +79,8 @@ void fib_free(struct fib *fib)
 		free(fib->next_hop_page[i]);
 	}
 	for (unsigned i = 0; i < MAX_CCSIS; i++) {
-		for (unsigned f = 0; f < 2; f++) {
-			lpm_free(fib->lpm[f][i]);
-			if (!fib->ccsi[i])
-				continue;
-			free(fib->ccsi[i]->family[f].now.prefix);
-			free(fib->ccsi[i]->family[f].staged.prefix);
-			lpm_free(fib->ccsi[i]->family[f].staged_lpm);
-		}
+		for (unsigned f = 0; fib->ccsi[i] && f < 2; f++)
+			lpm_free(fib->ccsi[i]->family[f].now);
 		free(fib->ccsi[i]);
 	}
 	free(fib);
@@ -177,33 +171,6 @@ uint32_t adjacency_index(struct fib *fib, struct adjacency_table *table, uint32_
 	return (uint32_t)index;
 }
 
-static const struct lpm_prefix *longest_match(const struct route_set *routes, int family,
-					      const uint8_t *ip)
-{
-	const unsigned octets = family == 4 ? 4 : 16;
-
-	for (int length = (int)octets * 8; length >= 0; length--) {
-		struct lpm_prefix wanted = {.length = (uint8_t)length};
-		size_t low = 0, high = routes->count;
-
-		memcpy(wanted.address, ip, octets);
-		for (unsigned bit = (unsigned)length; bit < octets * 8; bit++)
-			wanted.address[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
-		while (low < high) {
-			size_t middle = (low + high) / 2;
-			int order = lpm_prefix_compare(&routes->prefix[middle], &wanted);
-
-			if (order == 0)
-				return &routes->prefix[middle];
-			if (order < 0)
-				low = middle + 1;
-			else
-				high = middle;
-		}
-	}
-	return NULL;
-}
-
 static void vm_record(struct ccn_vm *record, const struct fib *fib, int family, const uint8_t *ip,
 		      const struct vm_value *value)
 {
@@ -230,8 +197,7 @@ void fib_lookup(const struct fib *fib, const struct ccn_lookup *question,
 	*answer = (struct ccn_lookup_result){0};
 	if (!ccsi || !ccsi->live)
 		return;
-	const struct lpm_prefix *match =
-	    longest_match(&ccsi->family[family == 6].now, family, question->ip);
+	const struct lpm_prefix *match = lpm_match(ccsi->family[family == 6].now, question->ip);
 
 	if (!match)
 		return;
@@ -285,24 +251,34 @@ static void dump_vm(void *context, int family, const uint8_t *ip, const struct v
 	dump->result = dump->emit(dump->context, CCN_VM, &record, sizeof(record));
 }
 
+static int dump_table(struct dump *dump, uint32_t id, int family, const struct lpm_table *table)
+{
+	const size_t count = lpm_count(table);
+	struct lpm_prefix *rows = malloc((count + 1) * sizeof(*rows));
+	int result = rows && lpm_list_all(table, rows) ? 0 : -1;
+
+	for (size_t i = 0; result == 0 && i < count; i++) {
+		struct ccn_route record = {.ccsi = id,
+					   .next_hop = rows[i].next_hop,
+					   .family = (uint8_t)family,
+					   .length = rows[i].length};
+
+		memcpy(record.prefix, rows[i].address, 16);
+		result = dump->emit(dump->context, CCN_ROUTE, &record, sizeof(record));
+	}
+	free(rows);
+	return result;
+}
+
 static int dump_routes(struct dump *dump, uint32_t id)
 {
 	const struct ccsi *ccsi = dump->fib->ccsi[id];
 
-	for (unsigned f = 0; ccsi && ccsi->live && f < 2; f++) {
-		for (size_t i = 0; i < ccsi->family[f].now.count; i++) {
-			const struct lpm_prefix *p = &ccsi->family[f].now.prefix[i];
-			struct ccn_route record = {.ccsi = id,
-						   .next_hop = p->next_hop,
-						   .family = f ? 6 : 4,
-						   .length = p->length};
-
-			memcpy(record.prefix, p->address, 16);
-			if (dump->emit(dump->context, CCN_ROUTE, &record, sizeof(record)) < 0)
-				return -1;
-		}
-	}
-	return 0;
+	if (!ccsi || !ccsi->live)
+		return 0;
+	return dump_table(dump, id, 4, ccsi->family[0].now) < 0
+		   ? -1
+		   : dump_table(dump, id, 6, ccsi->family[1].now);
 }
 
 static int dump_vnis(struct dump *dump)

@@ -102,19 +102,13 @@ struct vni_entry {
 	bool touched;
 };
 
-struct route_set {
-	struct lpm_prefix *prefix; /* sorted */
-	size_t count;
-};
-
 /* Control-plane side of a routing table; readers see fib.lpm only. */
 struct ccsi {
 	struct ccn_ccsi record, staged_record;
 	bool live, after; /* exists now; will exist after the transaction */
 	bool touched;	  /* by the transaction */
 	struct {
-		struct route_set now, staged;
-		struct lpm *staged_lpm;
+		struct lpm_table *now, *staged;
 		bool touched;
 	} family[2]; /* IPv4, IPv6 */
 };
@@ -132,7 +126,7 @@ struct fib {
 	struct vtep_sets vtep_sets;
 	struct vni_entry *vni_page[(1 << 24) / PAGE];
 	struct next_hop_entry *next_hop_page[(1 << 24) / PAGE];
-	struct lpm *lpm[2][MAX_CCSIS];
+	lpm_ref lpm[2][MAX_CCSIS]; /* what readers see of IPv4, IPv6 */
 	struct ccsi *ccsi[MAX_CCSIS];
 	size_t routes, next_hops;
 };

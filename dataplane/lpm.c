@@ -1,252 +1,476 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A table's prefixes become elementary intervals: sorted starts, each with the value of its longest
- * match (the idea of DXR and PlanB, arXiv 2604.14650). IPv4 starts lie in a static tree of 64-octet
- * lines of 16 keys; one level of a lookup is one line and one compare, and a burst goes down level
- * by level so that its cache misses overlap. IPv6 starts are searched by halving.
+ * Changes a table: the leaves that prefixes belong to are made anew, and the directories above
+ * them; all else is shared with the table before. A prefix that covers several parts of a directory
+ * costs as much as these parts are large.
  */
 #include "lpm.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include <emmintrin.h>
+#include "lpm_tree.h"
 
-#define LINE 16U /* keys of one cache line */
-#define MAX_DEPTH 8
+static struct lpm_table *update(struct lpm_change *change, struct lpm_table *old,
+				const struct lpm_prefix *op, size_t ops, uint32_t cover);
+static struct lpm_table *build(struct lpm_change *change, enum lpm_stage stage, unsigned base,
+			       const struct lpm_prefix *prefix, size_t count, uint32_t cover);
 
-typedef unsigned __int128 u128;
-
-struct lpm {
-	uint32_t count;			  /* intervals */
-	uint32_t depth;			  /* IPv4: levels; level 0 holds the starts */
-	uint32_t *next_hop;		  /* per interval */
-	u128 *start6;			  /* IPv6 */
-	uint32_t *memory;		  /* IPv4: all levels */
-	const uint32_t *level[MAX_DEPTH]; /* keys with the sign bit flipped, for signed compares */
-	uint32_t keys[MAX_DEPTH];
-	size_t bytes;
-};
-
-struct interval {
-	u128 start;
-	uint32_t next_hop;
-};
-
-struct open_prefix {
-	u128 last;
-	uint32_t next_hop;
-};
-
-int lpm_prefix_compare(const struct lpm_prefix *a, const struct lpm_prefix *b)
+static struct lpm_prefix *new_prefixes(struct lpm_change *change, size_t count)
 {
-	int order = memcmp(a->address, b->address, 16);
+	struct lpm_prefix *made =
+	    change->failed ? NULL : malloc((count + 1) * sizeof(struct lpm_prefix));
 
-	return order ? order : (int)a->length - (int)b->length;
+	change->failed |= !made;
+	return made;
 }
 
-static u128 load_address(int family, const uint8_t *octets)
+/* Changes sorted prefixes by sorted operations; `out` holds both. Returns how many are left. */
+static size_t merge(const struct lpm_prefix *held, size_t count, const struct lpm_prefix *op,
+		    size_t ops, struct lpm_prefix *out)
 {
-	u128 value = 0;
+	size_t i = 0, n = 0;
 
-	for (int i = 0; i < (family == 4 ? 4 : 16); i++)
-		value = value << 8 | octets[i];
-	return value;
+	for (size_t j = 0; j < ops; j++) {
+		int order = -1;
+
+		while (i < count && (order = lpm_prefix_compare(&held[i], &op[j])) < 0)
+			out[n++] = held[i++];
+		i += order == 0 && i < count;
+		if (op[j].next_hop != LPM_NONE)
+			out[n++] = op[j];
+	}
+	memcpy(out + n, held + i, (count - i) * sizeof(*out));
+	return n + count - i;
 }
 
-/* A later interval of the same start replaces the earlier; equal neighbours become one. */
-static size_t append(struct interval *out, size_t n, u128 start, uint32_t next_hop)
+/* --- from nothing --- */
+
+/* Prefixes of the stage, those of one /64 that are longer counting once; `lowers`: such /64s. */
+static size_t distinct(enum lpm_stage stage, const struct lpm_prefix *prefix, size_t count,
+		       size_t *lowers)
 {
-	if (n > 0 && out[n - 1].start == start)
-		n--;
-	if (n > 0 && out[n - 1].next_hop == next_hop)
-		return n;
-	out[n].start = start;
-	out[n].next_hop = next_hop;
-	return n + 1;
-}
+	size_t n = 0;
+	uint64_t key = 0;
 
-/* Sweeps the sorted prefixes with a stack of those that are open; `out` holds 2 * count + 1. */
-static size_t intervals(int family, const struct lpm_prefix *prefixes, size_t count,
-			struct interval *out)
-{
-	const int bits = family == 4 ? 32 : 128;
-	const u128 top = family == 4 ? (u128)UINT32_MAX : ~(u128)0;
-	struct open_prefix open[130];
-	int depth = 0;
-	size_t n = append(out, 0, 0, LPM_NONE);
-
-	for (size_t i = 0; i <= count; i++) {
-		u128 first = i < count ? load_address(family, prefixes[i].address) : 0;
-
-		while (depth > 0 && (i == count || open[depth - 1].last < first)) {
-			u128 last = open[--depth].last;
-
-			if (last != top)
-				n = append(out, n, last + 1,
-					   depth > 0 ? open[depth - 1].next_hop : LPM_NONE);
+	*lowers = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (!is_long(stage, &prefix[i]))
+			n++;
+		else if (*lowers == 0 || load_key(stage, &prefix[i]) != key) {
+			++*lowers;
+			key = load_key(stage, &prefix[i]);
 		}
-		if (i == count)
-			break;
-		int host = bits - prefixes[i].length;
-		u128 span = host == 128 ? ~(u128)0 : ((u128)1 << host) - 1;
+	}
+	return n + *lowers;
+}
 
-		open[depth].last = first | span;
-		open[depth++].next_hop = prefixes[i].next_hop;
-		n = append(out, n, first, prefixes[i].next_hop);
+/* Operations or prefixes from `i` on that are in the same /64. */
+static size_t group_end(const struct lpm_prefix *prefix, size_t count, size_t i)
+{
+	const uint64_t upper = load_key(STAGE_UPPER, &prefix[i]);
+	size_t end = i;
+
+	while (end < count && load_key(STAGE_UPPER, &prefix[end]) == upper)
+		end++;
+	return end;
+}
+
+/* What a key matches among sorted prefixes, or `cover`. */
+static uint32_t cover_of(enum lpm_stage stage, const struct lpm_prefix *prefix, size_t count,
+			 uint64_t key, uint32_t cover)
+{
+	int best = -1;
+
+	for (size_t i = 0; i < count; i++) {
+		const uint64_t first = load_key(stage, &prefix[i]);
+
+		if (first > key)
+			break;
+		if (key - first <= span(stage, prefix[i].length) && prefix[i].length > best) {
+			best = prefix[i].length;
+			cover = prefix[i].next_hop;
+		}
+	}
+	return cover;
+}
+
+static struct lpm_table *build_leaf(struct lpm_change *change, enum lpm_stage stage, unsigned base,
+				    const struct lpm_prefix *prefix, size_t count, size_t lowers,
+				    uint32_t cover)
+{
+	struct lpm_prefix *own = new_prefixes(change, count);
+	struct lower *lower = lowers ? calloc(lowers, sizeof(*lower)) : NULL;
+	size_t n = 0, made = 0, end;
+
+	change->failed |= lowers && !lower;
+	for (size_t i = 0; !change->failed && i < count; i = end) {
+		end = i + 1;
+		if (!is_long(stage, &prefix[i])) {
+			own[n++] = prefix[i];
+			continue;
+		}
+		/* those of a /64 stand together, behind all that covers it */
+		end = group_end(prefix, count, i);
+		lower[made].upper = load_key(stage, &prefix[i]);
+		lower[made].table = build(change, STAGE_LOWER, 0, prefix + i, end - i,
+					  cover_of(stage, own, n, lower[made].upper, cover));
+		made++;
+	}
+	return lpm_make_leaf(change, stage, base, cover, own, n, lower, made);
+}
+
+/* The value of each part of a directory by the prefixes that are too short for one. */
+static void paint(const struct lpm_table *t, uint32_t window_cover, uint32_t *cover)
+{
+	const size_t parts = (size_t)1 << t->bits;
+
+	for (size_t i = 0; i < parts; i++)
+		cover[i] = window_cover;
+	for (size_t i = 0; i < t->count; i++) { /* the longer behind the shorter */
+		const struct lpm_prefix *p = &t->prefix[i];
+		const size_t first = part_of(t, load_key(t->stage, p));
+		const size_t covered = parts >> (prefix_length(t->stage, p) - t->window);
+
+		for (size_t j = first; j < first + covered; j++)
+			cover[j] = p->next_hop;
+	}
+}
+
+/* The window that holds all prefixes but those that cover it, and how to split it. */
+static struct lpm_table shape_of(enum lpm_stage stage, unsigned base,
+				 const struct lpm_prefix *prefix, size_t count,
+				 size_t distinct_prefixes, uint32_t cover)
+{
+	const uint64_t last = load_key(stage, &prefix[count - 1]);
+	struct lpm_table t = {
+	    .stage = (uint8_t)stage, .base = (uint8_t)base, .cover = cover, .built = count};
+	unsigned bits = 1, window;
+	uint64_t differ;
+
+	while (last - load_key(stage, prefix) <= span(stage, prefix_length(stage, prefix)))
+		prefix++;
+	differ = load_key(stage, prefix) ^ last;
+	window = stage_bits(stage) - (64U - (unsigned)__builtin_clzll(differ));
+	while (distinct_prefixes >> bits > PART_AIM)
+		bits++;
+	if (window - base < SKIP_LEAST) { /* some parts empty, and nothing outside */
+		bits += window - base;
+		window = base;
+	}
+	t.window = (uint8_t)window;
+	t.first = last & ~span(stage, window);
+	if (bits > MOST_BITS)
+		bits = MOST_BITS;
+	if (bits > stage_bits(stage) - window)
+		bits = stage_bits(stage) - window;
+	t.bits = (uint8_t)bits;
+	return t;
+}
+
+/* Prefixes, sorted, all of which and all keys that come here share `base` bits. */
+static struct lpm_table *build(struct lpm_change *change, enum lpm_stage stage, unsigned base,
+			       const struct lpm_prefix *prefix, size_t count, uint32_t cover)
+{
+	size_t lowers;
+	const size_t n = distinct(stage, prefix, count, &lowers);
+
+	if (n <= LEAF_MOST)
+		return build_leaf(change, stage, base, prefix, count, lowers, cover);
+
+	struct lpm_table t = shape_of(stage, base, prefix, count, n, cover);
+	const size_t parts = (size_t)1 << t.bits;
+	size_t at = 0, end;
+	uint32_t *covers = malloc(parts * sizeof(*covers));
+
+	while (place_of(&t, &prefix[at]) == OUTSIDE)
+		at++;
+	t.part = calloc(parts + 1, sizeof(struct lpm_table *));
+	for (size_t i = at; i < count; i++)
+		t.count += place_of(&t, &prefix[i]) == IN_DIRECTORY;
+	t.prefix = new_prefixes(change, t.count);
+	change->failed |= !t.part || !covers;
+	t.count = 0;
+	for (size_t i = at; !change->failed && i < count; i++)
+		if (place_of(&t, &prefix[i]) == IN_DIRECTORY)
+			t.prefix[t.count++] = prefix[i];
+	if (!change->failed)
+		t.part[parts] = build(change, stage, base, prefix, at, cover);
+	if (!change->failed)
+		paint(&t, lpm_value_at(t.part[parts], t.first), covers);
+	for (size_t i = 0; !change->failed && i < parts; i++) {
+		/* those of the directory itself stand before all others of a part */
+		while (at < count && place_of(&t, &prefix[at]) == IN_DIRECTORY &&
+		       part_of(&t, load_key(stage, &prefix[at])) == i)
+			at++;
+		for (end = at; end < count && part_of(&t, load_key(stage, &prefix[end])) == i;)
+			end++;
+		t.part[i] =
+		    build(change, stage, t.window + t.bits, prefix + at, end - at, covers[i]);
+		at = end;
+	}
+	free(covers);
+	return lpm_make_directory(change, &t);
+}
+
+/* --- from what there was --- */
+
+/* Two sorted runs, one behind the other, become one. */
+static void join(struct lpm_change *change, struct lpm_prefix *run, size_t first, size_t second)
+{
+	struct lpm_prefix *copy;
+
+	if (first == 0 || second == 0 || lpm_prefix_compare(&run[first - 1], &run[first]) < 0)
+		return;
+	copy = new_prefixes(change, second);
+	if (!copy)
+		return;
+	memcpy(copy, run + first, second * sizeof(*copy));
+	for (size_t at = first + second; second > 0;) {
+		const bool from_first =
+		    first > 0 && lpm_prefix_compare(&run[first - 1], &copy[second - 1]) > 0;
+
+		run[--at] = from_first ? run[--first] : copy[--second];
+	}
+	free(copy);
+}
+
+/* All prefixes, sorted, to `out`; how many. */
+static size_t flatten(struct lpm_change *change, const struct lpm_table *t, struct lpm_prefix *out)
+{
+	size_t n = 0, outside;
+
+	for (size_t i = 0; t->directory && i < (size_t)1 << t->bits; i++)
+		n += flatten(change, t->part[i], out + n);
+	for (size_t i = 0; i < t->lower_count; i++)
+		n += flatten(change, t->lower[i].table, out + n);
+	memcpy(out + n, t->prefix, t->count * sizeof(*out));
+	join(change, out, n, t->count);
+	n += t->count;
+	if (!t->directory)
+		return n;
+	outside = flatten(change, t->part[(size_t)1 << t->bits], out + n);
+	join(change, out, n, outside);
+	return n + outside;
+}
+
+bool lpm_list_all(const struct lpm_table *t, struct lpm_prefix *out)
+{
+	struct lpm_change change = {0};
+
+	if (t)
+		flatten(&change, t, out);
+	return !change.failed;
+}
+
+/* All of it anew. */
+static struct lpm_table *rebuild(struct lpm_change *change, struct lpm_table *old,
+				 const struct lpm_prefix *op, size_t ops, uint32_t cover)
+{
+	struct lpm_prefix *held = new_prefixes(change, old->total);
+	struct lpm_prefix *all = new_prefixes(change, old->total + ops);
+	struct lpm_table *t = NULL;
+
+	if (!change->failed) {
+		flatten(change, old, held);
+		const size_t count = merge(held, old->total, op, ops, all);
+
+		t = change->failed ? NULL : build(change, old->stage, old->base, all, count, cover);
+		lpm_retire(change, old);
+	}
+	free(held);
+	free(all);
+	return t;
+}
+
+/* The tables of /64s, as they are after the operations that are long, under the leaf's new short
+ * prefixes. Returns how many; `out` has room for all. */
+static size_t update_lowers(struct lpm_change *change, const struct lpm_table *old,
+			    const struct lpm_prefix *op, size_t ops, uint32_t cover,
+			    const struct lpm_prefix *own, size_t count, struct lower *out)
+{
+	size_t i = 0, n = 0, at = 0;
+
+	while (!change->failed && (i < old->lower_count || at < ops)) {
+		const struct lower *held = i < old->lower_count ? &old->lower[i] : NULL;
+		struct lpm_table *table = NULL;
+		uint64_t upper;
+		size_t end;
+
+		if (at < ops && !is_long(old->stage, &op[at])) {
+			at++;
+			continue;
+		}
+		end = at < ops ? group_end(op, ops, at) : at;
+		upper = at < ops ? load_key(old->stage, &op[at]) : 0;
+		if (held && (at == ops || held->upper < upper)) { /* as it was, but for its cover */
+			upper = held->upper;
+			end = at;
+		} else if (held && held->upper > upper) {
+			held = NULL;
+		}
+		const uint32_t below = cover_of(old->stage, own, count, upper, cover);
+
+		table = held ? update(change, held->table, op + at, end - at, below)
+			     : build(change, STAGE_LOWER, 0, op + at, end - at, below);
+		i += held != NULL;
+		at = end;
+		if (change->failed)
+			break;
+		if (table->total == 0)
+			lpm_retire(change, table);
+		else
+			out[n++] = (struct lower){upper, table};
 	}
 	return n;
 }
 
-static int build_tree4(struct lpm *table, const struct interval *source)
+static struct lpm_table *update_leaf(struct lpm_change *change, struct lpm_table *old,
+				     const struct lpm_prefix *op, size_t ops, uint32_t cover)
 {
-	uint32_t total = 0, n = table->count;
+	size_t longs = 0, lowers, n = distinct(old->stage, op, ops, &lowers);
+	struct lpm_prefix *own, *shorts = NULL;
+	struct lower *lower = NULL;
 
-	do {
-		table->keys[table->depth++] = n;
-		total += (n + LINE - 1) / LINE * LINE;
-		n = (n + LINE - 1) / LINE;
-	} while (n > 1);
-	table->memory = aligned_alloc(64, total * sizeof(uint32_t));
-	if (!table->memory)
-		return -1;
-	table->bytes += total * sizeof(uint32_t);
-
-	uint32_t *at = table->memory;
-
-	for (uint32_t level = 0; level < table->depth; level++) {
-		uint32_t keys = table->keys[level];
-		uint32_t padded = (keys + LINE - 1) / LINE * LINE;
-
-		for (uint32_t i = 0; i < padded; i++) {
-			uint32_t key = UINT32_MAX;
-
-			if (i < keys)
-				key = level == 0 ? (uint32_t)source[i].start ^ 0x80000000U
-						 : table->level[level - 1][i * LINE];
-			else
-				key ^= 0x80000000U;
-			at[i] = key;
-		}
-		table->level[level] = at;
-		at += padded;
+	if (old->count + old->lower_count + n > LEAF_MOST)
+		return rebuild(change, old, op, ops, cover);
+	for (size_t i = 0; lowers > 0 && i < ops; i++)
+		longs += is_long(old->stage, &op[i]);
+	own = new_prefixes(change, old->count + ops - longs);
+	if (longs > 0) {
+		shorts = new_prefixes(change, ops);
+		n = 0;
+		for (size_t i = 0; shorts && i < ops; i++)
+			if (!is_long(old->stage, &op[i]))
+				shorts[n++] = op[i];
 	}
-	return 0;
+	n = change->failed ? 0
+			   : merge(old->prefix, old->count, shorts ? shorts : op, ops - longs, own);
+	free(shorts);
+	if (lowers + old->lower_count > 0) {
+		lower = calloc(lowers + old->lower_count, sizeof(*lower));
+		change->failed |= !lower;
+		if (!change->failed)
+			lowers = update_lowers(change, old, op, ops, cover, own, n, lower);
+	}
+	lpm_replace(change, old);
+	return lpm_make_leaf(change, old->stage, old->base, cover, own, n, lower, lowers);
 }
 
-struct lpm *lpm_build(int family, const struct lpm_prefix *prefixes, size_t count)
+/* The table of what is not in the window, after the operations before `from` and from `to` on. */
+static struct lpm_table *update_outside(struct lpm_change *change, struct lpm_table *outside,
+					const struct lpm_prefix *op, size_t from, size_t to,
+					size_t ops, uint32_t cover)
 {
-	struct interval *found = malloc((2 * count + 1) * sizeof(*found));
-	struct lpm *table = calloc(1, sizeof(*table));
+	struct lpm_prefix *both;
+	struct lpm_table *t;
 
-	if (!found || !table)
-		goto fail;
-	table->count = (uint32_t)intervals(family, prefixes, count, found);
-	table->next_hop = malloc(table->count * sizeof(uint32_t));
-	if (!table->next_hop)
-		goto fail;
-	for (uint32_t i = 0; i < table->count; i++)
-		table->next_hop[i] = found[i].next_hop;
-	table->bytes = sizeof(*table) + table->count * sizeof(uint32_t);
-	if (family == 4) {
-		if (build_tree4(table, found) < 0)
-			goto fail;
-	} else {
-		table->start6 = aligned_alloc(64, (table->count * sizeof(u128) + 63) / 64 * 64);
-		if (!table->start6)
-			goto fail;
-		for (uint32_t i = 0; i < table->count; i++)
-			table->start6[i] = found[i].start;
-		table->bytes += table->count * sizeof(u128);
+	if (from == 0 || to == ops)
+		return update(change, outside, from ? op : op + to, from + ops - to, cover);
+	both = new_prefixes(change, from + ops - to);
+	if (!both)
+		return NULL;
+	memcpy(both, op, from * sizeof(*both));
+	memcpy(both + from, op + to, (ops - to) * sizeof(*both));
+	t = update(change, outside, both, from + ops - to, cover);
+	free(both);
+	return t;
+}
+
+/* The parts after operations on what is in the window; `covers`: the value of each. */
+static void update_parts(struct lpm_change *change, struct lpm_table *t,
+			 const struct lpm_prefix *op, size_t ops, const uint32_t *covers)
+{
+	size_t at = 0, end;
+
+	for (size_t i = 0; !change->failed && i < (size_t)1 << t->bits; i++) {
+		while (at < ops && place_of(t, &op[at]) == IN_DIRECTORY)
+			at++;
+		if (!covers) { /* on to the next that something is to be done in */
+			if (at == ops)
+				break;
+			i = part_of(t, load_key(t->stage, &op[at]));
+		}
+		for (end = at; end < ops && place_of(t, &op[end]) == IN_PART &&
+			       part_of(t, load_key(t->stage, &op[end])) == i;)
+			end++;
+		t->part[i] = update(change, t->part[i], op + at, end - at,
+				    covers ? covers[i] : t->part[i]->cover);
+		at = end;
 	}
-	free(found);
-	return table;
-fail:
-	free(found);
-	lpm_free(table);
+}
+
+static struct lpm_table *update_directory(struct lpm_change *change, struct lpm_table *old,
+					  const struct lpm_prefix *op, size_t ops, uint32_t cover)
+{
+	const size_t parts = (size_t)1 << old->bits;
+	struct lpm_table t = *old;
+	size_t from = 0, to = ops, own = 0;
+	uint32_t *covers = NULL, window_cover;
+	struct lpm_prefix *mine;
+
+	if (old->total + ops > 8 * old->built || old->total < old->built / 8)
+		return rebuild(change, old, op, ops, cover);
+	while (from < ops && place_of(old, &op[from]) == OUTSIDE)
+		from++;
+	while (to > from && place_of(old, &op[to - 1]) == OUTSIDE)
+		to--;
+	for (size_t i = from; i < to; i++)
+		own += place_of(old, &op[i]) == IN_DIRECTORY;
+	t.cover = cover;
+	t.prefix = new_prefixes(change, old->count + own);
+	t.part = malloc((parts + 1) * sizeof(struct lpm_table *));
+	mine = own ? new_prefixes(change, own) : NULL;
+	change->failed |= !t.part;
+	if (change->failed)
+		goto done;
+	memcpy(t.part, old->part, (parts + 1) * sizeof(struct lpm_table *));
+	t.part[parts] = update_outside(change, old->part[parts], op, from, to, ops, cover);
+	own = 0;
+	for (size_t i = from; mine && i < to; i++)
+		if (place_of(old, &op[i]) == IN_DIRECTORY)
+			mine[own++] = op[i];
+	t.count = merge(old->prefix, old->count, mine, own, t.prefix);
+	if (change->failed)
+		goto done;
+	window_cover = lpm_value_at(t.part[parts], t.first);
+	if (own > 0 || window_cover != lpm_value_at(old->part[parts], t.first)) {
+		covers = malloc(parts * sizeof(*covers));
+		change->failed |= !covers;
+		if (covers)
+			paint(&t, window_cover, covers);
+	}
+	update_parts(change, &t, op + from, to - from, covers);
+done:
+	free(covers);
+	free(mine);
+	lpm_replace(change, old);
+	return lpm_make_directory(change, &t);
+}
+
+static struct lpm_table *update(struct lpm_change *change, struct lpm_table *old,
+				const struct lpm_prefix *op, size_t ops, uint32_t cover)
+{
+	if (change->failed || (ops == 0 && cover == old->cover))
+		return old;
+	return old->directory ? update_directory(change, old, op, ops, cover)
+			      : update_leaf(change, old, op, ops, cover);
+}
+
+struct lpm_table *lpm_apply(struct lpm_change *change, int family, struct lpm_table *old,
+			    const struct lpm_prefix *prefix, size_t count)
+{
+	const enum lpm_stage stage = family == 4 ? STAGE_IPV4 : STAGE_UPPER;
+	struct lpm_table *t;
+
+	if (!old && count == 0)
+		return NULL;
+	t = old ? update(change, old, prefix, count, LPM_NONE)
+		: build(change, stage, 0, prefix, count, LPM_NONE);
+	if (change->failed)
+		return NULL;
+	if (t->total > 0)
+		return t;
+	lpm_retire(change, t);
 	return NULL;
-}
-
-void lpm_free(struct lpm *table)
-{
-	if (!table)
-		return;
-	free(table->next_hop);
-	free(table->memory);
-	free(table->start6);
-	free(table);
-}
-
-size_t lpm_bytes(const struct lpm *table)
-{
-	return table ? table->bytes : 0;
-}
-
-/* How many of the 16 sorted keys of a line are <= x. */
-static inline uint32_t keys_up_to(const uint32_t *line, __m128i x)
-{
-	__m128i a = _mm_cmpgt_epi32(_mm_load_si128((const __m128i *)line), x);
-	__m128i b = _mm_cmpgt_epi32(_mm_load_si128((const __m128i *)(line + 4)), x);
-	__m128i c = _mm_cmpgt_epi32(_mm_load_si128((const __m128i *)(line + 8)), x);
-	__m128i d = _mm_cmpgt_epi32(_mm_load_si128((const __m128i *)(line + 12)), x);
-	__m128i words = _mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
-
-	return (uint32_t)__builtin_ctz((uint32_t)_mm_movemask_epi8(words) | 0x10000U);
-}
-
-void lpm_lookup_burst4(const struct lpm *const *tables, const uint32_t *addresses,
-		       uint32_t *next_hops, unsigned count)
-{
-	uint32_t at[LPM_BURST];
-	uint32_t deepest = 0;
-
-	for (unsigned i = 0; i < count; i++) {
-		at[i] = 0;
-		if (tables[i] && tables[i]->depth > deepest)
-			deepest = tables[i]->depth;
-	}
-	for (uint32_t level = deepest; level-- > 0;) {
-		for (unsigned i = 0; i < count; i++) {
-			const struct lpm *t = tables[i];
-
-			if (!t || level >= t->depth)
-				continue;
-			__m128i x = _mm_set1_epi32((int)(addresses[i] ^ 0x80000000U));
-			uint32_t next =
-			    at[i] * LINE + keys_up_to(t->level[level] + at[i] * LINE, x) - 1;
-
-			/* the padding of the last line equals 255.255.255.255 */
-			at[i] = next < t->keys[level] ? next : t->keys[level] - 1;
-			if (level > 0)
-				__builtin_prefetch(t->level[level - 1] + at[i] * LINE);
-			else
-				__builtin_prefetch(&t->next_hop[at[i]]);
-		}
-	}
-	for (unsigned i = 0; i < count; i++)
-		next_hops[i] = tables[i] ? tables[i]->next_hop[at[i]] : LPM_NONE;
-}
-
-void lpm_lookup_burst6(const struct lpm *const *tables, const uint8_t (*addresses)[16],
-		       uint32_t *next_hops, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		const struct lpm *t = tables[i];
-
-		if (!t) {
-			next_hops[i] = LPM_NONE;
-			continue;
-		}
-		u128 x = load_address(6, addresses[i]);
-		const u128 *base = t->start6;
-
-		/* the first start is 0, so base[0] <= x holds throughout */
-		for (uint32_t n = t->count; n > 1;) {
-			uint32_t half = n / 2;
-
-			base = base[half] <= x ? base + half : base;
-			n -= half;
-		}
-		next_hops[i] = t->next_hop[base - t->start6];
-	}
 }

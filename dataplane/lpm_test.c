@@ -6,9 +6,10 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "arena.h"
 #include "check.h"
 
-#define MOST 600
+#define MOST 5000
 
 static bool covers(const struct lpm_prefix *p, const uint8_t *address)
 {
@@ -58,21 +59,25 @@ static void random_address(uint64_t *state, int family, uint8_t *address)
 	}
 }
 
-static size_t random_table(uint64_t *state, int family, struct lpm_prefix *prefixes)
+static void random_prefix(uint64_t *state, int family, struct lpm_prefix *p)
 {
-	size_t wanted = random_below(state, random_below(state, 4) ? 40 : MOST), n = 0;
+	memset(p, 0, sizeof(*p));
+	random_address(state, family, p->address);
+	p->length = (uint8_t)random_below(state, family == 4 ? 33 : 129);
+	if (family == 6 && random_below(state, 3) == 0) /* many in few /64s */
+		memset(p->address + 2, 0, 6);
+	p->next_hop = random_below(state, 5);
+	for (unsigned bit = p->length; bit < 128; bit++)
+		p->address[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+}
 
-	for (size_t i = 0; i < wanted; i++) {
-		struct lpm_prefix *p = &prefixes[i];
+/* Sorted, and each once. */
+static size_t settle(struct lpm_prefix *prefixes, size_t count)
+{
+	size_t n = 0;
 
-		random_address(state, family, p->address);
-		p->length = (uint8_t)random_below(state, family == 4 ? 33 : 129);
-		p->next_hop = random_below(state, 5);
-		for (unsigned bit = p->length; bit < 128; bit++)
-			p->address[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
-	}
-	qsort(prefixes, wanted, sizeof(*prefixes), compare);
-	for (size_t i = 0; i < wanted; i++)
+	qsort(prefixes, count, sizeof(*prefixes), compare);
+	for (size_t i = 0; i < count; i++)
 		if (n == 0 || lpm_prefix_compare(&prefixes[n - 1], &prefixes[i]) != 0)
 			prefixes[n++] = prefixes[i];
 	return n;
@@ -103,81 +108,202 @@ static void address_near(uint64_t *state, int family, const struct lpm_prefix *p
 	}
 }
 
-static void one_round(uint64_t *state, int family)
-{
-	static struct lpm_prefix prefixes[2][MOST];
-	struct lpm *table[2];
-	const struct lpm *of[LPM_BURST];
-	uint8_t address[LPM_BURST][16];
-	uint32_t host_order[LPM_BURST], found[LPM_BURST];
-	size_t count[2];
-	unsigned choice[LPM_BURST], n = 1 + random_below(state, LPM_BURST);
+/* A table and what it should hold. */
+struct model {
+	int family;
+	struct lpm_table *table;
+	struct lpm_prefix prefix[MOST];
+	size_t count;
+};
 
-	for (unsigned t = 0; t < 2; t++) {
-		count[t] = random_table(state, family, prefixes[t]);
-		table[t] = lpm_build(family, prefixes[t], count[t]);
-		CHECK(table[t]);
-		CHECK(lpm_bytes(table[t]) > 0);
+static const char *const variants[] = {"avx512", "avx2", "scalar"};
+
+static void look_up(uint64_t *state, const struct model *m)
+{
+	const unsigned n = 1 + random_below(state, LPM_BURST);
+	uint8_t address[LPM_BURST][16];
+	uint32_t host_order[LPM_BURST], found[LPM_BURST], wanted[LPM_BURST];
+	lpm_ref of[LPM_BURST];
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct model *from = &m[random_below(state, 2)];
+		const bool none = random_below(state, 9) == 0;
+		const struct lpm_prefix *match;
+
+		of[i] = none ? 0 : lpm_reference(from->table);
+		address_near(state, m->family, from->prefix, from->count, address[i]);
+		host_order[i] = (uint32_t)address[i][0] << 24 | address[i][1] << 16 |
+				address[i][2] << 8 | address[i][3];
+		wanted[i] = none ? LPM_NONE : brute_force(from->prefix, from->count, address[i]);
+		match = lpm_match(none ? NULL : from->table, address[i]);
+		CHECK((match ? match->next_hop : LPM_NONE) == wanted[i]);
 	}
-	for (unsigned repeat = 0; repeat < 8; repeat++) {
-		for (unsigned i = 0; i < n; i++) {
-			choice[i] = random_below(state, 9); /* 8: no table */
-			of[i] = choice[i] == 8 ? NULL : table[choice[i] % 2];
-			address_near(state, family, prefixes[choice[i] % 2], count[choice[i] % 2],
-				     address[i]);
-			host_order[i] = (uint32_t)address[i][0] << 24 | address[i][1] << 16 |
-					address[i][2] << 8 | address[i][3];
-		}
-		if (family == 4)
+	for (unsigned v = 0; v < 3; v++) {
+		if (!lpm_use(variants[v]))
+			continue;
+		CHECK(!strcmp(lpm_variant(), variants[v]));
+		memset(found, 0, sizeof(found));
+		if (m->family == 4)
 			lpm_lookup_burst4(of, host_order, found, n);
 		else
 			lpm_lookup_burst6(of, (const uint8_t(*)[16])address, found, n);
-		for (unsigned i = 0; i < n; i++) {
-			unsigned t = choice[i] % 2;
-
-			CHECK(found[i] == (choice[i] == 8
-					       ? LPM_NONE
-					       : brute_force(prefixes[t], count[t], address[i])));
-		}
+		CHECK(!memcmp(found, wanted, n * sizeof(*found)));
 	}
-	lpm_free(table[0]);
-	lpm_free(table[1]);
 }
 
-/* Levels of the tree fill up exactly at powers of 16. */
+static void same_rows(const struct model *m)
+{
+	static struct lpm_prefix rows[MOST];
+
+	CHECK(lpm_count(m->table) == m->count);
+	CHECK(lpm_list_all(m->table, rows));
+	CHECK(!memcmp(rows, m->prefix, m->count * sizeof(*rows)));
+	CHECK((m->table != NULL) == (m->count > 0));
+	CHECK(lpm_bytes(m->table, true) >= lpm_bytes(m->table, false));
+}
+
+/* Some prefixes more, some others, some fewer. `put`: in the table, or (aborted) not. */
+static void change(uint64_t *state, struct model *m, size_t most, bool put)
+{
+	static struct lpm_prefix op[MOST], after[MOST];
+	struct lpm_change made = {0};
+	size_t wanted = random_below(state, (uint32_t)most + 1), ops, n = 0, i = 0;
+	struct lpm_table *table;
+
+	for (size_t k = 0; k < wanted; k++) {
+		random_prefix(state, m->family, &op[k]);
+		if (m->count > 0 && random_below(state, 2)) {
+			op[k] = m->prefix[random_below(state, (uint32_t)m->count)];
+			op[k].next_hop = random_below(state, 4) ? LPM_NONE : 7;
+		}
+	}
+	ops = settle(op, wanted);
+	for (size_t j = 0; j < ops; j++) {
+		const struct lpm_prefix *exact = lpm_exact(m->table, &op[j]);
+
+		while (i < m->count && lpm_prefix_compare(&m->prefix[i], &op[j]) < 0)
+			after[n++] = m->prefix[i++];
+		CHECK((exact != NULL) ==
+		      (i < m->count && !lpm_prefix_compare(&m->prefix[i], &op[j])));
+		if (exact)
+			CHECK(!memcmp(exact, &m->prefix[i++], sizeof(*exact)));
+		if (op[j].next_hop != LPM_NONE)
+			after[n++] = op[j];
+	}
+	while (i < m->count)
+		after[n++] = m->prefix[i++];
+	if (n + most > MOST)
+		return;
+	table = lpm_apply(&made, m->family, m->table, op, ops);
+	CHECK(!made.failed);
+	if (!put) {
+		lpm_drop(&made.fresh);
+		lpm_forget(&made.stale);
+		return;
+	}
+	lpm_forget(&made.fresh);
+	lpm_drop(&made.stale);
+	m->table = table;
+	m->count = n;
+	memcpy(m->prefix, after, n * sizeof(*after));
+	same_rows(m);
+}
+
+/* Two tables that change; those of all sizes become directories and leaves again. */
+static void one_round(uint64_t *state, int family, bool large)
+{
+	static struct model m[2];
+	const size_t most = large ? 1200 : 30;
+
+	for (unsigned t = 0; t < 2; t++)
+		m[t] = (struct model){.family = family};
+	for (unsigned step = 0; step < 8; step++) {
+		for (unsigned t = 0; t < 2; t++) {
+			change(state, &m[t], random_below(state, 2) ? most : 5, true);
+			change(state, &m[t], 5, false);
+			same_rows(&m[t]);
+		}
+		for (unsigned repeat = 0; repeat < 4; repeat++)
+			look_up(state, m);
+	}
+	for (unsigned t = 0; t < 2; t++)
+		lpm_free(m[t].table);
+}
+
+/* Levels of a block fill up exactly at products of what a line holds; then directories begin. */
 static void sizes_around_full_levels(void)
 {
 	static struct lpm_prefix prefixes[4200];
 
-	for (uint32_t count = 1; count <= 4200; count = count < 40 ? count + 1 : count * 33 / 32) {
+	for (uint32_t count = 1; count <= 4200; count = count < 270 ? count + 1 : count * 33 / 32) {
+		struct lpm_change made = {0};
+
+		memset(prefixes, 0, sizeof(prefixes));
 		for (uint32_t i = 0; i < count; i++) {
 			prefixes[i] = (struct lpm_prefix){.next_hop = i, .length = 32};
 			prefixes[i].address[0] = 10;
 			prefixes[i].address[2] = (uint8_t)(i >> 7);
 			prefixes[i].address[3] = (uint8_t)(i << 1);
 		}
-		struct lpm *table = lpm_build(4, prefixes, count);
-		const struct lpm *const tables[1] = {table};
+		struct lpm_table *table = lpm_apply(&made, 4, NULL, prefixes, count);
+		const lpm_ref ref = lpm_reference(table);
 
 		CHECK(table);
-		for (uint32_t i = 0; i < count * 2; i++) {
-			uint32_t address = 10U << 24 | i, found;
+		for (unsigned v = 0; v < 3; v++) {
+			if (!lpm_use(variants[v]))
+				continue;
+			for (uint32_t i = 0; i < count * 2; i++) {
+				uint32_t address = 10U << 24 | i, found;
 
-			lpm_lookup_burst4(tables, &address, &found, 1);
-			CHECK(found == (i % 2 ? LPM_NONE : i / 2));
+				lpm_lookup_burst4(&ref, &address, &found, 1);
+				CHECK(found == (i % 2 ? LPM_NONE : i / 2));
+			}
 		}
 		lpm_free(table);
+		lpm_forget(&made.fresh);
 	}
+}
+
+/* Grown one by one and emptied again: its cost is that of the change, its shape follows. */
+static void one_by_one(int family)
+{
+	struct lpm_table *table = NULL;
+
+	for (uint32_t i = 0; i < 60000; i++) {
+		struct lpm_change made = {0};
+		struct lpm_prefix op = {.next_hop = i < 30000 ? i : LPM_NONE,
+					.length = family == 4 ? 32 : 128};
+		const uint32_t n = i % 30000 * 40503U;
+
+		op.address[0] = 10;
+		op.address[family == 4 ? 1 : 13] = (uint8_t)(n >> 16);
+		op.address[family == 4 ? 2 : 14] = (uint8_t)(n >> 8);
+		op.address[family == 4 ? 3 : 15] = (uint8_t)n;
+		table = lpm_apply(&made, family, table, &op, 1);
+		CHECK(!made.failed);
+		CHECK(made.fresh.count < 3000);
+		lpm_forget(&made.fresh);
+		lpm_drop(&made.stale);
+	}
+	CHECK(!table);
 }
 
 int main(void)
 {
 	uint64_t state = 1;
 
-	for (int i = 0; i < 1500; i++) {
-		one_round(&state, 4);
-		one_round(&state, 6);
+	CHECK(lpm_use("scalar") && !lpm_use("abacus"));
+	for (int i = 0; i < 200; i++) {
+		one_round(&state, 4, false);
+		one_round(&state, 6, false);
+	}
+	for (int i = 0; i < 6; i++) {
+		one_round(&state, 4, true);
+		one_round(&state, 6, true);
 	}
 	sizes_around_full_levels();
+	one_by_one(4);
+	one_by_one(6);
+	CHECK(arena_bytes() == 0);
 	return 0;
 }

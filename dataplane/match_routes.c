@@ -11,7 +11,7 @@
 
 void match_routes(const struct fib *fib, struct job *jobs, unsigned count)
 {
-	const struct lpm *table4[BURST], *table6[BURST];
+	lpm_ref table4[BURST], table6[BURST];
 	uint32_t address4[BURST], slot4[BURST], slot6[BURST];
 	uint8_t address6[BURST][16];
 	unsigned n4 = 0, n6 = 0;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reclaim.h"
+
 int route_stage_init(struct route_stage *stage, size_t routes)
 {
 	stage->op = malloc((routes + 1) * sizeof(*stage->op));
@@ -124,100 +126,131 @@ static void to_prefix(struct lpm_prefix *prefix, const struct ccn_route *route)
 	memcpy(prefix->address, route->prefix, 16);
 }
 
-/* Merges the sorted operations of one table with the sorted routes it holds. */
-static const char *merge(const struct route_set *held, const struct route_op *op, size_t ops,
-			 struct route_set *merged, uint32_t *index)
+static const char no_memory[] = "out of memory; nothing was changed";
+
+/* One reference more or (`~slot`) fewer. */
+static bool count_reference(struct route_stage *stage, struct fib *fib, uint32_t slot)
 {
-	size_t i = 0, n = 0;
+	if (stage->counted_count == stage->counted_capacity) {
+		size_t capacity = stage->counted_capacity * 2 + stage->count + 16;
+		uint32_t *grown = realloc(stage->counted, capacity * sizeof(*grown));
 
-	merged->prefix = malloc((held->count + ops + 1) * sizeof(*merged->prefix));
-	if (!merged->prefix) {
-		*index = UINT32_MAX;
-		return "out of memory; nothing was changed";
+		if (!grown)
+			return false;
+		stage->counted = grown;
+		stage->counted_capacity = capacity;
 	}
-	for (size_t j = 0; j < ops; j++) {
-		struct lpm_prefix key;
-		bool exists = false;
+	stage->counted[stage->counted_count++] = slot;
+	const uint32_t at = slot < 1 << 24 ? slot : ~slot;
 
-		to_prefix(&key, op[j].route);
-		while (i < held->count && lpm_prefix_compare(&held->prefix[i], &key) < 0)
-			merged->prefix[n++] = held->prefix[i++];
-		if (i < held->count && lpm_prefix_compare(&held->prefix[i], &key) == 0) {
-			exists = true;
-			i++;
-		}
+	fib->next_hop_page[at / PAGE][at % PAGE].references += at == slot ? 1U : -1U;
+	return true;
+}
+
+static void take_references_back(struct route_stage *stage, struct fib *fib)
+{
+	for (size_t i = 0; i < stage->counted_count; i++) {
+		const uint32_t slot = stage->counted[i];
+		const uint32_t at = slot < 1 << 24 ? slot : ~slot;
+
+		fib->next_hop_page[at / PAGE][at % PAGE].references += at == slot ? -1U : 1U;
+	}
+}
+
+/* The operations of one table on what it holds, each prefix once, those that change nothing left
+ * out; their number. Of several records for one prefix the last counts. SIZE_MAX: see *fault. */
+static size_t settle(struct route_stage *stage, struct fib *fib, const struct lpm_table *held,
+		     const struct route_op *op, size_t ops, struct lpm_prefix *out, uint32_t *index,
+		     const char **fault)
+{
+	size_t n = 0;
+
+	for (size_t j = 0; j < ops; j++) {
+		struct lpm_prefix *key = &out[n];
+		const struct lpm_prefix *exact;
+		bool counted = true;
+
+		to_prefix(key, op[j].route);
+		exact = lpm_exact(held, key);
 		*index = op[j].index;
-		if (op[j].remove && !exists)
-			return "route: the one to remove does not exist";
-		/* of several records for one prefix the last counts */
+		if (op[j].remove && !exact) {
+			*fault = "route: the one to remove does not exist";
+			return SIZE_MAX;
+		}
 		while (j + 1 < ops && compare_keys(op[j].route, op[j + 1].route) == 0)
 			j++;
+		if (exact)
+			counted = count_reference(stage, fib, ~exact->next_hop);
+		key->next_hop = op[j].remove ? LPM_NONE : op[j].route->next_hop;
 		if (!op[j].remove)
-			to_prefix(&merged->prefix[n++], op[j].route);
+			counted = counted && count_reference(stage, fib, key->next_hop);
+		if (!counted) {
+			*index = UINT32_MAX;
+			*fault = no_memory;
+			return SIZE_MAX;
+		}
+		n += exact || !op[j].remove;
 	}
-	while (i < held->count)
-		merged->prefix[n++] = held->prefix[i++];
-	merged->count = n;
-	/* replaced and removed routes have left room: it would stay as long as the table */
-	struct lpm_prefix *fitting = realloc(merged->prefix, (n + 1) * sizeof(*fitting));
-
-	if (fitting)
-		merged->prefix = fitting;
-	return NULL;
+	return n;
 }
 
-static const char *build_table(struct ccsi *ccsi, const struct route_op *op, size_t ops,
-			       uint32_t *index)
+static const char *build_table(struct route_stage *stage, struct fib *fib, struct ccsi *ccsi,
+			       const struct route_op *op, size_t ops, uint32_t *index)
 {
-	static const struct route_set nothing;
 	const bool v6 = op->route->family == 6;
+	struct lpm_prefix *prefix = malloc(ops * sizeof(*prefix));
 	/* a table cleared before starts from nothing */
-	const struct route_set *held = ccsi->family[v6].touched ? &nothing : &ccsi->family[v6].now;
-	const char *fault;
+	struct lpm_table *held = ccsi->family[v6].touched ? NULL : ccsi->family[v6].now;
+	const char *fault = NULL;
+	size_t n = 0;
 
 	ccsi->family[v6].touched = true;
-	fault = merge(held, op, ops, &ccsi->family[v6].staged, index);
-	if (fault)
-		return fault;
-	if (ccsi->family[v6].staged.count == 0)
-		return NULL;
-	ccsi->family[v6].staged_lpm =
-	    lpm_build(v6 ? 6 : 4, ccsi->family[v6].staged.prefix, ccsi->family[v6].staged.count);
-	if (ccsi->family[v6].staged_lpm)
-		return NULL;
 	*index = UINT32_MAX;
-	return "out of memory; nothing was changed";
-}
-
-static void count_references(struct fib *fib, const struct route_set *routes, int delta)
-{
-	for (size_t i = 0; i < routes->count; i++) {
-		uint32_t slot = routes->prefix[i].next_hop;
-
-		fib->next_hop_page[slot / PAGE][slot % PAGE].references += (uint32_t)delta;
+	if (prefix)
+		n = settle(stage, fib, held, op, ops, prefix, index, &fault);
+	if (prefix && !fault) {
+		*index = UINT32_MAX;
+		ccsi->family[v6].staged = lpm_apply(&stage->change, v6 ? 6 : 4, held, prefix, n);
 	}
+	free(prefix);
+	if (!fault && (!prefix || stage->change.failed))
+		fault = no_memory;
+	return fault;
 }
 
-/* References as they are once the staged tables are in force (sign 1), or as before (-1). */
-static void count_all(struct route_stage *stage, struct fib *fib, int sign)
+/* The routes of tables that are cleared refer to nothing any more. */
+static bool retire_cleared(struct route_stage *stage, struct fib *fib)
 {
 	for (size_t i = 0; i < stage->ccsi_count; i++) {
-		struct ccsi *ccsi = fib->ccsi[stage->ccsis[i]];
-
 		for (unsigned f = 0; f < 2; f++) {
-			if (!ccsi->family[f].touched)
+			const struct ccsi *ccsi = fib->ccsi[stage->ccsis[i]];
+			struct lpm_table *table = ccsi->family[f].now;
+			const size_t count = lpm_count(table);
+			struct lpm_prefix *rows;
+			bool done;
+
+			if (!ccsi->family[f].touched || count == 0)
 				continue;
-			count_references(fib, &ccsi->family[f].now, -sign);
-			count_references(fib, &ccsi->family[f].staged, sign);
+			rows = malloc(count * sizeof(*rows));
+			done = rows && lpm_list_all(table, rows);
+			for (size_t j = 0; done && j < count; j++)
+				done = count_reference(stage, fib, ~rows[j].next_hop);
+			free(rows);
+			if (!done)
+				return false;
+			lpm_retire(&stage->change, table);
 		}
 	}
-	stage->counted = sign > 0;
+	return !stage->change.failed;
 }
 
 const char *route_stage_build(struct route_stage *stage, struct fib *fib, uint32_t *index)
 {
 	const char *fault;
 
+	*index = UINT32_MAX;
+	if (!retire_cleared(stage, fib))
+		return no_memory;
 	sort(stage);
 	for (size_t first = 0, end; first < stage->count; first = end) {
 		const struct ccn_route *r = stage->op[first].route;
@@ -229,12 +262,11 @@ const char *route_stage_build(struct route_stage *stage, struct fib *fib, uint32
 				break;
 		*index = UINT32_MAX;
 		if (!ccsi)
-			return "out of memory; nothing was changed";
-		fault = build_table(ccsi, &stage->op[first], end - first, index);
+			return no_memory;
+		fault = build_table(stage, fib, ccsi, &stage->op[first], end - first, index);
 		if (fault)
 			return fault;
 	}
-	count_all(stage, fib, 1);
 	return NULL;
 }
 
@@ -249,36 +281,37 @@ void route_stage_publish(struct route_stage *stage, struct fib *fib)
 		for (unsigned f = 0; f < 2; f++) {
 			if (!ccsi->family[f].touched)
 				continue;
-			struct lpm *old = fib->lpm[f][id];
-			struct route_set now = ccsi->family[f].now;
+			struct lpm_table *staged = ccsi->family[f].staged;
 
-			__atomic_store_n(&fib->lpm[f][id], ccsi->family[f].staged_lpm,
-					 __ATOMIC_RELEASE);
-			fib->routes += ccsi->family[f].staged.count - now.count;
-			ccsi->family[f].now = ccsi->family[f].staged;
-			ccsi->family[f].staged = now;
-			ccsi->family[f].staged_lpm = old;
+			__atomic_store_n(&fib->lpm[f][id], lpm_reference(staged), __ATOMIC_RELEASE);
+			fib->routes += lpm_count(staged) - lpm_count(ccsi->family[f].now);
+			ccsi->family[f].now = staged;
 		}
 	}
 }
 
 void route_stage_clean(struct route_stage *stage, struct fib *fib, bool published)
 {
-	if (!published && stage->counted)
-		count_all(stage, fib, -1);
+	if (!published)
+		take_references_back(stage, fib);
 	for (size_t i = 0; i < stage->ccsi_count; i++) {
 		struct ccsi *ccsi = fib->ccsi[stage->ccsis[i]];
 
 		ccsi->touched = false;
 		ccsi->after = ccsi->live;
 		for (unsigned f = 0; f < 2; f++) {
-			free(ccsi->family[f].staged.prefix);
-			lpm_free(ccsi->family[f].staged_lpm);
-			ccsi->family[f].staged = (struct route_set){0};
-			ccsi->family[f].staged_lpm = NULL;
+			ccsi->family[f].staged = NULL;
 			ccsi->family[f].touched = false;
 		}
 	}
+	if (published) {
+		lpm_forget(&stage->change.fresh);
+		reclaim_later(&stage->change.stale);
+	} else {
+		lpm_drop(&stage->change.fresh);
+		lpm_forget(&stage->change.stale);
+	}
 	free(stage->op);
 	free(stage->ccsis);
+	free(stage->counted);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The routes of a transaction: grouped by table, merged with what each table holds, and built into
- * new tables beside the live ones; published by one pointer per table.
+ * The routes of a transaction: grouped by table and turned into new tables beside the live ones,
+ * with which they share what stays; published by one word per table.
  */
 #ifndef CCN_ROUTE_STAGE_H
 #define CCN_ROUTE_STAGE_H
@@ -19,7 +19,10 @@ struct route_stage {
 	size_t count;
 	uint32_t *ccsis; /* touched */
 	size_t ccsi_count, ccsi_capacity;
-	bool counted; /* references of next hops are those of the staged tables */
+	struct lpm_change change; /* of all tables together */
+	/* references of next hops that are those of the staged tables: slots, ~slot for one less */
+	uint32_t *counted;
+	size_t counted_count, counted_capacity;
 };
 
 int route_stage_init(struct route_stage *stage, size_t routes); /* -1: out of memory */

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Free pieces are kept by size, in steps of an eighth from 16 lines up, and used again for that
+ * size; what is larger than 64 KiB comes from the kernel and goes back.
+ */
+#include "arena.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <sys/mman.h>
+
+#define REGION (2UL << 20)
+#define LARGEST 1024U /* lines of a piece of a region */
+#define CLASSES 80
+
+struct piece {
+	struct piece *next;
+};
+
+static struct {
+	struct piece *free[CLASSES];
+	uint8_t *at, *end; /* of the newest region */
+	size_t lines;	   /* in use */
+} arena;
+
+void *arena_map(size_t size)
+{
+	const size_t whole = (size + 4095) / 4096 * 4096;
+	uint8_t *memory;
+
+	if (whole < REGION) {
+		memory =
+		    mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		return memory == MAP_FAILED ? NULL : memory;
+	}
+	/* more than needed, and of that the part that begins where a huge page does */
+	memory =
+	    mmap(NULL, whole + REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return NULL;
+	const size_t before = (REGION - (uintptr_t)memory % REGION) % REGION;
+
+	if (before > 0)
+		munmap(memory, before);
+	munmap(memory + before + whole, REGION - before);
+	madvise(memory + before, whole, MADV_HUGEPAGE); /* a wish: without it all works, slower */
+	return memory + before;
+}
+
+void arena_unmap(void *memory, size_t size)
+{
+	if (memory)
+		munmap(memory, (size + 4095) / 4096 * 4096);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(CCN_PLAIN_ARENA)
+/* Each piece by itself, so that the sanitizer sees its ends. */
+void *arena_alloc(size_t lines)
+{
+	void *memory = aligned_alloc(ARENA_LINE, lines * ARENA_LINE);
+
+	if (memory)
+		arena.lines += lines;
+	return memory;
+}
+
+void arena_free(void *memory, size_t lines)
+{
+	if (memory)
+		arena.lines -= lines;
+	free(memory);
+}
+#else
+/* `*rounded`: what a piece of the class has. */
+static unsigned class_of(size_t lines, size_t *rounded)
+{
+	if (lines <= 16) {
+		*rounded = lines;
+		return (unsigned)lines;
+	}
+	const unsigned shift = 63U - (unsigned)__builtin_clzl(lines - 1) - 3U; /* of a step */
+	const size_t steps = (lines + (1UL << shift) - 1) >> shift;	       /* 9..16 */
+
+	*rounded = steps << shift;
+	return 8 + shift * 8 + (unsigned)steps - 8;
+}
+
+void *arena_alloc(size_t lines)
+{
+	size_t rounded;
+	unsigned class;
+	struct piece *piece;
+
+	if (lines > LARGEST) {
+		piece = arena_map(lines * ARENA_LINE);
+		arena.lines += piece ? lines : 0;
+		return piece;
+	}
+	class = class_of(lines, &rounded);
+	piece = arena.free[class];
+	if (piece) {
+		arena.free[class] = piece->next;
+	} else {
+		if ((size_t)(arena.end - arena.at) < rounded * ARENA_LINE) {
+			uint8_t *region = arena_map(REGION);
+
+			if (!region)
+				return NULL;
+			arena.at = region;
+			arena.end = region + REGION;
+		}
+		piece = (void *)arena.at;
+		arena.at += rounded * ARENA_LINE;
+	}
+	arena.lines += lines;
+	return piece;
+}
+
+void arena_free(void *memory, size_t lines)
+{
+	struct piece *piece = memory;
+	size_t rounded;
+
+	if (!memory)
+		return;
+	arena.lines -= lines;
+	if (lines > LARGEST) {
+		arena_unmap(memory, lines * ARENA_LINE);
+		return;
+	}
+	const unsigned class = class_of(lines, &rounded);
+
+	piece->next = arena.free[class];
+	arena.free[class] = piece;
+}
+#endif
+
+size_t arena_bytes(void)
+{
+	return arena.lines * ARENA_LINE;
+}

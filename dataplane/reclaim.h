@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Tables that were replaced and that readers may still be in: freed when every reader has been
+ * elsewhere, without anybody waiting for that. Control thread only.
+ */
+#ifndef CCN_RECLAIM_H
+#define CCN_RECLAIM_H
+
+#include "lpm.h"
+
+/* Takes the list over. Frees what earlier calls have left, as far as readers are done with it. */
+void reclaim_later(struct lpm_list *stale);
+/* Waits for the readers and frees everything. */
+void reclaim_all(void);
+
+#endif
