@@ -175,7 +175,7 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 
 	if (room < sizeof(*h))
 		return drop(in, DROP_RUNT);
-	if (off && h->dst_addr == off->address)
+	if (off && off->address && h->dst_addr == off->address)
 		return send_up(in, off);
 	if (uplink == NO_INTERFACE || h->dst_addr != interfaces->at[uplink].address)
 		return VERDICT_FORWARD;
@@ -201,7 +201,7 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 
 static bool is_ours_ipv6(const struct interface *off, const uint8_t *dst)
 {
-	return !memcmp(dst, off->record.address6, 16) || dst[0] == 0xff ||
+	return interface_has6(off, dst) || dst[0] == 0xff ||
 	       (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80);
 }
 

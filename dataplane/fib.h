@@ -45,6 +45,14 @@ struct interface {
 	uint32_t address, mask, via; /* network order */
 };
 
+/* Whether the address is the interface's own; one without an IPv6 address has not even "::". */
+static inline bool interface_has6(const struct interface *interface, const uint8_t *ip)
+{
+	static const uint8_t none[16];
+
+	return !memcmp(ip, interface->record.address6, 16) && memcmp(ip, none, 16) != 0;
+}
+
 /* Immutable. `slot`s are stable for the life of an interface. For what comes in only. */
 struct interface_table {
 	uint16_t count;

@@ -98,16 +98,17 @@ static uint64_t now_ms(void)
 
 static void take_arp(const struct interface_table *interfaces, struct rte_mbuf *m)
 {
+	static const uint8_t kind[6] = {0, 1, 8, 0, 6, 4}; /* IPv4 over Ethernet */
 	const struct arp *arp = rte_pktmbuf_mtod_offset(m, const struct arp *, 14);
 	bool request, for_us = false;
 	unsigned kernel_role = m->hash.usr;
 
-	if (m->data_len < 14 + sizeof(*arp) || arp->hardware[1] != 1 || arp->protocol[0] != 8 ||
-	    arp->hardware_size != 6 || arp->protocol_size != 4 || (arp->sender_mac[0] & 1)) {
+	if (m->data_len < 14 + sizeof(*arp) || memcmp(arp, kind, sizeof(kind)) != 0 ||
+	    (arp->sender_mac[0] & 1)) {
 		discard(m, DROP_RUNT);
 		return;
 	}
-	request = arp->operation[1] == 1;
+	request = arp->operation[0] == 0 && arp->operation[1] == 1;
 	/* an uplink and an untagged hand-off may share the port: each learns, the target answers */
 	for (unsigned role = CCN_UPLINK; role <= CCN_HAND_OFF; role++) {
 		uint16_t at = interfaces->by_vlan[role][m->port][m->vlan_tci];
@@ -150,7 +151,7 @@ static bool take_icmp6(struct rte_mbuf *m, const struct interface *n)
 		memcpy(key.ip, seen.neighbor, 16);
 		neigh_learn(&key, seen.mac, now_ms());
 	}
-	if (seen.kind == ICMP6_OTHER || memcmp(seen.target, n->record.address6, 16) != 0)
+	if (seen.kind == ICMP6_OTHER || !interface_has6(n, seen.target))
 		return false;
 	if (seen.kind == ICMP6_ECHO_REQUEST) {
 		slow_stats.echo_replies_sent++;
@@ -191,8 +192,10 @@ static bool is_off_link(const uint8_t *frame, size_t length, const struct interf
 	if (frame[12] == 0x08 && frame[13] == 0x00)
 		return length < 14 + 20 ||
 		       !same_subnet(ip + 12, n->record.address, n->record.length);
-	return length < 14 + 40 || (!(ip[8] == 0xfe && (ip[9] & 0xc0) == 0x80) &&
-				    !same_subnet(ip + 8, n->record.address6, n->record.length6));
+	if (length >= 14 + 40 && ip[8] == 0xfe && (ip[9] & 0xc0) == 0x80)
+		return false;
+	return length < 14 + 40 || n->record.length6 == 0 ||
+	       !same_subnet(ip + 8, n->record.address6, n->record.length6);
 }
 
 void own_take(const struct interface_table *interfaces, struct rte_mbuf *m)

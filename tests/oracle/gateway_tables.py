@@ -1,0 +1,179 @@
+"""Hypothesis: tables of a small gateway. Few addresses, so that prefixes, VMs and packets meet."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from hypothesis import strategies as st
+from oracle.plain_tables import (
+    DROP,
+    HAND_OFF,
+    L3,
+    NEIGHBOR,
+    ON_LINK,
+    REMOTE,
+    UPLINK,
+    VIP,
+    VPC,
+    Group,
+    Interface,
+    NextHop,
+    Tables,
+    Vm,
+    network,
+)
+
+PORTS = ("p0", "p1")
+
+
+def octets(text):
+    return ip_address(text).packed
+
+
+ADDRESSES = [
+    octets(text)
+    for text in (
+        "10.1.0.10",
+        "10.1.0.20",
+        "10.1.255.255",
+        "10.2.0.10",
+        "10.99.0.1",
+        "100.64.0.1",
+        "172.16.5.5",
+        "192.168.0.0",
+        "223.255.255.255",
+        "1.0.0.0",
+        "fd00:1::10",
+        "fd00:1::20",
+        "fd00:1:0:1::10",
+        "fd00:2::ffff:ffff:ffff:ffff",
+        "2001:db8::1",
+        "64:ff9b::a01:a",
+    )
+]
+HOSTS = [octets(f"192.0.2.{n}") for n in (101, 102, 103)]
+GATEWAYS = [octets("198.51.100.21"), octets("198.51.100.22"), octets("192.0.2.12")]
+UPLINKS = [octets("192.0.2.11"), octets("203.0.113.11")]
+VNIS = (1, 10001, 10002, 20100, 20200, 0xFFFFFF)
+CCSIS = (100, 200, 65535)
+
+macs = (
+    st.integers(0, (1 << 46) - 1)
+    .map(lambda n: (n | 2 << 40).to_bytes(6, "big"))
+    .map(lambda mac: bytes([mac[0] & 0xFE]) + mac[1:])
+)
+
+
+@st.composite
+def uplinks(draw):
+    """One or two; on their own, or on one port by VLAN."""
+    found = []
+    for place in range(draw(st.integers(1, 2))):
+        found.append(
+            Interface(
+                id=draw(st.sampled_from((1, 9))) + place,
+                role=UPLINK,
+                port=draw(st.sampled_from(PORTS)),
+                vlan=(0, 7)[place] if draw(st.booleans()) else 40 + place,
+                mtu=draw(st.sampled_from((1500, 1600, 2000))),
+                address=UPLINKS[place],
+                length=draw(st.sampled_from((24, 24, 32, 1))),
+                via=draw(st.sampled_from((b"", UPLINKS[place][:3] + b"\1"))),
+                mac=draw(st.sampled_from((b"", b"\x02\xcc" + UPLINKS[place]))),
+            )
+        )
+    return found
+
+
+@st.composite
+def hand_offs(draw, ccsis):
+    """Up to three, each of a CCSI; two may have the same addresses."""
+    found = []
+    for place in range(draw(st.integers(0, 3))):
+        address6 = draw(st.sampled_from((octets("fd00:1::1"), octets("fe80::9"), b"")))
+        found.append(
+            Interface(
+                id=20 + place,
+                role=HAND_OFF,
+                port=draw(st.sampled_from(PORTS)),
+                vlan=(0, 101, 4094)[place],
+                ccsi=draw(st.sampled_from(ccsis)),
+                mtu=draw(st.sampled_from((576, 1500))),
+                address=draw(st.sampled_from((octets("169.254.1.1"), octets("172.16.5.1"), b""))),
+                length=draw(st.sampled_from((30, 24))),
+                mac=draw(st.sampled_from((b"", b"\x02\0\0\0\0\x77"))),
+                address6=address6,
+                length6=draw(st.sampled_from((64, 127))) if address6 else 0,
+            )
+        )
+    return found
+
+
+@st.composite
+def next_hops(draw, vnis, vms, hand_off_ids):
+    """Of any kind; a VIP's VM is mostly there."""
+    kinds = [ON_LINK, REMOTE, VIP] * 3 + [NEIGHBOR] * 3 * bool(hand_off_ids) + [DROP]
+    kind = draw(st.sampled_from(kinds))
+    if kind == DROP:
+        return NextHop(DROP)
+    if kind == NEIGHBOR:
+        ip = draw(st.sampled_from((octets("169.254.1.3"), octets("fe80::3"))))
+        return NextHop(NEIGHBOR, interface=draw(st.sampled_from(hand_off_ids)), ip=ip)
+    if kind == VIP and draw(st.integers(0, 3)):
+        vni, ip = draw(st.sampled_from(vms))
+        return NextHop(VIP, vni=vni, ip=ip)
+    vni = draw(st.sampled_from(vnis))
+    if kind == ON_LINK:
+        return NextHop(ON_LINK, vni=vni)
+    if kind == VIP:
+        return NextHop(VIP, vni=vni, ip=draw(st.sampled_from(ADDRESSES)))
+    vtep = draw(st.sampled_from([*GATEWAYS, *UPLINKS[:1]]))
+    return NextHop(REMOTE, vni=vni, ip=vtep, mac=draw(macs))
+
+
+@st.composite
+def groups(draw, slots):
+    """Of members that are no groups."""
+    members = draw(st.lists(st.sampled_from(slots), min_size=2, max_size=16, unique=True))
+    return Group(
+        tuple(
+            (draw(st.integers(0, (1 << 64) - 1)), draw(st.sampled_from((1, 1, 2, 255))), member)
+            for member in members
+        )
+    )
+
+
+@st.composite
+def prefixes(draw):
+    address = draw(st.sampled_from(ADDRESSES))
+    usual = (0, 8, 16, 24, 32) if len(address) == 4 else (0, 32, 64, 128)
+    length = draw(st.one_of(st.sampled_from(usual), st.integers(0, len(address) * 8)))
+    return network(address, length), length
+
+
+@st.composite
+def tables(draw):
+    """One generation that the forwarder takes."""
+    ccsis = draw(st.lists(st.sampled_from(CCSIS), min_size=1, max_size=3, unique=True))
+    links = draw(uplinks()) + draw(hand_offs(ccsis))
+    vnis = draw(st.lists(st.sampled_from(VNIS), min_size=1, max_size=5, unique=True))
+    senders = st.sampled_from([*HOSTS, *GATEWAYS])
+    some_vms = st.tuples(st.sampled_from(vnis), st.sampled_from(ADDRESSES))
+    places = st.sampled_from([*HOSTS, *HOSTS, *GATEWAYS, *UPLINKS[:1]])
+    vms = draw(st.dictionaries(some_vms, st.builds(Vm, macs, places), min_size=4, max_size=16))
+    hop = next_hops(vnis, sorted(vms), [i.id for i in links if i.role == HAND_OFF])
+    hops = dict(enumerate(draw(st.lists(hop, min_size=4, max_size=8)), start=3))
+    for slot in range(100, 100 + draw(st.integers(0, 2))):
+        hops[slot] = draw(groups(sorted(s for s in hops if s < 100)))
+    keys = st.tuples(st.sampled_from(ccsis), prefixes()).map(lambda key: (key[0], *key[1]))
+    return Tables(
+        interfaces=links,
+        ccsis=ccsis,
+        vnis={
+            vni: (draw(st.sampled_from(ccsis)), draw(st.sampled_from((VPC, L3)))) for vni in vnis
+        },
+        vteps=draw(st.sets(st.tuples(st.sampled_from(vnis), senders), min_size=1, max_size=12)),
+        next_hops=hops,
+        vms=draw(st.dictionaries(some_vms, st.builds(Vm, macs, places), max_size=12)),
+        routes=draw(st.dictionaries(keys, st.sampled_from(sorted(hops)), min_size=4, max_size=20)),
+    )

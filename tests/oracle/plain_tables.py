@@ -1,0 +1,149 @@
+"""The tables of the plain forwarder: rows as a person would write them down, and the records of
+ccn_wire.h that say the same to the real one. Addresses are octets; nothing is indexed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ccn_bgp.forwarder import wire
+from ccn_bgp.forwarder.wire import MessageType
+
+UPLINK, HAND_OFF = 1, 2
+DROP, ON_LINK, VIP, REMOTE, NEIGHBOR = range(5)
+VPC, L3 = 1, 2
+
+
+@dataclass(frozen=True)
+class Interface:
+    """``mac``, ``via`` and the addresses are empty where there is none."""
+
+    id: int
+    role: int
+    port: str
+    vlan: int = 0
+    ccsi: int = 0
+    mtu: int = 1600
+    address: bytes = b""
+    length: int = 24
+    via: bytes = b""
+    mac: bytes = b""
+    address6: bytes = b""
+    length6: int = 0
+
+
+@dataclass(frozen=True)
+class NextHop:
+    """Where a route leads: ``kind`` says which of the fields count."""
+
+    kind: int
+    vni: int = 0
+    ip: bytes = b""
+    mac: bytes = b""
+    interface: int = 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """``members``: (key, weight, slot) each."""
+
+    members: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Vm:
+    """Where a VM is: its MAC, and the VTEP of its host."""
+
+    mac: bytes
+    vtep: bytes
+
+
+@dataclass
+class Tables:
+    """One generation."""
+
+    interfaces: list[Interface] = field(default_factory=list)
+    ccsis: list[int] = field(default_factory=list)
+    vnis: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """VNI -> CCSI, kind."""
+    vteps: set[tuple[int, bytes]] = field(default_factory=set)
+    """VNI, outer source that may use it."""
+    next_hops: dict[int, NextHop | Group] = field(default_factory=dict)
+    vms: dict[tuple[int, bytes], Vm] = field(default_factory=dict)
+    """VNI, address -> VM."""
+    routes: dict[tuple[int, bytes, int], int] = field(default_factory=dict)
+    """CCSI, prefix, length -> slot of a next hop."""
+
+    def longest_match(self, ccsi, address):
+        """The slot of the longest prefix that covers the address, or None."""
+        best, slot = -1, None
+        for (table, prefix, length), led_to in self.routes.items():
+            if table == ccsi and length > best and covers(prefix, length, address):
+                best, slot = length, led_to
+        return slot
+
+
+def covers(prefix, length, address):
+    """Whether the address is of the same family as the prefix, and lies in it."""
+    if len(prefix) != len(address):
+        return False
+    shift = len(address) * 8 - length
+    return int.from_bytes(prefix, "big") >> shift == int.from_bytes(address, "big") >> shift
+
+
+def network(address, length):
+    """The address without the bits beyond the length."""
+    shift = len(address) * 8 - length
+    return (int.from_bytes(address, "big") >> shift << shift).to_bytes(len(address), "big")
+
+
+def _row(dtype, **fields):
+    row = np.zeros(1, dtype)
+    for name, value in fields.items():
+        wanted = row.dtype[name].shape
+        row[name] = wire.octets(value, wanted[0]) if isinstance(value, bytes) else value
+    return row
+
+
+def _family(address):
+    return {0: 0, 4: 4, 16: 6}[len(address)]
+
+
+def records(tables):
+    """Everything as records of one FULL transaction, in an order that the forwarder takes."""
+    found = []
+
+    def say(message, dtype, **fields):
+        found.append((message, 0, _row(dtype, **fields)))
+
+    for ccsi in tables.ccsis:
+        say(MessageType.CCSI, wire.CCSI, id=ccsi, name=b"ccn-%d" % ccsi)
+    for i in tables.interfaces:
+        fields = vars(i) | {"port": i.port.encode(), "role": i.role}
+        say(MessageType.INTERFACE, wire.INTERFACE, **fields)
+    for vni, (ccsi, kind) in tables.vnis.items():
+        say(MessageType.VNI, wire.VNI, vni=vni, ccsi=ccsi, kind=kind)
+    for vni, address in sorted(tables.vteps):
+        say(MessageType.VTEP, wire.VTEP, vni=vni, address=address)
+    for slot, hop in tables.next_hops.items():
+        if isinstance(hop, NextHop):
+            fields = vars(hop) | {"family": _family(hop.ip)}
+            say(MessageType.NEXT_HOP, wire.NEXT_HOP, slot=slot, **fields)
+    for slot, hop in tables.next_hops.items():
+        if isinstance(hop, Group):
+            found.append((MessageType.NEXT_HOP_GROUP, 0, _group_row(slot, hop)))
+    for (vni, ip), vm in tables.vms.items():
+        say(MessageType.VM, wire.VM, vni=vni, family=_family(ip), ip=ip, mac=vm.mac, vtep=vm.vtep)
+    for (ccsi, prefix, length), slot in tables.routes.items():
+        fields = {"prefix": prefix, "length": length, "family": _family(prefix)}
+        say(MessageType.ROUTE, wire.ROUTE, ccsi=ccsi, next_hop=slot, **fields)
+    return found
+
+
+def _group_row(slot, group):
+    row = _row(wire.NEXT_HOP_GROUP, slot=slot, count=len(group.members))
+    for place, (key, weight, member) in enumerate(group.members):
+        held = row["member"][0, place : place + 1]
+        held["key"], held["weight"], held["slot"] = key, weight, member
+    return row

@@ -1,0 +1,225 @@
+"""The forwarder beside tests/oracle/plain_forwarder.py: for any tables and any frames the same
+frames leave by the same ports, octet for octet, and the same counters count.
+
+Hypothesis makes the tables; a fault is shown by as few frames as halving finds. CCN_MODEL_EXAMPLES
+sets how many tables are tried, each with a forwarder of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from oracle.gateway_frames import FrameMaker
+from oracle.gateway_tables import PORTS, tables
+from oracle.plain_forwarder import Answered, Dropped, Forwarded, PlainForwarder, Taken
+from oracle.plain_tables import Tables, records
+
+from ccn_bgp.forwarder.client import ForwarderClient
+from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
+
+pytestmark = pytest.mark.smoke
+
+EXAMPLES = int(os.environ.get("CCN_MODEL_EXAMPLES", "25"))
+FRAMES = 800
+MACS = {port: b"\x02\x70\x63\x61\x70" + bytes([n]) for n, port in enumerate(PORTS)}  # net_pcap's
+ORACLE = Path(__file__).parents[2] / "oracle"
+PCAP = struct.Struct("<IIII")
+Frames = list[tuple[str, bytes]]
+Seen = tuple[dict[str, list[bytes]], Counter[tuple[str, str]]]
+Outcome = Forwarded | Dropped | Answered | Taken
+
+
+def write_pcap(file: Path, frames: list[bytes]) -> None:
+    parts = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)]
+    for frame in frames:
+        parts += [PCAP.pack(0, 0, len(frame), len(frame)), frame]
+    file.write_bytes(b"".join(parts))
+
+
+def read_pcap(file: Path) -> list[bytes]:
+    octets, at, found = file.read_bytes(), 24, []
+    while at < len(octets):
+        _, _, length, _ = PCAP.unpack_from(octets, at)
+        found.append(octets[at + 16 : at + 16 + length])
+        at += 16 + length
+    return found
+
+
+def run_real(directory: Path, held: Tables, frames: Frames, static: bool) -> Seen:
+    """A ccn-forwarder with these tables that reads the frames from files, one for each port."""
+    specs = {}
+    for port in PORTS:
+        write_pcap(directory / f"{port}-in", [frame for by, frame in frames if by == port])
+        specs[port] = f"pcap:{directory}/{port}-in,{directory}/{port}-out"
+    socket = directory / "f.sock"
+    options = ["--memory", "96", *["--static-neighbors"] * static]
+    command = forwarder_command(socket, specs, extra=options)
+    process = start_forwarder(command, socket, directory / "log")
+    try:
+        with ForwarderClient.connect(socket) as client:
+            assert {p.name: p.mac for p in client.port_status()} == MACS
+            client.commit(0, 1, records(held), b"model", full=True)
+            counters = settled(client, len(frames))
+    finally:
+        process.terminate()
+        process.wait(10)
+    return {port: read_pcap(directory / f"{port}-out") for port in PORTS}, counters
+
+
+def settled(client: ForwarderClient, frames: int) -> Counter[tuple[str, str]]:
+    """The counters once everything has been read and what was punted has been answered."""
+    deadline = time.monotonic() + 20
+    before: Counter[tuple[str, str]] = Counter()
+    while time.monotonic() < deadline:
+        now = Counter({(c.scope, c.name): c.value for c in client.counters()})
+        read = all(now[f"port {port}", "rx-finished"] for port in PORTS)
+        if read and outcomes(now) == outcomes(before):
+            assert sum(now[f"port {port}", "rx-packets"] for port in PORTS) == frames
+            return now
+        before = now
+        time.sleep(0.02)
+    raise AssertionError(f"no end is reached: {before}")
+
+
+def outcomes(counters: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """Those counters that a frame moves at its end."""
+    return Counter(
+        {
+            (scope, name): value
+            for (scope, name), value in counters.items()
+            if scope == "drop" or scope.startswith("ccsi") or name == "tx-packets"
+            if value
+        }
+    )
+
+
+def expected_counters(results: list[tuple[str, Outcome]]) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for port, result in results:
+        if isinstance(result, Dropped):
+            found["drop", result.reason] += 1
+        elif isinstance(result, Forwarded):
+            found[f"port {result.port}", "tx-packets"] += 1
+            found[f"ccsi {result.ccsi}", "packets"] += 1
+            found[f"ccsi {result.ccsi}", "bytes"] += result.octets
+        elif isinstance(result, Answered):
+            found[f"port {port}", "tx-packets"] += 1
+    return found
+
+
+def check_frames(port: str, seen: list[bytes], results: list[tuple[str, Outcome]]) -> None:
+    """What left by the port: each expected frame once, those of one input in its order."""
+    forwarded = [(by, r.frame) for by, r in results if isinstance(r, Forwarded) and r.port == port]
+    answers = [r.frame for by, r in results if isinstance(r, Answered) and by == port]
+    wanted = Counter([frame for _, frame in forwarded] + answers)
+    assert Counter(seen) - wanted == Counter(), "frames that the model does not send"
+    assert wanted - Counter(seen) == Counter(), "frames that only the model sends"
+    for origin in PORTS:
+        left = iter(seen)
+        for by, frame in forwarded:
+            assert by != origin or frame in left, f"order of what came in by {origin}"
+
+
+def compare(held: Tables, frames: Frames, static: bool = True) -> None:
+    """AssertionError if model and forwarder differ in what they send or count."""
+    model = PlainForwarder(held, MACS, static)
+    results = [(port, model.forward(port, frame)) for port, frame in frames]
+    with TemporaryDirectory() as directory:
+        seen, counters = run_real(Path(directory), held, frames, static)
+    if static:
+        for port in PORTS:
+            check_frames(port, seen[port], results)
+        assert outcomes(counters) == expected_counters(results)
+    else:  # it asks for its neighbours whenever it likes
+        assert drops(outcomes(counters)) == drops(expected_counters(results))
+
+
+def drops(counters: Counter[tuple[str, str]]) -> dict[str, int]:
+    return {name: value for (scope, name), value in counters.items() if scope == "drop"}
+
+
+def check(held: Tables, frames: Frames, static: bool = True) -> None:
+    """Fails with few of the frames if model and forwarder differ."""
+    try:
+        compare(held, frames, static)
+    except AssertionError as difference:
+        reason = difference
+    else:
+        return
+    while len(frames) > 1:
+        for half in (frames[: len(frames) // 2], frames[len(frames) // 2 :]):
+            try:
+                compare(held, half, static)
+            except AssertionError as difference:
+                frames, reason = half, difference
+                break
+        else:
+            break
+    model = PlainForwarder(held, MACS, static)
+    said = [f"{port} {frame.hex()}\n  {model.forward(port, frame)}" for port, frame in frames[:4]]
+    pytest.fail("\n".join([str(held), *said, str(reason)]))
+
+
+def examples(count: int) -> settings:
+    return settings(
+        max_examples=count,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],  # halving the frames says more, and sooner
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+@examples(EXAMPLES)
+@given(held=tables(), number=st.integers(0, 1 << 32))
+def test_any_tables_and_any_frames(held: Tables, number: int) -> None:
+    maker, random = FrameMaker(held, MACS), Random(number)
+    check(held, [maker.make(random) for _ in range(FRAMES)])
+
+
+@examples(EXAMPLES // 8 + 1)
+@given(held=tables(), number=st.integers(0, 1 << 32))
+def test_frames_to_others_and_unknown_neighbours(held: Tables, number: int) -> None:
+    maker, random = FrameMaker(held, MACS), Random(number)
+    check(held, [maker.make(random) for _ in range(FRAMES)], static=False)
+
+
+@pytest.mark.long
+@examples(EXAMPLES * 40)
+@given(held=tables(), number=st.integers(0, 1 << 32))
+def test_many_more(held: Tables, number: int) -> None:
+    maker, random = FrameMaker(held, MACS), Random(number)
+    check(held, [maker.make(random) for _ in range(2 * FRAMES)])
+
+
+def test_every_end_is_met() -> None:
+    """What the comparison rests on: frames are made that meet every end that the model knows."""
+    seen: Counter[str] = Counter()
+
+    @examples(40)
+    @seed(1)
+    @given(held=tables(), number=st.integers(0, 1 << 32))
+    def meet(held: Tables, number: int) -> None:
+        maker, random = FrameMaker(held, MACS), Random(number)
+        for static in (True, False):
+            model = PlainForwarder(held, MACS, static)
+            for _ in range(200):
+                result = model.forward(*maker.make(random))
+                end = result.reason if isinstance(result, Dropped) else type(result).__name__
+                seen[end] += 1
+
+    meet()
+    model_text = "".join(file.read_text() for file in ORACLE.glob("plain_*.py"))
+    reasons = set(re.findall(r'Drop\("([a-z-]+)"\)', model_text))
+    assert len(reasons) > 25
+    assert reasons | {"Forwarded", "Answered", "Taken"} <= set(seen)
+    assert seen["Forwarded"] > 400
