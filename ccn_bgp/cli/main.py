@@ -21,6 +21,7 @@ from ccn_bgp.cli import (
     graph,
     lab,
     neighbor,
+    policy,
     reach,
     replay,
     replay_bgp,
@@ -85,6 +86,7 @@ app.command("reach", rich_help_panel=BEFORE)(reach.reach)
 app.command("generate", rich_help_panel=BEFORE)(generate.generate)
 app.command("verify", rich_help_panel=BEFORE)(verify.verify)
 app.command("decode", rich_help_panel=BEFORE)(decode.decode)
+app.add_typer(policy.app, name="policy", rich_help_panel=BEFORE)
 app.command("run", rich_help_panel=RUNNING)(run.run)
 app.command("neighbor", rich_help_panel=RUNNING)(neighbor.neighbor)
 app.command("show", rich_help_panel=ASKING)(show.show)

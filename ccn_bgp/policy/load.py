@@ -19,6 +19,7 @@ from ccn_bgp.policy.read_change import read_change
 from ccn_bgp.policy.read_match import read_match
 from ccn_bgp.policy.read_sets import Sets, kind_name
 from ccn_bgp.policy.rules import THENS, Policy, PolicySet, Statement, Then
+from ccn_bgp.policy.testing import read_test
 from ccn_bgp.policy_files import KEYS, SETS, Files
 from ccn_bgp.source import Source, in_order
 
@@ -74,6 +75,7 @@ class _Reader:
         self.sets = Sets()
         self.places: dict[tuple[str, str], str] = {}
         self.raw: list[tuple[str, At, list[Any]]] = []
+        self.tests: list[tuple[At, int, Any]] = []
 
     def read(self, source: Source) -> None:
         """Take in one file; statements wait until the sets of all files are known."""
@@ -82,6 +84,11 @@ class _Reader:
         for section in SETS:
             for name, items in self.section(at / section, section):
                 self.sets.add(section, name, at / section / name, items)
+        held = source.data.get("tests")
+        if isinstance(held, list):
+            self.tests += [(at / "tests" / index, index, item) for index, item in enumerate(held)]
+        elif held is not None:
+            (at / "tests").say("tests must be a list")
         for name, items in self.section(at / "policies", "policies"):
             self.raw.append((name, at / "policies" / name, items))
 
@@ -93,7 +100,14 @@ class _Reader:
             for name, at, items in self.raw
         }
         undefined = tuple(dict.fromkeys(self.sets.undefined))
-        return PolicySet(policies, sets, undefined, frozenset(self.sets.used))
+        tests = [read_test(at, index, item, tuple(policies)) for at, index, item in self.tests]
+        return PolicySet(
+            policies,
+            sets,
+            undefined,
+            frozenset(self.sets.used),
+            tuple(test for test in tests if test is not None),
+        )
 
     def section(self, at: At, key: str) -> Iterator[tuple[str, list[Any]]]:
         """The named lists under one key of a file; what is none is reported and passed over."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
+from ccn_bgp.model.path import Path
 from ccn_bgp.policy.changes import Change
 from ccn_bgp.policy.communities import CommunitySet
 from ccn_bgp.policy.conditions import Condition, NeighborCondition, PrefixCondition
+from ccn_bgp.policy.flight import Context
 from ccn_bgp.policy.sets import AddressSet, AsPathSet, NameSet, NeighborSet, PrefixSet
 
 Then = Literal["accept", "reject", "next-statement", "next-policy"]
@@ -76,6 +78,19 @@ class UndefinedSet:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """One item of ``tests:`` (testing.py): a route through a chain, and what is expected of it."""
+
+    name: str
+    where: str
+    policies: tuple[str, ...]
+    default: str
+    path: Path
+    context: Context
+    expected: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySet:
     """All policies of a topology, whichever file they stand in.
 
@@ -87,6 +102,7 @@ class PolicySet:
     sets: Mapping[tuple[str, str], AnySet] = field(default_factory=dict)
     undefined: tuple[UndefinedSet, ...] = ()
     used: frozenset[tuple[str, str]] = frozenset()
+    tests: tuple[PolicyTest, ...] = ()
 
     def tells_neighbors_apart(self, names: Sequence[str]) -> bool:
         """Whether a chain asks which session it is."""
