@@ -6,7 +6,7 @@
  * padding is explicit and zero. The build preprocesses this file into the Python package, where
  * cffi makes the NumPy dtypes from it; HELLO compares version and sizes, so the two cannot drift.
  *
- * A commit:   HELLO -> HELLO_ACK, BEGIN, records..., COMMIT -> ACK or NAK.
+ * A commit:   HELLO -> HELLO_ACK, BEGIN, records..., [PREPARE -> ACK or NAK,] COMMIT -> ACK or NAK.
  * EOF before COMMIT changes nothing. BEGIN.base must be the generation in force (or FULL is set).
  * Static asserts live in client.c: cffi does not read them.
  */
@@ -32,6 +32,9 @@ enum ccn_message_type {
 	CCN_DUMP = 4,	/* no record; answered by messages of all records held, then ACK */
 	CCN_STATS = 5,	/* no record; answered by COUNTER and PORT_STATUS records, then ACK */
 	CCN_LOOKUP = 6, /* struct ccn_lookup; answered by CCN_LOOKUP_RESULT */
+	/* struct ccn_commit; optional, before COMMIT: the records are checked and staged, and ACK says
+	 * that a COMMIT with the same `next` will not be refused. No record may follow */
+	CCN_PREPARE = 8,
 	/* answers */
 	CCN_HELLO_ACK = 16,	/* struct ccn_hello_ack */
 	CCN_ACK = 17,		/* struct ccn_ack */

@@ -150,6 +150,9 @@ static void give_up(struct client *client)
 {
 	if (holder == client)
 		holder = NULL;
+	if (client->prepared)
+		commit_give_up(client->prepared);
+	client->prepared = NULL;
 	clear(&client->records);
 }
 
@@ -216,37 +219,56 @@ static void take_begin(struct client *client, const struct ccn_begin *begin, boo
 	client->next = begin->next;
 }
 
-static void take_commit(struct client *client, const struct ccn_commit *end)
+/* Checks and stages the transaction, once: by PREPARE, or by a COMMIT without one. */
+static bool prepare(struct client *client, const struct ccn_commit *end, const char *without_begin)
 {
 	struct refusal refusal = {0};
 	uint32_t crc = 0;
 
 	if (holder != client || end->next != client->next) {
 		refuse(client, CCN_NAK_SEQUENCE, 0,
-		       holder == client ? "COMMIT names another generation than BEGIN"
-					: "COMMIT without BEGIN");
-		return;
+		       holder == client ? "another generation is named than in BEGIN"
+					: without_begin);
+		return false;
 	}
+	if (client->prepared)
+		return true;
 	if (client->records.length > 0)
 		crc = rte_net_crc_calc(client->records.data, (uint32_t)client->records.length,
 				       RTE_NET_CRC32_ETH);
 	if (crc != end->crc) {
 		refuse(client, CCN_NAK_CRC, 0, "the CRC-32 of the records differs");
-		return;
+		return false;
 	}
-	if (commit(client->records.data, client->records.length, client->full, end->next,
-		   end->digest, &refusal) < 0) {
+	client->prepared =
+	    commit_prepare(client->records.data, client->records.length, client->full, &refusal);
+	if (!client->prepared) {
 		log_line("generation %llu of %s refused: %s", (unsigned long long)end->next,
 			 client->name, refusal.text);
 		refuse(client, refusal.code, refusal.record, refusal.text);
-		return;
 	}
+	return client->prepared != NULL;
+}
+
+static void take_prepare(struct client *client, const struct ccn_commit *end)
+{
+	if (prepare(client, end, "PREPARE without BEGIN"))
+		acknowledge(client);
+}
+
+static void take_commit(struct client *client, const struct ccn_commit *end)
+{
+	if (!prepare(client, end, "COMMIT without BEGIN"))
+		return;
+	commit_publish(client->prepared, end->next, end->digest);
+	client->prepared = NULL;
 	if (client->full)
 		log_line("generation %llu of %s is in force: %zu routes, %zu VMs",
 			 (unsigned long long)end->next, client->name, fib_current->routes,
 			 vm_count(&fib_current->vms, 4) + vm_count(&fib_current->vms, 6));
-	give_up(client);
 	client->committed = true;
+	client->tidy = RTE_MAX(client->tidy, client->records.length);
+	give_up(client);
 	acknowledge(client);
 }
 
@@ -270,6 +292,7 @@ static size_t request_size(uint16_t type)
 		return sizeof(struct ccn_hello);
 	case CCN_BEGIN:
 		return sizeof(struct ccn_begin);
+	case CCN_PREPARE:
 	case CCN_COMMIT:
 		return sizeof(struct ccn_commit);
 	case CCN_LOOKUP:
@@ -306,8 +329,9 @@ static void take_message(struct client *client, const struct ccn_header *header,
 		return;
 	}
 	if (record_size(header->type)) {
-		if (holder != client)
-			refuse(client, CCN_NAK_SEQUENCE, 0, "a record outside BEGIN..COMMIT");
+		if (holder != client || client->prepared)
+			refuse(client, CCN_NAK_SEQUENCE, 0,
+			       "a record outside BEGIN..COMMIT, or after PREPARE");
 		else if (client->records.length + header->length > MAX_TRANSACTION ||
 			 !append(&client->records, message, header->length))
 			refuse(client, CCN_NAK_MEMORY, 0, "the transaction is too large");
@@ -320,6 +344,9 @@ static void take_message(struct client *client, const struct ccn_header *header,
 		break;
 	case CCN_BEGIN:
 		take_begin(client, &body.begin, header->flags & CCN_FULL);
+		break;
+	case CCN_PREPARE:
+		take_prepare(client, &body.commit);
 		break;
 	case CCN_COMMIT:
 		take_commit(client, &body.commit);

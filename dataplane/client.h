@@ -12,6 +12,8 @@
 
 #include "ccn_wire.h"
 
+struct change;
+
 struct buffer {
 	uint8_t *data;
 	size_t length, capacity;
@@ -23,7 +25,9 @@ struct client {
 	bool greeted;
 	bool closing;	/* to be closed once it has taken its answers */
 	bool committed; /* there are new tables; whoever acts on it clears it */
+	size_t tidy;	/* octets of transactions to tidy up after, once they are answered */
 	bool full;
+	struct change *prepared; /* of its transaction, after PREPARE */
 	uint64_t next;
 	struct buffer in, out, records;
 	size_t open_message; /* offset in out of the record message being filled */

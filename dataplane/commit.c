@@ -248,37 +248,71 @@ static void clean(struct change *c, bool published)
 	free(c->vms.op);
 }
 
-int commit(const uint8_t *messages, size_t length, bool full, uint64_t next,
-	   const uint8_t digest[32], struct refusal *refusal)
+struct change *commit_prepare(const uint8_t *messages, size_t length, bool full,
+			      struct refusal *refusal)
 {
-	struct change c = {
-	    .full = full, .messages = messages, .length = length, .refusal = refusal};
+	struct change nothing = {.refusal = refusal}, *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		change_no_memory(&nothing);
+		return NULL;
+	}
+	*c = (struct change){.full = full || !fib_current,
+			     .messages = messages,
+			     .length = length,
+			     .refusal = refusal};
+	c->fib = c->full ? fib_new() : fib_current;
+	if (!c->fib) {
+		change_no_memory(c);
+		free(c);
+		return NULL;
+	}
+	if (stage(c) < 0) {
+		commit_give_up(c);
+		return NULL;
+	}
+	return c;
+}
+
+void commit_give_up(struct change *c)
+{
+	clean(c, false);
+	if (c->full)
+		fib_free(c->fib);
+	free(c);
+}
+
+void commit_publish(struct change *c, uint64_t next, const uint8_t digest[32])
+{
 	struct fib *old = fib_current;
 
-	full = c.full = full || !old;
-	c.fib = full ? fib_new() : old;
-	if (!c.fib)
-		return change_no_memory(&c);
-
-	bool accepted = stage(&c) == 0;
-
-	if (accepted)
-		publish(&c);
-	clean(&c, accepted);
-	if (!accepted) {
-		if (full)
-			fib_free(c.fib);
-		return -1;
-	}
-	c.fib->generation = next;
-	memcpy(c.fib->digest, digest, 32);
-	if (full) {
-		__atomic_store_n(&fib_current, c.fib, __ATOMIC_RELEASE);
+	publish(c);
+	clean(c, true);
+	c->fib->generation = next;
+	memcpy(c->fib->digest, digest, 32);
+	if (c->full) {
+		__atomic_store_n(&fib_current, c->fib, __ATOMIC_RELEASE);
 		fib_wait_for_readers();
 		reclaim_all();
 		fib_free(old);
 	}
+	free(c);
+}
+
+int commit(const uint8_t *messages, size_t length, bool full, uint64_t next,
+	   const uint8_t digest[32], struct refusal *refusal)
+{
+	struct change *c = commit_prepare(messages, length, full, refusal);
+
+	if (!c)
+		return -1;
+	commit_publish(c, next, digest);
+	commit_tidy(length);
+	return 0;
+}
+
+void commit_tidy(size_t length)
+{
 	if (length > TRIMMED)
 		malloc_trim(0);
-	return 0;
 }

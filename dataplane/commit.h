@@ -26,4 +26,14 @@ size_t record_size(uint16_t type);
 int commit(const uint8_t *messages, size_t length, bool full, uint64_t next,
 	   const uint8_t digest[32], struct refusal *refusal);
 
+/* The two halves of it: all that takes time and can fail, and stores that cannot. At most one
+ * transaction is prepared at a time; `messages` must stay until it is published or given up. */
+struct change *commit_prepare(const uint8_t *messages, size_t length, bool full,
+			      struct refusal *refusal); /* NULL: refused */
+void commit_publish(struct change *c, uint64_t next, const uint8_t digest[32]);
+void commit_give_up(struct change *c);
+
+/* Gives memory back to the system after a large transaction; takes its time. */
+void commit_tidy(size_t length);
+
 #endif

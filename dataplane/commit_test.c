@@ -207,6 +207,22 @@ static bool same(const struct bytes *a, const struct bytes *b)
 	return count[0] == count[1] && !memcmp(rows[0], rows[1], sizeof(rows[0]));
 }
 
+/* A transaction that is prepared and then given up leaves no trace. */
+static void think_again(const struct bytes *messages, bool full, const struct bytes *before)
+{
+	static struct bytes now;
+	struct refusal refusal;
+	struct change *c = commit_prepare(messages->data, messages->length, full, &refusal);
+
+	if (c) {
+		dump(&now);
+		CHECK(same(before, &now));
+		commit_give_up(c);
+	}
+	dump(&now);
+	CHECK(same(before, &now));
+}
+
 static int put_into_force(const struct bytes *messages, bool full, struct refusal *refusal)
 {
 	static const uint8_t digest[32];
@@ -303,6 +319,8 @@ int main(void)
 		messages.length = 0;
 		for (uint32_t i = 0; i <= count; i++)
 			random_record(&state, &messages, !full);
+		if (step % 3 == 0)
+			think_again(&messages, full, &before);
 		if (put_into_force(&messages, full, &refusal) < 0) {
 			refused++;
 			CHECK(refusal.text[0]);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "commit.h"
 #include "log.h"
 #include "slow.h"
 
@@ -101,6 +102,8 @@ static bool transmit(struct connection *c)
 		}
 		client_answered(&c->client);
 		c->sent = 0;
+		commit_tidy(c->client.tidy);
+		c->client.tidy = 0;
 		client_handle(&c->client);
 		act(&c->client);
 	}

@@ -68,6 +68,7 @@ class ForwarderClient:
         self._path = path
         self._timeout = timeout
         self._socket: socket.socket
+        self._prepared: Array | None = None
         self.hello: Hello
         self._open()
 
@@ -151,6 +152,38 @@ class ForwarderClient:
         whatever the base. Raises ValueError for a wrong dtype, Nak (nothing changed) or
         UnreachableError (the commit may or may not have happened: reconnect and read ``hello``).
         """
+        return self._end(self._tell(base, next, records, digest, full), prepared=False)
+
+    def prepare(
+        self, base: int, next: int, records: Records, digest: bytes, full: bool = False
+    ) -> None:
+        """Let the forwarder check and stage a transaction, and do not wait for it: nothing is in
+        force, and nothing else may be asked, before ``finish`` or ``give_up``."""
+        end = self._tell(base, next, records, digest, full)
+        try:
+            self._send(MessageType.PREPARE, 0, end)
+        except OSError as error:
+            raise self._pending_nak() or self._unreachable(error) from None
+        self._prepared = end
+
+    def finish(self) -> int:
+        """Put what was prepared into force, like ``commit``."""
+        end, self._prepared = self._prepared, None
+        assert end is not None
+        return self._end(end, prepared=True)
+
+    def give_up(self) -> None:
+        """Forget what was prepared, if anything was. UnreachableError."""
+        if self._prepared is None:
+            return
+        self._prepared = None
+        try:
+            self._reopen()
+        except OSError as error:
+            raise self._unreachable(error) from None
+
+    def _tell(self, base: int, next: int, records: Records, digest: bytes, full: bool) -> Array:
+        """Send a transaction up to its end; what that end says."""
         pieces = [
             (kind, flags, _checked(MessageType(kind), array)) for kind, flags, array in records
         ]
@@ -165,19 +198,27 @@ class ForwarderClient:
             for kind, flags, array in pieces:
                 for chunk in _chunks(array):
                     crc = self._send(kind, flags, chunk, crc)
-            end["crc"] = crc
+        except OSError as error:
+            # the refusal may be what closed the connection: it says more than a broken pipe
+            raise self._pending_nak() or self._unreachable(error) from None
+        end["crc"] = crc
+        return end
+
+    def _end(self, end: Array, *, prepared: bool) -> int:
+        try:
             self._send(MessageType.COMMIT, 0, end)
             # a large commit may take the forwarder longer than an answer should
             self._socket.settimeout(max(self._timeout, 60.0))
+            if prepared:
+                self._expect(MessageType.ACK)
             generation = int(self._expect(MessageType.ACK)[0]["generation"])
             self._socket.settimeout(self._timeout)
         except Nak:
             self._reopen()  # what was still under way has been refused too
             raise
         except OSError as error:
-            # the refusal may be what closed the connection: it says more than a broken pipe
             raise self._pending_nak() or self._unreachable(error) from None
-        self.hello = Hello(generation, end["digest"].tobytes(), self.hello.pid)
+        self.hello = Hello(generation, end["digest"][0].tobytes(), self.hello.pid)
         return generation
 
     def dump(self) -> dict[MessageType, Array]:

@@ -56,6 +56,13 @@ class NextHopSlots:
         slots._free = [s for s in range(slots._end) if s not in taken]
         return slots
 
+    def copy(self) -> NextHopSlots:
+        """The same slots, on their own from now on."""
+        slots = NextHopSlots()
+        slots._slot, slots._uses = dict(self._slot), dict(self._uses)
+        slots._free, slots._end = list(self._free), self._end
+        return slots
+
     def __getitem__(self, content: NextHop) -> int:
         return self._slot[content]
 

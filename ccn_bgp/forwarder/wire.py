@@ -81,6 +81,7 @@ class MessageType(enum.IntEnum):
     DUMP = _number("CCN_DUMP")
     STATS = _number("CCN_STATS")
     LOOKUP = _number("CCN_LOOKUP")
+    PREPARE = _number("CCN_PREPARE")
     HELLO_ACK = _number("CCN_HELLO_ACK")
     ACK = _number("CCN_ACK")
     NAK = _number("CCN_NAK")

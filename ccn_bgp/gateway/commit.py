@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ccn_bgp.errors import UnreachableError
 from ccn_bgp.forwarder.client import Nak, Records
 from ccn_bgp.forwarder.records import (
     encode,
@@ -36,8 +37,25 @@ class Link(Protocol):
     def commit(self, records: Records, digest: bytes, *, full: bool) -> None:
         """One transaction. Nak: nothing changed. UnreachableError: it may have happened."""
 
+    def prepare(self, records: Records, digest: bytes) -> None:
+        """One transaction but for its end, which is ``finish`` or ``give_up``. UnreachableError."""
+
+    def finish(self) -> None:
+        """Like ``commit``."""
+
+    def give_up(self) -> None:
+        """What was prepared is not to be. UnreachableError."""
+
     def dump(self) -> Mapping[MessageType, Any]:
         """All records held."""
+
+
+class _Prepared(NamedTuple):
+    """What the forwarder has staged; ``slots`` are those before."""
+
+    snapshot: Snapshot
+    summary: str
+    slots: NextHopSlots
 
 
 class Committer:
@@ -47,6 +65,7 @@ class Committer:
         self.link = link
         self.held: Snapshot | None = None
         self._slots = NextHopSlots()
+        self._prepared: _Prepared | None = None
         if link.generation == 0:
             self.held = NOTHING
 
@@ -55,6 +74,34 @@ class Committer:
         out of reach the rows are read back before the next commit."""
         self.held = NOTHING if self.link.generation == 0 else None
         self._slots = NextHopSlots()
+        self._prepared = None
+
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Let the forwarder stage the way to ``snapshot`` while that is still being proved. Nothing
+        is in force before ``commit`` is asked for the very same one."""
+        self.give_up()
+        if self.held is None:
+            return
+        plan = diff(self.held, snapshot)
+        if plan.is_empty:
+            return
+        slots = self._slots.copy()
+        self._prepared = _Prepared(snapshot, plan.summary(), slots)
+        try:
+            self.link.prepare(encode(plan, self._slots), snapshot.digest)
+        except UnreachableError:
+            self._prepared, self._slots = None, slots  # commit will meet it again
+
+    def give_up(self) -> None:
+        """What was prepared is not to be in force: it was refused, or is old."""
+        if self._prepared is None:
+            return
+        prepared, self._prepared = self._prepared, None
+        self._slots = prepared.slots
+        try:
+            self.link.give_up()
+        except UnreachableError as error:
+            log.warning("commit: %s", error)
 
     def commit(self, snapshot: Snapshot) -> str:
         """Put ``snapshot`` in force; what changed, in one line, or nothing if nothing did.
@@ -63,10 +110,13 @@ class Committer:
         logged and answered with everything at once; a second one is raised as Nak.
         """
         try:
+            if self._prepared is not None and self._prepared.snapshot is snapshot:
+                return self._finish(self._prepared)
+            self.give_up()
             return self._commit(snapshot)
         except BaseException:
             # Next-hop slots have moved on, the forwarder perhaps not: read its rows back next time.
-            self.held = None
+            self.held = self._prepared = None
             raise
 
     def _commit(self, snapshot: Snapshot) -> str:
@@ -85,6 +135,16 @@ class Committer:
             self._everything(snapshot)
         self.held = snapshot
         return summary or "next hops changed"
+
+    def _finish(self, prepared: _Prepared) -> str:
+        self._prepared = None
+        try:
+            self.link.finish()
+        except Nak as refusal:
+            log.error("commit refused, sending everything: %s", refusal)
+            self._everything(prepared.snapshot)
+        self.held = prepared.snapshot
+        return prepared.summary or "next hops changed"
 
     def _everything(self, snapshot: Snapshot) -> None:
         self._slots = NextHopSlots()

@@ -269,10 +269,11 @@ class Daemon:
             return  # what is in force stays in force until every peer has spoken
         begun = time.perf_counter()
         before = {f.sort_key: f for f in self.proved.findings}
-        proved = self.guard.prove()
+        proved = self.guard.prove(meanwhile=self.committer.prepare)
         new_findings(before, proved.findings)
         self.proved = proved
         if proved.standing:
+            self.committer.give_up()
             for finding in proved.standing:
                 log.error("commit refused, the old tables stay: %s", finding_line(finding))
             return

@@ -9,8 +9,8 @@ what is held and never on the order of arrival. Where nothing was decided since,
 from __future__ import annotations
 
 import logging
-import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ccn_bgp.gateway.fixed import LegalVteps, gateway_addresses, interfaces, neighbors, vnis
@@ -28,7 +28,8 @@ from ccn_bgp.table.verify.incremental import Verifier
 
 log = logging.getLogger("ccn.guard")
 
-_DECIDED = operator.attrgetter("decided")
+BESIDE = 20_000
+"""Decisions from which on a check is worth a thread: what follows it is done beside it."""
 LOGGED = 20
 """Findings that one commit logs in full: a peer gone wild must not fill the disk."""
 
@@ -72,8 +73,13 @@ class Guard:
             for taker in rib.takers(name):
                 self._join(name, taker)
 
-    def prove(self, *, whole: bool = False) -> Proved:
-        """Settle, build and verify until nothing is left to refuse; ``whole``: all tables again."""
+    def prove(
+        self, *, whole: bool = False, meanwhile: Callable[[Snapshot], None] | None = None
+    ) -> Proved:
+        """Settle, build and verify until nothing is left to refuse; ``whole``: all tables again.
+
+        ``meanwhile`` is called beside a long check with what is being checked: it may get ready
+        for that, but what it did is void if another Snapshot is the result."""
         rib = self.rib
         if whole:
             self._verifier.forget()
@@ -87,17 +93,32 @@ class Guard:
             if self._link():
                 self._release(None)
                 continue
-            found = marked(self._verifier.check(snapshot), self.intent.topology.suppressions)
+            found = marked(
+                self._check(snapshot, meanwhile if rounds == 1 else None),
+                self.intent.topology.suppressions,
+            )
             if not self._quarantine(found):
                 break
         self._begun = True
         rib.decided.clear()
+        rib.decisions = 0
         quarantined = [f for held in self._quarantined.values() for f in held]
         findings = [*found, *quarantined, *rib.findings.values(), *rib.limit_findings()]
         findings += rib.vms.findings()
         findings.sort(key=lambda f: f.sort_key)
         standing = tuple(f for f in found if f.stands)
         return Proved(snapshot, tuple(findings), rounds, standing)
+
+    def _check(
+        self, snapshot: Snapshot, meanwhile: Callable[[Snapshot], None] | None
+    ) -> list[Finding]:
+        if meanwhile is None or self.rib.decisions < BESIDE:
+            return self._verifier.check(snapshot)
+        # Most of both is NumPy's, which lets go of the interpreter while it works.
+        with ThreadPoolExecutor(1, "verify") as pool:
+            checked = pool.submit(self._verifier.check, snapshot)
+            meanwhile(snapshot)
+            return checked.result()
 
     def _touched(self) -> set[str]:
         """The groups in which something has been decided since the last proof."""

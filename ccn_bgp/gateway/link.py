@@ -60,6 +60,16 @@ class NoForwarder:
         """Count the generation."""
         self.generation += 1
 
+    def prepare(self, records: Records, digest: bytes) -> None:
+        """Nothing to prepare."""
+
+    def finish(self) -> None:
+        """Count the generation."""
+        self.generation += 1
+
+    def give_up(self) -> None:
+        """Nothing was prepared."""
+
     def dump(self) -> Mapping[MessageType, Any]:
         """It holds nothing."""
         return {}
@@ -188,11 +198,31 @@ class ForwarderLink:
 
     def commit(self, records: Records, digest: bytes, *, full: bool) -> None:
         """One transaction. UnreachableError: it is gone; Nak: it refused."""
+        base = self.generation
+        self._put(lambda client: client.commit(base, base + 1, records, digest, full=full))
+        self.generation = base + 1
+
+    def prepare(self, records: Records, digest: bytes) -> None:
+        """Let the forwarder stage a transaction meanwhile: ``finish`` or ``give_up`` must follow.
+        UnreachableError."""
+        base = self.generation
+        self._put(lambda client: client.prepare(base, base + 1, records, digest))
+
+    def finish(self) -> None:
+        """Put what was prepared into force. UnreachableError, Nak."""
+        self._put(lambda client: client.finish())
+        self.generation += 1
+
+    def give_up(self) -> None:
+        """What was prepared is not to be. UnreachableError."""
+        self._put(lambda client: client.give_up())
+
+    def _put(self, step: Callable[[ForwarderClient], object]) -> None:
         if self.client is None:
             raise UnreachableError(Problem(str(self.path), "the forwarder is being restarted"))
-        client, following = self.client, self.generation + 1
+        client = self.client
         try:
-            client.commit(self.generation, following, records, digest, full=full)
+            step(client)
         except Nak:
             self.generation = client.hello.generation
             raise
@@ -200,7 +230,6 @@ class ForwarderLink:
             # Half of a transaction may be on its way: what comes back would be read out of step.
             client.close()
             raise
-        self.generation = following
 
     def _ask(self, question: Callable[[ForwarderClient], Answer]) -> Answer:
         """One question and its answer; a connection that gave none is given up."""

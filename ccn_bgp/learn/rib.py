@@ -104,6 +104,8 @@ class Rib:
         """Tables whose routes may not be what they were; emptied by who builds them."""
         self.decided: set[str] = set()
         """Tables in which a prefix was decided; emptied by who proves them."""
+        self.decisions = 0
+        """How many, roughly."""
         self._judge = Judge(gateway, self.vpcs, self.origins, policy, claim)
         self._rows = RowJudge(
             self._judge, self.book, list(self.speaks.values()), row_policy, row_claim
@@ -414,6 +416,7 @@ class Rib:
             self.changed.add(table.ccsi.name)
             self.decided.add(table.ccsi.name)
             table.decided += count
+        self.decisions += len(touched)
         anew = before != after  # and not only who shares a prefix
         self.row_exports.note(width, touched[anew], said[anew])
         chosen = np.flatnonzero(said)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ccn_bgp.errors import UnreachableError
+from ccn_bgp.errors import Problem, UnreachableError
 from ccn_bgp.forwarder.client import Nak, Records
 from ccn_bgp.forwarder.wire import MessageType, NakCode
 from ccn_bgp.gateway.commit import Committer
@@ -47,6 +47,20 @@ class Forwarder:
         self.generation = 0
         self.refusals: list[Exception] = []
         self.rows: dict[MessageType, dict[bytes, Any]] = {}
+        self.prepared: Records | None = None
+
+    def prepare(self, records: Records, digest: bytes) -> None:
+        assert self.prepared is None, "one at a time"
+        self.prepared = records
+
+    def finish(self) -> None:
+        assert self.prepared is not None
+        records, self.prepared = self.prepared, None
+        self.commit(records, b"", full=False)
+
+    def give_up(self) -> None:
+        assert self.prepared is not None
+        self.prepared = None
 
     def commit(self, records: Records, digest: bytes, *, full: bool) -> None:
         if self.refusals:
@@ -148,3 +162,45 @@ def test_a_peer_gone_wild_does_not_fill_the_log(caplog: pytest.LogCaptureFixture
     assert [r.getMessage() for r in caplog.records] == [
         "finding gone owned-space: p announces 10.249.0.0/16"
     ]
+
+
+def test_what_was_prepared_is_put_in_force_or_given_up() -> None:
+    """Slots that a given-up transaction had numbered are as they were before it."""
+    forwarder = Forwarder()
+    committer = Committer(forwarder)
+    first, other, last = snapshot(p1=3), snapshot(p1=2, p2=1), snapshot(p1=3, p2=0)
+    committer.prepare(first)
+    assert forwarder.rows == {}
+    assert "1 route" in committer.commit(first)
+    assert forwarder.generation == 1 and forwarder.meaning() == {"10.1": "198.51.100.24"}
+    committer.prepare(other)
+    committer.commit(last)  # the proof refused the other
+    assert forwarder.meaning() == {"10.1": "198.51.100.24", "10.2": "198.51.100.21"}
+    committer.prepare(last)
+    assert forwarder.prepared is None, "nothing differs"
+    committer.prepare(other)
+    committer.give_up()
+    assert forwarder.prepared is None
+    committer.commit(other)
+    assert forwarder.meaning() == {"10.1": "198.51.100.23", "10.2": "198.51.100.22"}
+
+
+def test_what_was_prepared_is_refused() -> None:
+    forwarder = Forwarder()
+    committer = Committer(forwarder)
+    committer.commit(snapshot(p1=0, p2=1))
+    then = snapshot(p1=2)
+    committer.prepare(then)
+    forwarder.refusals = [refusal()]
+    committer.commit(then)  # everything at once
+    assert forwarder.meaning() == {"10.1": "198.51.100.23"}
+    after = snapshot(p1=1, p3=2)
+    committer.prepare(after)
+    forwarder.refusals = [UnreachableError(Problem("s", "gone", "")), refusal()]
+    with pytest.raises(UnreachableError):
+        committer.commit(after)
+    committer.prepare(after)
+    assert forwarder.prepared is None, "what it holds is not known"
+    forwarder.refusals = []
+    committer.commit(after)
+    assert forwarder.meaning() == {"10.1": "198.51.100.22", "10.3": "198.51.100.23"}

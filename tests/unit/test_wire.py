@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import threading
@@ -67,16 +68,20 @@ class Script(threading.Thread):
     def run(self) -> None:
         while True:
             connection, _ = self.listener.accept()
-            stream = connection.makefile("rb")
-            while head := stream.read(16):
-                header = np.frombuffer(head, wire.HEADER)[0]
-                body = stream.read(int(header["length"]) - 16)
-                kind = int(header["type"])
-                self.heard.append((kind, int(header["flags"]), head + body))
-                if kind == MessageType.HELLO:
-                    connection.sendall(hello_ack())
-                elif kind < 16 and kind != MessageType.BEGIN:
-                    connection.sendall(self.answers.pop(0))
+            with contextlib.suppress(ConnectionError):  # who gives up does not listen
+                self.serve(connection)
+
+    def serve(self, connection: socket.socket) -> None:
+        stream = connection.makefile("rb")
+        while head := stream.read(16):
+            header = np.frombuffer(head, wire.HEADER)[0]
+            body = stream.read(int(header["length"]) - 16)
+            kind = int(header["type"])
+            self.heard.append((kind, int(header["flags"]), head + body))
+            if kind == MessageType.HELLO:
+                connection.sendall(hello_ack())
+            elif kind < 16 and kind != MessageType.BEGIN:
+                connection.sendall(self.answers.pop(0))
 
 
 def message(kind: int, record: np.ndarray) -> bytes:
@@ -130,6 +135,34 @@ def test_a_commit_is_chunked_and_summed(tmp_path):
     assert b"".join(octets[16:] for octets in sent) == routes.tobytes()
     end = np.frombuffer(script.heard[-1][2][16:], wire.COMMIT)[0]
     assert int(end["crc"]) == zlib.crc32(b"".join(sent))
+
+
+def test_a_transaction_is_prepared_and_finished_or_given_up(tmp_path):
+    script = Script(tmp_path / "s", ack(4), ack(5), ack(5))
+    routes = np.zeros(3, wire.ROUTE)
+    with ForwarderClient.connect(tmp_path / "s") as client:
+        client.prepare(4, 5, [(MessageType.ROUTE, 0, routes)], b"new")
+        assert client.hello.generation == 4
+        assert client.finish() == 5
+        assert client.hello.generation == 5
+        assert client.hello.digest == b"new".ljust(32, b"\0")
+        client.prepare(5, 6, [], b"never")
+        client.give_up()
+        client.give_up()  # of nothing
+        assert client.hello.generation == 4, "greeted anew"
+    kinds = [kind for kind, _, _ in script.heard[1:6]]
+    begin, prepare, commit = MessageType.BEGIN, MessageType.PREPARE, MessageType.COMMIT
+    assert kinds == [begin, MessageType.ROUTE, prepare, commit, begin]
+    assert script.heard[3][2][16:] == script.heard[4][2][16:], "both name the same"
+
+
+def test_what_was_prepared_may_be_refused(tmp_path):
+    Script(tmp_path / "s", nak(NakCode.MEMORY, b"full"), nak(NakCode.SEQUENCE, b"no BEGIN"), ack(4))
+    with ForwarderClient.connect(tmp_path / "s") as client:
+        client.prepare(4, 5, [], b"new")
+        with pytest.raises(Nak, match=r"refused \(memory\): full"):
+            client.finish()
+        assert client.counters() == []
 
 
 def test_a_refusal_is_an_error_and_the_connection_lives_on(tmp_path):
