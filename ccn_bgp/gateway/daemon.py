@@ -50,6 +50,8 @@ RETRY = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a commit that failed is tried again."""
 PATIENCE = 2.0
 """Seconds that a commit waits at most, however long the last one took."""
+BITE = 20_000
+"""Routes that may wait for a commit while more of them keep coming."""
 LONGEST = 0.03
 """Seconds after which a commit is made even while UPDATEs keep coming."""
 
@@ -231,15 +233,7 @@ class Daemon:
             if self.sessions.holding_back:
                 await asyncio.sleep(0.02)
                 continue
-            # While a burst lasts, more of it is worth waiting for: the more a commit costs. But
-            # not for ever: commits that wait for ever longer bursts would feed on themselves.
-            seen = -1
-            patience = min(max(LONGEST, took / 4), PATIENCE)
-            while seen != self.sessions.events and (
-                time.monotonic() - self._dirty_since < patience
-            ):
-                seen = self.sessions.events
-                await asyncio.sleep(LINGER)
+            await self._burst(min(max(LONGEST, took / 4), PATIENCE))
             self._wake.clear()
             begun = time.monotonic()
             failed = 0 if self._tried() else failed + 1
@@ -248,6 +242,22 @@ class Daemon:
             if failed:
                 await asyncio.sleep(RETRY[min(failed, len(RETRY)) - 1])
                 self.changed()
+
+    async def _burst(self, patience: float) -> None:
+        """Wait for the end of a burst, but not for ever: commits that wait for ever longer bursts
+        would feed on themselves. What a peer has to say at first is better learned in one piece;
+        after that a peer that storms must not keep the others waiting."""
+        sessions, rib = self.sessions, self.rib
+        beginning = sessions.beginning
+        seen = -1
+        while seen != sessions.events:
+            waited = time.monotonic() - self._dirty_since
+            if waited > (PATIENCE if beginning else patience):
+                return
+            if not beginning and rib.waiting > BITE:
+                return
+            seen = sessions.events
+            await asyncio.sleep(LINGER)
 
     def _tried(self) -> bool:
         """Commit; False if that failed: the old tables stay in force and it is tried again."""

@@ -7,7 +7,6 @@ Out: entries of table/snapshot.py, sorted.
 
 from __future__ import annotations
 
-import operator
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -139,46 +138,48 @@ class LegalVteps:
     def rows(self, vms: Sequence[VmEntry], tables: Mapping[str, Table]) -> tuple[VtepEntry, ...]:
         """Sorted; the very same tuple where nothing has changed. ``tables`` is kept: it must not be
         changed afterwards."""
-        changed: set[VtepEntry] = set()
+        legal: dict[VtepEntry, bool] = {}  # before, of what changes
         for name in touched_tables(self._tables, tables):
             before, now = self._led.get(name, NOBODY), self._led_to(tables.get(name))
             if before != now:
-                for entry in before - now:
-                    self._uses[entry] -= 1
-                for entry in now - before:
-                    self._uses[entry] += 1
-                changed |= before ^ now
+                for entry in before ^ now:
+                    legal.setdefault(entry, entry in self._uses)
+                    self._uses[entry] += 1 if entry in now else -1
+                    if not self._uses[entry]:
+                        del self._uses[entry]
                 self._led[name] = now
         self._tables = tables
         if vms is not self._vms:
             self._vms = vms
             senders = {VtepEntry(vni, vtep) for vni, vtep in VmTable.of(vms).senders}
             self._fixed = senders | self._declared
-            self._uses = +self._uses
             rows = tuple(sorted(self._fixed | self._uses.keys()))
             self._rows = self._rows if rows == self._rows else rows
-        elif len(changed) > FEW:
-            self._uses = +self._uses
-            self._rows = tuple(sorted(self._fixed | self._uses.keys()))
-        elif changed:
-            self._move(changed)
+        elif legal:
+            self._move(legal)
         return self._rows
 
-    def _move(self, changed: Iterable[VtepEntry]) -> None:
-        """Put these in or out, each where it belongs: most changes of a route are of no or one."""
-        rows = list(self._rows)
-        for entry in sorted(changed):
-            used = self._uses[entry] > 0
-            if not used:
-                del self._uses[entry]
-            place = bisect_left(rows, entry)
-            held = place < len(rows) and rows[place] == entry
-            if (used or entry in self._fixed) and not held:
-                rows.insert(place, entry)
-            elif held and not used and entry not in self._fixed:
-                del rows[place]
-        if len(rows) != len(self._rows) or any(map(operator.ne, rows, self._rows)):
-            self._rows = tuple(rows)
+    def _move(self, legal: Mapping[VtepEntry, bool]) -> None:
+        """Put in what is legal now and was not, and out what was: most changes of a route are of no
+        or one."""
+        moved = [e for e, was in legal.items() if was is not (e in self._uses)]
+        moved = [e for e in moved if e not in self._fixed]
+        if not moved:
+            return
+        if len(moved) <= FEW:
+            rows = list(self._rows)
+            for entry in moved:
+                place = bisect_left(rows, entry)
+                if entry in self._uses:
+                    rows.insert(place, entry)
+                else:
+                    del rows[place]
+        else:
+            gone = {e for e in moved if legal[e]}
+            rows = [e for e in self._rows if e not in gone] if gone else list(self._rows)
+            rows += sorted(e for e in moved if not legal[e])
+            rows.sort()  # two runs: a merge
+        self._rows = tuple(rows)
 
     def _led_to(self, table: Table | None) -> frozenset[VtepEntry]:
         """Where a table's packets are sent, with its VNI."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -50,6 +51,8 @@ from ccn_bgp.session.record import Unrecorded
 
 log = logging.getLogger("ccn.session")
 
+BEGINNING = 60.0
+"""Seconds after which nobody expects the End-of-RIB of a peer that may not say it at all."""
 UNREAD = 8 << 20
 """Octets that a peer may have left unread before it is told all again at its own request."""
 PAUSE = 0.5
@@ -341,6 +344,13 @@ class Sessions:
     def _answer_later(self, session: PeerSession) -> None:
         session.later = None
         self._answer(session)
+
+    @property
+    def beginning(self) -> bool:
+        """A peer has not said End-of-RIB yet, and may still do so: what it has to say at first is
+        on its way."""
+        earliest = time.time() - BEGINNING
+        return any(s.up and not s.complete and s.since > earliest for s in self.peers.values())
 
     # -- holding back after a restart -------------------------------------------------------
 

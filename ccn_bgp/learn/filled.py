@@ -13,7 +13,7 @@ import numpy as np
 
 from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.candidates import CandidateRows
-from ccn_bgp.learn.keys import I8, U1, U4, Array
+from ccn_bgp.learn.keys import I8, U1, U4
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.multipath import answers
 from ccn_bgp.learn.terms import TermsBook
@@ -64,7 +64,9 @@ def _best(rows: CandidateRows, tables: Collection[LocRib]) -> I8:
             for first, behind in sorted(table.extent(rows.width) for table in tables)
         ]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
-    chosen = np.flatnonzero(rows.best)
-    ids: Array = np.sort(np.array([table.ccsi.id for table in tables], np.uint32))
-    found: I8 = chosen[keyed.member(ids, rows.keys.number(rows.key[chosen]))[1]]
+    numbers = np.sort(np.array([table.ccsi.id for table in tables], np.uint32))
+    first, behind = (np.searchsorted(rows.key, rows.keys.begin(n)) for n in (numbers, numbers + 1))
+    count = behind - first
+    inside = np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
+    found: I8 = inside[rows.best[inside]]
     return found

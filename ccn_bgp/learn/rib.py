@@ -513,6 +513,11 @@ class Rib:
         if self._compaction.due(self.vocabulary, self._rows):
             self._compaction.run(self.adj_in.values(), self.rows, self._rows, self.vocabulary)
 
+    @property
+    def waiting(self) -> int:
+        """Rows that were heard and are not yet decided."""
+        return sum(adj.waiting for adj in self.adj_in.values())
+
     def takers(self, name: str) -> tuple[str, ...]:
         """The tables of this gateway that take over what a table has."""
         return tuple(other.ccsi.name for other, _ in self._saying.importers[name])
