@@ -52,6 +52,7 @@ enum ccn_message_type {
 	CCN_CCSI = 38,		  /* struct ccn_ccsi */
 	CCN_NEXT_HOP_GROUP = 39,  /* struct ccn_next_hop_group */
 	CCN_GATEWAY_ADDRESS = 40, /* struct ccn_gateway_address */
+	CCN_ACL_RULE = 41,	  /* struct ccn_acl_rule */
 	CCN_VTEP_SET = 42,	  /* struct ccn_vtep_set */
 	CCN_PEER = 43,		  /* struct ccn_peer */
 };
@@ -74,7 +75,7 @@ struct ccn_hello {
 	uint32_t version;
 	/* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface, vni, vtep,
 	 * next_hop, vm, route, ccsi, counter, lookup_result, next_hop_group, gateway_address,
-	 * peer, vtep_set; then zero */
+	 * peer, vtep_set, acl_rule; then zero */
 	uint16_t sizes[32];
 	uint8_t client[32]; /* who speaks, for the log */
 };
@@ -262,7 +263,35 @@ struct ccn_peer {
 	uint8_t ip[16];
 };
 
-/* A counter. `scope` names what it is of: "worker 0", "port eth1", "ccsi 100", "drop". */
+enum ccn_acl_action {
+	CCN_ACL_PERMIT = 1,
+	CCN_ACL_DENY = 2,
+};
+
+/* A row of a CCSI's access list: the first by `sequence` that matches a packet decides. A CCSI with
+ * rows denies what none of them matches; one without is free. Key: ccsi, sequence. Deleting a CCSI
+ * deletes its rows. */
+struct ccn_acl_rule {
+	uint32_t ccsi;
+	uint32_t sequence;
+	uint16_t rule;	/* rows of one number are counted together, and named by the first */
+	uint8_t action; /* enum ccn_acl_action */
+	uint8_t family;
+	uint8_t protocol;
+	uint8_t any_protocol; /* 1: whatever the protocol */
+	uint8_t source_length;
+	uint8_t destination_length;
+	/* First and last; {0, 65535} is any, and the only range that a packet without ports, or with
+	 * a port 0, is in. Others need TCP, UDP or SCTP. */
+	uint16_t source_port[2];
+	uint16_t destination_port[2];
+	uint8_t source[16];
+	uint8_t destination[16];
+	uint8_t name[32];
+};
+
+/* A counter. `scope` names what it is of: "worker 0", "port eth1", "ccsi 100", "drop",
+ * "acl 100" (of CCSI 100, one for each rule). */
 struct ccn_counter {
 	uint8_t scope[32];
 	uint8_t name[48];

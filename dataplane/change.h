@@ -7,6 +7,7 @@
 #ifndef CCN_CHANGE_H
 #define CCN_CHANGE_H
 
+#include "acl_stage.h"
 #include "commit.h"
 #include "interface.h"
 #include "route_stage.h"
@@ -46,6 +47,7 @@ struct change {
 	size_t vni_count, slot_count;
 	struct route_stage routes;
 	struct address_change gateway_addresses, peers;
+	struct acl_stage acls;
 	bool ccsi_removed;
 	bool groups_counted;
 	bool vtep_set_removed;
@@ -66,6 +68,7 @@ static inline bool change_has_ccsi(const struct change *c, uint32_t id)
 /* One record each, in the order of calls of commit.c; -1: refused. */
 int stage_interface(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_ccsi(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_acl_rule(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vni(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vtep(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vtep_set(struct change *c, const void *record, bool remove, uint32_t index);

@@ -43,6 +43,7 @@ _Static_assert(sizeof(struct ccn_next_hop_group) == 264, "next_hop_group");
 _Static_assert(sizeof(struct ccn_gateway_address) == sizeof(struct address_key), "gateway_address");
 _Static_assert(sizeof(struct ccn_peer) == sizeof(struct address_key), "peer");
 _Static_assert(sizeof(struct ccn_vtep_set) == 72, "vtep_set");
+_Static_assert(sizeof(struct ccn_acl_rule) == 88, "acl_rule");
 
 static const uint16_t sizes[32] = {
     sizeof(struct ccn_header),
@@ -65,6 +66,7 @@ static const uint16_t sizes[32] = {
     sizeof(struct ccn_gateway_address),
     sizeof(struct ccn_peer),
     sizeof(struct ccn_vtep_set),
+    sizeof(struct ccn_acl_rule),
 };
 
 static const struct client *holder; /* of the transaction that is open */

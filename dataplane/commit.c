@@ -40,6 +40,8 @@ size_t record_size(uint16_t type)
 		return sizeof(struct ccn_route);
 	case CCN_CCSI:
 		return sizeof(struct ccn_ccsi);
+	case CCN_ACL_RULE:
+		return sizeof(struct ccn_acl_rule);
 	default:
 		return 0;
 	}
@@ -82,9 +84,21 @@ static int allocate(struct change *c)
 	    malloc((change_count(c, CCN_GATEWAY_ADDRESS) + 1) * sizeof(struct op));
 	c->peers.ops.op = malloc((change_count(c, CCN_PEER) + 1) * sizeof(struct op));
 	if (!c->vnis || !c->slots || !c->vteps.op || !c->vms.op || !c->gateway_addresses.ops.op ||
-	    !c->peers.ops.op || route_stage_init(&c->routes, change_count(c, CCN_ROUTE)) < 0)
+	    !c->peers.ops.op || route_stage_init(&c->routes, change_count(c, CCN_ROUTE)) < 0 ||
+	    acl_stage_init(&c->acls, change_count(c, CCN_ACL_RULE)) < 0)
 		return change_no_memory(c);
 	return 0;
+}
+
+/* What fails here fails of a record, or (index UINT32_MAX) for lack of memory. */
+static int refuse_build(struct change *c, const char *fault, uint32_t index)
+{
+	bool memory = index == UINT32_MAX;
+
+	if (!fault)
+		return 0;
+	return change_refuse(c, memory ? CCN_NAK_MEMORY : CCN_NAK_RECORD, memory ? 0 : index, "%s",
+			     fault);
 }
 
 static int stage(struct change *c)
@@ -94,8 +108,8 @@ static int stage(struct change *c)
 
 	if (allocate(c) < 0 || each(c, CCN_INTERFACE, stage_interface) < 0 ||
 	    each(c, CCN_CCSI, stage_ccsi) < 0 || check_interfaces(c) < 0 ||
-	    each(c, CCN_VNI, stage_vni) < 0 || check_vnis(c) < 0 ||
-	    each(c, CCN_VTEP, stage_vtep) < 0 || settle_vteps(c) < 0 ||
+	    each(c, CCN_ACL_RULE, stage_acl_rule) < 0 || each(c, CCN_VNI, stage_vni) < 0 ||
+	    check_vnis(c) < 0 || each(c, CCN_VTEP, stage_vtep) < 0 || settle_vteps(c) < 0 ||
 	    each(c, CCN_GATEWAY_ADDRESS, stage_gateway_address) < 0 ||
 	    each(c, CCN_PEER, stage_peer) < 0 || settle_addresses(c) < 0)
 		return -1;
@@ -112,9 +126,11 @@ static int stage(struct change *c)
 	    each(c, CCN_ROUTE, stage_route) < 0)
 		return -1;
 	fault = route_stage_build(&c->routes, c->fib, &index);
-	if (fault)
-		return change_refuse(c, index == UINT32_MAX ? CCN_NAK_MEMORY : CCN_NAK_RECORD,
-				     index == UINT32_MAX ? 0 : index, "%s", fault);
+	if (refuse_build(c, fault, index) < 0)
+		return -1;
+	fault = acl_stage_build(&c->acls, &c->routes, c->fib, &index);
+	if (refuse_build(c, fault, index) < 0)
+		return -1;
 	if (check_doomed(c) < 0)
 		return -1;
 	if (c->interfaces) {
@@ -197,7 +213,9 @@ static void publish(struct change *c)
 	}
 	publish_next_hops(c, false, false);
 	publish_next_hops(c, true, false); /* after their members */
+	acl_stage_publish(&c->routes, fib, true);
 	route_stage_publish(&c->routes, fib);
+	acl_stage_publish(&c->routes, fib, false);
 	publish_vnis(c);
 	/* routes alone leave nothing that is to be removed or freed at once: see reclaim.h */
 	if (!c->full && !only_routes(c))
@@ -232,6 +250,7 @@ static void clean(struct change *c, bool published)
 	}
 	for (size_t i = 0; i < c->vni_count; i++)
 		c->fib->vni_page[c->vnis[i] / PAGE][c->vnis[i] % PAGE].touched = false;
+	acl_stage_clean(&c->acls, &c->routes, c->fib, published);
 	route_stage_clean(&c->routes, c->fib, published);
 	for (unsigned i = 0; i < 2; i++)
 		vm_array_free(c->retired_vms[i]);
@@ -293,6 +312,7 @@ void commit_publish(struct change *c, uint64_t next, const uint8_t digest[32])
 	if (c->full) {
 		__atomic_store_n(&fib_current, c->fib, __ATOMIC_RELEASE);
 		fib_wait_for_readers();
+		acls_take_over(c.fib, old);
 		reclaim_all();
 		fib_free(old);
 	}

@@ -9,7 +9,8 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "check.h"
+#include "check_eal.h"
+#include "classify.h"
 #include "port.h"
 #include "reclaim.h"
 
@@ -66,10 +67,11 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		struct ccn_interface interface;
 		struct ccn_gateway_address gateway;
 		struct ccn_peer peer;
+		struct ccn_acl_rule acl;
 	} r;
 
 	memset(&r, 0, sizeof(r));
-	switch (random_below(state, 16)) {
+	switch (random_below(state, 17)) {
 	case 0:
 		r.ccsi.id = c;
 		add(to, CCN_CCSI, flags, &r);
@@ -153,6 +155,18 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		r.peer.family = 4;
 		r.peer.ip[3] = (uint8_t)n;
 		add(to, CCN_PEER, flags, &r);
+		break;
+	case 14: /* now and then a range of ports upside down */
+		r.acl.ccsi = c;
+		r.acl.sequence = n % 5;
+		r.acl.rule = (uint16_t)(n % 3);
+		r.acl.action = CCN_ACL_DENY;
+		r.acl.family = n % 2 ? 4 : 6;
+		r.acl.protocol = 6;
+		r.acl.source_port[1] = UINT16_MAX;
+		r.acl.destination_port[0] = 22;
+		r.acl.destination_port[1] = (uint16_t)(22 + 8 - random_below(state, 10));
+		add(to, CCN_ACL_RULE, flags, &r);
 		break;
 	default:
 		r.route.ccsi = c;
@@ -256,6 +270,23 @@ static void read_vm(const struct fib *fib, uint32_t c, uint8_t n, uint32_t flow_
 	}
 }
 
+static uint64_t judged; /* packets, by the reader */
+
+/* TCP to port 22 meets whatever rows there are; what was compiled stays until it is not read. */
+static void judge(struct ccsi_acl *acl)
+{
+	static const uint8_t ip[24] = {0x45, [9] = 6, [23] = 22};
+	const struct packet packet = {.ip = (uint8_t *)(uintptr_t)ip, .length = 24, .family = 4};
+	const struct packet *of = &packet;
+	struct acl_verdict verdict;
+
+	if (!acl)
+		return;
+	acl_judge(&acl, &of, 1, 0, &verdict);
+	CHECK(verdict.deny);
+	__atomic_fetch_add(&judged, verdict.row != UINT32_MAX, __ATOMIC_RELAXED);
+}
+
 static void *read_on(void *unused)
 {
 	uint32_t seen = 0;
@@ -295,6 +326,8 @@ static void *read_on(void *unused)
 		for (uint32_t c = 1; fib && c <= 4; c++)
 			for (uint8_t n = 0; n < 8; n++)
 				read_vm(fib, c, n, seen++ << 5);
+		for (uint32_t c = 1; fib && c <= 4; c++)
+			judge(__atomic_load_n(&fib->acl[c], __ATOMIC_ACQUIRE));
 		rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
 	}
 	return NULL;
@@ -308,6 +341,7 @@ int main(void)
 	unsigned accepted = 0, refused = 0;
 	pthread_t reader;
 
+	check_eal();
 	CHECK(fib_init() == 0);
 	neigh_init(true);
 	CHECK(pthread_create(&reader, NULL, read_on, NULL) == 0);
@@ -338,9 +372,11 @@ int main(void)
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(reader, NULL);
-	CHECK(accepted > 1000 && refused > 1000 && followed > 1000 && spread > 1000);
+	CHECK(accepted > 1000 && refused > 1000 && followed > 1000 && spread > 1000 &&
+	      judged > 1000);
 	reclaim_all();
 	fib_free(fib_current);
 	free(fib_qsbr);
+	rte_eal_cleanup();
 	return 0;
 }

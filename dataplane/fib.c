@@ -79,6 +79,7 @@ void fib_free(struct fib *fib)
 		free(fib->next_hop_page[i]);
 	}
 	for (unsigned i = 0; i < MAX_CCSIS; i++) {
+		ccsi_acl_free(fib->acl[i]);
 		for (unsigned f = 0; fib->ccsi[i] && f < 2; f++)
 			lpm_free(fib->ccsi[i]->family[f].now);
 		free(fib->ccsi[i]);
@@ -281,6 +282,22 @@ static int dump_routes(struct dump *dump, uint32_t id)
 		   : dump_table(dump, id, 6, ccsi->family[1].now);
 }
 
+static int dump_acls(struct dump *dump)
+{
+	for (uint32_t id = 0; id < MAX_CCSIS; id++) {
+		const struct ccsi_acl *held = dump->fib->acl[id];
+
+		for (uint32_t i = 0; held && i < held->acl->row_count; i++) {
+			struct ccn_acl_rule record = held->acl->row[i];
+
+			record.ccsi = id;
+			if (dump->emit(dump->context, CCN_ACL_RULE, &record, sizeof(record)) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
 static int dump_vnis(struct dump *dump)
 {
 	for (uint32_t vni = 0; vni < 1 << 24; vni++) {
@@ -375,7 +392,7 @@ int fib_dump(const struct fib *fib,
 		if (fib->ccsi[i] && fib->ccsi[i]->live &&
 		    emit(context, CCN_CCSI, &fib->ccsi[i]->record, sizeof(struct ccn_ccsi)) < 0)
 			return -1;
-	if (dump_vnis(&dump) < 0 || dump_vteps(&dump) < 0 ||
+	if (dump_acls(&dump) < 0 || dump_vnis(&dump) < 0 || dump_vteps(&dump) < 0 ||
 	    dump_addresses(&dump, CCN_GATEWAY_ADDRESS, fib->gateway_addresses) < 0 ||
 	    dump_addresses(&dump, CCN_PEER, fib->peers) < 0 || dump_next_hops(&dump, false) < 0 ||
 	    dump_next_hops(&dump, true) < 0 || dump_vtep_sets(&dump) < 0)

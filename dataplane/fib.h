@@ -18,6 +18,7 @@
 
 #include <rte_rcu_qsbr.h>
 
+#include "acl.h"
 #include "address_set.h"
 #include "ccn_wire.h"
 #include "group.h"
@@ -119,6 +120,8 @@ struct ccsi {
 		struct lpm_table *now, *staged;
 		bool touched;
 	} family[2]; /* IPv4, IPv6 */
+	struct ccsi_acl *staged_acl;
+	bool acl_touched;
 };
 
 struct fib {
@@ -134,7 +137,9 @@ struct fib {
 	struct vtep_sets vtep_sets;
 	struct vni_entry *vni_page[(1 << 24) / PAGE];
 	struct next_hop_entry *next_hop_page[(1 << 24) / PAGE];
-	lpm_ref lpm[2][MAX_CCSIS]; /* what readers see of IPv4, IPv6 */
+	lpm_ref lpm[2][MAX_CCSIS];	 /* what readers see of IPv4, IPv6 */
+	struct ccsi_acl *acl[MAX_CCSIS]; /* NULL: free */
+	uint32_t acls;			 /* how many are not NULL */
 	struct ccsi *ccsi[MAX_CCSIS];
 	size_t routes, next_hops;
 };

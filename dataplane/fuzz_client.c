@@ -9,7 +9,7 @@
 
 #include <rte_net_crc.h>
 
-#include "check.h"
+#include "check_eal.h"
 #include "client.h"
 #include "commit.h"
 #include "port.h"
@@ -90,8 +90,8 @@ static void say(struct client *client, uint16_t type, uint16_t flags, uint32_t c
 static void greet(struct client *client)
 {
 	struct ccn_hello hello = {.magic = CCN_WIRE_MAGIC, .version = CCN_WIRE_VERSION};
-	const uint16_t sizes[32] = {16, 104, 120, 16, 48, 8,	128, 80, 16, 8,
-				    40, 32,  32,  40, 88, 1088, 264, 24, 24, 72};
+	const uint16_t sizes[32] = {16, 104, 120, 16, 48,   8,	 128, 80, 16, 8, 40,
+				    32, 32,  40,  88, 1088, 264, 24,  24, 72, 88};
 
 	memcpy(hello.sizes, sizes, sizeof(sizes));
 	say(client, CCN_HELLO, 0, 1, &hello, sizeof(hello));
@@ -131,6 +131,17 @@ static void tame(uint16_t type, uint8_t *record)
 	}
 	for (size_t i = 0; type == CCN_NEXT_HOP_GROUP && i < CCN_MAX_MEMBERS; i++)
 		memset(record + 17 + 16 * i, 0, 3);
+	if (type == CCN_ACL_RULE) {
+		record[4] &= 7; /* few rows, each with its action and version */
+		memset(record + 5, 0, 3);
+		record[9] = 0;
+		record[10] = 1 + (record[10] & 1);
+		record[11] = record[11] & 1 ? 4 : 6;
+		record[14] &= record[15] &= 1;
+		memset(record + 24, 0, 32);
+		if (record[13]) /* any protocol, any port */
+			memcpy(record + 16, "\0\0\377\377\0\0\377\377", 8);
+	}
 	if (type == CCN_VM && record[5] == 1)
 		memset(record + 29, 0, 3);
 	if (type == CCN_INTERFACE) {
@@ -143,9 +154,9 @@ static void tame(uint16_t type, uint8_t *record)
 static size_t one_operation(struct client *client, const uint8_t *data, size_t size)
 {
 	static const uint16_t types[] = {
-	    CCN_INTERFACE, CCN_VNI,  CCN_VTEP,		 CCN_NEXT_HOP,	      CCN_VM,
-	    CCN_ROUTE,	   CCN_CCSI, CCN_NEXT_HOP_GROUP, CCN_GATEWAY_ADDRESS, CCN_PEER,
-	    CCN_VTEP_SET};
+	    CCN_INTERFACE, CCN_VNI,	CCN_VTEP,	    CCN_NEXT_HOP,	 CCN_VM,
+	    CCN_ROUTE,	   CCN_CCSI,	CCN_NEXT_HOP_GROUP, CCN_GATEWAY_ADDRESS, CCN_PEER,
+	    CCN_VTEP_SET,  CCN_ACL_RULE};
 	uint8_t body[512] = {0};
 	size_t used, want;
 	uint16_t type = types[(data[0] & 15) % RTE_DIM(types)];
@@ -187,8 +198,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static uint64_t emptied; /* the generation that holds nothing */
 	struct client client = {0};
 
-	if (!fib_qsbr)
+	if (!fib_qsbr) {
+		check_eal();
 		CHECK(fib_init() == 0);
+	}
 	greet(&client);
 	while (size > 0 && !client.closing) {
 		size_t used = one_operation(&client, data, size);

@@ -14,6 +14,10 @@ void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_
 	lap(w, STAGE_SORT_OUT, 0);
 	if (n == 0)
 		return;
+	if (__atomic_load_n(&fib->acls, __ATOMIC_RELAXED) > 0) {
+		n = apply_acls(w, fib, jobs, n);
+		lap(w, STAGE_ACL, 0);
+	}
 	match_routes(fib, jobs, n);
 	lap(w, STAGE_MATCH, 0);
 	n = find_next_hops(w, fib, jobs, n);

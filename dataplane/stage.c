@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "acl.h"
+
 /* --- interfaces --- */
 
 int stage_interface(struct change *c, const void *record, bool remove, uint32_t index)
@@ -60,9 +62,24 @@ int stage_ccsi(struct change *c, const void *record, bool remove, uint32_t index
 	if (remove) {
 		c->ccsi_removed = true;
 		route_stage_clear(ccsi);
+		ccsi->acl_touched = true;
 	}
 	ccsi->after = !remove;
 	ccsi->staged_record = *r;
+	return 0;
+}
+
+int stage_acl_rule(struct change *c, const void *record, bool remove, uint32_t index)
+{
+	const struct ccn_acl_rule *r = record;
+	const char *fault = acl_rule_fault(r);
+
+	if (fault)
+		return change_refuse(c, CCN_NAK_RECORD, index, "ACL rule %u of CCSI %u: %s",
+				     r->sequence, r->ccsi, fault);
+	if (!change_has_ccsi(c, r->ccsi))
+		return change_refuse(c, CCN_NAK_RECORD, index, "ACL rule: no CCSI %u", r->ccsi);
+	acl_stage_add(&c->acls, r, remove, index);
 	return 0;
 }
 

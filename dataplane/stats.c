@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fib.h"
 #include "port.h"
 
 struct slow_stats slow_stats;
@@ -90,6 +91,25 @@ static void walk_port(const struct emitter *to, unsigned port)
 		emit(to, scope, "rx-finished", SUM(port[port].rx_finished) == port_rx_queues(port));
 }
 
+/* "acl 100": "permit web", "deny default", ...; what no rule matched is denied. */
+static void walk_acl(const struct emitter *to, uint32_t ccsi, const struct ccsi_acl *held)
+{
+	char scope[32], name[sizeof(((struct ccn_counter *)0)->name)];
+
+	snprintf(scope, sizeof(scope), "acl %u", ccsi);
+	for (uint32_t i = 0; i < held->acl->rule_count; i++) {
+		const struct ccn_acl_rule *rule = acl_rule(held->acl, i);
+
+		if (!rule)
+			continue;
+		snprintf(name, sizeof(name), "%s %.32s",
+			 rule->action == CCN_ACL_DENY ? "deny" : "permit",
+			 (const char *)rule->name);
+		emit(to, scope, name, ccsi_acl_hits(held, i));
+	}
+	emit(to, scope, "unmatched", ccsi_acl_hits(held, held->acl->rule_count));
+}
+
 void stats_walk(void (*callback)(void *context, const struct ccn_counter *counter), void *context)
 {
 	const struct emitter to = {callback, context};
@@ -116,4 +136,7 @@ void stats_walk(void (*callback)(void *context, const struct ccn_counter *counte
 		emit(&to, scope, "packets", packets);
 		emit(&to, scope, "bytes", SUM(ccsi[i].bytes));
 	}
+	for (unsigned i = 0; fib_current && i < MAX_CCSIS; i++)
+		if (fib_current->acl[i])
+			walk_acl(&to, i, fib_current->acl[i]);
 }

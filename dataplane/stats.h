@@ -35,6 +35,7 @@
 	X(DROP_IP_CHECKSUM, "ip-checksum")   /* of its IPv4 header */                              \
 	X(DROP_SOURCE_ROUTE, "source-route") /* IPv4 option LSRR or SSRR (RFC 7126) */             \
 	X(DROP_MARTIAN, "martian")	     /* to or from an address that is never routed */      \
+	X(DROP_ACL, "acl")		     /* a rule of the CCN, or none, denies it */           \
 	X(DROP_NO_ROUTE, "no-route")                                                               \
 	X(DROP_BLACKHOLE, "blackhole") /* the route says drop */                                   \
 	X(DROP_NO_VM, "no-vm")                                                                     \
@@ -63,6 +64,7 @@ enum drop_reason {
 	X(STAGE_RECEIVE, "receive")                                                                \
 	X(STAGE_FAN_OUT, "fan-out")                                                                \
 	X(STAGE_SORT_OUT, "sort-out")                                                              \
+	X(STAGE_ACL, "apply-acls")                                                                 \
 	X(STAGE_MATCH, "match-routes")                                                             \
 	X(STAGE_NEXT_HOP, "find-next-hops")                                                        \
 	X(STAGE_REWRITE, "rewrite")                                                                \

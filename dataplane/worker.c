@@ -15,6 +15,7 @@
 
 #include "cpu.h"
 #include "fan_out.h"
+#include "acl.h"
 #include "fib.h"
 #include "fwd.h"
 #include "lap.h"
@@ -231,6 +232,7 @@ static int deal_queues(void)
 int workers_start(const struct worker_options *wanted)
 {
 	options = *wanted;
+	acl_set_workers(options.count);
 	for (unsigned i = 0; i < options.count; i++) {
 		workers[i] = make_worker(i);
 		if (!workers[i]) {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ccn_bgp.config import identity, overlap, sessions, space
+from ccn_bgp.config import acls, identity, overlap, sessions, space
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.topology import Topology
 from ccn_bgp.source import place
@@ -35,6 +35,8 @@ CATALOGUE: tuple[Rule, ...] = (
     sessions.single_homed,
     sessions.no_authentication,
     sessions.asymmetric,
+    acls.unused_acls,
+    acls.unreachable_rules,
 )
 
 

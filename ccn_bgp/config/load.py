@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from ccn_bgp.config import references
+from ccn_bgp.config import acls, references
 from ccn_bgp.config.inventory import SUFFIXES, with_inventory
 from ccn_bgp.config.schema import (
     GatewayEntry,
@@ -74,6 +74,8 @@ def load_topology(path: Path, progress: Progress | None = None) -> Topology:
     problems += _password_files(source)
     problems += _inventory_files(source)
     problems += references.undefined_names(source.data, source.positions, policies)
+    if file is not None:
+        problems += acls.problems(file.acls, source.positions)
     for check in references.CHECKS:
         problems += check(source.data, source.positions)
     if problems or file is None:
@@ -84,12 +86,18 @@ def load_topology(path: Path, progress: Progress | None = None) -> Topology:
 def _problem(source: Source, fault: ErrorDetails) -> Problem:
     """One error of pydantic, said in the terms of the file."""
     path, kind, message, value = fault["loc"], fault["type"], fault["msg"], fault["input"]
+    known = keys_at(path[:-1])
+    if path[:1] == ("acls",) and path[2:3] == ("rules",):
+        name, index = str(path[1]), path[3:4]  # or they stand in a list that is the whole ACL
+        path = (
+            (*acls.rule_path(source.positions, name, int(index[0])), *path[4:]) if index else path
+        )
     positions = source.positions
     context = fault.get("ctx", {})
     if path and path[-1] == "[key]":
         return Problem(positions.key(*path[:-1]), str(context.get("error", message)))
     if kind == "extra_forbidden":
-        hint = nearest(str(path[-1]), keys_at(path[:-1]), "known keys")
+        hint = nearest(str(path[-1]), known, "known keys")
         return Problem(positions.key(*path), f"unknown key '{path[-1]}'", hint)
     if kind == "missing":
         return Problem(positions.near(*path[:-1]), f"the key '{path[-1]}' is missing")
@@ -214,6 +222,7 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
                 None if ccn.export_rts is None else tuple(ccn.export_rts),
                 ccn.reexport,
                 ccn.multipath,
+                ccn.acl,
             )
             for name, ccn in file.ccns.items()
         },
@@ -237,6 +246,7 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
         ),
         policies=tuple(folder / text for text in file.policies),
         inventory=tuple(folder / text for text in file.inventory),
+        acls={name: acls.acl_of(name, acl) for name, acl in file.acls.items()},
         suppressions=tuple(_suppression(s, i, positions) for i, s in enumerate(file.suppress)),
         timers=Timers(
             hold=file.sessions.hold_time,

@@ -66,6 +66,10 @@ def undefined_names(
                 need(word, vpcs, "vpc", "vpcs", *at2)
             elif kind == "idc":
                 need(word, idcs, "idc", "idcs", *at2)
+    lists = data.get("acls")
+    names = lists if isinstance(lists, dict) else {}
+    for name, ccn in ccns.items():
+        need(ccn.get("acl"), names, "acl", "acls", "ccns", name, "acl")
     for index, share in enumerate(_dicts(data, "shares")):
         for key in ("from", "to"):
             need(share.get(key), ccns, "ccn", "ccns", "shares", index, key)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from ccn_bgp.model.acl import LONGEST_NAME, PROTOCOLS
 from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteTarget
 from ccn_bgp.model.route import MAX_MEMBERS
 from ccn_bgp.model.suppression import SUPPRESSIBLE
@@ -21,6 +22,7 @@ from ccn_bgp.model.vtep_sets import hosts_of
 from ccn_bgp.nearest import nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+_PORT_NUMBER = re.compile(r"[0-9]{1,5}\Z")
 _PORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}\Z")
 
 
@@ -53,6 +55,32 @@ def _port(text: str) -> str:
     if not _PORT.match(text):
         raise ValueError(f"'{text[:64]}' is not the name of a port (at most 15 characters)")
     return text
+
+
+def _rule_name(text: str) -> str:
+    if not _NAME.match(text) or len(text) > LONGEST_NAME:
+        raise ValueError(f"'{text[:64]}' is not a name (at most {LONGEST_NAME} letters, digits, -)")
+    return text
+
+
+def _protocol(value: Any) -> int:
+    if isinstance(value, str) and value in PROTOCOLS:
+        return PROTOCOLS[value]
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
+        known = ", ".join(PROTOCOLS)
+        raise ValueError(f"{_shown(value)} is not a protocol ({known}, or a number up to 255)")
+    return value
+
+
+def _ports(value: Any) -> tuple[int, int]:
+    first, dash, last = str(value).partition("-")
+    ends = (first, last if dash else first)
+    if isinstance(value, bool | float) or not all(_PORT_NUMBER.match(end) for end in ends):
+        raise ValueError(f"{_shown(value)} is neither a port nor a range of ports (80, 8000-8099)")
+    low, high = int(ends[0]), int(ends[1])
+    if not 1 <= low <= high <= 65535:
+        raise ValueError(f"{_shown(value)}: ports are 1 to 65535, the lower one first")
+    return low, high
 
 
 def _ipv4(text: str) -> Ip:
@@ -131,6 +159,8 @@ TcpPort = Annotated[int, number(1, 65535)]
 Mtu = Annotated[int, number(576, 65535)]
 CcnId = Annotated[int, number(1, 65535)]
 Count = Annotated[int, number(1, 2**32 - 1)]
+Protocol = Annotated[int, PlainValidator(_protocol)]
+PortRange = Annotated[tuple[int, int], PlainValidator(_ports)]
 Truth = Annotated[bool, PlainValidator(_truth)]
 Hops = Annotated[int, number(1, 254)]
 RestartSeconds = Annotated[int, number(1, 4095)]
@@ -284,6 +314,31 @@ class CcnEntry(Entry):
     export_rts: list[TargetText] | None = None
     reexport: Truth = False
     multipath: Annotated[int, number(1, MAX_MEMBERS)] = 1
+    acl: Name | None = None
+
+
+class AclRuleEntry(Entry):
+    """An item of an ACL's ``rules:``."""
+
+    name: Annotated[str, PlainValidator(_text("a name", _rule_name))]
+    action: Literal["permit", "deny"]
+    family: Literal["ipv4", "ipv6"] | None = None
+    source: Annotated[list[PrefixText], BeforeValidator(_listed)] = []
+    destination: Annotated[list[PrefixText], BeforeValidator(_listed)] = []
+    protocol: Protocol | None = None
+    source_ports: Annotated[list[PortRange], BeforeValidator(_listed)] = []
+    destination_ports: Annotated[list[PortRange], BeforeValidator(_listed)] = []
+
+
+class AclEntry(Entry):
+    """A value of ``acls:``, the short form (a list of rules) already made long."""
+
+    default: Literal["permit", "deny"] = "deny"
+    rules: Annotated[list[AclRuleEntry], BeforeValidator(_empty)] = []
+
+
+def _rules(value: Any) -> Any:
+    return {"rules": value} if isinstance(value, list) else _absent(value)
 
 
 class ShareEntry(Entry):
@@ -363,6 +418,9 @@ class TopologyFile(Entry):
     vpcs: Annotated[dict[Name, VpcEntry], BeforeValidator(_absent)] = {}
     idcs: Annotated[dict[Name, IdcEntry], BeforeValidator(_absent)] = {}
     ccns: Annotated[dict[Name, CcnEntry], BeforeValidator(_absent)] = {}
+    acls: Annotated[
+        dict[Name, Annotated[AclEntry, BeforeValidator(_rules)]], BeforeValidator(_absent)
+    ] = {}
     shares: Annotated[list[ShareEntry], BeforeValidator(_empty)] = []
     neighbors: Annotated[list[NeighborEntry], BeforeValidator(_empty)] = []
     policies: Annotated[list[PathText], BeforeValidator(_empty)] = []
@@ -385,6 +443,8 @@ ENTRIES: dict[tuple[str, ...], type[Entry]] = {
     ("idcs", "*", "routers", "*", "max-prefixes"): LimitEntry,
     ("ccns", "*"): CcnEntry,
     ("ccns", "*", "attach", "*"): AttachEntry,
+    ("acls", "*"): AclEntry,
+    ("acls", "*", "rules", "*"): AclRuleEntry,
     ("shares", "*"): ShareEntry,
     ("neighbors", "*"): NeighborEntry,
     ("neighbors", "*", "max-prefixes"): LimitEntry,

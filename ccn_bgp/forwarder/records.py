@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccn_bgp.forwarder import wire
+from ccn_bgp.forwarder.acl_records import acl_records, surplus_records
 from ccn_bgp.forwarder.slots import Held, NextHopSlots, gone_records, next_hop_records, packed
 from ccn_bgp.forwarder.wire import Flag, MessageType
 from ccn_bgp.model.route import NextHop
@@ -37,6 +38,7 @@ Records = list[tuple[MessageType, Flag, Array]]
 KEYS: Mapping[MessageType, tuple[str, ...]] = {
     MessageType.INTERFACE: ("id",),
     MessageType.CCSI: ("id",),
+    MessageType.ACL_RULE: ("ccsi", "sequence"),
     MessageType.VNI: ("vni",),
     MessageType.VTEP: ("vni", "address"),
     MessageType.GATEWAY_ADDRESS: ("vni", "family", "ip"),
@@ -71,6 +73,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
     put: dict[MessageType, Array] = {
         MessageType.INTERFACE: _interfaces(plan.interfaces.put),
         MessageType.CCSI: _ccsis(plan.ccsis.put),
+        MessageType.ACL_RULE: acl_records(plan.acls.after),
         MessageType.VNI: _vnis(plan.vnis.put),
         MessageType.VTEP: _vteps(plan.vteps.put),
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(plan.gateway_addresses.put),
@@ -83,6 +86,9 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
     remove: dict[MessageType, Array] = {
         MessageType.INTERFACE: _interfaces(plan.interfaces.removed),
         MessageType.CCSI: _ccsis(plan.ccsis.removed),
+        MessageType.ACL_RULE: surplus_records(
+            plan.acls, frozenset(entry.id for entry in plan.ccsis.removed)
+        ),
         MessageType.VNI: _vnis(plan.vnis.removed),
         MessageType.VTEP: _vteps(plan.vteps.removed),
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(plan.gateway_addresses.removed),
@@ -130,6 +136,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
     return {
         MessageType.INTERFACE: _interfaces(snapshot.interfaces),
         MessageType.CCSI: _ccsis([CcsiEntry(t.id, t.ccn) for t in tables]),
+        MessageType.ACL_RULE: acl_records(snapshot.acls),
         MessageType.VNI: _vnis(snapshot.vnis),
         MessageType.VTEP: _vteps(snapshot.vteps),
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(snapshot.gateway_addresses),
@@ -157,9 +164,9 @@ def difference(held: Held, wanted: Held) -> Records:
         kept = np.zeros(len(old), np.bool_)
         kept[match] = True
         put[kind], remove[kind] = new[~same], old[~kept]
-    routes = remove[MessageType.ROUTE]
-    gone = np.isin(routes["ccsi"], remove[MessageType.CCSI]["id"])
-    remove[MessageType.ROUTE] = routes[~gone]  # with a CCSI go its routes, by themselves
+    for kind in (MessageType.ROUTE, MessageType.ACL_RULE):
+        gone = np.isin(remove[kind]["ccsi"], remove[MessageType.CCSI]["id"])
+        remove[kind] = remove[kind][~gone]  # with a CCSI these go by themselves
     return _ordered(put, remove)
 
 

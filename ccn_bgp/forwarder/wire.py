@@ -19,7 +19,7 @@ from ccn_bgp.errors import CcnError, Problem
 
 SIZED = (
     "header hello hello_ack begin commit ack nak interface vni vtep next_hop vm route ccsi counter"
-    " lookup_result next_hop_group gateway_address peer vtep_set"
+    " lookup_result next_hop_group gateway_address peer vtep_set acl_rule"
 ).split()
 """The structs whose sizes HELLO compares, in its order."""
 
@@ -99,6 +99,7 @@ class MessageType(enum.IntEnum):
     GATEWAY_ADDRESS = _number("CCN_GATEWAY_ADDRESS")
     PEER = _number("CCN_PEER")
     VTEP_SET = _number("CCN_VTEP_SET")
+    ACL_RULE = _number("CCN_ACL_RULE")
 
 
 class Flag(enum.IntFlag):
@@ -147,6 +148,13 @@ class NextHopKind(enum.IntEnum):
     GROUP = _number("CCN_GROUP")
 
 
+class AclAction(enum.IntEnum):
+    """enum ccn_acl_action."""
+
+    PERMIT = _number("CCN_ACL_PERMIT")
+    DENY = _number("CCN_ACL_DENY")
+
+
 HEADER = _struct("header")
 HELLO = _struct("hello")
 HELLO_ACK = _struct("hello_ack")
@@ -162,6 +170,7 @@ NEXT_HOP_GROUP = _struct("next_hop_group")
 GATEWAY_ADDRESS = _struct("gateway_address")
 PEER = _struct("peer")
 VTEP_SET = _struct("vtep_set")
+ACL_RULE = _struct("acl_rule")
 VM = _struct("vm")
 ROUTE = _struct("route")
 CCSI = _struct("ccsi")
@@ -178,6 +187,7 @@ SIZES = tuple(_struct(name).itemsize for name in SIZED) + (0,) * (
 RECORDS: dict[MessageType, np.dtype[Any]] = {
     MessageType.INTERFACE: INTERFACE,
     MessageType.CCSI: CCSI,
+    MessageType.ACL_RULE: ACL_RULE,
     MessageType.VNI: VNI,
     MessageType.VTEP: VTEP,
     MessageType.GATEWAY_ADDRESS: GATEWAY_ADDRESS,
@@ -229,6 +239,7 @@ def missing_constants() -> frozenset[str]:
             ("CCN_", Role),
             ("CCN_VNI_", VniKind),
             ("CCN_", NextHopKind),
+            ("CCN_ACL_", AclAction),
         )
         for member in kind
     }

@@ -17,6 +17,7 @@ from ccn_bgp.model.route import Kind, VmEntry
 from ccn_bgp.model.topology import Gateway, Topology
 from ccn_bgp.model.vms import VmTable
 from ccn_bgp.table.snapshot import (
+    AclEntry,
     GatewayAddressEntry,
     InterfaceEntry,
     PeerEntry,
@@ -98,6 +99,15 @@ def gateway_addresses(topology: Topology, gateway: Gateway) -> tuple[GatewayAddr
             }
         )
     )
+
+
+def acls(topology: Topology, gateway: Gateway) -> tuple[AclEntry, ...]:
+    """The access lists of the gateway's CCSIs, by CCSI."""
+    found = []
+    for ccsi in ccsis(topology, gateway):
+        if name := topology.ccns[ccsi.ccn].acl:
+            found.append(AclEntry(ccsi.id, topology.acls[name]))
+    return tuple(sorted(found, key=lambda entry: entry.ccsi))
 
 
 def neighbors(

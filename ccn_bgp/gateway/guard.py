@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ccn_bgp.gateway.fixed import LegalVteps, gateway_addresses, interfaces, neighbors, vnis
+from ccn_bgp.gateway.fixed import (
+    LegalVteps,
+    acls,
+    gateway_addresses,
+    interfaces,
+    neighbors,
+    vnis,
+)
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.rib import Rib
@@ -62,6 +69,7 @@ class Guard:
         self._vnis = vnis(intent.topology, intent.gateway)
         self._vteps = LegalVteps(intent.topology, intent.gateway)
         self._addresses = gateway_addresses(intent.topology, intent.gateway)
+        self._acls = acls(intent.topology, intent.gateway)
         self._neighbors = neighbors(intent.topology, intent.gateway, self._interfaces)
         self._verifier = Verifier(intent.topology, intent.gateway.name)
         self._quarantined: dict[str, list[Finding]] = {}
@@ -213,6 +221,7 @@ class Guard:
             vteps=self._vteps.rows(self._vms, tables),
             gateway_addresses=self._addresses,
             peers=self._neighbors,
+            acls=self._acls,
             vms=self._vms,
         )
 

@@ -15,7 +15,7 @@ ERRORS = frozenset(
 )
 WARNINGS = frozenset(
     "overlap-in-ccn latent-leak asymmetric capacity missing-policy unreachable-statement"
-    " single-homed no-authentication unused-suppression".split()
+    " single-homed no-authentication unused-suppression unused-acl unreachable-rule".split()
 )
 
 

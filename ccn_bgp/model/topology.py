@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Literal, NamedTuple
 
+from ccn_bgp.model.acl import Acl
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteTarget, Vni
 from ccn_bgp.model.suppression import Suppression
 
@@ -174,7 +175,8 @@ class Attachment:
 @dataclass(frozen=True, slots=True)
 class Ccn:
     """One private network. None for route targets or re-export means: as derived. Up to
-    ``multipath`` equal paths share a prefix."""
+    ``multipath`` equal paths share a prefix. ``acl`` names the access list that its packets must
+    pass."""
 
     name: str
     id: int
@@ -184,6 +186,7 @@ class Ccn:
     export_rts: tuple[RouteTarget, ...] | None = None
     reexport: bool = False
     multipath: int = 1
+    acl: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +257,7 @@ class Topology:
     neighbors: tuple[Neighbor, ...]
     policies: tuple[FilePath, ...]
     suppressions: tuple[Suppression, ...] = ()
+    acls: Mapping[str, Acl] = field(default_factory=dict)
     inventory: tuple[FilePath, ...] = ()
     timers: Timers = Timers()
     mac_mobility: MacMobility = MacMobility()

@@ -128,6 +128,14 @@ ADVICE: Mapping[str, Advice] = {
         "No route ever comes to this statement.",
         "move it up, or remove it",
     ),
+    "unused-acl": Advice(
+        "An access list that no CCN attaches: nothing is checked by it.",
+        "attach it (ccns.NAME.acl), or remove it",
+    ),
+    "unreachable-rule": Advice(
+        "No packet ever comes to this rule of an access list.",
+        "move it up, or remove it",
+    ),
     "single-homed": Advice(
         "A data centre hangs on one session.",
         "add a second router, at another gateway if there is one",

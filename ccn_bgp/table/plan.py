@@ -19,6 +19,7 @@ from ccn_bgp.model.vms import VmTable, alike_ends, words
 from ccn_bgp.model.vtep_sets import Hosts
 from ccn_bgp.table.plan_rows import NO_ROWS, Rows, differences, every_row
 from ccn_bgp.table.snapshot import (
+    AclEntry,
     GatewayAddressEntry,
     InterfaceEntry,
     PeerEntry,
@@ -65,6 +66,16 @@ class Change(Generic[Entry]):
     def put(self) -> tuple[Entry, ...]:
         """What is to be sent as add-or-replace."""
         return self.added + self.replaced
+
+
+class AclChange(NamedTuple):
+    """Access lists of CCSIs whose rows differ: as they were and as they are wanted, by CCSI."""
+
+    before: tuple[AclEntry, ...] = ()
+    after: tuple[AclEntry, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after)
 
 
 class VmChange(NamedTuple):
@@ -120,6 +131,7 @@ class Plan:
     gateway_addresses: Change[GatewayAddressEntry]
     peers: Change[PeerEntry]
     vtep_sets: Change[VtepSetEntry]
+    acls: AclChange
     vms: VmChange
     tables: tuple[TableChange, ...]
     taps: Mapping[str, int]
@@ -136,6 +148,7 @@ class Plan:
             or self.vtep_sets
             or self.gateway_addresses
             or self.peers
+            or self.acls
             or self.vms
             or self.rebound
             or any(len(t.added) or len(t.changed) or len(t.removed) for t in self.tables)
@@ -173,6 +186,9 @@ class Plan:
                 if len(entries):
                     many = "" if len(entries) == 1 else "es" if name.endswith("s") else "s"
                     words.append(f"{len(entries)} {name}{many} {verb}")
+        if self.acls:
+            count = len({e.ccsi for e in (*self.acls.before, *self.acls.after)})
+            words.append(f"ACL of {count} CCSI{'' if count == 1 else 's'} changed")
         return "; ".join(words)
 
 
@@ -191,6 +207,7 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
         gateway_addresses=_entries(old.gateway_addresses, new.gateway_addresses, lambda e: e),
         peers=_entries(old.peers, new.peers, lambda e: e),
         vtep_sets=_entries(vtep_sets(old.vm_table), vtep_sets(new.vm_table), lambda e: e.name),
+        acls=_acls(old.acls, new.acls),
         vms=_vms(old.vm_table, new.vm_table),
         tables=_tables(before, after),
         taps=new_taps,
@@ -240,6 +257,18 @@ def _entries(
         added=tuple(e for k, e in wanted.items() if k not in held),
         replaced=tuple(e for k, e in wanted.items() if k in held and held[k] != e),
         removed=tuple(e for k, e in held.items() if k not in wanted),
+    )
+
+
+def _acls(old: tuple[AclEntry, ...], new: tuple[AclEntry, ...]) -> AclChange:
+    if old is new:
+        return AclChange()
+    held = {entry.ccsi: entry.acl for entry in old}
+    wanted = {entry.ccsi: entry.acl for entry in new}
+    same = {n for n, acl in held.items() if n in wanted and wanted[n].digest == acl.digest}
+    return AclChange(
+        tuple(entry for entry in old if entry.ccsi not in same),
+        tuple(entry for entry in new if entry.ccsi not in same),
     )
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from ccn_bgp.model.acl import Acl
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.route import NextHop, Route, VmEntry
 from ccn_bgp.model.vms import VmTable
@@ -248,6 +249,13 @@ class PeerEntry(NamedTuple):
     address: Ip
 
 
+class AclEntry(NamedTuple):
+    """The access list that a CCSI attaches. CCSIs of one list share the value."""
+
+    ccsi: int
+    acl: Acl
+
+
 _digested: deque[tuple[tuple[NamedTuple, ...], bytes]] = deque(maxlen=16)
 """Entries that were asked about lately: one snapshot after another has the very same."""
 
@@ -318,6 +326,7 @@ class Snapshot:
     vteps: tuple[VtepEntry, ...] = ()
     gateway_addresses: tuple[GatewayAddressEntry, ...] = ()
     peers: tuple[PeerEntry, ...] = ()
+    acls: tuple[AclEntry, ...] = ()
     vms: Sequence[VmEntry] = ()
     empty: bool = field(default=False)
 
@@ -336,11 +345,17 @@ class Snapshot:
         content = [
             *(_digest_of(part) for part in fixed),
             hashlib.blake2b(_vteps.octets(self.vteps).tobytes(), digest_size=32).digest(),
+            self._acl_digest,
             self.vm_table.digest,
             hashlib.blake2b(tables[:, 4:36].tobytes(), digest_size=32).digest(),
             self.gateway.encode(),
         ]
         return hashlib.blake2b(b"".join(content), digest_size=32).digest()
+
+    @property
+    def _acl_digest(self) -> bytes:
+        content = b"".join(e.ccsi.to_bytes(4, "big") + e.acl.digest for e in self.acls)
+        return hashlib.blake2b(content, digest_size=32).digest()
 
     @cached_property
     def vm_table(self) -> VmTable:

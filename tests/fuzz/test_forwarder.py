@@ -49,6 +49,7 @@ OPERATIONS = [
     MessageType.GATEWAY_ADDRESS,
     MessageType.PEER,
     MessageType.VTEP_SET,
+    MessageType.ACL_RULE,
 ]
 BEGIN, BEGIN_FULL, COMMIT, STATS, DUMP, LOOKUP, ANYTHING = 0x00, 0x01, 0x10, 0x20, 0x21, 0x30, 0x40
 
@@ -120,6 +121,14 @@ def transactions():
     behind = np.array([array[0] for kind, array in tables if kind == MessageType.VM][:1])
     behind["shared"], behind["vtep"] = 1, hosts["name"]
     tables += [(MessageType.VTEP_SET, hosts), (MessageType.VM, behind)]
+    rules = np.zeros(3, wire.ACL_RULE)
+    rules["ccsi"], rules["sequence"] = rows.FIRST_CCSI, [0, 1, 2]
+    rules["action"], rules["family"], rules["protocol"] = [2, 1, 1], [4, 4, 6], [6, 17, 0]
+    rules["any_protocol"], rules["rule"] = [0, 0, 1], [0, 1, 1]
+    rules["source_port"] = rules["destination_port"] = 0, 65535
+    rules["destination_port"][0] = 22, 23
+    rules["source_length"][1] = 8
+    tables += [(MessageType.ACL_RULE, rules[i : i + 1]) for i in range(3)]
     everything = b"".join(operation(kind, record) for kind, record in tables)
     yield bytes([BEGIN_FULL]) + everything + bytes([COMMIT, DUMP, STATS])
     yield bytes([BEGIN]) + everything + bytes([COMMIT, BEGIN]) + everything + bytes([COMMIT])

@@ -116,6 +116,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "equal members": ("vni: 10002, cidrs: [10.2.0.0/16]", "vni: 10002, cidrs: [10.1.0.0/16]", "overlap-in-ccn", "at gw2 vpc/far (declared in its region)"),
     "contained member": ("vni: 10002, cidrs: [10.2.0.0/16]", "vni: 10002, cidrs: [10.1.4.0/24]", "overlap-in-ccn", "vpc/far wins there, vpc/web loses"),
     "silent member": ("attach: [vpc/web,", "attach: [{member: vpc/web, propagate: false},", "asymmetric", "propagate: false"),
+    "unused list": ("ccns:", "acls: {front: [{name: r, action: deny}]}\nccns:", "unused-acl", "no ccn attaches it"),
+    "rule of another's packets": ("ccns:", "acls: {front: [{name: r, action: deny}, {name: s, action: permit, protocol: 6}]}\nccns:", "unreachable-rule", "rule s: every packet that it matches is decided before, by r"),
     "too many routes": ("import: [p],", "import: [p], max-prefixes: 1000000,", "capacity", "1000002 routes"),
 }  # fmt: skip
 
