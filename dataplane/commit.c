@@ -312,7 +312,7 @@ void commit_publish(struct change *c, uint64_t next, const uint8_t digest[32])
 	if (c->full) {
 		__atomic_store_n(&fib_current, c->fib, __ATOMIC_RELEASE);
 		fib_wait_for_readers();
-		acls_take_over(c.fib, old);
+		acls_take_over(c->fib, old);
 		reclaim_all();
 		fib_free(old);
 	}
