@@ -368,8 +368,9 @@ static int dump_vtep_sets(struct dump *dump)
 	const struct vtep_sets *sets = &dump->fib->vtep_sets;
 
 	for (uint32_t i = 0; i < sets->end; i++)
-		if (sets->at[i] && dump->emit(dump->context, CCN_VTEP_SET, &sets->at[i]->record,
-					      sizeof(struct ccn_vtep_set)) < 0)
+		if (sets->at[i] && !sets->at[i]->fresh && /* not only prepared */
+		    dump->emit(dump->context, CCN_VTEP_SET, &sets->at[i]->record,
+			       sizeof(struct ccn_vtep_set)) < 0)
 			return -1;
 	return 0;
 }
