@@ -51,6 +51,7 @@ class PrefixClasses:
             for statement in policies.policies[name].statements:
                 for condition in statement.prefix_conditions:
                     sets.update((id(held), held) for held in condition.sets)
+        self._bit = {key: 1 << number for number, key in enumerate(sets)}
         self._numbers: dict[int, int] = {0: 0}  # sets that match, as bits → number of the class
         self._laid = {width: self._lay_out(tuple(sets.values()), width) for width in (4, 16)}
 
@@ -58,6 +59,18 @@ class PrefixClasses:
     def count(self) -> int:
         """How many classes there are; 1 if no statement tells prefixes apart."""
         return len(self._numbers)
+
+    @property
+    def bits(self) -> Sequence[int]:
+        """By class: which sets hold its prefixes, as bits_of() numbers them."""
+        return tuple(self._numbers)
+
+    def bits_of(self, sets: Sequence[PrefixSet]) -> int:
+        """Sets of the chain as bits."""
+        found = 0
+        for held in sets:
+            found |= self._bit[id(held)]
+        return found
 
     def classes(self, address: U1, length: U1) -> U4:
         """uint32[n]: the class of each row.
