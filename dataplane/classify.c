@@ -127,9 +127,21 @@ static bool is_martian(const struct packet *packet)
 	return dst[0] == 0 && (!memcmp(dst, loopback, 16) || !memcmp(dst, unspecified, 16));
 }
 
+/* ARP and neighbour discovery, which nobody forwards (RFC 4861 section 6.1): a VM asks its gateway. */
+static bool is_neighbor_message(const struct rte_ether_hdr *inner, size_t room)
+{
+	const uint8_t *ip = (const void *)(inner + 1);
+
+	if (inner->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP))
+		return room >= 28;
+	return inner->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && room >= 48 && ip[6] == 58 &&
+	       ip[7] == 255 && ip[40] >= 133 && ip[40] <= 137;
+}
+
 /* VXLAN to our address: RFC 7348 section 5. */
 static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet, bool any_mac,
-				   const struct rte_ipv4_hdr *outer, uint8_t *at, size_t room)
+				   const struct rte_ipv4_hdr *outer, uint8_t *at, size_t room,
+				   bool *neighbor)
 {
 	const struct vxlan_frame *v = (const void *)at;
 	const struct rte_ether_hdr *inner;
@@ -153,11 +165,21 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 		return DROP_UNKNOWN_VTEP;
 	packet->ccsi = (uint16_t)entry;
 	packet->ecn = outer->type_of_service & 3;
+	packet->vni = vni;
+	packet->vtep = outer->src_addr;
 	inner = (const void *)(v + 1);
+	room = length - sizeof(*v) - sizeof(*inner);
+	if (entry >> 16 == CCN_VNI_VPC && is_neighbor_message(inner, room)) {
+		packet->ip = at + sizeof(*v) + sizeof(*inner);
+		packet->length = (uint16_t)room;
+		packet->family = inner->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP) ? 4 : 6;
+		*neighbor = true;
+		return DROP_REASON_COUNT;
+	}
 	if (rte_is_multicast_ether_addr(&inner->dst_addr) && !any_mac)
 		return DROP_INNER_MULTICAST;
-	fault = take_ip(packet, at + sizeof(*v) + sizeof(*inner),
-			length - sizeof(*v) - sizeof(*inner), rte_be_to_cpu_16(inner->ether_type));
+	fault = take_ip(packet, at + sizeof(*v) + sizeof(*inner), room,
+			rte_be_to_cpu_16(inner->ether_type));
 	if (fault != DROP_REASON_COUNT)
 		return fault;
 	return is_martian(packet) ? DROP_MARTIAN : DROP_REASON_COUNT;
@@ -171,7 +193,7 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 	const struct rte_ipv4_hdr *h = (const void *)ip;
 	const struct interface *off = hand_off != NO_INTERFACE ? &interfaces->at[hand_off] : NULL;
 	size_t header, total;
-	bool whole;
+	bool whole, neighbor = false;
 
 	if (room < sizeof(*h))
 		return drop(in, DROP_RUNT);
@@ -195,8 +217,11 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 		return drop(in, DROP_OUTER_FRAGMENT);
 	if (frame_checksum(ip, header) != 0)
 		return drop(in, DROP_OUTER_CHECKSUM);
-	in->reason = take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header);
-	return in->reason == DROP_REASON_COUNT ? VERDICT_FORWARD : VERDICT_DROP;
+	in->reason =
+	    take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header, &neighbor);
+	if (in->reason != DROP_REASON_COUNT)
+		return VERDICT_DROP;
+	return neighbor ? VERDICT_NEIGHBOR : VERDICT_FORWARD;
 }
 
 static bool is_ours_ipv6(const struct interface *off, const uint8_t *dst)
@@ -241,6 +266,8 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	ip = in->data + l2;
 	room = in->length - l2;
 	packet->ip = NULL;
+	packet->own = false;
+	packet->vni = packet->interface = 0;
 	if (ether_type == RTE_ETHER_TYPE_ARP)
 		return send_up(in, &interfaces->at[mine]);
 	if (ether_type == RTE_ETHER_TYPE_IPV4) {
@@ -262,6 +289,7 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 		return drop(in, DROP_NOT_OURS);
 	packet->ccsi = (uint16_t)interfaces->at[hand_off].record.ccsi;
 	packet->ecn = 0;
+	packet->interface = interfaces->at[hand_off].record.id;
 	fault = take_ip(packet, ip, room, ether_type);
 	if (fault != DROP_REASON_COUNT)
 		return drop(in, fault);

@@ -10,8 +10,9 @@
 #include "stats.h"
 
 enum verdict {
-	VERDICT_FORWARD, /* the packet is to be routed in its CCSI */
-	VERDICT_PUNT,	 /* ARP or a packet to ourselves: for the slow path */
+	VERDICT_FORWARD,  /* the packet is to be routed in its CCSI */
+	VERDICT_PUNT,	  /* ARP or a packet to ourselves: for the slow path */
+	VERDICT_NEIGHBOR, /* ARP or neighbour discovery of a VM, inside its tunnel: the same */
 	VERDICT_DROP,
 };
 
@@ -27,13 +28,18 @@ struct frame_in {
 	enum drop_reason reason; /* DROP */
 };
 
-/* An IP packet inside the frame and the table that routes it. */
+/* An IP packet inside the frame (of VERDICT_NEIGHBOR, what follows the inner Ethernet header) and the
+ * table that routes it. */
 struct packet {
 	uint8_t *ip;
 	uint16_t length;
 	uint16_t ccsi;
 	uint8_t family;
-	uint8_t ecn; /* of the outer header */
+	uint8_t ecn;	    /* of the outer header */
+	bool own;	    /* it came from the slow path */
+	uint32_t vni;	    /* 0 = plain */
+	uint32_t vtep;	    /* outer source, network order */
+	uint32_t interface; /* plain: id of the hand-off */
 };
 
 enum verdict classify(const struct fib *fib, const struct interface_table *interfaces,

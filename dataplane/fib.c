@@ -153,6 +153,7 @@ void adjacencies_free(struct adjacency_table *table)
 		return;
 	for (uint32_t i = 0; i < table->count; i++)
 		neigh_release(table->at[i].neigh);
+	free(table->replaced);
 	free(table);
 }
 

@@ -79,6 +79,7 @@ struct adjacency {
 
 struct adjacency_table {
 	uint32_t count, capacity;
+	struct keymap *replaced; /* an index that goes together with this table, or NULL */
 	struct adjacency at[];
 };
 
@@ -129,7 +130,7 @@ struct fib {
 	uint8_t digest[32];
 	struct interface_table *interfaces;
 	struct adjacency_table *adjacencies;
-	struct keymap *adjacency_of;	       /* control: 1 << 32 | VTEP -> index */
+	struct keymap *adjacency_of;	       /* 1 << 32 | VTEP -> index */
 	struct keymap *vteps;		       /* vtep_key */
 	struct address_set *gateway_addresses; /* by VNI */
 	struct address_set *peers;	       /* by id of the hand-off, or 0 */

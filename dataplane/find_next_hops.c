@@ -8,6 +8,19 @@
 #include "frame.h"
 #include "fwd.h"
 
+/* There is no such VM: it may be ourselves, inside the VPC. */
+static void miss(struct worker *w, const struct fib *fib, struct job *job)
+{
+	const struct packet *packet = &job->packet;
+
+	if (job->hop->record.kind == CCN_ON_LINK && !packet->own &&
+	    address_set_has(__atomic_load_n(&fib->gateway_addresses, __ATOMIC_ACQUIRE), job->vni,
+			    packet->family, packet->ip + (packet->family == 4 ? 16 : 24)))
+		hand_up(w, job, PUNT_TO_GATEWAY, 0);
+	else
+		refuse(w, job, DROP_NO_VM, 0);
+}
+
 unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count)
 {
 	struct vm_value value[BURST];
@@ -27,7 +40,7 @@ unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *job
 	again:
 		job->hop = hop;
 		if (!hop || hop->record.kind == CCN_DROP) {
-			drop(w, job->m, hop ? DROP_BLACKHOLE : DROP_NO_ROUTE);
+			refuse(w, job, hop ? DROP_BLACKHOLE : DROP_NO_ROUTE, 0);
 			job->m = NULL;
 			continue;
 		}
@@ -66,7 +79,7 @@ unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *job
 	found = n4 ? vm_lookup_burst4(&fib->vms, key4, value, n4) : 0;
 	for (unsigned i = 0; i < n4; i++) {
 		if (!(found >> i & 1)) {
-			drop(w, vm4[i]->m, DROP_NO_VM);
+			miss(w, fib, vm4[i]);
 			vm4[i]->m = NULL;
 			continue;
 		}
@@ -76,7 +89,7 @@ unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *job
 	found = n6 ? vm_lookup_burst6(&fib->vms, vni6, (const uint8_t(*)[16])ip6, value, n6) : 0;
 	for (unsigned i = 0; i < n6; i++) {
 		if (!(found >> i & 1)) {
-			drop(w, vm6[i]->m, DROP_NO_VM);
+			miss(w, fib, vm6[i]);
 			vm6[i]->m = NULL;
 			continue;
 		}

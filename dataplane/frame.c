@@ -150,23 +150,33 @@ static void adjust(uint8_t *checksum, uint16_t before, uint16_t after)
 	memcpy(checksum, &old, 2);
 }
 
+/* RFC 6040 section 4.2: congestion is taken over, and ECT(1) outside over ECT(0) inside. */
+static uint8_t merge_ecn(uint8_t inner, uint8_t outer)
+{
+	if (inner == 0 || inner == 3)
+		return inner;
+	return outer == 3 ? 3 : outer == 1 ? 1 : inner;
+}
+
 void frame_hop(uint8_t *ip, int family, uint8_t ecn)
 {
 	uint16_t before, after;
+	uint8_t merged;
 
 	if (family == 6) {
 		ip[7]--;
-		if (ecn == 3 && (ip[1] & 0x30))
-			ip[1] |= 0x30;
+		if (ecn & 1)
+			ip[1] = (uint8_t)((ip[1] & 0xcf) | merge_ecn(ip[1] >> 4 & 3, ecn) << 4);
 		return;
 	}
 	memcpy(&before, ip + 8, 2);
 	ip[8]--;
 	memcpy(&after, ip + 8, 2);
 	adjust(ip + 10, before, after);
-	if (ecn == 3 && (ip[1] & 3) && (ip[1] & 3) != 3) {
+	merged = ecn & 1 ? merge_ecn(ip[1] & 3, ecn) : ip[1] & 3;
+	if (merged != (ip[1] & 3)) {
 		memcpy(&before, ip, 2);
-		ip[1] |= 3;
+		ip[1] = (uint8_t)((ip[1] & 0xfc) | merged);
 		memcpy(&after, ip, 2);
 		adjust(ip + 10, before, after);
 	}

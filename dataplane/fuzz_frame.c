@@ -10,11 +10,13 @@
 #include "check.h"
 #include "classify.h"
 #include "commit.h"
+#include "fragment.h"
 #include "frame.h"
 #include "icmp4.h"
 #include "icmp6.h"
+#include "icmp_error.h"
 #include "port.h"
-#include "punt.h"
+#include "punt_class.h"
 
 /* Two ports: "p0" is the uplink, "p1" has a hand-off untagged and one on VLAN 201. */
 int port_find(const uint8_t name[16])
@@ -28,8 +30,6 @@ const uint8_t *port_mac(unsigned port)
 
 	return mac[port];
 }
-
-struct slow_stats slow_stats; /* punt.c counts in them */
 
 static uint8_t tables[4096];
 static size_t length;
@@ -84,6 +84,30 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+/* The error about it, and its fragments. */
+static void refused(const struct packet *packet)
+{
+	static const uint8_t us[16] = {10, 0, 0, 1};
+	uint8_t *out = malloc(ICMP_ERROR_SIZE);
+	struct fragmenter f;
+	size_t told = 0, length;
+
+	CHECK(out);
+	if (icmp_error_is_owed(packet->ip, packet->family, packet->length)) {
+		length = icmp_error_write(out, ICMP_TOO_BIG, 576, us, packet->ip, packet->family,
+					  packet->length);
+		CHECK(length <= ICMP_ERROR_SIZE);
+		CHECK(!icmp_error_is_owed(out, packet->family, length));
+	}
+	if (packet->family == 4 && fragment_begin(&f, packet->ip, packet->length, 576))
+		while ((length = fragment_next(&f, out)) > 0) {
+			CHECK(length <= 576 && frame_checksum(out, (out[0] & 15) * 4U) == 0);
+			told += length - (out[0] & 15) * 4U;
+		}
+	CHECK(told == 0 || told == packet->length - (packet->ip[0] & 15) * 4U);
+	free(out);
+}
+
 static void forwarded(const struct frame_in *in, struct packet *packet)
 {
 	const size_t front = (size_t)(packet->ip - in->data);
@@ -98,6 +122,7 @@ static void forwarded(const struct frame_in *in, struct packet *packet)
 
 		CHECK(packet->ccsi == source[3] && source[0] == 192);
 	}
+	refused(packet);
 	if (!frame_forwardable(packet->ip, packet->family))
 		return;
 
@@ -128,7 +153,7 @@ static void ours(uint8_t *frame, size_t size)
 	uint8_t answer[ICMP6_ND_SIZE];
 	struct icmp6_seen seen;
 
-	CHECK(punt_class(frame, size) < PUNT_CLASSES);
+	CHECK(punt_class(fib_current->peers, 0, frame, size) < PUNT_CLASSES);
 	seen = icmp6_read(frame, size);
 	if (seen.kind == ICMP6_SOLICITATION)
 		icmp6_advertise(answer, mac, frame, frame);
@@ -164,6 +189,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		CHECK(in.role == CCN_UPLINK || in.role == CCN_HAND_OFF);
 		if (!in.tagged)
 			ours(in.data, in.length);
+		break;
+	case VERDICT_NEIGHBOR:
+		CHECK(packet.ip >= in.data + 14 &&
+		      packet.ip + packet.length <= in.data + in.length);
+		if (packet.family == 6)
+			icmp6_read(packet.ip - 14, packet.length + 14U);
 		break;
 	case VERDICT_DROP:
 		CHECK(in.reason < DROP_REASON_COUNT);

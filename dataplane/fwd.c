@@ -25,3 +25,30 @@ void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_
 	rewrite(w, fib, jobs, n);
 	lap(w, STAGE_REWRITE, 0);
 }
+
+void forward_own(struct worker *w, const struct fib *fib, struct rte_mbuf **packets, unsigned count)
+{
+	struct job jobs[BURST];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct rte_mbuf *m = packets[i];
+
+		if (!fib) {
+			drop(w, m, DROP_NO_ROUTE);
+			continue;
+		}
+		jobs[n++] = (struct job){.m = m,
+					 .packet = {.ip = rte_pktmbuf_mtod(m, uint8_t *),
+						    .length = m->data_len,
+						    .ccsi = m->vlan_tci,
+						    .family = (uint8_t)m->hash.usr,
+						    .ecn = (uint8_t)(m->hash.usr >> 8),
+						    .own = true}};
+	}
+	if (n == 0)
+		return;
+	match_routes(fib, jobs, n);
+	n = find_next_hops(w, fib, jobs, n);
+	rewrite(w, fib, jobs, n);
+}

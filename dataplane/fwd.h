@@ -9,6 +9,7 @@
 
 #include "classify.h"
 #include "fib.h"
+#include "punt.h"
 #include "worker.h"
 
 /* A packet on its way, filled stage by stage. */
@@ -21,6 +22,16 @@ struct job {
 	uint32_t vni, adjacency;
 	uint8_t mac[6];
 };
+
+/* Packets of the slow path, see punt_route: into the same stages behind the first. */
+void forward_own(struct worker *w, const struct fib *fib, struct rte_mbuf **packets,
+		 unsigned count);
+
+/* A packet that goes no further is dropped for a reason, and its sender told if he may be; `mtu` is
+ * of DROP_MTU. refuse.c */
+void refuse(struct worker *w, struct job *job, enum drop_reason reason, uint16_t mtu);
+/* To the slow path, counted as punted. */
+void hand_up(struct worker *w, struct job *job, enum punt_what what, uint16_t mtu);
 
 /* All of them, in their order. */
 void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,

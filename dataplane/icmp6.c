@@ -7,9 +7,9 @@
 
 #include <netinet/in.h>
 
+#include "arp.h"
 #include "frame.h"
 
-#define ETHER_IPV6 0x86dd
 #define SOLICITATION 135
 #define ADVERTISEMENT 136
 #define ECHO_REQUEST 128
@@ -33,7 +33,7 @@ static uint16_t checksum(const uint8_t *ip, size_t payload)
 	return (uint16_t)~sum;
 }
 
-static void seal(uint8_t *ip, size_t payload)
+void icmp6_seal(uint8_t *ip, size_t payload)
 {
 	uint16_t sum;
 
@@ -112,7 +112,7 @@ static void write_nd(uint8_t *frame, uint8_t type, uint8_t flags, const uint8_t 
 	icmp[24] = type == SOLICITATION ? SOURCE_MAC : TARGET_MAC;
 	icmp[25] = 1;
 	memcpy(icmp + 26, our_mac, 6);
-	seal(ip, 32);
+	icmp6_seal(ip, 32);
 }
 
 void icmp6_solicit(uint8_t *frame, const uint8_t *our_mac, const uint8_t *our_ip,
@@ -156,5 +156,5 @@ void icmp6_echo_reply(uint8_t *frame, const uint8_t *our_mac)
 	memcpy(ip + 8, us, 16);
 	ip[7] = 64;
 	ip[40] = ECHO_REPLY;
-	seal(ip, (size_t)(ip[4] << 8 | ip[5]));
+	icmp6_seal(ip, (size_t)(ip[4] << 8 | ip[5]));
 }

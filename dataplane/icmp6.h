@@ -30,6 +30,8 @@ void icmp6_solicit(uint8_t *frame, const uint8_t *our_mac, const uint8_t *our_ip
 /* Our answer to the solicitation in `asked`. ICMP6_ND_SIZE octets. */
 void icmp6_advertise(uint8_t *frame, const uint8_t *our_mac, const uint8_t *our_ip,
 		     const uint8_t *asked);
+/* Writes the checksum of an ICMPv6 message of `payload` octets behind a bare IPv6 header. */
+void icmp6_seal(uint8_t *ip, size_t payload);
 /* Turns an echo request that icmp6_read has accepted around in place. */
 void icmp6_echo_reply(uint8_t *frame, const uint8_t *our_mac);
 

@@ -60,6 +60,8 @@ static const char help[] =
     "  --busy-poll          never sleep\n"
     "  --static-neighbors   MAC of every neighbour is 02:00 and its four octets; frames to any\n"
     "                       MAC are taken\n"
+    "  --no-icmp            packets that cannot be forwarded are dropped: no ICMP error is sent\n"
+    "                       about them, and none is cut into fragments\n"
     "  --once               pcap input: say in the log when it has been read (it is kept open\n"
     "                       until SIGTERM either way)\n"
     "  --name NAME          shown in logs (PATH's last part)\n"
@@ -85,13 +87,21 @@ static int usage(const char *what, const char *argument)
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-	    {"socket", required_argument, NULL, 's'},  {"port", required_argument, NULL, 'p'},
-	    {"cpu", required_argument, NULL, 'c'},     {"memory", required_argument, NULL, 'm'},
-	    {"name", required_argument, NULL, 'n'},    {"huge", no_argument, NULL, 'H'},
-	    {"busy-poll", no_argument, NULL, 'b'},     {"static-neighbors", no_argument, NULL, 'S'},
-	    {"once", no_argument, NULL, 'o'},	       {"ports", no_argument, NULL, 'P'},
-	    {"workers", required_argument, NULL, 'w'}, {"fan-out", no_argument, NULL, 'f'},
-	    {"help", no_argument, NULL, 'h'},	       {NULL, 0, NULL, 0},
+	    {"socket", required_argument, NULL, 's'},
+	    {"port", required_argument, NULL, 'p'},
+	    {"cpu", required_argument, NULL, 'c'},
+	    {"memory", required_argument, NULL, 'm'},
+	    {"name", required_argument, NULL, 'n'},
+	    {"huge", no_argument, NULL, 'H'},
+	    {"busy-poll", no_argument, NULL, 'b'},
+	    {"static-neighbors", no_argument, NULL, 'S'},
+	    {"once", no_argument, NULL, 'o'},
+	    {"ports", no_argument, NULL, 'P'},
+	    {"workers", required_argument, NULL, 'w'},
+	    {"fan-out", no_argument, NULL, 'f'},
+	    {"no-icmp", no_argument, NULL, 'i'},
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
 	};
 	char *end;
 	int c;
@@ -137,6 +147,9 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 'S':
 			o->static_neighbors = o->worker.any_mac = true;
+			break;
+		case 'i':
+			o->worker.no_icmp = true;
 			break;
 		case 'o':
 			o->worker.once = true;

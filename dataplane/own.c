@@ -8,19 +8,12 @@
 
 #include <rte_mbuf.h>
 
+#include "arp.h"
 #include "frame.h"
 #include "icmp4.h"
 #include "icmp6.h"
 #include "punt.h"
 #include "tap.h"
-
-#define ETHER_ARP 0x0806
-
-struct arp {
-	uint8_t hardware[2], protocol[2], hardware_size, protocol_size;
-	uint8_t operation[2];
-	uint8_t sender_mac[6], sender_ip[4], target_mac[6], target_ip[4];
-} __attribute__((packed));
 
 static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 static struct rte_mempool *buffers;
@@ -49,15 +42,7 @@ static void send_arp(const struct interface *from, uint8_t operation, const uint
 	memset(frame, 0, 60);
 	struct arp *arp = (void *)(frame + frame_ethernet(frame, to_mac, from->mac, 0, ETHER_ARP));
 
-	*arp = (struct arp){.hardware = {0, 1},
-			    .protocol = {8, 0},
-			    .hardware_size = 6,
-			    .protocol_size = 4,
-			    .operation = {0, operation}};
-	memcpy(arp->sender_mac, from->mac, 6);
-	memcpy(arp->sender_ip, from->record.address, 4);
-	memcpy(arp->target_mac, target_mac, 6);
-	memcpy(arp->target_ip, target_ip, 4);
+	arp_write(arp, operation, from->mac, from->record.address, target_mac, target_ip);
 	punt_inject(m, from->port, from->record.vlan);
 }
 
@@ -98,17 +83,15 @@ static uint64_t now_ms(void)
 
 static void take_arp(const struct interface_table *interfaces, struct rte_mbuf *m)
 {
-	static const uint8_t kind[6] = {0, 1, 8, 0, 6, 4}; /* IPv4 over Ethernet */
 	const struct arp *arp = rte_pktmbuf_mtod_offset(m, const struct arp *, 14);
 	bool request, for_us = false;
 	unsigned kernel_role = m->hash.usr;
 
-	if (m->data_len < 14 + sizeof(*arp) || memcmp(arp, kind, sizeof(kind)) != 0 ||
-	    (arp->sender_mac[0] & 1)) {
+	if (m->data_len < 14 + sizeof(*arp) || !arp_is_sane(arp)) {
 		discard(m, DROP_RUNT);
 		return;
 	}
-	request = arp->operation[0] == 0 && arp->operation[1] == 1;
+	request = arp_is_request(arp);
 	/* an uplink and an untagged hand-off may share the port: each learns, the target answers */
 	for (unsigned role = CCN_UPLINK; role <= CCN_HAND_OFF; role++) {
 		uint16_t at = interfaces->by_vlan[role][m->port][m->vlan_tci];

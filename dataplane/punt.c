@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A ring and a meter for each class, a ring back, and an event to wake each side.
+ * A ring and a meter for each class, two rings back, and an event to wake each side.
  */
 #include "punt.h"
 
 #include <errno.h>
-#include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <rte_common.h>
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
@@ -17,27 +18,38 @@
 #include "stats.h"
 
 #define RING 2048
-#define BGP_PORT 179
+#define INJECTED 2048
 
 static const struct {
-	const char *ring;
-	unsigned rate, burst; /* frames per second, at once; rate 0: as many as come */
+	const char *name;
+	unsigned rate, burst; /* frames per second, at once */
 } classes[PUNT_CLASSES] = {
-    [PUNT_SESSION] = {"punt-session", 0, 0},
-    [PUNT_NEIGHBOR] = {"punt-neighbor", 20000, 4096},
-    [PUNT_OTHER] = {"punt-other", 20000, 2048},
+#define X(id, name, rate, burst) [id] = {name, rate, burst},
+    PUNT_CLASSES_OF(X)
+#undef X
 };
 
+/* Of one CCSI, so that no CCN takes from another what all of them share. */
+static const struct {
+	enum punt_class class;
+	unsigned rate, burst;
+} kinds[PUNT_WHATS] = {
+    [PUNT_TO_GATEWAY] = {PUNT_VM, 2000, 500},  [PUNT_VM_NEIGHBOR] = {PUNT_VM, 2000, 500},
+    [PUNT_CUT] = {PUNT_FRAGMENT, 5000, 500},   [PUNT_TIME_EXCEEDED] = {PUNT_ERROR, 500, 100},
+    [PUNT_NO_ROUTE] = {PUNT_ERROR, 200, 50},   [PUNT_NO_HOST] = {PUNT_ERROR, 200, 50},
+    [PUNT_PROHIBITED] = {PUNT_ERROR, 200, 50}, [PUNT_TOO_BIG] = {PUNT_ERROR, 1000, 200},
+};
 static struct {
-	struct rte_ring *punted[PUNT_CLASSES], *injected;
+	struct rte_ring *punted[PUNT_CLASSES], *injected, *routed;
 	int slow_fd, loop_fd;
 } queues = {.slow_fd = -1, .loop_fd = -1};
 
-/* TSC when the class will have its whole burst again. One for all workers, written only for a frame
- * that is let through, to a ring that they share anyway; a flood that is refused only reads it. */
+/* TSC when a bucket will be full again. One for all workers, written only for a frame that is let
+ * through, to a ring that they share anyway; a flood that is refused only reads it. */
 static struct {
 	uint64_t full_at;
 } __rte_cache_aligned meters[PUNT_CLASSES];
+static uint64_t full_at_of[PUNT_WHATS][MAX_CCSIS];
 
 int punt_init(void)
 {
@@ -47,12 +59,14 @@ int punt_init(void)
 		log_line("cannot start: %s (raise the limit on open files)", strerror(errno));
 		return -1;
 	}
-	queues.injected = rte_ring_create("injected", RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	for (unsigned i = 0; i < PUNT_CLASSES; i++)
-		queues.punted[i] =
-		    rte_ring_create(classes[i].ring, RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	queues.injected = rte_ring_create("injected", INJECTED, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	queues.routed = rte_ring_create("routed", INJECTED, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	for (unsigned i = 0; i < PUNT_CLASSES; i++) {
-		if (!queues.punted[i] || !queues.injected) {
+		char name[RTE_RING_NAMESIZE];
+
+		snprintf(name, sizeof(name), "punt-%s", classes[i].name);
+		queues.punted[i] = rte_ring_create(name, RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
+		if (!queues.punted[i] || !queues.injected || !queues.routed) {
 			log_line("cannot start: no room for the slow path (raise --memory)");
 			return -1;
 		}
@@ -60,65 +74,65 @@ int punt_init(void)
 	return 0;
 }
 
-enum punt_class punt_class(const uint8_t *frame, size_t length)
-{
-	const uint8_t *ip = frame + 14, *tcp;
-	uint16_t ports[2];
-
-	if (length < 14 + 20)
-		return PUNT_OTHER;
-	if (frame[12] == 0x08 && frame[13] == 0x06)
-		return PUNT_NEIGHBOR;
-	if (frame[12] == 0x86 && frame[13] == 0xdd) {
-		if (length < 14 + 40 + 20)
-			return PUNT_OTHER;
-		if (ip[6] == IPPROTO_ICMPV6)
-			return ip[40] >= 133 && ip[40] <= 137 ? PUNT_NEIGHBOR : PUNT_OTHER;
-		if (ip[6] != IPPROTO_TCP)
-			return PUNT_OTHER;
-		tcp = ip + 40;
-	} else {
-		tcp = ip + (ip[0] & 15) * 4;
-		if (ip[9] != IPPROTO_TCP || (ip[6] & 0x1f) || ip[7] || tcp + 20 > frame + length)
-			return PUNT_OTHER;
-	}
-	ports[0] = (uint16_t)(tcp[0] << 8 | tcp[1]);
-	ports[1] = (uint16_t)(tcp[2] << 8 | tcp[3]);
-	/* with ACK: both ends have spoken, or one lies and the kernel sees that at once */
-	return (ports[0] == BGP_PORT || ports[1] == BGP_PORT) && (tcp[13] & 0x10) ? PUNT_SESSION
-										  : PUNT_OTHER;
-}
-
 /* A token bucket, told by the time at which it is full again. */
-static bool within_rate(enum punt_class class)
+static bool within_rate(uint64_t *full_at, unsigned rate, unsigned burst)
 {
-	uint64_t now = rte_rdtsc(), hz = rte_get_tsc_hz(), *full_at = &meters[class].full_at;
+	uint64_t now = rte_rdtsc(), each = rte_get_tsc_hz() / rate;
 	uint64_t seen = __atomic_load_n(full_at, __ATOMIC_RELAXED), from;
 
-	if (classes[class].rate == 0)
-		return true;
 	do {
 		from = seen < now ? now : seen;
-		if (from - now > hz / classes[class].rate * classes[class].burst)
+		if (from - now > each * burst)
 			return false;
-	} while (!__atomic_compare_exchange_n(full_at, &seen, from + hz / classes[class].rate, true,
-					      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(full_at, &seen, from + each, true, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
 	return true;
 }
 
-void punt(struct worker_stats *stats, struct rte_mbuf *m)
+static bool class_takes(enum punt_class class)
 {
-	enum punt_class class = punt_class(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+	return within_rate(&meters[class].full_at, classes[class].rate, classes[class].burst);
+}
 
-	if (!within_rate(class)) {
+void punt(struct worker_stats *stats, struct rte_mbuf *m, enum punt_class class)
+{
+	if (!class_takes(class)) {
 		stats->drop[DROP_PUNT_RATE]++;
+		stats->punt[class].refused++;
 		rte_pktmbuf_free(m);
 	} else if (rte_ring_enqueue(queues.punted[class], m) != 0) {
 		stats->drop[DROP_PUNT_FULL]++;
+		stats->punt[class].refused++;
 		rte_pktmbuf_free(m);
 	} else {
 		stats->punted++;
+		stats->punt[class].taken++;
 	}
+}
+
+void punt_packet(struct worker_stats *stats, struct rte_mbuf *m, const struct punt_note *note)
+{
+	const enum punt_class class = kinds[note->what].class;
+	const bool counted = note->what >= PUNT_TIME_EXCEEDED;
+	void *front;
+
+	if (!within_rate(&full_at_of[note->what][note->ccsi], kinds[note->what].rate,
+			 kinds[note->what].burst) ||
+	    !class_takes(class) || !(front = rte_pktmbuf_prepend(m, sizeof(*note)))) {
+		stats->punt[class].refused++;
+		stats->drop[DROP_PUNT_RATE] += !counted;
+		rte_pktmbuf_free(m);
+		return;
+	}
+	memcpy(front, note, sizeof(*note));
+	if (rte_ring_enqueue(queues.punted[class], m) != 0) {
+		stats->punt[class].refused++;
+		stats->drop[DROP_PUNT_FULL] += !counted;
+		rte_pktmbuf_free(m);
+		return;
+	}
+	stats->punt[class].taken++;
+	stats->punted += !counted;
 }
 
 static void wake(int fd)
@@ -154,6 +168,11 @@ unsigned punt_injected(struct rte_mbuf **packets, unsigned most)
 	return rte_ring_dequeue_burst(queues.injected, (void **)packets, most, NULL);
 }
 
+unsigned punt_routed(struct rte_mbuf **packets, unsigned most)
+{
+	return rte_ring_dequeue_burst(queues.routed, (void **)packets, most, NULL);
+}
+
 unsigned punt_next(enum punt_class class, struct rte_mbuf **packets, unsigned most)
 {
 	return rte_ring_dequeue_burst(queues.punted[class], (void **)packets, most, NULL);
@@ -178,6 +197,18 @@ void punt_inject(struct rte_mbuf *m, uint16_t port, uint16_t vlan)
 	}
 	m->port = port;
 	if (rte_ring_enqueue(queues.injected, m) != 0) {
+		slow_stats.drop[DROP_INJECT_FULL]++;
+		rte_pktmbuf_free(m);
+		return;
+	}
+	punt_wake_loop();
+}
+
+void punt_route(struct rte_mbuf *m, uint16_t ccsi, int family, uint8_t ecn)
+{
+	m->vlan_tci = ccsi;
+	m->hash.usr = (uint32_t)family | (uint32_t)ecn << 8;
+	if (rte_ring_enqueue(queues.routed, m) != 0) {
 		slow_stats.drop[DROP_INJECT_FULL]++;
 		rte_pktmbuf_free(m);
 		return;

@@ -21,7 +21,8 @@ static void strip(struct job *job)
 	rte_pktmbuf_trim(job->m, (uint16_t)(job->m->data_len - job->packet.length));
 }
 
-static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsigned *port)
+static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsigned *port,
+				    uint16_t *mtu)
 {
 	const struct adjacency_table *table = __atomic_load_n(&fib->adjacencies, __ATOMIC_ACQUIRE);
 	const struct adjacency *to;
@@ -39,7 +40,8 @@ static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsi
 	to = &table->at[job->adjacency];
 	if (!to->neigh)
 		return DROP_NO_UPLINK;
-	if (job->packet.length + OUTER_L3 > to->out.mtu)
+	*mtu = (uint16_t)(to->out.mtu - OUTER_L3);
+	if (job->packet.length > *mtu)
 		return DROP_MTU;
 	mac = neigh_mac(to->neigh);
 	if (!mac)
@@ -69,12 +71,13 @@ static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsi
 	return DROP_REASON_COUNT;
 }
 
-static enum drop_reason hand_off(struct job *job, unsigned *port)
+static enum drop_reason hand_off(struct job *job, unsigned *port, uint16_t *mtu)
 {
 	const struct egress *out = &job->hop->out;
 	uint64_t mac;
 	uint8_t *frame;
 
+	*mtu = out->mtu;
 	if (job->packet.length > out->mtu)
 		return DROP_MTU;
 	mac = neigh_mac(job->hop->neigh);
@@ -94,9 +97,10 @@ static void rewrite_one(struct worker *w, const struct fib *fib, struct job *job
 {
 	enum drop_reason reason;
 	unsigned port = 0;
+	uint16_t mtu = 0; /* of the way out */
 
 	if (!frame_forwardable(job->packet.ip, job->packet.family)) {
-		drop(w, job->m, DROP_TTL);
+		refuse(w, job, DROP_TTL, 0);
 		return;
 	}
 	if (job->packet.ecn == 3 && (frame_tos(job->packet.ip, job->packet.family) & 3) == 0) {
@@ -104,11 +108,11 @@ static void rewrite_one(struct worker *w, const struct fib *fib, struct job *job
 		return;
 	}
 	if (job->hop->record.kind == CCN_NEIGHBOR)
-		reason = hand_off(job, &port);
+		reason = hand_off(job, &port, &mtu);
 	else
-		reason = encapsulate(fib, job, &port);
+		reason = encapsulate(fib, job, &port, &mtu);
 	if (reason != DROP_REASON_COUNT) {
-		drop(w, job->m, reason);
+		refuse(w, job, reason, mtu);
 		return;
 	}
 	frame_hop(job->packet.ip, job->packet.family, job->packet.ecn);

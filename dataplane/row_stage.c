@@ -126,8 +126,8 @@ int change_adjacency(struct change *c, const uint8_t vtep[4], uint32_t *index)
 		return change_no_memory(c);
 	}
 	if (map != c->fib->adjacency_of)
-		free(c->fib->adjacency_of);
-	c->fib->adjacency_of = map;
+		old->replaced = c->fib->adjacency_of; /* the slow path may read it */
+	__atomic_store_n(&c->fib->adjacency_of, map, __ATOMIC_RELEASE);
 	c->retired_adjacencies[c->retired_adjacency_count++] = old;
 	__atomic_store_n(&c->fib->adjacencies, grown, __ATOMIC_RELEASE);
 	*index = adjacency_index(c->fib, grown, address);

@@ -14,6 +14,7 @@
 #include <rte_mbuf.h>
 
 #include "fib.h"
+#include "inner.h"
 #include "log.h"
 #include "neigh.h"
 #include "own.h"
@@ -29,6 +30,7 @@ static struct {
 	pthread_t thread;
 	bool started, stop, kicked;
 	int epoll_fd;
+	const struct fib *fib;			  /* while online */
 	const struct interface_table *interfaces; /* while online */
 } slow = {.epoll_fd = -1};
 
@@ -53,14 +55,25 @@ static void online(void)
 	const struct fib *fib;
 
 	rte_rcu_qsbr_thread_online(fib_qsbr, READER_SLOW);
-	fib = __atomic_load_n(&fib_current, __ATOMIC_ACQUIRE);
+	slow.fib = fib = __atomic_load_n(&fib_current, __ATOMIC_ACQUIRE);
 	slow.interfaces = fib ? __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE) : NULL;
 }
 
 static void offline(void)
 {
 	slow.interfaces = NULL;
+	slow.fib = NULL;
 	rte_rcu_qsbr_thread_offline(fib_qsbr, READER_SLOW);
+}
+
+static void take(enum punt_class class, struct rte_mbuf *m)
+{
+	if (class < PUNT_VM)
+		own_take(slow.interfaces, m);
+	else if (slow.fib)
+		inner_take(slow.fib, m);
+	else
+		rte_pktmbuf_free(m);
 }
 
 /* True: there may be more. */
@@ -75,7 +88,7 @@ static bool take_punted(void)
 		for (unsigned i = 0; i < BURSTS && count == BURST; i++) {
 			count = punt_next(class, packets, BURST);
 			for (unsigned j = 0; j < count; j++)
-				own_take(slow.interfaces, packets[j]);
+				take(class, packets[j]);
 		}
 		more |= count == BURST;
 	}
@@ -128,6 +141,7 @@ int slow_start(struct rte_mempool *pool)
 
 	slow.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	own_init(pool);
+	inner_init(pool);
 	taps_init(pool, slow.epoll_fd);
 	if (slow.epoll_fd < 0 ||
 	    epoll_ctl(slow.epoll_fd, EPOLL_CTL_ADD, punt_slow_fd(), &event) < 0 ||

@@ -11,8 +11,14 @@
 #include "fwd.h"
 #include "punt.h"
 
-static void send_up(struct worker *w, struct rte_mbuf *m, const struct frame_in *in)
+/* The class is told by neighbours of the interface, those of uplinks by those of all uplinks. */
+static void send_up(struct worker *w, const struct fib *fib,
+		    const struct interface_table *interfaces, struct rte_mbuf *m,
+		    const struct frame_in *in)
 {
+	uint16_t slot = interfaces->by_vlan[in->role][in->port][in->vlan];
+	uint32_t interface = in->role == CCN_UPLINK ? 0 : interfaces->at[slot].record.id;
+
 	if (in->tagged) { /* the slow path sees untagged frames */
 		uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
 
@@ -22,7 +28,9 @@ static void send_up(struct worker *w, struct rte_mbuf *m, const struct frame_in 
 	m->port = in->port;
 	m->vlan_tci = in->vlan;
 	m->hash.usr = in->role;
-	punt(&w->stats, m);
+	punt(&w->stats, m,
+	     punt_class(__atomic_load_n(&fib->peers, __ATOMIC_ACQUIRE), interface,
+			rte_pktmbuf_mtod(m, const uint8_t *), m->data_len));
 	w->punted = true;
 }
 
@@ -48,10 +56,13 @@ static bool sort_one(struct worker *w, const struct fib *fib,
 	}
 	verdict = classify(fib, interfaces, &in, &job->packet);
 	job->m = m;
+	job->hop = NULL;
 	if (verdict == VERDICT_DROP)
 		drop(w, m, in.reason);
 	else if (verdict == VERDICT_PUNT)
-		send_up(w, m, &in);
+		send_up(w, fib, interfaces, m, &in);
+	else if (verdict == VERDICT_NEIGHBOR)
+		hand_up(w, job, PUNT_VM_NEIGHBOR, 0);
 	return verdict == VERDICT_FORWARD;
 }
 

@@ -27,6 +27,12 @@ static const char *const stages[STAGE_COUNT] = {
 #undef X
 };
 
+static const char *const classes[PUNT_CLASSES] = {
+#define X(id, name, rate, burst) [id] = name,
+    PUNT_CLASSES_OF(X)
+#undef X
+};
+
 struct emitter {
 	void (*emit)(void *context, const struct ccn_counter *counter);
 	void *context;
@@ -122,9 +128,16 @@ void stats_walk(void (*callback)(void *context, const struct ccn_counter *counte
 		walk_port(&to, i);
 	for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
 		emit(&to, "drop", reasons[i], SUM(drop[i]) + s->drop[i]);
+	for (unsigned i = 0; i < PUNT_CLASSES; i++) {
+		snprintf(scope, sizeof(scope), "punt %s", classes[i]);
+		emit(&to, scope, "taken", SUM(punt[i].taken));
+		emit(&to, scope, "refused", SUM(punt[i].refused));
+	}
 	emit(&to, "slow-path", "neighbor-requests-sent", s->neighbor_requests_sent);
 	emit(&to, "slow-path", "neighbor-replies-sent", s->neighbor_replies_sent);
 	emit(&to, "slow-path", "echo-replies-sent", s->echo_replies_sent);
+	emit(&to, "slow-path", "errors-sent", s->errors_sent);
+	emit(&to, "slow-path", "fragments-sent", s->fragments_sent);
 	emit(&to, "slow-path", "tap-written", s->tap_written);
 	emit(&to, "slow-path", "tap-read", s->tap_read);
 	for (unsigned i = 0; i < MAX_CCSIS; i++) {

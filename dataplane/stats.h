@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "ccn_wire.h"
+#include "punt_class.h"
 
 #define MAX_PORTS 16
 #define MAX_CCSIS 65536
@@ -49,7 +50,10 @@
 	X(DROP_PUNT_RATE, "punt-rate")	     /* more for ourselves than is taken of its class */   \
 	X(DROP_PUNT_FULL, "punt-full")	     /* the slow path cannot keep up */                    \
 	X(DROP_OFF_LINK, "off-link")	     /* to our hand-off address, from beyond its subnet */ \
-	X(DROP_TAP, "tap")		     /* punted, but there is no tap or it is full */       \
+	X(DROP_VM_NEIGHBOR, "vm-neighbor")   /* ARP, ND of a VM that asks for nothing of ours */   \
+	X(DROP_GATEWAY_ADDRESS,                                                                    \
+	  "gateway-address") /* to a VPC's gateway, which offers echo only */                      \
+	X(DROP_TAP, "tap")   /* punted, but there is no tap or it is full */                       \
 	X(DROP_INJECT_FULL, "inject-full")
 
 enum drop_reason {
@@ -82,6 +86,10 @@ struct port_stats {
 	uint64_t rx_finished; /* pcap: how many inputs have been read whole */
 };
 
+struct punt_stats {
+	uint64_t taken, refused; /* over its rate, or no room */
+};
+
 struct ccsi_stats {
 	uint64_t packets, bytes; /* forwarded; octets of the inner IP packets */
 };
@@ -93,6 +101,7 @@ struct worker_stats {
 	uint64_t polls, packets, busy_cycles, sleeps;
 	uint64_t punted, injected, handed_over;
 	uint64_t sampled_packets, stage_cycles[STAGE_COUNT]; /* of sampled polls: lap.h */
+	struct punt_stats punt[PUNT_CLASSES];
 	uint64_t drop[DROP_REASON_COUNT];
 	struct port_stats port[MAX_PORTS];
 	struct ccsi_stats ccsi[MAX_CCSIS];
@@ -100,8 +109,8 @@ struct worker_stats {
 
 /* The slow path's own counters. */
 struct slow_stats {
-	uint64_t neighbor_requests_sent, neighbor_replies_sent, echo_replies_sent, tap_written,
-	    tap_read;
+	uint64_t neighbor_requests_sent, neighbor_replies_sent, echo_replies_sent, errors_sent,
+	    fragments_sent, tap_written, tap_read;
 	uint64_t drop[DROP_REASON_COUNT];
 };
 

@@ -94,15 +94,18 @@ static unsigned take_over(struct worker *w, const struct fib *fib)
 	return count;
 }
 
-static unsigned inject(struct worker *w)
+static unsigned inject(struct worker *w, const struct fib *fib)
 {
 	struct rte_mbuf *packets[BURST];
-	unsigned count = punt_injected(packets, BURST);
+	unsigned count = punt_injected(packets, BURST), routed;
 
 	for (unsigned i = 0; i < count; i++)
 		transmit(w, packets[i]->port, packets[i]);
 	w->stats.injected += count;
-	return count;
+	routed = punt_routed(packets, BURST);
+	if (routed > 0)
+		forward_own(w, fib, packets, routed);
+	return count + routed;
 }
 
 static unsigned poll_once(struct worker *w)
@@ -115,7 +118,7 @@ static unsigned poll_once(struct worker *w)
 		total += receive(w, fib, &w->rx[i]);
 	total += take_over(w, fib);
 	if (w->index == 0) /* one at a time, so that what the kernel sends keeps its order */
-		total += inject(w);
+		total += inject(w, fib);
 	for (unsigned port = 0; port < port_count(); port++)
 		if (w->tx[port].count > 0)
 			tx_flush(w, port);

@@ -25,6 +25,7 @@ struct worker_options {
 	bool fan_out;	      /* share out what a port with fewer queues than workers receives */
 	bool busy_poll;	      /* never sleep */
 	bool any_mac;	      /* take frames to any destination MAC */
+	bool no_icmp;	      /* tell no sender what becomes of his packets */
 	bool once;	      /* say so when a pcap file has been read */
 };
 

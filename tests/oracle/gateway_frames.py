@@ -175,6 +175,11 @@ class FrameMaker:
         family, packet = self.packet(random, ccsi)
         mac = rarely(random, b"\x02\xcc\0\0\0\1", b"\xff" * 6)
         inner = ethernet(mac, b"\x02\0\x0a\1\0\x0a", family) + packet + self.padding(random)
+        if random.random() < 0.04:  # a VM asks who has the gateway's address
+            kind, asked = random.choice((self.arp, self.solicitation))(random, uplink)
+            inner = ethernet(mac, b"\x02\0\x0a\1\0\x0a", kind) + asked
+            if kind == ETHERTYPE_ARP:
+                inner = inner[:12] + kind.to_bytes(2, "big") + asked
         flags = rarely(random, 8, 0, 0x88, 0xF7)
         vxlan = bytes([flags]) + bytes(3) + vni.to_bytes(3, "big") + random.choice((b"\0", b"\xff"))
         length = 8 + len(vxlan) + len(inner) + rarely(random, 0, -1, 1, -90)

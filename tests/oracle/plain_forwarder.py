@@ -22,6 +22,7 @@ from oracle.plain_packets import (
     check_addresses,
     checksum,
     is_link_local,
+    is_neighbor_message,
     number,
     read_packet,
     winner,
@@ -35,6 +36,7 @@ from oracle.plain_tables import (
     REMOTE,
     UPLINK,
     VIP,
+    VPC,
     Group,
     Interface,
     Tables,
@@ -188,11 +190,14 @@ class PlainForwarder:
             raise Drop("unknown-vni")
         if (vni, source) not in self.tables.vteps:
             raise Drop("unknown-vtep")
+        ccsi, kind = self.tables.vnis[vni]
+        if kind == VPC and is_neighbor_message(number(inner[12:14]), inner[14:]):
+            raise Drop("vm-neighbor")  # these tables have no gateway address to ask for
         if inner[0] & 1 and not self.static:
             raise Drop("inner-multicast")
         packet = read_packet(inner[14:], number(inner[12:14]))
         check_addresses(packet)
-        return self._route(self.tables.vnis[vni][0], packet, ecn)
+        return self._route(ccsi, packet, ecn)
 
     def _from_hand_off(self, frame, interface):
         if frame.ethertype == ETHERTYPE_IPV6:

@@ -115,15 +115,16 @@ class Packet:
         """What is sent on: one hop less (RFC 1812 §5.3.1, RFC 8200 §3), and marked if the tunnel
         saw congestion and the packet's ends can be told (RFC 6040 §4.2)."""
         octets = bytearray(self.octets)
-        marks = outer_ecn == CONGESTION_EXPERIENCED and self.traffic_class & 3 != 0
+        inner_ecn = self.traffic_class & 3
+        marks = inner_ecn in (1, 2) and outer_ecn in (1, CONGESTION_EXPERIENCED)
         if self.family == 6:
             octets[7] -= 1
             if marks:
-                octets[1] |= CONGESTION_EXPERIENCED << 4
+                octets[1] = octets[1] & 0xCF | outer_ecn << 4
             return bytes(octets)
         octets[8] -= 1
         if marks:
-            octets[1] |= CONGESTION_EXPERIENCED
+            octets[1] = octets[1] & 0xFC | outer_ecn
         return with_header_checksum(octets)
 
 
@@ -204,6 +205,20 @@ def check_addresses(packet):
         )
     if martian:
         raise Drop("martian")
+
+
+def is_neighbor_message(ethertype, octets):
+    """ARP, or neighbour discovery that came through no router (RFC 4861 §6.1, §7.1): whole enough
+    to be one."""
+    if ethertype == ETHERTYPE_ARP:
+        return len(octets) >= 28
+    return (
+        ethertype == ETHERTYPE_IPV6
+        and len(octets) >= 48
+        and octets[6] == ICMPV6
+        and octets[7] == 255
+        and 133 <= octets[40] <= 137
+    )
 
 
 def is_link_local(address):

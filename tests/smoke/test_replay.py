@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.utils import rdpcap, wrpcap
@@ -64,6 +64,10 @@ def test_every_kind_of_next_hop_and_the_reasons_of_drops(tmp_path: Path) -> None
     ]  # fmt: skip
     sent, counters = replayed(tmp_path, TOPOLOGIES / "two-regions.yaml", packets)
     vm = "02:00:0a:01:00:0a"
+    told = [frame for frame in sent if ICMP in frame]
+    assert [seen(frame) for frame in told] == [(None, WEB, HOST, "10.1.0.1", "10.1.0.10", vm)]
+    assert (told[0][ICMP].type, told[0][ICMP].code) == (3, 0)
+    sent = [frame for frame in sent if ICMP not in frame]
     assert [seen(frame) for frame in sent] == [
         (None, RETAIL, HK, "10.1.0.10", "10.2.0.10", "02:cc:c6:33:64:15"),
         (None, RETAIL, HK, "10.1.0.10", "10.99.0.7", "02:cc:c6:33:64:15"),

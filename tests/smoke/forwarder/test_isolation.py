@@ -337,12 +337,12 @@ def test_inner_frames_that_are_no_unicast_ip(replay):
     ]
     out, drops = replay(frames)
     assert not stamped(out, RETAIL)
-    assert drops["inner-type"] == 3
+    assert (drops["inner-type"], drops["vm-neighbor"]) == (2, 1)
 
 
 def test_edges_of_ttl_and_mtu(replay):
     def sized(ip_octets, dst=VM_B):
-        packet = IP(src=VM_A, dst=dst) / UDP() / Raw(RETAIL.stamp)
+        packet = IP(src=VM_A, dst=dst, flags="DF") / UDP() / Raw(RETAIL.stamp)
         return packet / Raw(bytes(ip_octets - len(packet)))
 
     def sent(packet):
@@ -362,7 +362,14 @@ def test_edges_of_ttl_and_mtu(replay):
     )
     assert drops == {"mtu": 1, "ttl": 2}
     assert sorted(len(p) for p in out["p0"] if len(p) > 1000) == [1564, 1614]
-    assert sorted(p[VXLAN][IP].ttl for p in out["p0"] if len(p) < 1000) == [1, 254]
+    small = [p[VXLAN][IP] for p in out["p0"] if len(p) < 1000]
+    assert sorted(p.ttl for p in small if p.proto == 17) == [1, 254]
+    # and the sender is told of the three that were dropped
+    assert sorted((p[ICMP].type, p.dst) for p in small if p.proto == 1) == [
+        (3, VM_A),
+        (11, VM_A),
+        (11, VM_A),
+    ]
 
 
 def test_own_addresses_answer_only_their_own_side(replay):

@@ -62,7 +62,7 @@ def run_real(directory: Path, held: Tables, frames: Frames, static: bool) -> See
         write_pcap(directory / f"{port}-in", [frame for by, frame in frames if by == port])
         specs[port] = f"pcap:{directory}/{port}-in,{directory}/{port}-out"
     socket = directory / "f.sock"
-    options = ["--memory", "96", *["--static-neighbors"] * static]
+    options = ["--memory", "96", "--no-icmp", *["--static-neighbors"] * static]
     command = forwarder_command(socket, specs, extra=options)
     process = start_forwarder(command, socket, directory / "log")
     try:

@@ -230,8 +230,11 @@ def test_each_drop_has_its_reason(replay):
     no_flag = frame.copy()
     no_flag[VXLAN].flags = 0
     inner_arp = frame.copy()
-    inner_arp[VXLAN].payload = Ether(dst=ROUTER_MAC) / ARP(pdst="10.1.0.1")
-    del inner_arp[IP].len, inner_arp[IP].chksum, inner_arp[UDP].len
+    inner_arp[VXLAN].payload = Ether(dst=ROUTER_MAC) / ARP(pdst="10.1.0.77")
+    lldp = frame.copy()
+    lldp[VXLAN].payload = Ether(dst=ROUTER_MAC, type=0x88CC) / Raw(b"lldp")
+    for changed in (inner_arp, lldp):
+        del changed[IP].len, changed[IP].chksum, changed[UDP].len
     _, drops = replay(
         from_host(VM_B, vni=777),
         from_host(VM_B, src="192.0.2.250"),
@@ -241,9 +244,10 @@ def test_each_drop_has_its_reason(replay):
         from_host("10.2.66.1"),
         from_host(VM_B, ttl=1),
         from_host("172.16.5.5", ttl=0),
-        from_host(VM_B, payload=b"x" * 1560),
+        from_host(VM_B, payload=b"x" * 1560, flags="DF"),
         no_flag,
         inner_arp,
+        lldp,
         Raw(bytes(frame)[:40]),
         Raw(bytes(frame)[:13]),
         Ether(dst="02:00:00:00:00:01", type=0x88CC) / Raw(b"lldp"),
@@ -258,6 +262,7 @@ def test_each_drop_has_its_reason(replay):
         "mtu": 1,
         "vxlan-flags": 1,
         "inner-type": 1,
+        "vm-neighbor": 1,
         "outer-length": 1,
         "runt": 1,
         "not-vxlan": 1,
