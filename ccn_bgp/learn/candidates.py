@@ -63,6 +63,8 @@ class CandidateRows:
 
     def ranges(self, keys: Array) -> tuple[I8, I8]:
         """(first row, row behind the last) of each key."""
+        if len(keys) > len(self.key) // 4 and (found := self._all_ranges(keys)) is not None:
+            return found
         first = np.searchsorted(self.key, keys)
         if len(keys) < keyed.FEW or not len(self.key):
             return first, np.searchsorted(self.key, keys, side="right")
@@ -73,6 +75,15 @@ class CandidateRows:
         more = more[behind[more] <= last]
         behind[more] = np.searchsorted(self.key, keys[more], side="right")
         return first, behind
+
+    def _all_ranges(self, keys: Array) -> tuple[I8, I8] | None:
+        """``ranges`` without a search, if these are all keys that there are."""
+        new = np.ones(len(self.key), np.bool_)
+        np.not_equal(self.key[1:], self.key[:-1], out=new[1:])
+        first = np.flatnonzero(new)
+        if len(first) != len(keys) or not np.array_equal(self.key[first], keys):
+            return None
+        return first, np.append(first[1:], len(self.key))
 
     def locate(self, keys: Array, slots: U8) -> I8:
         """The row of each (key, slot), -1 where there is none."""
