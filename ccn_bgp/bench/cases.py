@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ccn_bgp.bench import commits, forward_small, policies, verifying
+from ccn_bgp.bench import commits, forward_small, forward_workers, policies, verifying
 from ccn_bgp.bench.announcing import announcing
 from ccn_bgp.bench.figure import Figure
 from ccn_bgp.bench.inventories import inventory
@@ -114,6 +114,7 @@ CASES: Mapping[str, Mapping[str, Case]] = {
     "verify": VERIFY,
     "forward": {
         "small": lambda r: forward_small.small("small", 1 if r.quick else 5, r.say),
+        "workers": lambda r: forward_workers.workers("workers", 1 if r.quick else 5, r.say),
     },
     "commit": {
         "batch-100k": lambda r: commits.batch(
