@@ -215,7 +215,7 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 		return send_up(in, &interfaces->at[uplink]);
 	if (!whole)
 		return drop(in, DROP_OUTER_FRAGMENT);
-	if (frame_checksum(ip, header) != 0)
+	if (!in->checked && frame_checksum(ip, header) != 0)
 		return drop(in, DROP_OUTER_CHECKSUM);
 	in->reason =
 	    take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header, &neighbor);

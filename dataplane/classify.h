@@ -22,6 +22,7 @@ struct frame_in {
 	uint16_t port;
 	uint16_t vlan; /* in: of a tag that the driver took off; out: the frame's, 0 = untagged */
 	bool any_mac;  /* take frames to any destination MAC */
+	bool checked;  /* the device found the checksum of the (outer) IPv4 header right */
 	/* out */
 	bool tagged;		 /* the tag is in the frame */
 	uint8_t role;		 /* PUNT: of the interface it came in by */

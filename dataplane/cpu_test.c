@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "cpu_check.h"
 #include "log.h"
 
 static char said[512];
@@ -76,8 +77,17 @@ static void choices(void)
 	CHECK(cpu_choose("x", &workers, cpus) == -1 && strstr(said, "not a list"));
 }
 
+static void features(void)
+{
+	CHECK(!cpu_missing(UINT32_MAX));
+	CHECK(!strcmp(cpu_missing(0), "SSE3"));
+	CHECK(!strcmp(cpu_missing(~(1U << 20)), "SSE4.2"));
+	CHECK(!strcmp(cpu_missing(~(1U << 23)), "POPCNT"));
+}
+
 int main(void)
 {
+	features();
 	lists();
 	picks();
 	choices();

@@ -219,13 +219,49 @@ static int start_kernel_device(struct port *port, const char *kind, const char *
 	return result;
 }
 
+/* Any device that DPDK has a driver for: "0000:01:00.0", "net_tap0,iface=t0". */
+static int start_dpdk_device(struct port *port, const char *arguments, struct rte_mempool *pool)
+{
+	struct rte_eth_dev_info info;
+	int result;
+
+	snprintf(port->device, sizeof(port->device), "%.*s", (int)strcspn(arguments, ","),
+		 arguments);
+	result = rte_dev_probe(arguments);
+	if (result == 0)
+		result = rte_eth_dev_get_port_by_name(port->device, &port->id);
+	if (result == 0)
+		result = rte_eth_dev_info_get(port->id, &info);
+	if (result < 0) {
+		log_line("port %s: DPDK has no driver for %s: %s (bind a NIC to vfio-pci with "
+			 "dpdk-devbind.py; `ccn-forwarder --ports` lists them)",
+			 port->name, arguments, strerror(-result));
+		return -1;
+	}
+	snprintf(port->driver, sizeof(port->driver), "%s", info.driver_name);
+	result = port_start(port->id, workers, workers, false, pool, &port->setup);
+	if (result == 0)
+		result = rte_eth_macaddr_get(port->id, &port->mac);
+	if (result < 0) {
+		log_line("port %s: %s does not start: %s (try fewer --workers, or more --memory)",
+			 port->name, arguments, strerror(-result));
+		rte_dev_remove(info.device);
+	}
+	return result;
+}
+
 /* "IN,OUT", a pair for each queue; of an endless one "IN", and nothing is kept. */
 static int start_pcap(struct port *port, const char *files, bool endless, struct rte_mempool *pool)
 {
-	char list[512], arguments[1024];
+	char list[1024], arguments[8 * sizeof(list)]; /* "x," becomes "rx_pcap=x," */
 	size_t length = 0;
 	int result, at = 0;
 
+	if (strlen(files) >= sizeof(list)) {
+		log_line("port %s: the names of the files are too long (give shorter ones)",
+			 port->name);
+		return -1;
+	}
 	snprintf(list, sizeof(list), "%s", files);
 	for (char *rest = list, *file; (file = strsep(&rest, ",")); at++) {
 		const bool in = endless || at % 2 == 0;
@@ -237,11 +273,6 @@ static int start_pcap(struct port *port, const char *files, bool endless, struct
 		}
 		length += (size_t)snprintf(arguments + length, sizeof(arguments) - length, "%s=%s,",
 					   in ? "rx_pcap" : "tx_pcap", file);
-		if (length >= sizeof(arguments) - sizeof("infinite_rx=1")) {
-			log_line("port %s: the names of the files are too long (give shorter ones)",
-				 port->name);
-			return -1;
-		}
 	}
 	snprintf(arguments + length, sizeof(arguments) - length, "infinite_rx=%d", endless);
 	port->file = true;
@@ -285,6 +316,8 @@ int port_open(const char *argument, unsigned for_workers, struct rte_mempool *po
 		result = start_kernel_device(port, "af_packet", spec + 10, pool);
 	else if (!strncmp(spec, "auto:", 5))
 		result = start_kernel_device(port, "auto", spec + 5, pool);
+	else if (!strncmp(spec, "dpdk:", 5))
+		result = start_dpdk_device(port, spec + 5, pool);
 	else if (!strncmp(spec, "pcap:", 5))
 		result = start_pcap(port, spec + 5, false, pool);
 	else if (!strncmp(spec, "pcap-loop:", 10))
@@ -293,7 +326,7 @@ int port_open(const char *argument, unsigned for_workers, struct rte_mempool *po
 		result = start(port, "net_null", "no-rx=1", false, pool);
 	else {
 		log_line("--port %s: unknown SPEC (use af_xdp:DEV, af_packet:DEV, auto:DEV, "
-			 "pcap:IN,OUT, pcap-loop:IN or null)",
+			 "dpdk:DEVICE, pcap:IN,OUT, pcap-loop:IN or null)",
 			 argument);
 		return -1;
 	}
@@ -307,20 +340,12 @@ void port_close_all(void)
 {
 	while (count > 0) {
 		struct port *port = &ports[--count];
+		struct rte_eth_dev_info info;
+		int known = rte_eth_dev_info_get(port->id, &info);
 
 		rte_eth_dev_stop(port->id);
 		rte_eth_dev_close(port->id);
-		rte_vdev_uninit(port->device);
+		if (known == 0)
+			rte_dev_remove(info.device);
 	}
-}
-
-void port_list_devices(void)
-{
-	struct if_nameindex *list = if_nameindex();
-
-	for (struct if_nameindex *n = list; n && n->if_index; n++)
-		if (strcmp(n->if_name, "lo") != 0)
-			printf("%s\taf_xdp:%s af_packet:%s auto:%s\n", n->if_name, n->if_name,
-			       n->if_name, n->if_name);
-	if_freenameindex(list);
 }

@@ -38,7 +38,4 @@ void port_status(unsigned port, struct ccn_port_status *status);
  * hold on to the old one, so that only opening it again helps. */
 const char *port_replaced(void);
 
-/* Prints the devices that a port may use. */
-void port_list_devices(void);
-
 #endif

@@ -12,7 +12,7 @@
 struct rte_mempool;
 
 struct port_setup {
-	uint16_t rx_queues, tx_queues;
+	uint16_t rx_queues, tx_queues, rx_most, tx_most; /* used; offered */
 	/* DPDK's bits: RTE_ETH_RX_OFFLOAD_*, RTE_ETH_TX_OFFLOAD_*, RTE_ETH_RSS_* */
 	uint64_t rx_offered, rx_used, tx_offered, tx_used, rss_offered, rss_used;
 };

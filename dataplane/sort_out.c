@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <rte_mbuf.h>
+#include <rte_mbuf_ptype.h>
 #include <rte_prefetch.h>
 
 #include "fwd.h"
@@ -34,6 +35,14 @@ static void send_up(struct worker *w, const struct fib *fib,
 	w->punted = true;
 }
 
+/* Only a device's "good" is believed, and only where it says that it did not look into a tunnel: then
+ * it may mean the inner header. */
+static bool is_checked(const struct rte_mbuf *m)
+{
+	return (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD &&
+	       RTE_ETH_IS_IPV4_HDR(m->packet_type) && !RTE_ETH_IS_TUNNEL_PKT(m->packet_type);
+}
+
 /* True: the job is to be forwarded. False: the frame was dropped or went to the slow path. */
 static bool sort_one(struct worker *w, const struct fib *fib,
 		     const struct interface_table *interfaces, struct rte_mbuf *m, unsigned port,
@@ -42,7 +51,8 @@ static bool sort_one(struct worker *w, const struct fib *fib,
 	struct frame_in in = {.data = rte_pktmbuf_mtod(m, uint8_t *),
 			      .length = m->data_len,
 			      .port = (uint16_t)port,
-			      .any_mac = w->options->any_mac};
+			      .any_mac = w->options->any_mac,
+			      .checked = is_checked(m)};
 	enum verdict verdict;
 
 	if (m->nb_segs > 1) {

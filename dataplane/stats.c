@@ -52,6 +52,16 @@ void stats_add_worker(const struct worker_stats *stats)
 	workers[worker_count++] = stats;
 }
 
+const struct worker_stats *stats_worker(unsigned index)
+{
+	return workers[index];
+}
+
+const char *stats_stage_name(enum stage stage)
+{
+	return stages[stage];
+}
+
 /* Of all workers; the counter is named by where it stands in the first. */
 static uint64_t sum(size_t offset)
 {

@@ -119,6 +119,9 @@ extern struct slow_stats slow_stats;
 /* What a new worker will count in, before it starts; it stays until the end. */
 void stats_add_worker(const struct worker_stats *stats);
 
+const struct worker_stats *stats_worker(unsigned index);
+const char *stats_stage_name(enum stage stage);
+
 /* Calls `emit` for every counter: of each worker, ports, drops, the slow path and each CCSI that has
  * forwarded something. */
 void stats_walk(void (*emit)(void *context, const struct ccn_counter *counter), void *context);

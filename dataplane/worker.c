@@ -229,6 +229,14 @@ static int deal_queues(void)
 		if (queues < options.count)
 			next = to;
 	}
+	for (unsigned i = 0; i < options.count && !options.fan_out; i++) {
+		if (workers[i]->rx_count > 0)
+			continue;
+		log_line("--workers %u: the ports have too few queues, %u would have nothing to do "
+			 "(give --fan-out, or fewer workers; --ports says what each has)",
+			 options.count, options.count - i);
+		return -1;
+	}
 	return 0;
 }
 

@@ -62,10 +62,15 @@ def workers(case: str, intervals: int, say: Callable[[str], None]) -> Iterator[F
     rate = {layout: median([s.packets for s in samples]) for layout, samples in found.items()}
     for layout, packets in rate.items():
         say(f"{layout}: {packets / 1e6:.2f} Mpps")
-    for layout, metric in (("two", "rate, a queue each"), ("fan-out", "rate, one queue shared out")):
+    for layout, metric in (
+        ("two", "rate, a queue each"),
+        ("fan-out", "rate, one queue shared out"),
+    ):
         one = {"one worker": rate["one"] / 1e6}
         yield Figure(case, metric, "Mpps", rate[layout] / 1e6, one, higher_is_better=True)
-    cost = {layout: median([c for s in samples for c in s.cost]) for layout, samples in found.items()}
+    cost = {
+        layout: median([c for s in samples for c in s.cost]) for layout, samples in found.items()
+    }
     yield Figure(
         case,
         "time per packet of each, a queue each",

@@ -44,7 +44,7 @@ def draw(what: str, answer: Row) -> None:
             console.print(f"[bold]{escape(scope)}[/]")
             for name, value in values.items():
                 if value:
-                    console.print(f"  {name:<28}{value}")
+                    console.print(f"  {name:<28}{value}{_per_packet(name, values)}")
         return
     if what == "fib":
         table(console, "table prefix next next-hop origin".split(), answer["routes"])
@@ -52,6 +52,14 @@ def draw(what: str, answer: Row) -> None:
     rows = answer[what]
     flat = [{**row.get("attributes", {}), **row} for row in rows]
     table(console, COLUMNS[what], flat)
+
+
+def _per_packet(name: str, counters: Mapping[str, int]) -> str:
+    """Of a worker's cycles: how many for each packet they were measured over."""
+    if name != "busy-cycles" and not name.startswith("cycles-"):
+        return ""
+    packets = counters.get("packets" if name == "busy-cycles" else "sampled-packets", 0)
+    return f"  ({counters[name] / packets:.1f} per packet)" if packets else ""
 
 
 def table(console: Console, columns: Sequence[str], rows: Iterable[Row]) -> None:

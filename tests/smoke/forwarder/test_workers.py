@@ -135,15 +135,15 @@ def test_fan_out_of_one_queue_keeps_the_order_of_flows(forwarder, rows, tmp_path
     assert sum(map(len, left.values())) == 3200 - lost
 
 
-def test_without_fan_out_a_port_of_one_queue_is_read_by_one(forwarder, rows, tmp_path):
+def test_ports_of_one_queue_are_dealt_to_workers_in_turn(forwarder, rows, tmp_path):
     wrpcap(str(tmp_path / "in.pcap"), [frame(flow, 0) for flow in range(64)])
-    path, _ = forwarder(
-        {"p0": f"pcap:{tmp_path}/in.pcap,{tmp_path}/out.pcap"},
-        *("--static-neighbors", "--workers", "2"),
-    )
+    ports = {name: f"pcap:{tmp_path}/in.pcap,{tmp_path}/{name}.pcap" for name in ("p0", "p1")}
+    path, _ = forwarder(ports, "--static-neighbors", "--workers", "2")
     with ForwarderClient.connect(path) as client:
         client.commit(0, 1, tables(rows), b"", full=True)
-        assert of_workers(settled(client, rows, 64), "packets") == [64, 0]
+        seen = settled(client, rows, 128)
+    assert of_workers(seen, "packets") == [64, 64]
+    assert (seen["port p0", "tx-packets"], seen["drop", "no-interface"]) == (64, 64)
 
 
 @pytest.mark.parametrize("extra", [(), ("--fan-out",)])

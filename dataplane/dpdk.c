@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Starts DPDK with what the ports need of it.
+ */
+#include "dpdk.h"
+
+#include <ctype.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_mbuf.h>
+
+#include "log.h"
+#include "runtime_dir.h"
+
+#define BUFFER_OCTETS 2816 /* of memory per packet buffer, roughly */
+#define DEFAULT_MEMORY 256
+#define MOST_ARGUMENTS 64
+
+static bool started;
+
+/* Rings and bursts of the ports for each worker, and what the slow path may hold. */
+static unsigned buffers_wished(const struct dpdk_options *o)
+{
+	return 8192 + (4096 * o->port_count + 2048) * o->workers;
+}
+
+static unsigned buffers_in(unsigned long memory)
+{
+	return (unsigned)(memory * 3 / 4 * 1048576 / BUFFER_OCTETS);
+}
+
+/* A pcap-loop port keeps its whole file in buffers. */
+static unsigned buffers(const struct dpdk_options *o, unsigned long memory)
+{
+	for (unsigned i = 0; i < o->port_count; i++)
+		if (strstr(o->ports[i], "=pcap-loop:"))
+			return buffers_in(memory);
+	return RTE_MIN(buffers_wished(o), buffers_in(memory));
+}
+
+/* Megabytes: as --memory says, else enough; 0 after one line on stderr. */
+static unsigned long memory_to_take(const struct dpdk_options *o)
+{
+	unsigned long least = DEFAULT_MEMORY, asked = o->memory ? o->memory : DEFAULT_MEMORY;
+
+	while (!o->memory && buffers_in(asked) < buffers_wished(o))
+		asked += DEFAULT_MEMORY;
+	while (buffers_in(least) < buffers_wished(o))
+		least += DEFAULT_MEMORY;
+	if (buffers_in(asked) * 2 >= buffers_wished(o))
+		return asked;
+	log_line("--memory %lu: too little for the queues of %u workers on %u ports (give %lu, or "
+		 "leave it out)",
+		 asked, o->workers, o->port_count, least);
+	return 0;
+}
+
+/* "0@(0,1,5)": one lcore on every CPU that we may use, so that the kernel schedules. */
+static void lcores(char *text, size_t size)
+{
+	cpu_set_t set;
+	size_t at = (size_t)snprintf(text, size, "0@(");
+
+	CPU_ZERO(&set);
+	sched_getaffinity(0, sizeof(set), &set);
+	for (unsigned i = 0; i < CPU_SETSIZE && at < size - 8; i++)
+		if (CPU_ISSET(i, &set))
+			at += (size_t)snprintf(text + at, size - at, "%s%u",
+					       text[at - 1] == '(' ? "" : ",", i);
+	snprintf(text + at, size - at, ")");
+}
+
+/* Megabytes of free hugepages of the default size. */
+static unsigned long free_hugepages(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	unsigned long pages = 0, kilobytes = 0;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		sscanf(line, "HugePages_Free: %lu", &pages);
+		sscanf(line, "Hugepagesize: %lu", &kilobytes);
+	}
+	if (file)
+		fclose(file);
+	return pages * kilobytes / 1024;
+}
+
+/* The PCI address in "NAME=dpdk:0000:01:00.0,..."; NULL: it names none. */
+static const char *pci_address(const char *port)
+{
+	const char *device = strstr(port, "=dpdk:");
+
+	return device && isxdigit((unsigned char)device[6]) && strchr(device + 6, ':') &&
+		       strchr(device + 6, '.')
+		   ? device + 6
+		   : NULL;
+}
+
+static int start_environment(const struct dpdk_options *o, unsigned long megabytes)
+{
+	static char memory[16], prefix[64], cores[4096];
+	char *arguments[MOST_ARGUMENTS] = {"ccn-forwarder",
+					   "--lcores",
+					   cores,
+					   "-m",
+					   memory,
+					   "--file-prefix",
+					   prefix,
+					   "--no-shconf",
+					   "--iova-mode=va",
+					   "--log-level=*:emergency",
+					   "--log-level=lib.eal:critical",
+					   o->huge ? "--in-memory" : "--no-huge"};
+	int count = 12, nics = 0;
+
+	if (o->huge && free_hugepages() < megabytes) {
+		log_line("--huge: %lu MB of hugepages are free, %lu are needed (`sysctl "
+			 "vm.nr_hugepages=%lu`, a smaller --memory, or no --huge)",
+			 free_hugepages(), megabytes, megabytes / 2);
+		return -1;
+	}
+	for (unsigned i = 0; i < o->port_count; i++) {
+		const char *address = pci_address(o->ports[i]);
+
+		if (!address)
+			continue;
+		arguments[count++] = "-a";
+		arguments[count++] = strdup(address);
+		nics++;
+	}
+	if (nics == 0)
+		arguments[count++] = "--no-pci";
+	if (!o->name)
+		arguments[count++] = "--no-telemetry";
+	lcores(cores, sizeof(cores));
+	snprintf(memory, sizeof(memory), "%lu", megabytes);
+	runtime_dir_prefix(o->name, prefix, sizeof(prefix));
+	runtime_dir_sweep();
+	if (rte_eal_init(count, arguments) < 0) {
+		log_line("DPDK cannot start: %s (%s)", rte_strerror(rte_errno),
+			 o->huge ? "are the hugepages on our NUMA node, and may we lock memory?"
+				 : "is there as much memory as --memory says?");
+		runtime_dir_remove(prefix);
+		return -1;
+	}
+	started = true;
+	runtime_dir_keep(prefix, o->name != NULL);
+	return 0;
+}
+
+/* Like rte_pktmbuf_pool_create, but buffers may lie across pages: with addresses as the I/O memory
+ * management unit sees them that is nothing to a NIC, and with 4 KiB pages each buffer would take a
+ * whole one. */
+static struct rte_mempool *make_pool(unsigned count)
+{
+	struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size =
+						       RTE_MBUF_DEFAULT_BUF_SIZE};
+	struct rte_mempool *pool = rte_mempool_create_empty(
+	    "buffers", count, sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE, 256,
+	    sizeof(private), SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+
+	if (!pool)
+		return NULL;
+	rte_pktmbuf_pool_init(pool, &private);
+	if (rte_mempool_populate_default(pool) < 0) {
+		rte_mempool_free(pool);
+		rte_errno = ENOMEM;
+		return NULL;
+	}
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+}
+
+/* The libraries behind af_xdp talk on stderr about what concerns nobody; our own lines say what
+ * failed. They are loaded by DPDK's driver, if at all. */
+static void silence_libraries(void)
+{
+	static const char *const print[][2] = {{"libbpf.so.1", "libbpf_set_print"},
+					       {"libxdp.so.1", "libxdp_set_print"}};
+
+	for (unsigned i = 0; i < 2; i++) {
+		void *library = dlopen(print[i][0], RTLD_NOW | RTLD_NOLOAD);
+		void *(*set)(void *);
+
+		if (!library)
+			continue;
+		*(void **)&set = dlsym(library, print[i][1]);
+		if (set)
+			set(NULL);
+	}
+}
+
+struct rte_mempool *dpdk_start(const struct dpdk_options *options)
+{
+	const unsigned long megabytes = memory_to_take(options);
+	struct rte_mempool *pool;
+
+	if (!megabytes || start_environment(options, megabytes) < 0)
+		return NULL;
+	silence_libraries();
+	pool = make_pool(buffers(options, megabytes));
+	if (!pool)
+		log_line("no room for packet buffers: %s (raise --memory)",
+			 rte_strerror(rte_errno));
+	return pool;
+}
+
+void dpdk_stop(void)
+{
+	if (!started)
+		return;
+	runtime_dir_end();
+	rte_eal_cleanup();
+}

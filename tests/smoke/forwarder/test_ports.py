@@ -1,0 +1,123 @@
+"""What ports are and what they lack: --ports, devices of DPDK, checksums that a device checked, and
+faults of the machine, each one line that leaves nothing behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from ccn_bgp.forwarder.client import ForwarderClient
+from ccn_bgp.forwarder.process import find_forwarder
+
+from .test_workers import INNER_IP, frame, tables
+
+pytestmark = pytest.mark.smoke
+
+TAP = "wrkt0"
+
+
+def run(*arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [*before, str(find_forwarder()), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_lists_devices():
+    done = run("--ports")
+    assert done.returncode == 0 and done.stderr == ""
+    devices = {line.split("\t")[0] for line in done.stdout.splitlines()}
+    kernels = {path.name for path in Path("/sys/class/net").iterdir()}
+    assert kernels - {"lo"} <= devices
+
+
+def test_says_of_each_port_what_it_offers_and_uses():
+    done = run(
+        *("--ports", "--workers", "2", "--port", "a=null"),
+        *("--port", f"b=dpdk:net_tap0,iface={TAP}"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    null, tap = done.stdout.split("port b\n")
+    assert "driver        net_null, up, MAC " in null
+    assert "queues        rx 2 of 1024, tx 2 of 1024, for 2 workers" in null
+    assert "spread by rss; rss ipv4 " in null and "ipv4-udp" in null
+    assert "rx offloads   ipv4-cksum (offered: ipv4-cksum udp-cksum" in tap
+    assert not Path(f"/sys/class/net/{TAP}").exists()
+
+
+def test_ports_with_fewer_queues_say_how_flows_spread(tmp_path):
+    (tmp_path / "in.pcap").write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+    port = ("--ports", "--port", f"p0=pcap:{tmp_path}/in.pcap", "--workers", "2")
+    assert "spread by one queue" in run(*port).stdout
+    assert "spread by fan-out in software" in run(*port, "--fan-out").stdout
+
+
+def test_a_checksum_that_the_device_checked_is_not_checked_again(forwarder, rows):
+    """net_tap says "good" of some; of what it calls bad, our own sum decides."""
+    path, _ = forwarder({"p0": f"dpdk:net_tap0,iface={TAP}"}, "--static-neighbors")
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+    with ForwarderClient.connect(path) as client, raw:
+        client.commit(0, 1, tables(rows), b"", full=True)
+        request = struct.pack("16sH14x", TAP.encode(), 0x1 | 0x40)  # IFF_UP, IFF_RUNNING
+        fcntl.ioctl(raw, 0x8914, request)  # SIOCSIFFLAGS
+        raw.bind((TAP, 0x0800))
+        bad = bytearray(frame(1, 1))
+        bad[14 + 10] ^= 0x5A  # checksum of the outer header
+        for octets in (frame(0, 0), bytes(bad), frame(2, 2)):
+            raw.send(octets)
+        deadline = time.monotonic() + 5
+        while (seen := rows.counters(client))["drop", "outer-checksum"] < 1:
+            assert time.monotonic() < deadline, {k: n for k, n in seen.items() if n}
+            time.sleep(0.02)
+        while rows.counters(client)["ccsi 100", "packets"] < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        raw.settimeout(2)
+        numbers = set()
+        while len(numbers) < 2:
+            octets = raw.recv(2048)
+            if octets[26:30] == socket.inet_aton("192.0.2.11"):  # from the gateway
+                numbers.add(struct.unpack_from(">H", octets, INNER_IP + 4)[0])
+        assert numbers == {0, 2}
+
+
+NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "before", "expected"),
+    [
+        ("--port a=null --huge --memory 65536", (), "MB of hugepages are free, 65536 are needed"),
+        ("--port a=af_packet:nodev0", (), "no network device 'nodev0'"),
+        ("--port a=dpdk:0000:ff:1f.7", (), "DPDK has no driver for 0000:ff:1f.7"),
+        ("--port a=dpdk:carrier_pigeon0", (), "DPDK has no driver for carrier_pigeon0"),
+        ("--port a=af_xdp:lo", NOBODY, "run as root"),
+        ("--port a=af_packet:lo", NOBODY, "run as root or with CAP_NET_RAW"),
+        ("--port a=pcap:{in} --workers 2", (), "the ports have too few queues"),
+        (
+            "--port a=null --memory 64 --workers 32",
+            (),
+            "--memory 64: too little for the queues of 32 workers",
+        ),
+    ],
+)
+def test_faults_of_the_machine_are_one_line(tmp_path, arguments, before, expected):
+    tmp_path.chmod(0o777)
+    for parent in list(tmp_path.parents)[:2]:  # pytest's own, closed to others
+        parent.chmod(0o755)
+    (tmp_path / "in.pcap").write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+    words = arguments.format(**{"in": tmp_path / "in.pcap"}).split()
+    name = f"faults-{os.getpid()}"
+    done = run("--socket", f"{tmp_path}/s", "--name", name, *words, before=before)
+    lines = done.stderr.splitlines()
+    assert (done.returncode, len(lines)) == (1, 1), done.stderr
+    assert lines[0].startswith("ccn-forwarder: ") and expected in lines[0]
+    assert "(" in lines[0]  # the way out
+    assert not (tmp_path / "s").exists()
+    for base in ("/var/run", os.environ.get("XDG_RUNTIME_DIR", "/tmp"), "/tmp"):
+        assert not Path(base, "dpdk", f"ccn-{name}").exists()
