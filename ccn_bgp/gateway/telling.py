@@ -239,6 +239,8 @@ def _offer_all(group: _Group, rows: RowFeed) -> None:
     if out.peer.role in EVPN_ROLES:
         for key, export in group.rib.exports.one_by_one():
             out.offer_evpn(key, export)
+        if (vms := group.rib.exports.vms()) is not None:
+            out.offer_vms(vms)
         for exports in rows.exports:
             out.offer_rows(exports, rows.sets)
     elif (table := _table(group)) is not None:

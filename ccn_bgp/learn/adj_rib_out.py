@@ -25,9 +25,10 @@ from ccn_bgp.learn.outbound import Outbound
 from ccn_bgp.learn.told_rows import NONE, ToldRows
 from ccn_bgp.learn.told_sets import ToldSets
 from ccn_bgp.learn.told_view import ToldView
+from ccn_bgp.learn.told_vms import ToldVms
 from ccn_bgp.model.bgp import Family, Prefix, RouteDistinguisher
 from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.model.outgoing import U1, U4, Origination, OutRows, type5
+from ccn_bgp.model.outgoing import U1, U4, Origination, OutRows, OutVms, RowChanges, type5
 from ccn_bgp.model.path import (
     EvpnPrefix,
     Nlri,
@@ -66,6 +67,8 @@ class AdjRibOut:
         self.objects: dict[bytes, tuple[Nlri, PathAttributes]] = {}
         self.sets = ToldSets()
         self.rows: dict[int, ToldRows] = {4: ToldRows(4), 16: ToldRows(16)}
+        self.vms: ToldVms | None = None
+        self._vms_offered = False
         self._denied: dict[bytes, Denied] = {}
         self._announce: dict[bytes, tuple[Nlri, PathAttributes]] = {}
         self._withdraw: dict[bytes, Nlri] = {}
@@ -82,13 +85,14 @@ class AdjRibOut:
         self._withdraw.clear()
         for rows in self.rows.values():
             rows.clear()
+        self.vms = None
 
     # -- one by one ---------------------------------------------------------------------------
 
     def offer(self, nlri: Nlri, attributes: PathAttributes | None) -> None:
         """What the peer should now hold of an NLRI; None: nothing."""
         key = nlri.key
-        told = self.objects.get(key)
+        told = self._object(key)
         if attributes is None:
             self._announce.pop(key, None)
             if told is not None:
@@ -102,9 +106,11 @@ class AdjRibOut:
 
     def offer_evpn(self, key: bytes, export: tuple[Nlri, PathAttributes] | None) -> None:
         """One export of this gateway, to a gateway or reflector."""
+        if self.vms is not None and not self.tells_in_columns(key):
+            self.vms.drop(key)  # what was denied there is judged here from now on
         if export is None:
             self._denied.pop(key, None)
-            told = self.objects.get(key) or self._announce.get(key)
+            told = self._object(key) or self._announce.get(key)
             if told is not None:
                 self.offer(told[0], None)
             return
@@ -142,7 +148,33 @@ class AdjRibOut:
         self._denied.pop(nlri.key, None)
         self.offer(nlri, self._outbound(self.peer, judged))
 
+    def _object(self, key: bytes) -> tuple[Nlri, PathAttributes] | None:
+        """What has been told of an NLRI one by one, or of a VM in columns."""
+        told = self.objects.get(key)
+        if told is not None or self.vms is None or (row := self.vms.find(key)) is None:
+            return told
+        return self._told(self.vms.nlri(row), int(self.vms.numbers[row]))
+
     # -- in columns -----------------------------------------------------------------------------
+
+    def offer_vms(self, vms: OutVms) -> None:
+        """VMs of the inventory that should now be held, to gateways and reflectors. Once, before
+        anything is told; what becomes of them later is offered one by one."""
+        if self.vms is not None or self.objects:
+            raise ValueError(f"peer {self.peer.name} has been told of VMs already")
+        numbers = vms.attributes
+        first = np.full(len(vms.sets) + 1, NONE, np.int64)
+        first[numbers[::-1]] = np.arange(len(numbers))[::-1]
+        said = np.full(len(vms.sets) + 1, NONE, np.int32)  # the last place is what -1 points to
+        self.vms = told = ToldVms(vms.table, said[:0], vms.originations)
+        for number, row in enumerate(first[:-1].tolist()):
+            if row >= 0:
+                judged = self.policy(self.peer, Path("", told.nlri(row), vms.sets[number]))
+                if not isinstance(judged, Denied):
+                    judged = self._outbound(self.peer, judged)
+                said[number] = self.sets.number(judged)
+        told.numbers = said[numbers]
+        self._vms_offered = True
 
     def offer_rows(self, rows: OutRows, sets: Sequence[PathAttributes]) -> None:
         """What should now be held of many prefixes; ``rows.attributes`` are numbers in ``sets``.
@@ -232,11 +264,18 @@ class AdjRibOut:
         self._one_owner()
         announce, withdraw = self._announce, self._withdraw
         self._announce, self._withdraw = {}, {}
+        fresh, self._vms_offered = self._vms_offered, False
+        if self.vms is not None:
+            for key in (*announce, *withdraw):
+                if self.vms.drop(key) and fresh:
+                    withdraw.pop(key, None)  # it has not been said yet
         self.objects.update(announce)
         for key in withdraw:
             self.objects.pop(key, None)
         changes = Changes(by_attributes(announce), tuple(withdraw[k] for k in sorted(withdraw)))
         said, gone = changes.announce_rows, changes.withdraw_rows
+        if fresh:
+            said += self.whole_vms()
         for held in self.rows.values():
             if not held.pending:
                 continue
@@ -253,6 +292,8 @@ class AdjRibOut:
         """All that has been told in these families, once more."""
         objects = {k: said for k, said in self.objects.items() if said[0].family in families}
         rows: tuple[Any, ...] = ()
+        if Family.EVPN in families:
+            rows += self.whole_vms()
         for held in self.rows.values():
             if self._family(held) in families:
                 said = self.sets.said(held.numbers)
@@ -261,6 +302,18 @@ class AdjRibOut:
                     keys, numbers = keys[said], numbers[said]
                 rows += self._announced(held, keys, numbers)
         return Changes(by_attributes(objects), (), rows)
+
+    def whole_vms(self) -> tuple[RowChanges, ...]:
+        """All VMs that have been told in columns, once more."""
+        if self.vms is None:
+            return ()
+        return self.vms.announced(self.sets.said(self.vms.numbers), self.sets)
+
+    def tells_in_columns(self, key: bytes) -> bool:
+        """Whether this NLRI is a VM that is told so."""
+        if self.vms is None or (row := self.vms.find(key)) is None:
+            return False
+        return int(self.vms.numbers[row]) not in self.sets.denials
 
     def _announced(self, held: ToldRows, keys: Array, numbers: Array) -> tuple[Any, ...]:
         return announced_rows(held, keys, numbers, self.sets.attributes, self.row_originations)
@@ -313,12 +366,16 @@ class AdjRibOut:
 
     def _compact(self) -> None:
         """Forget attribute sets that nothing is told of any more."""
-        live = np.zeros(len(self.sets), np.bool_)
-        for held in self.rows.values():
-            live[held.numbers] = True
+        live = np.zeros(len(self.sets) + 1, np.bool_)
+        for numbers in self._all_numbers():
+            live[numbers] = True
+        live = live[:-1]
         self.sets, renumbered = self.sets.keep(np.flatnonzero(live))
         for held in self.rows.values():
             held.renumber(renumbered)
+        if self.vms is not None:
+            renumbered = np.append(renumbered, NONE)
+            self.vms.numbers = renumbered[self.vms.numbers].astype(np.int32)
         self._numbers.clear()
         self._compact_at = max(1 << 16, 2 * len(self.sets))
 
@@ -327,13 +384,13 @@ class AdjRibOut:
     @property
     def told(self) -> ToldView[tuple[Nlri, PathAttributes]]:
         """What has been told, by NLRI key."""
-        count = sum(int(self.sets.said(held.numbers).sum()) for held in self.rows.values())
+        count = sum(int(self.sets.said(numbers).sum()) for numbers in self._all_numbers())
         return ToldView(self.objects, count, self._all_rows, self._find, self._told)
 
     @property
     def denied(self) -> ToldView[Denied]:
         """What export policy held back, by NLRI key."""
-        count = sum(int((~self.sets.said(held.numbers)).sum()) for held in self.rows.values())
+        count = sum(int((~self.sets.said(n) & (n != NONE)).sum()) for n in self._all_numbers())
         return ToldView(
             self._denied, count, self._all_rows, self._find, lambda _, n: self.sets.denials.get(n)
         )
@@ -343,14 +400,26 @@ class AdjRibOut:
             return None
         return nlri, self.sets.attributes[number]
 
-    def _all_rows(self) -> Iterator[tuple[Nlri, int]]:
+    def _all_numbers(self) -> Iterator[Array]:
         for held in self.rows.values():
-            for changes in self._announced(held, held.keys, held.numbers):
-                yield from zip(changes.nlri(), changes.rows.attributes.tolist(), strict=True)
+            yield held.numbers
+        if self.vms is not None:
+            yield self.vms.numbers
+
+    def _all_rows(self) -> Iterator[tuple[Nlri, int]]:
+        every: tuple[Any, ...] = ()
+        if self.vms is not None:
+            every = self.vms.announced(self.vms.numbers != NONE, self.sets)
+        for held in self.rows.values():
+            every += self._announced(held, held.keys, held.numbers)
+        for changes in every:
+            yield from zip(changes.nlri(), changes.rows.attributes.tolist(), strict=True)
 
     def _find(self, key: bytes) -> tuple[Nlri, int] | None:
         prefix = Prefix(key)
         nlri: Nlri = Unicast(prefix)
+        if self.vms is not None and (row := self.vms.find(key)) is not None:
+            return self.vms.nlri(row), int(self.vms.numbers[row])
         if self.peer.router is None:
             prefix = Prefix(key[13:])
             table = self._tables.get(

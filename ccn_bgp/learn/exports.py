@@ -5,9 +5,10 @@ type 2 are objects only for as long as somebody looks at them.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
 from typing import Protocol
 
+from ccn_bgp.model.outgoing import OutVms
 from ccn_bgp.model.path import Nlri, PathAttributes
 
 Export = tuple[Nlri, PathAttributes]
@@ -26,12 +27,22 @@ class MadeWhenAsked(Protocol):
         """How many there are."""
 
 
+class VmsInColumns(MadeWhenAsked, Protocol):
+    """VMs of the inventory: peers are told of them in columns, but for a few."""
+
+    def in_columns(self) -> OutVms | None:
+        """Those, if there are any."""
+
+    def alone(self) -> Iterator[Export]:
+        """The others."""
+
+
 class Exports(MutableMapping[bytes, Export]):
     """By NLRI key; what is kept comes before what is made when asked for."""
 
     def __init__(self) -> None:
         self._kept: dict[bytes, Export] = {}
-        self.made: MadeWhenAsked | None = None
+        self.made: VmsInColumns | None = None
         self.rows: MadeWhenAsked | None = None
         """What is told in columns: here it is only looked at."""
 
@@ -70,7 +81,7 @@ class Exports(MutableMapping[bytes, Export]):
 
     def each(self) -> Iterator[tuple[bytes, Export]]:
         """(key, export) of all."""
-        yield from self.one_by_one()
+        yield from self._with(self.made.exports() if self.made is not None else ())
         for export in self.rows.exports() if self.rows is not None else ():
             yield export[0].key, export
 
@@ -81,8 +92,15 @@ class Exports(MutableMapping[bytes, Export]):
 
     def one_by_one(self) -> Iterator[tuple[bytes, Export]]:
         """(key, export) of all that is not told in columns."""
+        return self._with(self.made.alone() if self.made is not None else ())
+
+    def vms(self) -> OutVms | None:
+        """VMs that are told in columns."""
+        return None if self.made is None else self.made.in_columns()
+
+    def _with(self, made: Iterable[Export]) -> Iterator[tuple[bytes, Export]]:
         yield from self._kept.items()
-        for export in self.made.exports() if self.made is not None else ():
+        for export in made:
             key = export[0].key
             if key not in self._kept:
                 yield key, export

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ccn_bgp.learn.keys import Array, member
+from ccn_bgp.learn.keys import Array, Bools, member
 from ccn_bgp.learn.told_rows import ToldRows, grouped
+from ccn_bgp.learn.told_vms import ToldVms, vm_difference
 from ccn_bgp.model.outgoing import NOTHING, Origination, OutRows, RowChanges
 from ccn_bgp.model.path import Nlri, PathAttributes
 
@@ -100,9 +101,12 @@ def _rows(
 def difference(old: AdjRibOut, new: AdjRibOut) -> Changes:
     """What makes a peer that was told ``old`` know ``new``; neither is changed."""
     announce = {k: said for k, said in new.objects.items() if old.objects.get(k) != said}
-    withdraw = tuple(old.objects[k][0] for k in sorted(old.objects.keys() - new.objects.keys()))
-    announce_rows: tuple[RowChanges, ...] = ()
-    withdraw_rows: tuple[RowChanges, ...] = ()
+    withdraw = tuple(
+        old.objects[k][0]
+        for k in sorted(old.objects.keys() - new.objects.keys())
+        if not new.tells_in_columns(k)
+    )
+    announce_rows, withdraw_rows = _vms(old, new)
     for width, after in new.rows.items():
         before = old.rows[width]
         was, now = old.sets.said(before.numbers), new.sets.said(after.numbers)
@@ -124,6 +128,31 @@ def difference(old: AdjRibOut, new: AdjRibOut) -> Changes:
         gone = was & (~found | _moved(before, before.keys, old, new))
         withdraw_rows += withdrawn_rows(before, before.keys[gone], old.row_originations)
     return Changes(by_attributes(announce), withdraw, announce_rows, withdraw_rows)
+
+
+Rows = tuple[RowChanges, ...]
+
+
+def _vms(old: AdjRibOut, new: AdjRibOut) -> tuple[Rows, Rows]:
+    """Announced and withdrawn VMs of the inventory."""
+    if old.vms is None or new.vms is None:
+        withdrawn: Rows = ()
+        if old.vms is not None:
+            gone = old.sets.said(old.vms.numbers)
+            withdrawn = old.vms.withdrawn(_but(gone, old.vms, new.objects))
+        said = () if new.vms is None else new.whole_vms()
+        return said, withdrawn
+    gone, fresh = vm_difference(old.vms, old.sets, new.vms, new.sets)
+    gone = _but(gone, old.vms, new.objects)
+    return new.vms.announced(fresh, new.sets), old.vms.withdrawn(gone)
+
+
+def _but(rows: Bools, held: ToldVms, objects: Objects) -> Bools:
+    """Without those that are told one by one from now on."""
+    for key in objects:
+        if (row := held.find(key)) is not None:
+            rows[row] = False
+    return rows
 
 
 def _moved(held: ToldRows, keys: Array, old: AdjRibOut, new: AdjRibOut) -> Array:

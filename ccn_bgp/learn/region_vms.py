@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from ccn_bgp.learn.candidate import Candidate
-from ccn_bgp.learn.exports import Export, Exports
+from ccn_bgp.learn.exports import Exports
 from ccn_bgp.learn.loc_rib import LocRib, Slot
 from ccn_bgp.learn.mobility import (
     Claim,
@@ -26,17 +25,17 @@ from ccn_bgp.learn.mobility import (
     claims,
     declared_claim,
     heard_claim,
-    mobility_of,
     shared,
     shares,
     why_not,
 )
-from ccn_bgp.learn.originate import own_attributes, vm_candidate, vm_nlri
+from ccn_bgp.learn.originate import vm_candidate
+from ccn_bgp.learn.vm_exports import VmExports
 from ccn_bgp.learn.vm_rows import Address, DeclaredVms, overlaid
-from ccn_bgp.model.bgp import Ip, Mac
+from ccn_bgp.model.bgp import Ip
 from ccn_bgp.model.ccsi import Ccsi
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.path import EvpnMacIp, Nlri, Path, PathAttributes
+from ccn_bgp.model.path import EvpnMacIp, Nlri, Path
 from ccn_bgp.model.reason import NotBest, Refused
 from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.topology import Gateway, MacMobility, Vpc
@@ -72,30 +71,26 @@ class RegionVms:
         """Seconds, of whoever keeps time; without one nothing is frozen."""
         self._kept = exports
         self._said = said
-        self._declared = DeclaredVms.of(vpcs)
-        self._heard: dict[Address, dict[Slot, Path]] = {}
+        self.declared = DeclaredVms.of(vpcs)
+        self.heard: dict[Address, dict[Slot, Path]] = {}
         self._holders: dict[Address, Claim] = {}
         """Of the addresses that hosts speak of."""
         self._moves = Moves(limits)
         self._frozen: dict[Address, Frozen] = {}
         self._contested: set[Address] = set()
-        self._attributes: dict[tuple[str, tuple[bytes, ...]], PathAttributes] = {}
-        self._vnis: dict[bytes, list[int]] = {}
-        for vni in sorted(vpcs):
-            ccsi, _ = vpcs[vni]
-            self._vnis.setdefault(ccsi.rd, []).append(vni)
+        self._exports = VmExports(self)
         for table in tables.values():
             table.own_vms = partial(self.candidates, table.ccsi.rd)
-        exports.made = self
+        exports.made = self._exports
 
     # -- what is said -----------------------------------------------------------------------------
 
     def renew(self) -> None:
         """The VPCs have other VMs now: settle the addresses where that makes a difference."""
         self.changed = True  # who asks may be new, even where nothing is
-        before, self._declared = self._declared, self._declared.renewed(self.vpcs)
-        for address, old, new in before.differences(self._declared):
-            if address in self._heard:
+        before, self.declared = self.declared, self.declared.renewed(self.vpcs)
+        for address, old, new in before.differences(self.declared):
+            if address in self.heard:
                 self._thaw(address)  # whoever changed the inventory has looked into it
                 self._settle(address, self._holders[address])
             else:
@@ -107,7 +102,7 @@ class RegionVms:
         assert nlri.ip is not None
         address = nlri.vni, nlri.ip
         before = self.holder(address)
-        self._heard.setdefault(address, {})[slot] = path
+        self.heard.setdefault(address, {})[slot] = path
         found = self._claims(address)
         if (
             self.clock is not None
@@ -124,13 +119,13 @@ class RegionVms:
         """A host takes it back."""
         assert nlri.ip is not None
         address = nlri.vni, nlri.ip
-        held = self._heard.get(address)
+        held = self.heard.get(address)
         if held is None or slot not in held:
             return
         before = self._holders[address]
         del held[slot]
         if not held:
-            del self._heard[address]
+            del self.heard[address]
         self._settle(address, before)
 
     @contextmanager
@@ -147,7 +142,7 @@ class RegionVms:
         some = [
             address
             for address in self._frozen
-            if peer is None or any(slot[0] == peer for slot in self._heard.get(address, ()))
+            if peer is None or any(slot[0] == peer for slot in self.heard.get(address, ()))
         ]
         return self._release(some)
 
@@ -175,24 +170,24 @@ class RegionVms:
     def entries(self) -> VmTable:
         """The rows of the VM table."""
         self.changed = False
-        declared = self._declared.table
+        declared = self.declared.table
         heard = [VmEntry(*a, c.mac, c.host, c.others) for a, c in self._holders.items()]
         return overlaid(declared, VmTable.of(heard, declared.sets))
 
     def holder(self, address: Address) -> Claim | None:
         """The claim that holds an address."""
         claim = self._holders.get(address)
-        if claim is None and (vm := self._declared.find(address)) is not None:
+        if claim is None and (vm := self.declared.find(address)) is not None:
             claim = declared_claim(vm)
         return claim
 
     def candidates(self, rd: bytes, ip: Ip) -> Iterator[Candidate]:
         """The VMs with an address in the VPCs of one CCSI."""
-        for vni in self._vnis.get(rd, ()):
+        for vni in self._exports.vnis.get(rd, ()):
             claim = self.holder((vni, ip))
             if claim is not None:
                 ccsi, vpc = self.vpcs[vni]
-                attributes = self._attributes_of(ccsi, claim.mobility)
+                attributes = self._exports.attributes_of(ccsi, claim.mobility)
                 yield vm_candidate(ccsi, attributes, vpc, ip, claim.mac)
 
     def claims(self, address: Address) -> list[VmClaim]:
@@ -209,7 +204,7 @@ class RegionVms:
         if not isinstance(nlri, EvpnMacIp) or nlri.ip is None:
             return None
         address, slot = (nlri.vni, nlri.ip), (peer, nlri.key)
-        path = self._heard.get(address, {}).get(slot)
+        path = self.heard.get(address, {}).get(slot)
         if path is None:
             return None
         return self._reason(address, heard_claim(slot, path), self._holders[address])
@@ -251,7 +246,7 @@ class RegionVms:
 
     def _frozen_text(self, address: Address, frozen: Frozen) -> str:
         limits = self._moves.limits
-        hosts = {claim.host for claim in claims(None, self._heard.get(address, {}))}
+        hosts = {claim.host for claim in claims(None, self.heard.get(address, {}))}
         among = ", ".join(str(host) for host in sorted(hosts))
         return (
             f"{limits.moves} moves in {limits.seconds} s, among hosts {among}: it stays on host"
@@ -271,70 +266,10 @@ class RegionVms:
             witness={"address": str(ip), "hops": [f"vpc/{vpc.name}", str(claim.host)]},
         )
 
-    # -- exports of the inventory, made when asked for --------------------------------------------
-
-    def export(self, key: bytes) -> Export | None:
-        """Of the type 2 with this key."""
-        if key[:1] != b"\x02" or key[9:13] != bytes(4):
-            return None
-        mac, ip = Mac(key[13:19]), Ip(key[19:])
-        if len(ip) not in (4, 16):
-            return None
-        for vni in self._vnis.get(key[1:9], ()):
-            if (vni, ip) in self._heard or self._silent(vni):
-                continue
-            vm = self._declared.find((vni, ip))
-            if vm is not None and vm.mac == mac:
-                return self._export((vni, ip), declared_claim(vm))
-        return None
-
-    def exports(self) -> Iterator[Export]:
-        """Of all VMs of which no host speaks."""
-        silent = {vni: self._silent(vni) for vni in self.vpcs}
-        told: set[bytes] = set()
-        twice = any(len(vnis) > 1 for vnis in self._vnis.values())
-        for vni, ip, mac, sequence in self._declared.each():
-            if silent[vni] or (vni, ip) in self._heard:
-                continue
-            ccsi, vpc = self.vpcs[vni]
-            nlri = vm_nlri(ccsi, vpc, ip, mac)
-            if twice:  # two VPCs of a CCN with one address and MAC: the key does not hold the VNI
-                if nlri.key in told:
-                    continue
-                told.add(nlri.key)
-            yield nlri, self._attributes_of(ccsi, mobility_of(sequence))
-
-    def exports_count(self) -> int:
-        """Of all VMs of which no host speaks, silent ones among them."""
-        return len(self._declared.table) - sum(
-            1 for address in self._heard if self._declared.find(address) is not None
-        )
-
-    def _silent(self, vni: int) -> bool:
-        ccsi, vpc = self.vpcs[vni]
-        return f"vpc/{vpc.name}" in ccsi.silent
-
-    def _export(self, address: Address, claim: Claim) -> Export:
-        ccsi, vpc = self.vpcs[address[0]]
-        nlri = vm_nlri(ccsi, vpc, address[1], claim.mac)
-        return nlri, self._attributes_of(ccsi, claim.mobility)
-
-    def _attributes_of(self, ccsi: Ccsi, mobility: tuple[bytes, ...]) -> PathAttributes:
-        """One object for all VMs of a table that have moved alike: announcements group by it."""
-        made = self._attributes.get((ccsi.name, mobility))
-        if made is None:
-            made = own_attributes(self.gateway, ccsi)
-            communities = made.extended_communities + mobility
-            made = replace(made, extended_communities=communities)
-            if len(self._attributes) > 100_000:
-                self._attributes.clear()  # hosts may invent sequences for ever
-            self._attributes[ccsi.name, mobility] = made
-        return made
-
     # -- from what is held to who holds it --------------------------------------------------------
 
     def _claims(self, address: Address) -> list[Claim]:
-        return claims(self._declared.find(address), self._heard.get(address, {}))
+        return claims(self.declared.find(address), self.heard.get(address, {}))
 
     def _limit(self, address: Address) -> int:
         """How many hosts may share."""
@@ -342,7 +277,7 @@ class RegionVms:
 
     def _settle(self, address: Address, before: Claim | None) -> None:
         """Choose the holder of an address that hosts speak, or spoke, of."""
-        held, found = self._heard.get(address, {}), self._claims(address)
+        held, found = self.heard.get(address, {}), self._claims(address)
         if not held:
             self._thaw(address)
         frozen = self._frozen.get(address)
@@ -374,17 +309,32 @@ class RegionVms:
         ccsi, _ = self.vpcs[vni]
         if before != holder:
             self.tables[ccsi.name].resolve_again(ip)
-        if self._silent(vni):
+        if self._exports.silent(vni):
             return
-        old = None if before is None else self._export(address, before)
-        new = None if holder is None else self._export(address, holder)
+        old = None if before is None else self._exports.of(address, before)
+        new = None if holder is None else self._exports.of(address, holder)
+        if len(self._exports.vnis[ccsi.rd]) > 1:
+            for key in {export[0].key for export in (old, new) if export is not None}:
+                self._keep_first(ccsi, ip, key)
+            return
         if old is not None and (new is None or new[0].key != old[0].key):
             del self._kept[old[0].key]
             self._said(old[0].key)
         if new is not None:
-            if address in self._heard:
+            if address in self.heard:
                 self._kept[new[0].key] = new
             else:
                 del self._kept[new[0].key]  # it is made when asked for
             if old != new:
                 self._said(new[0].key)
+
+    def _keep_first(self, ccsi: Ccsi, ip: Ip, key: bytes) -> None:
+        """Of the VPCs of a CCN that have one address and MAC the first by VNI is told of."""
+        del self._kept[key]
+        for vni in self._exports.vnis[ccsi.rd]:
+            holder = self.holder((vni, ip))
+            if holder is not None and holder.mac == key[13:19] and not self._exports.silent(vni):
+                if (vni, ip) in self.heard:
+                    self._kept[key] = self._exports.of((vni, ip), holder)
+                break
+        self._said(key)

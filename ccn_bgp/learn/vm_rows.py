@@ -170,6 +170,20 @@ def _same_key(rows: Array) -> Bools:
     return same
 
 
+def same_vm(rows: Array) -> Bools:
+    """Of each row whether another one has its address and MAC, in whatever VNI."""
+    ip = np.ascontiguousarray(rows["ip"]).view(np.uint64).reshape(-1, 2)
+    mac = np.zeros((len(rows), 8), np.uint8)
+    mac[:, :6], mac[:, 6] = rows["mac"], rows["family"]
+    number = mac.view(np.uint64).reshape(-1)
+    order = np.lexsort((ip[:, 1], ip[:, 0], number))
+    ip, number = ip[order], number[order]
+    alike = (ip[1:] == ip[:-1]).all(axis=1) & (number[1:] == number[:-1])
+    found = np.zeros(len(rows), np.bool_)
+    found[order] = np.append(alike, False) | np.append(False, alike)
+    return found
+
+
 def overlaid(base: VmTable, over: VmTable) -> VmTable:
     """``base`` with the rows of ``over`` in the place of, or beside, its own. A name of a set
     stands for the same hosts in both."""

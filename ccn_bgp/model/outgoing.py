@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ccn_bgp.model.bgp import Family, Prefix, RouteDistinguisher
-from ccn_bgp.model.path import EvpnPrefix, Nlri, PathAttributes, Unicast
+from ccn_bgp.model.bgp import Family, Ip, Mac, Prefix, RouteDistinguisher
+from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri, PathAttributes, Unicast
+from ccn_bgp.model.vms import VmTable
 
 I8 = npt.NDArray[np.int64]
 U1 = npt.NDArray[np.uint8]
@@ -28,7 +29,7 @@ _NO_ESI = bytes(10)
 
 class Origination(NamedTuple):
     """What all type 5 routes of one table have in common: they have no ESI and no gateway IP
-    (RFC 9136 §4.1)."""
+    (RFC 9136 §4.1). Of the type 2 of one VPC: ``vni`` is that of the CCN, beside the VPC's own."""
 
     rd: RouteDistinguisher
     vni: int
@@ -40,6 +41,7 @@ class OutRows:
     """Prefixes and the number of what is to be said of each; arrays of length n.
 
     ``table``: uint32[n], whose Origination goes with the prefix (EVPN type 5), or None (unicast).
+    ``mac``: uint8[n, 6] of VMs (EVPN type 2), whose ``table`` is the VNI of their VPC.
     ``address``: uint8[n, 4 or 16], network order, host bits cleared. ``length``: uint8[n].
     ``attributes``: int64[n], a number in a list of PathAttributes, or NOTHING.
     """
@@ -48,6 +50,7 @@ class OutRows:
     address: U1
     length: U1
     attributes: I8
+    mac: U1 | None = None
 
     def __len__(self) -> int:
         return len(self.length)
@@ -68,7 +71,18 @@ class OutRows:
     def part(self, which: slice | npt.NDArray[Any]) -> OutRows:
         """Some of the rows: a slice, a mask or an index."""
         table = None if self.table is None else self.table[which]
-        return OutRows(table, self.address[which], self.length[which], self.attributes[which])
+        mac = None if self.mac is None else self.mac[which]
+        return OutRows(table, self.address[which], self.length[which], self.attributes[which], mac)
+
+
+class OutVms(NamedTuple):
+    """VMs of the inventory, all that are told in columns. ``attributes``: int64[n], for each row of
+    ``table`` a number in ``sets``, or NOTHING. ``originations``: by VNI."""
+
+    table: VmTable
+    attributes: I8
+    sets: Sequence[PathAttributes]
+    originations: Mapping[int, Origination]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +102,12 @@ class RowChanges:
         prefixes = [Prefix(octets[i : i + step]) for i in range(0, len(octets), step)]
         if rows.table is None:
             return [Unicast(prefix) for prefix in prefixes]
+        if rows.mac is not None:
+            macs = rows.mac.tobytes()
+            return [
+                type2(self.originations[vni], vni, Mac(macs[n * 6 : n * 6 + 6]), prefix.address)
+                for n, (vni, prefix) in enumerate(zip(rows.table.tolist(), prefixes, strict=True))
+            ]
         return [
             type5(self.originations[table], prefix)
             for table, prefix in zip(rows.table.tolist(), prefixes, strict=True)
@@ -100,6 +120,11 @@ class RowChanges:
         for nlri, number in zip(self.nlri(), self.rows.attributes.tolist(), strict=True):
             (withdrawn if number < 0 else announced.setdefault(number, [])).append(nlri)
         return [(self.sets[number], nlris) for number, nlris in announced.items()], withdrawn
+
+
+def type2(origination: Origination, vni: int, mac: Mac, ip: Ip) -> EvpnMacIp:
+    """The type 2 route of one VM of a VPC."""
+    return EvpnMacIp(origination.rd, _NO_ESI, origination.etag, mac, ip, vni, origination.vni)
 
 
 def type5(origination: Origination, prefix: Prefix) -> EvpnPrefix:

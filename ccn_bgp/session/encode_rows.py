@@ -1,4 +1,5 @@
-"""Updates from columns: thousands of type 5 or unicast routes in, whole BGP messages out. Pure.
+"""Updates from columns: thousands of type 5, type 2 or unicast routes in, whole BGP messages out.
+Pure.
 
 The octets are those of encode.py for the same routes in the same order; what takes time there, one
 NLRI after the other, is done here for many at once. RFC 4271 §4.3, 4760 §3, 9136 §3.1.
@@ -121,6 +122,8 @@ def _largest(rows: OutRows) -> int:
     """Octets of the longest NLRI that rows like these can have."""
     if rows.table is None:
         return 1 + rows.width
+    if rows.mac is not None:
+        return 2 + 36 + rows.width
     return 2 + 34 if rows.width == 4 else 2 + 58
 
 
@@ -148,16 +151,37 @@ def _packed(rows: OutRows, originations: Mapping[int, Origination]) -> bytes:
     tables = rows.table
     borders = np.flatnonzero(tables[1:] != tables[:-1]) + 1
     begins = np.concatenate(([0], borders))
-    heads = b"".join(_nlri_of(originations[t], width) for t in tables[begins].tolist())
+    head = _nlri_of if rows.mac is None else _vm_nlri_of
+    heads = b"".join(head(originations[t], t, width) for t in tables[begins].tolist())
     templates = np.frombuffer(heads, np.uint8).reshape(len(begins), -1)
     counts = np.diff(np.concatenate((begins, [len(rows)])))
     octets = np.repeat(templates, counts, axis=0)
+    if rows.mac is not None:
+        octets[:, 25:31] = rows.mac
+        octets[:, 32 : 32 + width] = rows.address
+        return octets.tobytes()
     octets[:, 24] = rows.length
     octets[:, 25 : 25 + width] = rows.address
     return octets.tobytes()
 
 
-def _nlri_of(origination: Origination, width: int) -> bytes:
+def _vm_nlri_of(origination: Origination, vni: int, width: int) -> bytes:
+    """A type 2 NLRI of the VPC without its addresses (RFC 7432 §7.2)."""
+    rd, l3vni, etag = origination
+    parts = (
+        bytes((2, 36 + width)),
+        rd,
+        bytes(10),
+        etag.to_bytes(4, "big"),
+        bytes((48, *bytes(6), width * 8)),
+        bytes(width),
+        vni.to_bytes(3, "big"),
+        l3vni.to_bytes(3, "big"),
+    )
+    return b"".join(parts)
+
+
+def _nlri_of(origination: Origination, _: int, width: int) -> bytes:
     """A type 5 NLRI of the table without its prefix."""
     rd, vni, etag = origination
     parts = (

@@ -31,16 +31,20 @@ def attributes(communities: int) -> PathAttributes:
 def changes(draw: st.DrawFn) -> RowChanges:
     """Rows in the order of sending, of any family and with attributes of any size."""
     width = draw(st.sampled_from((4, 16)))
-    evpn = draw(st.booleans())
+    evpn, vms = draw(st.sampled_from(((False, False), (True, False), (True, True))))
     sizes = draw(st.lists(st.integers(0, 60), min_size=1, max_size=4, unique=True))
     runs = draw(st.permutations(range(len(sizes))))
     numbers = [NOTHING] * draw(st.integers(0, 40))
     for run in runs:
         numbers += [run] * draw(st.integers(0, 60))
     prefixes = [
-        Prefix.of(draw(st.binary(min_size=width, max_size=width)), draw(st.integers(0, width * 8)))
+        Prefix.of(
+            draw(st.binary(min_size=width, max_size=width)),
+            width * 8 if vms else draw(st.integers(0, width * 8)),
+        )
         for _ in numbers
     ]
+    macs = [draw(st.binary(min_size=6, max_size=6)) for _ in numbers]
     tables = [draw(st.sampled_from(sorted(ORIGINATIONS))) for _ in numbers]
     octets = np.frombuffer(b"".join(prefixes), np.uint8).reshape(-1, width + 1)
     rows = OutRows(
@@ -48,6 +52,7 @@ def changes(draw: st.DrawFn) -> RowChanges:
         octets[:, :width],
         octets[:, width],
         np.array(numbers, np.int64),
+        np.frombuffer(b"".join(macs), np.uint8).reshape(-1, 6) if vms else None,
     )
     if not evpn and width == 16:
         hop = Ip(b"\x20\x01" + bytes(13) + b"\1")
