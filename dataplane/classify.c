@@ -114,10 +114,12 @@ static bool is_martian(const struct packet *packet)
 	const uint8_t *src, *dst;
 
 	if (packet->family == 4) {
-		src = packet->ip + 12;
-		dst = packet->ip + 16;
-		return dst[0] >= 224 || dst[0] == 0 || dst[0] == 127 ||
-		       (dst[0] == 169 && dst[1] == 254) || src[0] >= 224 || src[0] == 127;
+		const struct rte_ipv4_hdr *h = (const void *)packet->ip;
+		const uint32_t to = rte_be_to_cpu_32(h->dst_addr);
+		const uint32_t from = rte_be_to_cpu_32(h->src_addr);
+
+		return to - (1U << 24) >= 223U << 24 || to >> 24 == 127 || to >> 16 == 0xa9fe ||
+		       from >> 24 >= 224 || from >> 24 == 127;
 	}
 	src = packet->ip + 8;
 	dst = packet->ip + 24;
@@ -215,7 +217,8 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 		return send_up(in, &interfaces->at[uplink]);
 	if (!whole)
 		return drop(in, DROP_OUTER_FRAGMENT);
-	if (!in->checked && frame_checksum(ip, header) != 0)
+	if (!in->checked &&
+	    (header == sizeof(*h) ? sum_of_20(ip) != 0xffff : frame_checksum(ip, header) != 0))
 		return drop(in, DROP_OUTER_CHECKSUM);
 	in->reason =
 	    take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header, &neighbor);

@@ -34,7 +34,9 @@ struct fib *fib_new(void)
 	if (!fib)
 		return NULL;
 	fib->interfaces = calloc(1, sizeof(*fib->interfaces));
-	fib->adjacencies = calloc(1, sizeof(*fib->adjacencies));
+	fib->adjacencies = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*fib->adjacencies));
+	if (fib->adjacencies)
+		*fib->adjacencies = (struct adjacency_table){0};
 	fib->adjacency_of = keymap_new(0);
 	fib->vteps = keymap_new(0);
 	fib->gateway_addresses = address_set_new(0);
@@ -126,6 +128,11 @@ static void resolve(struct adjacency *adjacency, const struct interface_table *i
 
 	memcpy(key.ip, on_link ? &adjacency->vtep : &chosen->via, 4);
 	egress_of(&adjacency->out, chosen);
+	encap_prepare(&adjacency->outer,
+		      &(struct encapsulation){.outer_src = adjacency->out.mac,
+					      .inner_src = adjacency->out.router_mac,
+					      .src = adjacency->out.address,
+					      .dst = adjacency->vtep});
 	adjacency->neigh = neigh_hold(&key);
 }
 
@@ -133,11 +140,12 @@ struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint
 					 const struct interface_table *interfaces)
 {
 	uint32_t capacity = old->count + more;
-	struct adjacency_table *table =
-	    calloc(1, sizeof(*table) + capacity * sizeof(struct adjacency));
+	const size_t size = sizeof(struct adjacency_table) + capacity * sizeof(struct adjacency);
+	struct adjacency_table *table = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
 
 	if (!table)
 		return NULL;
+	memset(table, 0, size);
 	table->capacity = capacity;
 	table->count = old->count;
 	for (uint32_t i = 0; i < old->count; i++) {

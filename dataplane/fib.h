@@ -21,6 +21,7 @@
 #include "acl.h"
 #include "address_set.h"
 #include "ccn_wire.h"
+#include "encap.h"
 #include "group.h"
 #include "keymap.h"
 #include "lpm.h"
@@ -72,10 +73,11 @@ struct egress {
 
 /* How a VTEP is reached. */
 struct adjacency {
-	uint32_t vtep;	     /* network order */
-	struct egress out;   /* the uplink */
+	struct encap outer;  /* headers on the uplink, if it is untagged */
 	struct neigh *neigh; /* NULL: no uplink leads there, or it is ourselves */
-};
+	struct egress out;   /* the uplink */
+	uint32_t vtep;	     /* network order */
+} __rte_cache_aligned;
 
 struct adjacency_table {
 	uint32_t count, capacity;
@@ -85,10 +87,10 @@ struct adjacency_table {
 
 struct next_hop {
 	struct ccn_next_hop record;
-	struct egress out;	      /* NEIGHBOR */
 	uint32_t adjacency;	      /* REMOTE */
 	struct neigh *neigh;	      /* NEIGHBOR */
 	struct next_hop_group *group; /* GROUP */
+	struct egress out;	      /* NEIGHBOR; beyond the first line, which most need alone */
 };
 
 struct next_hop_entry {
@@ -162,6 +164,15 @@ static inline uint32_t fib_vni(const struct fib *fib, uint32_t vni)
 	    __atomic_load_n(&fib->vni_page[vni / PAGE], __ATOMIC_ACQUIRE);
 
 	return page ? __atomic_load_n(&page[vni % PAGE].live, __ATOMIC_RELAXED) : 0;
+}
+
+/* Where the pointer to it is: to be fetched ahead. */
+static inline const void *fib_next_hop_place(const struct fib *fib, uint32_t slot)
+{
+	const struct next_hop_entry *page =
+	    __atomic_load_n(&fib->next_hop_page[slot / PAGE], __ATOMIC_ACQUIRE);
+
+	return page ? &page[slot % PAGE].live : NULL;
 }
 
 static inline const struct next_hop *fib_next_hop(const struct fib *fib, uint32_t slot)

@@ -5,6 +5,8 @@
  */
 #include <string.h>
 
+#include <rte_prefetch.h>
+
 #include "frame.h"
 #include "fwd.h"
 
@@ -14,90 +16,118 @@ static void miss(struct worker *w, const struct fib *fib, struct job *job)
 	const struct packet *packet = &job->packet;
 
 	if (job->hop->record.kind == CCN_ON_LINK && !packet->own &&
-	    address_set_has(__atomic_load_n(&fib->gateway_addresses, __ATOMIC_ACQUIRE), job->vni,
-			    packet->family, packet->ip + (packet->family == 4 ? 16 : 24)))
+	    address_set_has(__atomic_load_n(&fib->gateway_addresses, __ATOMIC_ACQUIRE),
+			    job->hop->record.vni, packet->family,
+			    packet->ip + (packet->family == 4 ? 16 : 24)))
 		hand_up(w, job, PUNT_TO_GATEWAY, 0);
 	else
 		refuse(w, job, DROP_NO_VM, 0);
 }
 
+/* Those whose next hop leads to a VM: keys of one address family, and whose they are. */
+struct to_vms {
+	unsigned count;
+	uint8_t job[BURST];
+	uint32_t vni[BURST];
+	union {
+		uint64_t key4[BURST];
+		uint8_t ip6[BURST][16];
+	};
+};
+
+/* Of each route, the entry of its slot and then the next hop itself are in the cache. */
+static void fetch(const struct fib *fib, const struct job *jobs, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (jobs[i].slot != LPM_NONE)
+			rte_prefetch0(fib_next_hop_place(fib, jobs[i].slot));
+	for (unsigned i = 0; i < count; i++)
+		if (jobs[i].slot != LPM_NONE)
+			rte_prefetch0(fib_next_hop(fib, jobs[i].slot));
+}
+
+static void ask(struct to_vms *vms, int family, unsigned job, uint32_t vni, const uint8_t *ip)
+{
+	uint32_t address;
+
+	vms->job[vms->count] = (uint8_t)job;
+	vms->vni[vms->count] = vni;
+	if (family == 4) {
+		memcpy(&address, ip, 4);
+		vms->key4[vms->count++] = vm_key4(vni, address);
+	} else {
+		memcpy(vms->ip6[vms->count++], ip, 16);
+	}
+}
+
+static void take(struct worker *w, const struct fib *fib, struct job *jobs,
+		 const struct to_vms *vms, const struct vm_value *value, uint64_t found)
+{
+	for (unsigned i = 0; i < vms->count; i++) {
+		struct job *job = &jobs[vms->job[i]];
+
+		if (found >> i & 1) {
+			job->to = value[i];
+		} else {
+			miss(w, fib, job);
+			job->m = NULL;
+		}
+	}
+}
+
+/* Where the next hop leads: fills job->to, or asks for a VM. False: the packet is dropped. */
+static bool follow(struct worker *w, const struct fib *fib, struct job *jobs, unsigned i,
+		   struct to_vms *vm4, struct to_vms *vm6)
+{
+	struct job *job = &jobs[i];
+	const struct packet *packet = &job->packet;
+	const struct next_hop *hop = job->slot == LPM_NONE ? NULL : fib_next_hop(fib, job->slot);
+
+	if (hop && hop->record.kind == CCN_GROUP) /* of which no member is a group */
+		hop = fib_member(hop, frame_flow_hash(packet->ip, packet->family, packet->length));
+	job->hop = hop;
+	if (!hop || hop->record.kind == CCN_DROP) {
+		refuse(w, job, hop ? DROP_BLACKHOLE : DROP_NO_ROUTE, 0);
+		return false;
+	}
+	if (hop->record.kind == CCN_ON_LINK)
+		ask(packet->family == 4 ? vm4 : vm6, packet->family, i, hop->record.vni,
+		    packet->ip + (packet->family == 4 ? 16 : 24));
+	else if (hop->record.kind == CCN_VIP)
+		ask(hop->record.family == 4 ? vm4 : vm6, hop->record.family, i, hop->record.vni,
+		    hop->record.ip);
+	else if (hop->record.kind == CCN_REMOTE) {
+		job->to.vni = hop->record.vni;
+		memcpy(job->to.mac, hop->record.mac, 8);
+		job->to.adjacency = hop->adjacency;
+	}
+	return true;
+}
+
 unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count)
 {
 	struct vm_value value[BURST];
-	struct job *vm4[BURST], *vm6[BURST];
-	uint64_t key4[BURST], found;
-	uint32_t vni6[BURST];
-	uint8_t ip6[BURST][16];
-	unsigned n4 = 0, n6 = 0, kept = 0;
+	struct to_vms vm4, vm6;
+	unsigned kept = 0;
 
-	for (unsigned i = 0; i < count; i++) {
-		struct job *job = &jobs[i];
-		const struct next_hop *hop =
-		    job->slot == LPM_NONE ? NULL : fib_next_hop(fib, job->slot);
-		const uint8_t *ip;
-		int family = job->packet.family;
-
-	again:
-		job->hop = hop;
-		if (!hop || hop->record.kind == CCN_DROP) {
-			refuse(w, job, hop ? DROP_BLACKHOLE : DROP_NO_ROUTE, 0);
-			job->m = NULL;
-			continue;
-		}
-		job->vni = hop->record.vni;
-		switch (hop->record.kind) {
-		case CCN_REMOTE:
-			job->adjacency = hop->adjacency;
-			memcpy(job->mac, hop->record.mac, 6);
-			continue;
-		case CCN_ON_LINK:
-			ip = family == 4 ? job->packet.ip + 16 : job->packet.ip + 24;
-			break;
-		case CCN_VIP:
-			ip = hop->record.ip;
-			family = hop->record.family;
-			break;
-		case CCN_GROUP: /* of which no member is a group */
-			hop = fib_member(
-			    hop, frame_flow_hash(job->packet.ip, family, job->packet.length));
-			goto again;
-		default:
-			continue;
-		}
-		if (family == 4) {
-			uint32_t address;
-
-			memcpy(&address, ip, 4);
-			key4[n4] = vm_key4(job->vni, address);
-			vm4[n4++] = job;
-		} else {
-			vni6[n6] = job->vni;
-			memcpy(ip6[n6], ip, 16);
-			vm6[n6++] = job;
-		}
-	}
-	found = n4 ? vm_lookup_burst4(&fib->vms, key4, value, n4) : 0;
-	for (unsigned i = 0; i < n4; i++) {
-		if (!(found >> i & 1)) {
-			miss(w, fib, vm4[i]);
-			vm4[i]->m = NULL;
-			continue;
-		}
-		vm4[i]->adjacency = value[i].adjacency;
-		memcpy(vm4[i]->mac, value[i].mac, 6);
-	}
-	found = n6 ? vm_lookup_burst6(&fib->vms, vni6, (const uint8_t(*)[16])ip6, value, n6) : 0;
-	for (unsigned i = 0; i < n6; i++) {
-		if (!(found >> i & 1)) {
-			miss(w, fib, vm6[i]);
-			vm6[i]->m = NULL;
-			continue;
-		}
-		vm6[i]->adjacency = value[i].adjacency;
-		memcpy(vm6[i]->mac, value[i].mac, 6);
-	}
+	vm4.count = vm6.count = 0;
+	fetch(fib, jobs, count);
 	for (unsigned i = 0; i < count; i++)
-		if (jobs[i].m)
-			jobs[kept++] = jobs[i];
+		if (!follow(w, fib, jobs, i, &vm4, &vm6))
+			jobs[i].m = NULL;
+	if (vm4.count > 0)
+		take(w, fib, jobs, &vm4, value,
+		     vm_lookup_burst4(&fib->vms, vm4.key4, value, vm4.count));
+	if (vm6.count > 0)
+		take(w, fib, jobs, &vm6, value,
+		     vm_lookup_burst6(&fib->vms, vm6.vni, (const uint8_t(*)[16])vm6.ip6, value,
+				      vm6.count));
+	for (unsigned i = 0; i < count; i++) {
+		if (!jobs[i].m)
+			continue;
+		if (kept != i)
+			jobs[kept] = jobs[i];
+		kept++;
+	}
 	return kept;
 }

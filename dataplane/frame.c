@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include <arpa/inet.h>
-#include <nmmintrin.h>
 
 #define ETHER_VLAN 0x8100
 #define ETHER_IPV4 0x0800
@@ -104,38 +103,6 @@ void frame_vxlan(uint8_t *frame, const struct encapsulation *what)
 	frame_ethernet(ip + sizeof(*outer), what->inner_dst, what->inner_src, 0, what->ether_type);
 }
 
-uint32_t frame_flow_hash(const uint8_t *ip, int family, size_t length)
-{
-	const size_t addresses = family == 4 ? 12 : 8, octets = family == 4 ? 8 : 32;
-	const size_t header = family == 4 ? (ip[0] & 15) * 4U : 40;
-	const uint8_t protocol = family == 4 ? ip[9] : ip[6];
-	const bool fragment = family == 4 && ((ip[6] & 0x3f) || ip[7]);
-	uint64_t hash = protocol, word;
-
-	for (size_t i = 0; i < octets; i += 8) {
-		memcpy(&word, ip + addresses + i, 8);
-		hash = _mm_crc32_u64(hash, word);
-	}
-	if ((protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) && !fragment &&
-	    length >= header + 4) {
-		uint32_t ports;
-
-		memcpy(&ports, ip + header, 4);
-		hash = _mm_crc32_u32((uint32_t)hash, ports);
-	}
-	return (uint32_t)hash * 0x9e3779b1U;
-}
-
-uint8_t frame_tos(const uint8_t *ip, int family)
-{
-	return family == 4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
-}
-
-bool frame_forwardable(const uint8_t *ip, int family)
-{
-	return (family == 4 ? ip[8] : ip[7]) > 1;
-}
-
 /* RFC 1624: HC' = ~(~HC + ~m + m'), words in the order of memory. */
 static void adjust(uint8_t *checksum, uint16_t before, uint16_t after)
 {
@@ -158,26 +125,20 @@ static uint8_t merge_ecn(uint8_t inner, uint8_t outer)
 	return outer == 3 ? 3 : outer == 1 ? 1 : inner;
 }
 
-void frame_hop(uint8_t *ip, int family, uint8_t ecn)
+void frame_mark(uint8_t *ip, int family, uint8_t ecn)
 {
 	uint16_t before, after;
 	uint8_t merged;
 
 	if (family == 6) {
-		ip[7]--;
-		if (ecn & 1)
-			ip[1] = (uint8_t)((ip[1] & 0xcf) | merge_ecn(ip[1] >> 4 & 3, ecn) << 4);
+		ip[1] = (uint8_t)((ip[1] & 0xcf) | merge_ecn(ip[1] >> 4 & 3, ecn) << 4);
 		return;
 	}
-	memcpy(&before, ip + 8, 2);
-	ip[8]--;
-	memcpy(&after, ip + 8, 2);
+	merged = merge_ecn(ip[1] & 3, ecn);
+	if (merged == (ip[1] & 3))
+		return;
+	memcpy(&before, ip, 2);
+	ip[1] = (uint8_t)((ip[1] & 0xfc) | merged);
+	memcpy(&after, ip, 2);
 	adjust(ip + 10, before, after);
-	merged = ecn & 1 ? merge_ecn(ip[1] & 3, ecn) : ip[1] & 3;
-	if (merged != (ip[1] & 3)) {
-		memcpy(&before, ip, 2);
-		ip[1] = (uint8_t)((ip[1] & 0xfc) | merged);
-		memcpy(&after, ip, 2);
-		adjust(ip + 10, before, after);
-	}
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "encap.h"
 #include "icmp6.h"
 
 static void random_ipv4(uint64_t *state, uint8_t *ip)
@@ -103,6 +104,46 @@ static void outer_headers(void)
 	}
 }
 
+static void prepared_headers_are_the_same(void)
+{
+	uint64_t state = 11;
+
+	for (int i = 0; i < 100000; i++) {
+		uint8_t mac[4][8], plain[ENCAP_SIZE + 1] = {0}, fast[ENCAP_SIZE + 1] = {0};
+		uint64_t outer_dst, inner_dst;
+		struct encap prepared;
+
+		for (int k = 0; k < 4; k++) {
+			const uint64_t octets = random_u64(&state);
+
+			memcpy(mac[k], &octets, 8);
+		}
+		const struct encapsulation what = {
+		    .outer_dst = mac[0],
+		    .outer_src = mac[1],
+		    .inner_dst = mac[2],
+		    .inner_src = mac[3],
+		    .vni = random_below(&state, 1 << 24),
+		    .src = (uint32_t)random_u64(&state),
+		    .dst = (uint32_t)random_u64(&state),
+		    .tos = (uint8_t)random_u64(&state),
+		    .entropy = (uint32_t)random_u64(&state),
+		    .ip_length = (uint16_t)random_below(&state, 9000),
+		    .ether_type = random_below(&state, 2) ? 0x0800 : 0x86dd};
+
+		memcpy(&outer_dst, mac[0], 8);
+		memcpy(&inner_dst, mac[2], 8);
+		frame_vxlan(plain, &what);
+		encap_prepare(&prepared, &(struct encapsulation){.outer_src = mac[1],
+								 .inner_src = mac[3],
+								 .src = what.src,
+								 .dst = what.dst});
+		encap_write(fast, &prepared, outer_dst, inner_dst, what.vni, what.tos,
+			    what.ip_length, what.entropy, what.ether_type);
+		CHECK(!memcmp(plain, fast, sizeof(plain)));
+	}
+}
+
 static void neighbor_discovery(void)
 {
 	const uint8_t us[6] = {2, 0, 0, 0, 0, 1}, them[6] = {2, 0, 0, 0, 0, 2};
@@ -137,5 +178,6 @@ int main(void)
 	a_hop_keeps_the_checksum_right();
 	fragments_of_a_flow_share_its_addresses_only();
 	outer_headers();
+	prepared_headers_are_the_same();
 	return 0;
 }

@@ -18,9 +18,7 @@ struct job {
 	struct packet packet;	    /* sort_out: the IP packet to forward, and its CCSI */
 	uint32_t slot;		    /* match_routes: of the next hop, or LPM_NONE */
 	const struct next_hop *hop; /* find_next_hops: of a group, the member */
-	/* encapsulation */
-	uint32_t vni, adjacency;
-	uint8_t mac[6];
+	struct vm_value to;	    /* encapsulation: VNI, inner MAC, adjacency */
 };
 
 /* Packets of the slow path, see punt_route: into the same stages behind the first. */

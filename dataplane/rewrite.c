@@ -12,32 +12,58 @@
 #include "fwd.h"
 #include "tx.h"
 
-/* Leaves the mbuf with the IP packet alone. */
-static void strip(struct job *job)
+/* Leaves the mbuf with room for `size` octets of headers and the IP packet; NULL: no room. */
+static uint8_t *reshape(struct job *job, size_t size)
 {
-	uint16_t front = (uint16_t)(job->packet.ip - rte_pktmbuf_mtod(job->m, uint8_t *));
+	struct rte_mbuf *m = job->m;
+	const size_t at = (size_t)(job->packet.ip - (uint8_t *)m->buf_addr);
 
-	rte_pktmbuf_adj(job->m, front);
-	rte_pktmbuf_trim(job->m, (uint16_t)(job->m->data_len - job->packet.length));
+	if (at < size)
+		return NULL;
+	m->data_off = (uint16_t)(at - size);
+	m->data_len = (uint16_t)(size + job->packet.length);
+	m->pkt_len = m->data_len;
+	return job->packet.ip - size;
+}
+
+static void tagged(uint8_t *frame, const struct job *job, const struct adjacency *to, uint64_t mac,
+		   uint32_t entropy)
+{
+	const struct encapsulation what = {
+	    .outer_dst = (const uint8_t *)&mac,
+	    .outer_src = to->out.mac,
+	    .inner_dst = job->to.mac,
+	    .inner_src = to->out.router_mac,
+	    .vlan = to->out.vlan,
+	    .vni = job->to.vni,
+	    .src = to->out.address,
+	    .dst = to->vtep,
+	    .tos = frame_tos(job->packet.ip, job->packet.family),
+	    .entropy = entropy,
+	    .ip_length = job->packet.length,
+	    .ether_type = job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6,
+	};
+
+	frame_vxlan(frame, &what);
 }
 
 static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsigned *port,
 				    uint16_t *mtu)
 {
 	const struct adjacency_table *table = __atomic_load_n(&fib->adjacencies, __ATOMIC_ACQUIRE);
+	const uint32_t count = __atomic_load_n(&table->count, __ATOMIC_ACQUIRE);
+	const uint32_t entropy =
+	    frame_flow_hash(job->packet.ip, job->packet.family, job->packet.length);
 	const struct adjacency *to;
-	uint64_t mac;
+	uint64_t mac, inner;
 	uint8_t *frame;
 
-	if (job->adjacency >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE)) {
-		/* no VTEP: the VM is behind several */
-		job->adjacency = vtep_set_member(
-		    &fib->vtep_sets, job->adjacency,
-		    frame_flow_hash(job->packet.ip, job->packet.family, job->packet.length));
-		if (job->adjacency >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE))
+	if (unlikely(job->to.adjacency >= count)) { /* no VTEP: the VM is behind several */
+		job->to.adjacency = vtep_set_member(&fib->vtep_sets, job->to.adjacency, entropy);
+		if (job->to.adjacency >= count)
 			return DROP_NO_NEIGHBOR;
 	}
-	to = &table->at[job->adjacency];
+	to = &table->at[job->to.adjacency];
 	if (!to->neigh)
 		return DROP_NO_UPLINK;
 	*mtu = (uint16_t)(to->out.mtu - OUTER_L3);
@@ -46,28 +72,18 @@ static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsi
 	mac = neigh_mac(to->neigh);
 	if (!mac)
 		return DROP_NO_NEIGHBOR;
-	strip(job);
-
-	const struct encapsulation what = {
-	    .outer_dst = (const uint8_t *)&mac,
-	    .outer_src = to->out.mac,
-	    .inner_dst = job->mac,
-	    .inner_src = to->out.router_mac,
-	    .vlan = to->out.vlan,
-	    .vni = job->vni,
-	    .src = to->out.address,
-	    .dst = to->vtep,
-	    .tos = frame_tos(job->packet.ip, job->packet.family),
-	    .entropy = frame_flow_hash(job->packet.ip, job->packet.family, job->packet.length),
-	    .ip_length = job->packet.length,
-	    .ether_type = job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6,
-	};
-
-	frame = (uint8_t *)rte_pktmbuf_prepend(job->m, (uint16_t)frame_vxlan_size(&what));
+	frame = reshape(job, ENCAP_SIZE + (to->out.vlan ? 4 : 0));
 	if (!frame)
 		return DROP_OVERSIZE;
-	frame_vxlan(frame, &what);
 	*port = to->out.port;
+	if (unlikely(to->out.vlan)) {
+		tagged(frame, job, to, mac, entropy);
+		return DROP_REASON_COUNT;
+	}
+	memcpy(&inner, job->to.mac, 8); /* and the padding behind it */
+	encap_write(frame, &to->outer, mac, inner, job->to.vni,
+		    frame_tos(job->packet.ip, job->packet.family), job->packet.length, entropy,
+		    job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
 	return DROP_REASON_COUNT;
 }
 
@@ -83,8 +99,7 @@ static enum drop_reason hand_off(struct job *job, unsigned *port, uint16_t *mtu)
 	mac = neigh_mac(job->hop->neigh);
 	if (!mac)
 		return DROP_NO_NEIGHBOR;
-	strip(job);
-	frame = (uint8_t *)rte_pktmbuf_prepend(job->m, out->vlan ? 18 : 14);
+	frame = reshape(job, out->vlan ? 18 : 14);
 	if (!frame)
 		return DROP_OVERSIZE;
 	frame_ethernet(frame, (const uint8_t *)&mac, out->mac, out->vlan,
