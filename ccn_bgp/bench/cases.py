@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ccn_bgp.bench import commits, forward_small, forward_workers, policies, verifying
+from ccn_bgp.bench import commits, forward_workers, policies, verifying
 from ccn_bgp.bench.announcing import announcing
 from ccn_bgp.bench.figure import Figure
+from ccn_bgp.bench.forward_tables import Scale
+from ccn_bgp.bench.forwarding import forwarding
 from ccn_bgp.bench.inventories import inventory
 from ccn_bgp.bench.learn_latency import Change, latency
 from ccn_bgp.bench.learn_tables import trace, two_tables
@@ -109,13 +111,31 @@ VERIFY: Mapping[str, Case] = {
     ),
 }
 
+
+def _forward(case: str, scale: Scale, ovs: bool = True) -> Case:
+    """Tables and flows of this scale; a quick run has fewer of both."""
+
+    def run(r: Run) -> Iterator[Figure]:
+        few = Scale(min(scale.tenants, 10), min(scale.routes, 100), 1000, family=scale.family)
+        return forwarding(case, few if r.quick else scale, 1 if r.quick else 5, r.say, ovs)
+
+    return run
+
+
+FORWARD: Mapping[str, Case] = {
+    "small": _forward("small", Scale(10, 100, 1000)),
+    "medium": _forward("medium", Scale(100, 1000, 100_000)),
+    "large": _forward("large", Scale(10_000, 100, 30_000, vms=2)),
+    "large-1m-flows": _forward("large-1m-flows", Scale(10_000, 100, MILLION, vms=2), ovs=False),
+    "workers": lambda r: forward_workers.workers("workers", 1 if r.quick else 5, r.say),
+    "small-v6": _forward("small-v6", Scale(10, 100, 1000, family=6), ovs=False),
+    "large-v6": _forward("large-v6", Scale(10_000, 100, 30_000, vms=2, family=6), ovs=False),
+}
+
 CASES: Mapping[str, Mapping[str, Case]] = {
     "learn": LEARN,
     "verify": VERIFY,
-    "forward": {
-        "small": lambda r: forward_small.small("small", 1 if r.quick else 5, r.say),
-        "workers": lambda r: forward_workers.workers("workers", 1 if r.quick else 5, r.say),
-    },
+    "forward": FORWARD,
     "commit": {
         "batch-100k": lambda r: commits.batch(
             "batch-100k", FEW if r.quick else 100_000, 2 if r.quick else 7, r.say

@@ -1,6 +1,6 @@
 """Two workers beside one: packets per second of a real forwarder, each worker on a CPU of its own.
 
-The frames of forward_small, from files that net_pcap holds in a ring and copies into buffers for
+The frames of the case small, from files that net_pcap holds in a ring and copies into buffers for
 ever: one ring for each worker, or (fan-out) one ring for both, whose reader hands half of the flows
 to the other one by a ring of ours. In: CPUs that we may use, at least two, of which the highest are
 taken. Out: rates, and how many times that of one worker they are. Time is what each thread had a

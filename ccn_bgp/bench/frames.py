@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from ccn_bgp.bench.rows import FIRST_VPC_VNI, GATEWAY, HOST, ROUTER_MAC
 from ccn_bgp.model.bgp import Ip
@@ -16,7 +17,7 @@ from ccn_bgp.model.bgp import Ip
 LENGTH = 114
 _PORT_MAC = bytes.fromhex("0200c000020b")
 _HOST_MAC = bytes.fromhex("0200c0000265")
-_INNER = 64
+INNER = 64
 _SOURCE = Ip.parse("10.0.0.10")
 
 
@@ -33,7 +34,7 @@ def _ipv4(source: bytes, destination: bytes, protocol: int, payload: int) -> byt
 
 def frame(tenant: int, destination: int, flow: int) -> bytes:
     """One packet of a VM of ``tenant`` to an address; ``flow`` varies the ports."""
-    payload = bytes(_INNER - 14 - 20 - 8)
+    payload = bytes(INNER - 14 - 20 - 8)
     return vxlan(
         FIRST_VPC_VNI + tenant,
         _SOURCE,
@@ -57,17 +58,42 @@ def vxlan(
         + struct.pack(">HHHH", 1024 + flow % 60000, 2000, len(payload) + 8, 0)
         + payload
     )
+    return _outer(vni, inner, flow, port_mac)
+
+
+def vxlan6(vni: int, source: bytes, destination: bytes, payload: bytes) -> bytes:
+    """UDP between two inner IPv6 addresses, without its checksum: nobody on the way looks at it."""
+    inner = (
+        ROUTER_MAC
+        + b"\x02\x00"
+        + source[12:]
+        + b"\x86\xdd"
+        + struct.pack(">IHBB", 6 << 28, len(payload) + 8, 17, 64)
+        + source
+        + destination
+        + struct.pack(">HHHH", 1024, 2000, len(payload) + 8, 0)
+        + payload
+    )
+    return _outer(vni, inner, 0, _PORT_MAC)
+
+
+def _outer(vni: int, inner: bytes, flow: int, port_mac: bytes) -> bytes:
     head = struct.pack(">II", 0x08000000, vni << 8)
     udp = struct.pack(">HHHH", 49152 + flow % 16384, 4789, 8 + len(head) + len(inner), 0)
     outer = _ipv4(HOST, GATEWAY, 17, len(udp) + len(head) + len(inner))
     return port_mac + _HOST_MAC + b"\x08\x00" + outer + udp + head + inner
 
 
+def write_head(file: BinaryIO) -> None:
+    """The begin of a pcap file of Ethernet frames."""
+    file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+
+
 def write_pcap(path: Path, frames: Iterable[bytes]) -> int:
     """Write them; how many there were."""
     count = 0
     with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        write_head(file)
         for count, octets in enumerate(frames, 1):  # noqa: B007 - the count is the answer
             file.write(struct.pack("<IIII", 0, 0, len(octets), len(octets)) + octets)
     return count
