@@ -30,6 +30,7 @@ from ccn_bgp.model.topology import (
     Attachment,
     Ccn,
     Fabric,
+    ForwarderSettings,
     Gateway,
     HardLimit,
     Idc,
@@ -272,6 +273,7 @@ def _gateway(name: str, entry: GatewayEntry) -> Gateway:
         router_id=entry.router_id or entry.vtep,
         mac=entry.mac or Mac(b"\x02\xcc" + entry.vtep[-4:]),
         uplinks=tuple(Uplink(u.port, u.address, u.via, u.driver) for u in entry.uplinks),
+        forwarder=ForwarderSettings(**entry.forwarder.model_dump()),
     )
 
 

@@ -22,6 +22,7 @@ from ccn_bgp.model.vtep_sets import hosts_of
 from ccn_bgp.nearest import nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+_CPUS = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*\Z")
 _PORT_NUMBER = re.compile(r"[0-9]{1,5}\Z")
 _PORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}\Z")
 
@@ -88,6 +89,13 @@ def _ipv4(text: str) -> Ip:
     if ip.version != 4:
         raise ValueError(f"'{text}' is not an IPv4 address")
     return ip
+
+
+def _cpus(value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, bool) or not (text == "auto" or _CPUS.match(text)):
+        raise ValueError(f"{_shown(value)} is neither CPUs (2-5 or [2, 3]) nor 'auto'")
+    return text
 
 
 def _interface(text: str) -> Interface:
@@ -159,6 +167,9 @@ TcpPort = Annotated[int, number(1, 65535)]
 Mtu = Annotated[int, number(576, 65535)]
 CcnId = Annotated[int, number(1, 65535)]
 Count = Annotated[int, number(1, 2**32 - 1)]
+WorkerCount = Annotated[int, number(1, 32)]
+Megabytes = Annotated[int, number(64, 65536)]
+CpuList = Annotated[str, PlainValidator(_cpus)]
 Protocol = Annotated[int, PlainValidator(_protocol)]
 PortRange = Annotated[tuple[int, int], PlainValidator(_ports)]
 Truth = Annotated[bool, PlainValidator(_truth)]
@@ -205,6 +216,17 @@ class UplinkEntry(Entry):
     driver: Literal["auto", "af_xdp", "af_packet", "null"] = "auto"
 
 
+class ForwarderEntry(Entry):
+    """A gateway's ``forwarder:``."""
+
+    workers: WorkerCount | None = None
+    cpus: CpuList | None = None
+    fan_out: Truth = False
+    busy_poll: Truth = False
+    hugepages: Truth = False
+    memory: Megabytes | None = None
+
+
 class GatewayEntry(Entry):
     """A value of ``gateways:``."""
 
@@ -214,6 +236,7 @@ class GatewayEntry(Entry):
     uplinks: Annotated[list[UplinkEntry], BeforeValidator(_empty)] = []
     router_id: Ipv4Text | None = None
     mac: MacText | None = None
+    forwarder: Annotated[ForwarderEntry, BeforeValidator(_absent)] = ForwarderEntry()
 
 
 class VmEntry(Entry):
@@ -435,6 +458,7 @@ ENTRIES: dict[tuple[str, ...], type[Entry]] = {
     ("fabric",): FabricEntry,
     ("gateways", "*"): GatewayEntry,
     ("gateways", "*", "uplinks", "*"): UplinkEntry,
+    ("gateways", "*", "forwarder"): ForwarderEntry,
     ("vpcs", "*"): VpcEntry,
     ("vpcs", "*", "vms", "*"): VmEntry,
     ("vpcs", "*", "routes", "*"): RouteEntry,

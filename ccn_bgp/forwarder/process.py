@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ccn_bgp.errors import CcnError, Problem, UnreachableError
 from ccn_bgp.forwarder.client import ForwarderClient
+from ccn_bgp.model.topology import ForwarderSettings
 
 
 def find_forwarder() -> Path:
@@ -47,6 +48,22 @@ def forwarder_command(
     if name:
         command += ["--name", name]
     return [*command, *extra]
+
+
+def settings_arguments(settings: ForwarderSettings) -> list[str]:
+    """What the topology file says of it, as arguments."""
+    valued = {
+        "--workers": settings.workers,
+        "--cpu": settings.cpus,
+        "--memory": settings.memory,
+    }
+    switched = {
+        "--fan-out": settings.fan_out,
+        "--busy-poll": settings.busy_poll,
+        "--huge": settings.hugepages,
+    }
+    words = [word for name, value in valued.items() if value is not None for word in (name, value)]
+    return [*map(str, words), *(name for name, on in switched.items() if on)]
 
 
 def start_forwarder(

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ccn_bgp.errors import CcnError, Problem, UnreachableError
 from ccn_bgp.forwarder.client import Counter, ForwarderClient, Nak, Records
-from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
+from ccn_bgp.forwarder.process import forwarder_command, settings_arguments, start_forwarder
 from ccn_bgp.forwarder.wire import MessageType
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.linux.taps import port_names
@@ -132,7 +132,8 @@ class ForwarderLink:
         ports = {
             name: f"{drivers.get(name, 'auto')}:{name}" for name in port_names(topology, gateway)
         }
-        command = forwarder_command(self.path, ports, name=gateway.name)
+        extra = settings_arguments(gateway.forwarder)
+        command = forwarder_command(self.path, ports, name=gateway.name, extra=extra)
         self._process = await asyncio.to_thread(
             start_forwarder, command, self.path, self.state / "forwarder.log"
         )
@@ -269,6 +270,8 @@ class ForwarderLink:
                     "restart the gateway to open it",
                 )
             )
+        if intent.gateway.forwarder != self.intent.gateway.forwarder:
+            log.warning("forwarder: other settings, for its next start (`kill %d`)", self._pid)
         self.intent = intent
 
 

@@ -54,6 +54,19 @@ class Uplink:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwarderSettings:
+    """How a gateway starts its forwarder: ``cpus`` is a list like ``2-5,8`` or ``auto`` (None: the
+    kernel schedules), ``workers`` None as many as it names, ``memory`` in MB (None: enough)."""
+
+    workers: int | None = None
+    cpus: str | None = None
+    fan_out: bool = False
+    busy_poll: bool = False
+    hugepages: bool = False
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """One CCN gateway. ``mac`` is its router MAC, ``vtep`` its tunnel address."""
 
@@ -64,6 +77,7 @@ class Gateway:
     router_id: Ip
     mac: Mac
     uplinks: tuple[Uplink, ...]
+    forwarder: ForwarderSettings = ForwarderSettings()
 
 
 class Vm(NamedTuple):

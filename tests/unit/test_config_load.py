@@ -9,6 +9,7 @@ import pytest
 
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError
+from ccn_bgp.forwarder.process import settings_arguments
 from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteTarget
 from ccn_bgp.model.topology import Attachment, Topology
 
@@ -46,6 +47,24 @@ def problems(tmp_path: Path, text: str) -> list[str]:
 def edited(old: str, new: str) -> str:
     assert old in BASE
     return BASE.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("", ""),
+        ("workers: 2, fan-out: true", "--workers 2 --fan-out"),
+        ("cpus: 3", "--cpu 3"),
+        ("cpus: [2, 5], memory: 512", "--cpu 2,5 --memory 512"),
+        ("cpus: 2-5, hugepages: true, busy-poll: true", "--cpu 2-5 --busy-poll --huge"),
+        ("cpus: auto, workers: 4", "--workers 4 --cpu auto"),
+    ],
+)
+def test_settings_of_the_forwarder_become_its_arguments(tmp_path, text, arguments):
+    file = tmp_path / "t.yaml"
+    file.write_text(edited("uplinks:", f"forwarder: {{{text}}}, uplinks:"))
+    settings = load_topology(file).gateways["gw1"].forwarder
+    assert settings_arguments(settings) == arguments.split()
 
 
 def test_the_example_loads_with_every_default() -> None:
@@ -149,6 +168,12 @@ def test_first_host_of_a_narrow_prefix(tmp_path: Path) -> None:
          " write it as ADDRESS/LENGTH"),
         ("port: eth1", "port: eth1, driver: afxdp",
          "t.yaml:4:84: gateways.gw1.uplinks.0.driver: 'afxdp' is not known (did you mean 'af_xdp'?)"),
+        ("uplinks:", "forwarder: {workers: 33}, uplinks:",
+         "t.yaml:4:74: gateways.gw1.forwarder.workers: '33' is not a whole number from 1 to 32"),
+        ("uplinks:", "forwarder: {cpus: 2-}, uplinks:",
+         "t.yaml:4:71: gateways.gw1.forwarder.cpus: '2-' is neither CPUs (2-5 or [2, 3]) nor 'auto'"),
+        ("uplinks:", "forwarder: {cpu: 2}, uplinks:",
+         "t.yaml:4:65: unknown key 'cpu' (did you mean 'cpus'?)"),
         ("attach: [vpc/web]", "attach: [vpc/wbe]",
          "t.yaml:12:42: vpc 'wbe' is not defined (did you mean 'web'?)"),
         ("attach: [vpc/web]", "attach: [web]",
