@@ -5,6 +5,7 @@
  */
 #include "acl.h"
 #include "fwd.h"
+#include "trace.h"
 
 unsigned apply_acls(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count)
 {
@@ -23,10 +24,12 @@ unsigned apply_acls(struct worker *w, const struct fib *fib, struct job *jobs, u
 	if (n == 0)
 		return count;
 	acl_judge(acls, packets, n, w->index, verdicts);
+	if (unlikely(w->tracer != NULL))
+		trace_acl(w->tracer, acls[0], &verdicts[0]);
 	for (unsigned i = 0; i < n; i++) {
 		if (!verdicts[i].deny)
 			continue;
-		drop(w, jobs[of[i]].m, DROP_ACL);
+		refuse(w, &jobs[of[i]], DROP_ACL, 0);
 		jobs[of[i]].m = NULL;
 	}
 	for (unsigned i = 0; i < count; i++)

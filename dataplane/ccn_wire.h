@@ -34,6 +34,7 @@ enum ccn_message_type {
 	CCN_LOOKUP = 6, /* struct ccn_lookup; answered by CCN_LOOKUP_RESULT */
 	/* struct ccn_commit; optional, before COMMIT: the records are checked and staged, and ACK says
 	 * that a COMMIT with the same `next` will not be refused. No record may follow */
+	CCN_TRACE = 7, /* struct ccn_trace; answered by TRACE_STEP and COUNTER records, then ACK */
 	CCN_PREPARE = 8,
 	/* answers */
 	CCN_HELLO_ACK = 16,	/* struct ccn_hello_ack */
@@ -42,6 +43,7 @@ enum ccn_message_type {
 	CCN_LOOKUP_RESULT = 19, /* struct ccn_lookup_result */
 	CCN_COUNTER = 20,	/* struct ccn_counter */
 	CCN_PORT_STATUS = 21,	/* struct ccn_port_status */
+	CCN_TRACE_STEP = 23,	/* struct ccn_trace_step */
 	/* records of a transaction; with flag CCN_DELETE they remove what they name */
 	CCN_INTERFACE = 32,	  /* struct ccn_interface */
 	CCN_VNI = 33,		  /* struct ccn_vni */
@@ -75,7 +77,7 @@ struct ccn_hello {
 	uint32_t version;
 	/* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface, vni, vtep,
 	 * next_hop, vm, route, ccsi, counter, lookup_result, next_hop_group, gateway_address,
-	 * peer, vtep_set, acl_rule; then zero */
+	 * peer, vtep_set, acl_rule, trace, trace_step; then zero */
 	uint16_t sizes[32];
 	uint8_t client[32]; /* who speaks, for the log */
 };
@@ -288,6 +290,45 @@ struct ccn_acl_rule {
 	uint8_t source[16];
 	uint8_t destination[16];
 	uint8_t name[32];
+};
+
+/* A frame that goes through the packet path as if it had come by `port`, alone in its burst. */
+struct ccn_trace {
+	uint8_t port[16];
+	uint32_t length;  /* octets of the frame */
+	uint32_t dry_run; /* 1: what would leave is dropped instead */
+	uint8_t frame[512];
+};
+
+/* What the frame met, in its order. */
+enum ccn_trace_kind {
+	CCN_TRACE_RECEIVED = 1,	  /* name: port; octets */
+	CCN_TRACE_CLASSIFIED = 2, /* vni (0: a hand-off), ccsi, ip: outer source */
+	CCN_TRACE_SOURCE = 3,	  /* the inner source is legal */
+	CCN_TRACE_ACL = 4,	  /* name: of the rule; value: enum ccn_acl_action; slot: row */
+	CCN_TRACE_ROUTE = 5,	  /* ip/length: longest match; slot */
+	CCN_TRACE_NEXT_HOP = 6,	  /* slot; value: its kind; vni, ip, mac as of the next hop */
+	CCN_TRACE_MEMBER = 7,	  /* the same, of a group the member that the flow takes */
+	CCN_TRACE_VM = 8,	  /* vni, ip, mac; value: hosts that it is behind */
+	CCN_TRACE_ADJACENCY = 9,  /* ip: VTEP or neighbour; name: port; mac: zero = not resolved */
+	CCN_TRACE_SENT = 10,	  /* name: port; octets: as they left, or would have */
+	CCN_TRACE_DROPPED = 11,	  /* name: the reason */
+	CCN_TRACE_PUNTED = 12,	  /* to the slow path */
+};
+
+struct ccn_trace_step {
+	uint32_t kind; /* enum ccn_trace_kind; what follows is zero where it says nothing */
+	uint32_t ccsi;
+	uint32_t vni;
+	uint32_t slot;
+	uint32_t value;
+	uint32_t length; /* RECEIVED, SENT: octets of the frame; ROUTE: of the prefix */
+	uint8_t ip[16];
+	uint8_t mac[6];
+	uint8_t family; /* of ip: 4, 6 or 0 */
+	uint8_t pad;
+	uint8_t name[32];
+	uint8_t octets[160]; /* the first of the frame */
 };
 
 /* A counter. `scope` names what it is of: "worker 0", "port eth1", "ccsi 100", "drop",

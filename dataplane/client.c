@@ -17,6 +17,7 @@
 #include "log.h"
 #include "port.h"
 #include "stats.h"
+#include "trace.h"
 
 #define MAX_TRANSACTION (1ULL << 30)
 #define ANSWERS_AT_ONCE (1U << 20)
@@ -44,6 +45,8 @@ _Static_assert(sizeof(struct ccn_gateway_address) == sizeof(struct address_key),
 _Static_assert(sizeof(struct ccn_peer) == sizeof(struct address_key), "peer");
 _Static_assert(sizeof(struct ccn_vtep_set) == 72, "vtep_set");
 _Static_assert(sizeof(struct ccn_acl_rule) == 88, "acl_rule");
+_Static_assert(sizeof(struct ccn_trace) == 536, "trace");
+_Static_assert(sizeof(struct ccn_trace_step) == 240, "trace_step");
 
 static const uint16_t sizes[32] = {
     sizeof(struct ccn_header),
@@ -67,6 +70,8 @@ static const uint16_t sizes[32] = {
     sizeof(struct ccn_peer),
     sizeof(struct ccn_vtep_set),
     sizeof(struct ccn_acl_rule),
+    sizeof(struct ccn_trace),
+    sizeof(struct ccn_trace_step),
 };
 
 static const struct client *holder; /* of the transaction that is open */
@@ -287,6 +292,16 @@ static void take_stats(struct client *client)
 	acknowledge(client);
 }
 
+static void take_trace(struct client *client, const struct ccn_trace *probe)
+{
+	const char *fault = trace_probe(probe, stream, client);
+
+	if (fault)
+		refuse(client, CCN_NAK_RECORD, 0, fault);
+	else
+		acknowledge(client);
+}
+
 static size_t request_size(uint16_t type)
 {
 	switch (type) {
@@ -299,6 +314,8 @@ static size_t request_size(uint16_t type)
 		return sizeof(struct ccn_commit);
 	case CCN_LOOKUP:
 		return sizeof(struct ccn_lookup);
+	case CCN_TRACE:
+		return sizeof(struct ccn_trace);
 	default:
 		return 0; /* DUMP and STATS carry nothing */
 	}
@@ -322,6 +339,7 @@ static void take_message(struct client *client, const struct ccn_header *header,
 		struct ccn_begin begin;
 		struct ccn_commit commit;
 		struct ccn_lookup lookup;
+		struct ccn_trace trace;
 	} body;
 	struct ccn_lookup_result result;
 
@@ -368,6 +386,9 @@ static void take_message(struct client *client, const struct ccn_header *header,
 		}
 		fib_lookup(fib_current, &body.lookup, &result);
 		answer(client, CCN_LOOKUP_RESULT, &result, sizeof(result));
+		break;
+	case CCN_TRACE:
+		take_trace(client, &body.trace);
 		break;
 	default:
 		refuse(client, CCN_NAK_SEQUENCE, 0, "not a request");

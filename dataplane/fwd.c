@@ -4,6 +4,7 @@
 #include "fwd.h"
 
 #include "lap.h"
+#include "trace.h"
 
 void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
 	     unsigned count)
@@ -12,6 +13,7 @@ void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_
 	unsigned n = sort_out(w, fib, port, packets, count, jobs);
 
 	lap(w, STAGE_SORT_OUT, 0);
+	traced(w, fib, STAGE_SORT_OUT, jobs, n);
 	if (n == 0)
 		return;
 	if (__atomic_load_n(&fib->acls, __ATOMIC_RELAXED) > 0) {
@@ -20,8 +22,10 @@ void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_
 	}
 	match_routes(fib, jobs, n);
 	lap(w, STAGE_MATCH, 0);
+	traced(w, fib, STAGE_MATCH, jobs, n);
 	n = find_next_hops(w, fib, jobs, n);
 	lap(w, STAGE_NEXT_HOP, 0);
+	traced(w, fib, STAGE_NEXT_HOP, jobs, n);
 	rewrite(w, fib, jobs, n);
 	lap(w, STAGE_REWRITE, 0);
 }

@@ -21,6 +21,7 @@
 #include "port_report.h"
 #include "punt.h"
 #include "slow.h"
+#include "trace.h"
 #include "telemetry.h"
 #include "worker.h"
 
@@ -202,6 +203,7 @@ static int start(const struct options *o)
 		return -1;
 	}
 	neigh_init(o->static_neighbors);
+	trace_init(pool);
 	if (punt_init() < 0 || slow_start(pool) < 0 || workers_start(&o->worker) < 0 ||
 	    control_start() < 0)
 		return -1;

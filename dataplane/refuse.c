@@ -23,6 +23,8 @@ static enum punt_what told(enum drop_reason reason)
 		return PUNT_NO_HOST;
 	case DROP_MTU:
 		return PUNT_TOO_BIG;
+	case DROP_ACL:
+		return PUNT_PROHIBITED;
 	default:
 		return PUNT_WHATS;
 	}

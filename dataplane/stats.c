@@ -33,6 +33,11 @@ static const char *const classes[PUNT_CLASSES] = {
 #undef X
 };
 
+const char *stats_drop_name(unsigned reason)
+{
+	return reasons[reason];
+}
+
 struct emitter {
 	void (*emit)(void *context, const struct ccn_counter *counter);
 	void *context;

@@ -122,6 +122,8 @@ void stats_add_worker(const struct worker_stats *stats);
 const struct worker_stats *stats_worker(unsigned index);
 const char *stats_stage_name(enum stage stage);
 
+const char *stats_drop_name(unsigned reason);
+
 /* Calls `emit` for every counter: of each worker, ports, drops, the slow path and each CCSI that has
  * forwarded something. */
 void stats_walk(void (*emit)(void *context, const struct ccn_counter *counter), void *context);

@@ -22,6 +22,7 @@
 #include "log.h"
 #include "port.h"
 #include "punt.h"
+#include "trace.h"
 #include "tx.h"
 
 #define EMPTY_POLLS_BEFORE_SLEEP 32
@@ -117,8 +118,10 @@ static unsigned poll_once(struct worker *w)
 	for (unsigned i = 0; i < w->rx_count; i++)
 		total += receive(w, fib, &w->rx[i]);
 	total += take_over(w, fib);
-	if (w->index == 0) /* one at a time, so that what the kernel sends keeps its order */
+	if (w->index == 0) { /* one at a time, so that what the kernel sends keeps its order */
 		total += inject(w, fib);
+		trace_poll(w, fib);
+	}
 	for (unsigned port = 0; port < port_count(); port++)
 		if (w->tx[port].count > 0)
 			tx_flush(w, port);

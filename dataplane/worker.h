@@ -45,6 +45,8 @@ struct tx_queue {
 	struct rte_mbuf *m[BURST];
 };
 
+struct tracer;
+
 struct worker {
 	const struct worker_options *options;
 	unsigned index;
@@ -54,6 +56,7 @@ struct worker {
 	bool sampled; /* this poll's stages are timed: lap.h */
 	uint64_t lap; /* TSC of the last lap */
 	unsigned rx_count;
+	struct tracer *tracer; /* while it forwards a probe: trace.h */
 	struct rx_queue rx[MAX_RX_QUEUES];
 	struct tx_queue tx[MAX_PORTS];
 	struct worker_stats stats;

@@ -27,6 +27,7 @@ from ccn_bgp.cli import (
     replay_bgp,
     run,
     show,
+    trace,
     validate,
     verify,
     verify_commit,
@@ -92,6 +93,7 @@ app.command("neighbor", rich_help_panel=RUNNING)(neighbor.neighbor)
 app.command("show", rich_help_panel=ASKING)(show.show)
 app.command("verify-commit", rich_help_panel=ASKING)(verify_commit.verify_commit)
 app.command("explain", rich_help_panel=ASKING)(explain.explain)
+app.command("trace", rich_help_panel=ASKING)(trace.trace)
 app.command("replay-bgp", rich_help_panel=ASKING)(replay_bgp.replay_bgp)
 app.command("replay", rich_help_panel=TRYING)(replay.replay)
 app.add_typer(lab.app, name="lab", rich_help_panel=TRYING)

@@ -10,7 +10,7 @@ import select
 import socket
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -241,10 +241,7 @@ class ForwarderClient:
 
     def counters(self) -> list[Counter]:
         """All counters, as they stand."""
-        return [
-            Counter(wire.text_of(c["scope"]), wire.text_of(c["name"]), int(c["value"]))
-            for c in self._ask(MessageType.STATS).get(MessageType.COUNTER, ())
-        ]
+        return _counters(self._ask(MessageType.STATS))
 
     def port_status(self) -> list[PortStatus]:
         """All ports, in the order of the command line."""
@@ -273,11 +270,22 @@ class ForwarderClient:
 
     # --- messages ---
 
-    def _ask(self, kind: MessageType) -> dict[MessageType, Array]:
+    def trace(self, port: str, frame: bytes, *, dry_run: bool) -> tuple[Array, list[Counter]]:
+        """Send a frame of at most 512 octets through the packet path as if it had come by ``port``:
+        what it met (TRACE_STEP), and the counters that it alone has moved, by how much."""
+        question = np.zeros(1, wire.TRACE)
+        question["port"] = wire.octets(port.encode(), 16)
+        question["length"], question["dry_run"] = len(frame), dry_run
+        question["frame"] = wire.octets(frame, wire.TRACE["frame"].shape[0])
+        answer = self._ask(MessageType.TRACE, question)
+        steps = answer.get(MessageType.TRACE_STEP, np.zeros(0, wire.TRACE_STEP))
+        return steps, _counters(answer)
+
+    def _ask(self, kind: MessageType, question: Array | None = None) -> dict[MessageType, Array]:
         """All records of the answer up to its ACK, per type."""
         parts: dict[MessageType, list[Array]] = {}
         try:
-            self._send(kind, 0, None)
+            self._send(kind, 0, question)
             while True:
                 answer, array = self._receive()
                 if answer is MessageType.ACK:
@@ -346,6 +354,13 @@ class ForwarderClient:
     def _reopen(self) -> None:
         self._socket.close()
         self._open()
+
+
+def _counters(answer: Mapping[MessageType, Array]) -> list[Counter]:
+    return [
+        Counter(wire.text_of(c["scope"]), wire.text_of(c["name"]), int(c["value"]))
+        for c in answer.get(MessageType.COUNTER, ())
+    ]
 
 
 def _checked(kind: MessageType, array: Array) -> Array:

@@ -19,7 +19,7 @@ from ccn_bgp.errors import CcnError, Problem
 
 SIZED = (
     "header hello hello_ack begin commit ack nak interface vni vtep next_hop vm route ccsi counter"
-    " lookup_result next_hop_group gateway_address peer vtep_set acl_rule"
+    " lookup_result next_hop_group gateway_address peer vtep_set acl_rule trace trace_step"
 ).split()
 """The structs whose sizes HELLO compares, in its order."""
 
@@ -82,12 +82,14 @@ class MessageType(enum.IntEnum):
     STATS = _number("CCN_STATS")
     LOOKUP = _number("CCN_LOOKUP")
     PREPARE = _number("CCN_PREPARE")
+    TRACE = _number("CCN_TRACE")
     HELLO_ACK = _number("CCN_HELLO_ACK")
     ACK = _number("CCN_ACK")
     NAK = _number("CCN_NAK")
     LOOKUP_RESULT = _number("CCN_LOOKUP_RESULT")
     COUNTER = _number("CCN_COUNTER")
     PORT_STATUS = _number("CCN_PORT_STATUS")
+    TRACE_STEP = _number("CCN_TRACE_STEP")
     INTERFACE = _number("CCN_INTERFACE")
     VNI = _number("CCN_VNI")
     VTEP = _number("CCN_VTEP")
@@ -155,6 +157,23 @@ class AclAction(enum.IntEnum):
     DENY = _number("CCN_ACL_DENY")
 
 
+class TraceKind(enum.IntEnum):
+    """enum ccn_trace_kind."""
+
+    RECEIVED = _number("CCN_TRACE_RECEIVED")
+    CLASSIFIED = _number("CCN_TRACE_CLASSIFIED")
+    SOURCE = _number("CCN_TRACE_SOURCE")
+    ACL = _number("CCN_TRACE_ACL")
+    ROUTE = _number("CCN_TRACE_ROUTE")
+    NEXT_HOP = _number("CCN_TRACE_NEXT_HOP")
+    MEMBER = _number("CCN_TRACE_MEMBER")
+    VM = _number("CCN_TRACE_VM")
+    ADJACENCY = _number("CCN_TRACE_ADJACENCY")
+    SENT = _number("CCN_TRACE_SENT")
+    DROPPED = _number("CCN_TRACE_DROPPED")
+    PUNTED = _number("CCN_TRACE_PUNTED")
+
+
 HEADER = _struct("header")
 HELLO = _struct("hello")
 HELLO_ACK = _struct("hello_ack")
@@ -171,6 +190,8 @@ GATEWAY_ADDRESS = _struct("gateway_address")
 PEER = _struct("peer")
 VTEP_SET = _struct("vtep_set")
 ACL_RULE = _struct("acl_rule")
+TRACE = _struct("trace")
+TRACE_STEP = _struct("trace_step")
 VM = _struct("vm")
 ROUTE = _struct("route")
 CCSI = _struct("ccsi")
@@ -208,6 +229,7 @@ ANSWERS: dict[MessageType, np.dtype[Any]] = {
     MessageType.LOOKUP_RESULT: LOOKUP_RESULT,
     MessageType.COUNTER: COUNTER,
     MessageType.PORT_STATUS: PORT_STATUS,
+    MessageType.TRACE_STEP: TRACE_STEP,
 }
 """The dtype of whatever the forwarder may send."""
 
@@ -240,6 +262,7 @@ def missing_constants() -> frozenset[str]:
             ("CCN_VNI_", VniKind),
             ("CCN_", NextHopKind),
             ("CCN_ACL_", AclAction),
+            ("CCN_TRACE_", TraceKind),
         )
         for member in kind
     }

@@ -34,6 +34,7 @@ from ccn_bgp.gateway.ports import PortWatch
 from ccn_bgp.gateway.renewal import InventoryWatch
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.gateway.thawing import FreezeWatch
+from ccn_bgp.gateway.tracing import trace
 from ccn_bgp.gateway.views import commit_world, filters_of, show
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.linux.taps import prepare_taps, remove_taps, retire_taps, wanted_taps
@@ -389,6 +390,10 @@ class Daemon:
         """Of the forwarder; empty without one."""
         return self.link.counters()
 
+    def trace(self, port: str, frame: bytes, *, dry_run: bool) -> tuple[Any, Sequence[Counter]]:
+        """A frame through the forwarder (gateway/tracing.py)."""
+        return self.link.trace(port, frame, dry_run=dry_run)
+
     def lookup(self, ccsi: int, ip: Ip) -> Any:
         """The row that the forwarder holds for an address, as JSON values."""
         return self.link.lookup(ccsi, ip)
@@ -400,6 +405,8 @@ class Daemon:
                 return show(self, str(request.get("what")), filters_of(request))
             case "explain":
                 return explain(self, str(request.get("target")), str(request.get("ccn")))
+            case "trace":
+                return trace(self, request)
             case "commit":
                 return commit_world(self, request.get("id"))
             case "neighbor":

@@ -82,6 +82,12 @@ class NoForwarder:
         """It has no rows."""
         return None
 
+    def trace(self, port: str, frame: bytes, *, dry_run: bool) -> tuple[Any, Sequence[Counter]]:
+        """It takes no frames."""
+        raise UnreachableError(
+            Problem("forwarder", "there is none: nothing to trace", "run without --forwarder none")
+        )
+
     def check_ports(self, intent: Intent) -> None:
         """It has no ports."""
 
@@ -249,6 +255,10 @@ class ForwarderLink:
     def counters(self) -> Sequence[Counter]:
         """All counters."""
         return self._ask(lambda client: client.counters()) if self.client is not None else ()
+
+    def trace(self, port: str, frame: bytes, *, dry_run: bool) -> tuple[Any, Sequence[Counter]]:
+        """A frame through the packet path: what it met, and the counters that it moved."""
+        return self._ask(lambda client: client.trace(port, frame, dry_run=dry_run))
 
     def lookup(self, ccsi: int, ip: Ip) -> Any:
         """What the forwarder would do with a packet to ``ip`` in this CCSI."""

@@ -35,3 +35,10 @@ class Running(Protocol):
 
     def lookup(self, ccsi: int, ip: Ip) -> Any:
         """The row that the forwarder holds for an address, as JSON values."""
+
+
+class Tracing(Running, Protocol):
+    """One with a forwarder that takes probes."""
+
+    def trace(self, port: str, frame: bytes, *, dry_run: bool) -> tuple[Any, Sequence[Counter]]:
+        """A frame through the forwarder: the steps it took, and the counters it moved."""

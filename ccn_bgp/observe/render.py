@@ -6,7 +6,7 @@ Plain columns: they survive a pipe, grep and a narrow terminal at 3 a.m.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -147,3 +147,70 @@ def draw_explanation(answer: Row) -> None:
     if (held := answer["forwarder"]) is not None:
         row = "  ".join(f"{k} {text(k, v)}" for k, v in held.items() if k != "found") or "no row"
         console.print(f"   forwarder: {escape(row)}")
+
+
+def draw_trace(answer: Row) -> None:
+    """One line per table that the probe met, then the counters that it moved."""
+    console = Console(soft_wrap=True, highlight=False)
+    dry = ", dry run" if answer["dry-run"] else ""
+    console.print(
+        f"[bold]{answer['from']} -> {answer['to']}[/] at {answer['gateway']}:"
+        f" {answer['protocol']}, mark ccn-trace {answer['mark']}{dry}"
+    )
+    for step in answer["steps"]:
+        style = "red" if step["step"] == "dropped" or step.get("action") == "deny" else "cyan"
+        words = _TRACED[step["step"]](step)
+        console.print(f"  [{style}]{step['step']:<11}[/]{escape(words)}")
+    for scope, counts in answer["counters"].items():
+        moved = "  ".join(f"{name} +{value}" for name, value in counts.items())
+        console.print(f"  [dim]counted    {escape(scope)}: {escape(moved)}[/]")
+    style = "red" if answer["result"] == "dropped" else "green"
+    said = "would be forwarded" if dry and answer["result"] == "forwarded" else answer["result"]
+    console.print(f"=> [{style}]{said}[/]")
+
+
+def _frame(step: Row) -> str:
+    parts = [f"{step['octets']} octets, port {step['port']}"]
+    if "vlan" in step:
+        parts.append(f"VLAN {step['vlan']}")
+    parts.append(f"{step['from-mac']} -> {step['to-mac']}")
+    if "tunnel-to" in step:
+        parts.append(
+            f"{step['tunnel-from']} -> {step['tunnel-to']} VXLAN {step['vni']} (UDP port"
+            f" {step['udp-port']})"
+        )
+        parts.append(f"{step['inner-from-mac']} -> {step['inner-to-mac']}")
+    if "ttl" in step:
+        parts.append(f"{step['source']} -> {step['destination']} TTL {step['ttl']}")
+    return ", ".join(parts)
+
+
+def _hop(step: Row) -> str:
+    named = (f"{key} {step[key]}" for key in ("vni", "ip", "mac") if key in step)
+    return "  ".join((f"slot {step['slot']}: {step['kind']}", *named))
+
+
+_TRACED: dict[str, Callable[[Row], str]] = {
+    "received": _frame,
+    "classified": lambda s: (
+        (f"VNI {s['vni']} from VTEP {s['vtep']}" if "vni" in s else "a hand-off")
+        + f" -> CCSI {s['ccsi']} ({s['ccn']})"
+    ),
+    "source": lambda _: "the inner source is legal here",
+    "acl": lambda s: f"{s.get('acl', '')}: rule {s['rule']}: {s['action']}",
+    "route": lambda s: f"{s['prefix']} -> slot {s['slot']}" if s["prefix"] else "no match",
+    "next-hop": _hop,
+    "member": _hop,
+    "vm": lambda s: (
+        f"VNI {s['vni']} {s['ip']}: MAC {s['mac']}"
+        + (f", one of {s['hosts']} hosts by its flow" if s["hosts"] > 1 else "")
+    ),
+    "adjacency": lambda s: (
+        f"{s['ip']} by port {s['port']}: MAC {s['mac'] or 'not resolved yet'}"
+        if s["port"]
+        else f"{s['ip']}: no uplink leads there"
+    ),
+    "sent": _frame,
+    "dropped": lambda s: f"{s['reason']}",
+    "punted": lambda _: "to the slow path: it is for the gateway itself, or its sender is told",
+}

@@ -122,7 +122,7 @@ def test_each_rule_decides_and_counts_what_it_says(forwarder, rows, tmp_path):
         passing += action == "permit"
     wrpcap(str(tmp_path / "in.pcap"), frames)
     ports = {"p0": f"pcap:{tmp_path}/in.pcap,{tmp_path}/out.pcap"}
-    path, process = forwarder(ports, "--static-neighbors", "--once")
+    path, process = forwarder(ports, "--static-neighbors", "--once", "--no-icmp")
     with ForwarderClient.connect(path) as client:
         everything = [*tables(rows), attach((100, FRONT), (200, OPEN))]
         client.commit(0, 1, everything, b"digest", full=True)

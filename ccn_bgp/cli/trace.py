@@ -1,0 +1,82 @@
+"""``ccn trace``: one marked packet through the real forwarder, and what each table made of it."""
+
+from __future__ import annotations
+
+import enum
+import json
+from typing import Annotated, Any
+
+import typer
+
+from ccn_bgp.errors import InputError
+
+
+class Protocol(enum.StrEnum):
+    """What the probe is."""
+
+    ICMP = "icmp"
+    TCP = "tcp"
+    UDP = "udp"
+
+
+def trace(
+    source: Annotated[
+        str, typer.Option("--from", metavar="VPC:IP", help="The VM it is from.", show_default=False)
+    ],
+    *,
+    to: Annotated[str, typer.Option(metavar="IP", help="Its destination.", show_default=False)],
+    gateway: Annotated[
+        str | None,
+        typer.Option(help="Which gateway; else one of the VPC's region.", show_default=False),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Stop before it leaves the gateway.")
+    ] = False,
+    protocol: Annotated[
+        Protocol, typer.Option(help="An echo request, a TCP SYN or a UDP datagram.")
+    ] = Protocol.ICMP,
+    port: Annotated[
+        int | None, typer.Option(help="Destination port of tcp and udp.", show_default="33434")
+    ] = None,
+    source_port: Annotated[
+        int | None, typer.Option(help="Source port of tcp and udp.", show_default="33434")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Send a marked packet through the real forwarder and say each table that it met.
+
+    The packet is a copy of what the VM's host would send: it takes the path that every packet
+    takes, is counted like one, and arrives, unless --dry-run is given. Exit code 1 if it was
+    dropped.
+    """
+    from ccn_bgp.observe.render import draw_trace
+
+    request = {
+        "command": "trace",
+        "from": source,
+        "to": to,
+        "dry-run": dry_run,
+        "protocol": protocol.value,
+        "port": port,
+        "source-port": source_port,
+    }
+    answer = _asked(gateway, request)
+    if as_json:
+        print(json.dumps(answer, indent=1))
+    else:
+        draw_trace(answer)
+    if answer["result"] == "dropped":
+        raise typer.Exit(1)
+
+
+def _asked(gateway: str | None, request: dict[str, Any]) -> Any:
+    """The answer of the gateway that is named, or of the first here that knows the VM."""
+    from ccn_bgp.observe.api import ask, running
+
+    names = running() if gateway is None else []
+    for name in names[:-1]:
+        try:
+            return ask(name, request)
+        except InputError:
+            continue  # the VPC may be of another one's region
+    return ask(names[-1] if names else gateway, request)

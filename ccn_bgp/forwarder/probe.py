@@ -1,0 +1,113 @@
+"""Frames of a trace: what a VM's host would send comes in as values, goes out as octets; and what
+the forwarder made of it is read back.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from ccn_bgp.model.acl import ICMP, ICMPV6, TCP, UDP
+from ccn_bgp.model.bgp import Ip, Mac
+
+VXLAN = 4789
+TTL = 64
+_ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A packet from a VM and the tunnel that its host sends it through."""
+
+    source: Ip
+    destination: Ip
+    protocol: int
+    source_port: int
+    destination_port: int
+    payload: bytes
+    vni: int
+    vm_mac: Mac
+    router_mac: Mac
+    host: Ip
+    gateway: Ip
+
+
+def host_frame(probe: Probe) -> bytes:
+    """Ethernet, IPv4, UDP, VXLAN, Ethernet, IP, and the probe (RFC 7348)."""
+    packet = inner_packet(probe)
+    ethertype = _ETHERTYPES[probe.source.version]
+    inner = probe.router_mac + probe.vm_mac + ethertype + packet
+    vxlan = struct.pack("!II", 0x08 << 24, probe.vni << 8) + inner
+    entropy = 49152 + zlib.crc32(packet[:40]) % 16384
+    datagram = struct.pack("!HHHH", entropy, VXLAN, 8 + len(vxlan), 0) + vxlan
+    outer = _ipv4(probe.host, probe.gateway, UDP, datagram)
+    return probe.router_mac + b"\x02\x00" + probe.host[-4:] + b"\x08\x00" + outer
+
+
+def inner_packet(probe: Probe) -> bytes:
+    """The IP packet of the VM, its checksums right."""
+    body = _body(probe)
+    if probe.source.version == 4:
+        return _ipv4(probe.source, probe.destination, probe.protocol, body)
+    head = struct.pack("!IHBB", 6 << 28, len(body), probe.protocol, TTL)
+    return head + probe.source + probe.destination + body
+
+
+def _body(probe: Probe) -> bytes:
+    ports = struct.pack("!HH", probe.source_port, probe.destination_port)
+    if probe.protocol in (ICMP, ICMPV6):
+        kind = 8 if probe.protocol == ICMP else 128
+        head, at = struct.pack("!BBHHH", kind, 0, 0, zlib.crc32(probe.payload) & 0xFFFF, 1), 2
+    elif probe.protocol == TCP:
+        sequence = zlib.crc32(probe.payload)
+        head, at = ports + struct.pack("!IIBBHHH", sequence, 0, 5 << 4, 2, 8192, 0, 0), 16
+    else:
+        head, at = ports + struct.pack("!HH", 8 + len(probe.payload), 0), 6
+    body = head + probe.payload
+    pseudo = b""
+    if probe.protocol != ICMP:
+        pseudo = probe.source + probe.destination + struct.pack("!II", len(body), probe.protocol)
+    checksum = _checksum(pseudo + body) or 0xFFFF
+    return body[:at] + checksum.to_bytes(2, "big") + body[at + 2 :]
+
+
+def _ipv4(source: Ip, destination: Ip, protocol: int, body: bytes) -> bytes:
+    head = struct.pack("!BBHHHBB", 0x45, 0, 20 + len(body), 0, 0x4000, TTL, protocol)
+    checksum = _checksum(head + b"\0\0" + source + destination)
+    return head + checksum.to_bytes(2, "big") + source + destination + body
+
+
+def _checksum(octets: bytes) -> int:
+    """RFC 1071."""
+    total: int = sum(struct.unpack(f"!{len(octets) // 2}H", octets[: len(octets) & ~1]))
+    total += octets[-1] << 8 if len(octets) % 2 else 0
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def read_frame(octets: bytes) -> dict[str, Any]:
+    """The headers of a frame as JSON values; what is not there, or not known, is left out."""
+    found: dict[str, Any] = {"to-mac": str(Mac(octets[:6])), "from-mac": str(Mac(octets[6:12]))}
+    at = 14
+    if octets[12:14] == b"\x81\x00":
+        found["vlan"] = int.from_bytes(octets[14:16], "big") & 0xFFF
+        at = 18
+    ip = octets[at:]
+    if len(ip) >= 36 and ip[0] == 0x45 and ip[9] == UDP and ip[22:24] == VXLAN.to_bytes(2, "big"):
+        found |= {
+            "tunnel-from": str(Ip(ip[12:16])),
+            "tunnel-to": str(Ip(ip[16:20])),
+            "udp-port": int.from_bytes(ip[20:22], "big"),
+            "vni": int.from_bytes(ip[32:35], "big"),
+            "inner-to-mac": str(Mac(ip[36:42])),
+            "inner-from-mac": str(Mac(ip[42:48])),
+        }
+        ip = ip[50:]
+    if len(ip) >= 20 and ip[0] >> 4 == 4:
+        found |= {"source": str(Ip(ip[12:16])), "destination": str(Ip(ip[16:20])), "ttl": ip[8]}
+    elif len(ip) >= 40 and ip[0] >> 4 == 6:
+        found |= {"source": str(Ip(ip[8:24])), "destination": str(Ip(ip[24:40])), "ttl": ip[7]}
+    return found
