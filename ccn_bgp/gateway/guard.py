@@ -3,13 +3,14 @@
 In: a Rib with dirty prefixes. Out: a Snapshot without an error, and every Finding. Routes that the
 verifier names are quarantined, and only they; the rest goes on. The check of a table begins with no
 quarantine in it nor in any that it shares routes or packets with, so the refused set depends on
-what is held and never on the order of arrival. Where nothing was decided since, it stands.
+what is held and never on the order of arrival. Where nothing was decided since, it stands; where
+very much is refused, only the part of it is tried again that a change can reach.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from ccn_bgp.gateway.fixed import (
     vnis,
 )
 from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.gateway.quarantine import Quarantine, Reach
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Prefix
@@ -32,11 +34,16 @@ from ccn_bgp.model.suppression import marked
 from ccn_bgp.table.building import Head, TableRows, build_tables
 from ccn_bgp.table.snapshot import Contender, Snapshot, Table
 from ccn_bgp.table.verify.incremental import Verifier
+from ccn_bgp.table.verify.incremental_rows import changed_prefixes
 
 log = logging.getLogger("ccn.guard")
 
 BESIDE = 20_000
 """Decisions from which on a check is worth a thread: what follows it is done beside it."""
+FEW = 500
+"""Refused rows up to which all of them are tried again together: a check costs more."""
+FAR = 1000
+"""Changed rows from which on a change is as good as everywhere."""
 LOGGED = 20
 """Findings that one commit logs in full: a peer gone wild must not fill the disk."""
 
@@ -72,7 +79,9 @@ class Guard:
         self._acls = acls(intent.topology, intent.gateway)
         self._neighbors = neighbors(intent.topology, intent.gateway, self._interfaces)
         self._verifier = Verifier(intent.topology, intent.gateway.name)
-        self._quarantined: dict[str, list[Finding]] = {}
+        self._quarantined = Quarantine()
+        self._reach: dict[str, Reach] = {}
+        self._proved: Mapping[str, Table] = {}
         self._begun = False
         self._made: list[Table] = []
         self._group = {name: name for name in rib.tables}
@@ -92,27 +101,36 @@ class Guard:
         if whole:
             self._verifier.forget()
         rib.settle()
-        self._release(None if whole else self._touched())
+        touched = set(self._members) if whole else self._touched()
+        wide = set()
+        if self._begun and not whole:
+            wide = {g for g in touched if self._quarantined.count(self._members[g]) > FEW}
+        self._release(touched - wide)
+        self._reach = {}
+        if wide:
+            self._narrow(wide)
         rounds = 0
         while True:
             rounds += 1
             rib.settle()
             snapshot = self._snapshot()
             if self._link():
-                self._release(None)
+                self._release_all()
                 continue
             found = marked(
                 self._check(snapshot, meanwhile if rounds == 1 else None),
                 self.intent.topology.suppressions,
             )
-            if not self._quarantine(found):
+            if not (fresh := self._quarantine(found)):
                 break
-        self._begun = True
+            self._widen(fresh)
+        self._begun, self._proved = True, self._tables
         rib.decided.clear()
         rib.decisions = 0
-        quarantined = [f for held in self._quarantined.values() for f in held]
-        findings = [*found, *quarantined, *rib.findings.values(), *rib.limit_findings()]
-        findings += rib.vms.findings()
+        for table in rib.tables.values():
+            table.stirred.clear()
+        findings = [*self._quarantined.findings(), *found, *rib.findings.values()]
+        findings += [*rib.limit_findings(), *rib.vms.findings()]
         findings.sort(key=lambda f: f.sort_key)
         standing = tuple(f for f in found if f.stands)
         return Proved(snapshot, tuple(findings), rounds, standing)
@@ -134,14 +152,60 @@ class Guard:
             return set(self._members)
         return {self._group[name] for name in self.rib.decided}
 
-    def _release(self, groups: set[str] | None) -> None:
-        """End the quarantine of some groups of tables, or of all."""
-        members = self.rib.tables if groups is None else self._of(groups)
-        for name in members:
-            self._quarantined.pop(name, None)
+    def _release(self, groups: set[str]) -> None:
+        """End the quarantine of some groups of tables."""
+        for name in self._of(groups):
+            self._quarantined.clear(name)
             table = self.rib.tables[name]
             if table.refused:
                 table.release()
+
+    def _release_all(self) -> None:
+        self._release(set(self._members))
+        self._reach = {}
+
+    def _narrow(self, groups: set[str]) -> None:
+        """End the quarantine of these groups where what has changed can reach it."""
+        self._snapshot()
+        if self._link():
+            self._release_all()
+            return
+        for group in sorted(groups):
+            reach = Reach()
+            for name in self._members[group]:
+                changed = changed_prefixes(self._proved[name], self._tables[name])
+                if len(changed) > FAR:
+                    self._release({group})
+                    break
+                reach.add((*changed, *self.rib.tables[name].stirred))
+            else:
+                self._reach[group] = reach
+                self._release_in(group)
+
+    def _release_in(self, group: str) -> None:
+        """End the quarantine of all rows that hold an address of the reach of their group, which
+        grows by them."""
+        reach, grown = self._reach[group], True
+        while grown:
+            grown = False
+            for name in self._members[group]:
+                if met := self._quarantined.overlapping(name, reach):
+                    self._quarantined.drop(name, met)
+                    self.rib.tables[name].release(met)
+                    grown |= reach.add(met)
+
+    def _widen(self, fresh: Iterable[tuple[str, Prefix]]) -> None:
+        """A row that is refused now, and reaches beyond what was thought to be touched: rows that
+        it meets there are tried again with it."""
+        grown = set()
+        for name, prefix in fresh:
+            group = self._group[name]
+            reach = self._reach.get(group)
+            if reach is not None and not reach.holds(prefix):
+                reach.add((prefix,))
+                grown.add(group)
+        for group in sorted(grown):
+            self._release_in(group)
 
     def _of(self, groups: set[str]) -> Iterator[str]:
         for group in sorted(groups):
@@ -166,9 +230,10 @@ class Guard:
         self._members[new] += self._members.pop(old)
         return True
 
-    def _quarantine(self, found: list[Finding]) -> bool:
-        """Refuse the rows that errors name, and keep the findings; true if anything new was."""
-        acted = False
+    def _quarantine(self, found: list[Finding]) -> list[tuple[str, Prefix]]:
+        """Refuse the rows that errors name, and keep the findings: table and prefix of each row of
+        which anything new was refused."""
+        acted = []
         for finding in found:
             table = self.rib.tables.get(finding.table)
             if not finding.stands or table is None or not finding.prefix:
@@ -183,8 +248,8 @@ class Guard:
             for slot in fresh:
                 table.refuse(prefix, slot, Refused(finding.rule, finding.message))
             if fresh:
-                self._quarantined.setdefault(finding.table, []).append(finding)
-                acted = True
+                self._quarantined.add(finding.table, prefix, finding)
+                acted.append((finding.table, prefix))
         return acted
 
     def _build(self, names: list[str]) -> dict[str, Table]:

@@ -91,7 +91,9 @@ class LocRib:
         self.best: Mapping[Prefix, Candidate] = BestView(self)
         self.candidates: Mapping[Prefix, dict[Slot, Candidate]] = CandidatesView(self)
         self._gateways: dict[Prefix, frozenset[Ip]] = {}
-        self._quarantined: set[Prefix] = set()
+        self.stirred: set[Prefix] = set()
+        """Quarantined prefixes that were decided: something is held of them that was not."""
+        self._quarantined: dict[Prefix, list[Slot]] = {}
 
     # -- rows ---------------------------------------------------------------------------------
 
@@ -286,15 +288,16 @@ class LocRib:
     def refuse(self, prefix: Prefix, slot: Slot, refused: Refused) -> None:
         """Quarantine one path of a prefix."""
         self.refused[prefix, slot] = refused
-        self._quarantined.add(prefix)
+        self._quarantined.setdefault(prefix, []).append(slot)
         self._mark(prefix)
         self.ask((prefix,))
 
-    def release(self) -> None:
-        """End every quarantine; the next check decides anew."""
-        released, self._quarantined = self._quarantined, set()
-        self.refused.clear()
+    def release(self, some: Collection[Prefix] | None = None) -> None:
+        """End every quarantine, or that of some prefixes; the next check decides anew."""
+        released = [*self._quarantined] if some is None else sorted(some)
         for prefix in released:
+            for slot in self._quarantined.pop(prefix):
+                del self.refused[prefix, slot]
             self._mark(prefix)
         self.ask(released)
 
@@ -307,6 +310,8 @@ class LocRib:
         """Choose and resolve one prefix again."""
         self.decided += 1
         self.columnar.decided.add(self.ccsi.name)
+        if prefix in self._quarantined:
+            self.stirred.add(prefix)
         held, before = self.held(prefix), self.chosen(prefix)
         self._depends(prefix, held)
         usable = self._usable(prefix, held)
