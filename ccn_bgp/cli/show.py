@@ -24,6 +24,7 @@ class View(enum.StrEnum):
     COUNTERS = "counters"
     DIGEST = "digest"
     MALFORMED = "malformed"
+    POLICY = "policy"
 
 
 def show(

@@ -242,6 +242,8 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
                 ttl_security=n.ttl_security,
                 drained=n.drained,
                 label_is_mpls=n.label == "mpls",
+                import_=tuple(n.import_),
+                export=tuple(n.export),
             )
             for n in file.neighbors
         ),
@@ -274,6 +276,8 @@ def _gateway(name: str, entry: GatewayEntry) -> Gateway:
         mac=entry.mac or Mac(b"\x02\xcc" + entry.vtep[-4:]),
         uplinks=tuple(Uplink(u.port, u.address, u.via, u.driver) for u in entry.uplinks),
         forwarder=ForwarderSettings(**entry.forwarder.model_dump()),
+        import_=tuple(entry.import_),
+        export=tuple(entry.export),
     )
 
 

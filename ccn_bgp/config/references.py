@@ -34,6 +34,14 @@ def undefined_names(
             hint = nearest(word, known, plural) or f"no {kind} is defined"
             found.append(Problem(positions.near(*path), what, hint))
 
+    def bound(entry: Raw, *path: str | int) -> None:
+        """The policies of a session."""
+        for key in ("import", "export") if policies is not None else ():
+            for index, word in enumerate(_items(entry, key)):
+                need(word, policies or (), "policy", "policies", *path, key, index)
+
+    for name, gateway in gateways.items():
+        bound(gateway, "gateways", name)
     for section, entries in (("vpcs", vpcs), ("idcs", idcs)):
         for name, entry in entries.items():
             need(
@@ -49,10 +57,7 @@ def undefined_names(
         at = ("idcs", idc, "routers", router)
         need(entry.get("gateway"), gateways, "gateway", "gateways", *at, "gateway")
         need(entry.get("ccn"), ccns, "ccn", "ccns", *at, "ccn")
-        for key in ("import", "export"):
-            for index, word in enumerate(_items(entry, key)):
-                if policies is not None:
-                    need(word, policies, "policy", "policies", *at, key, index)
+        bound(entry, *at)
     for name, ccn in ccns.items():
         for index, item in enumerate(_items(ccn, "attach")):
             member = item.get("member") if isinstance(item, dict) else item
@@ -74,6 +79,7 @@ def undefined_names(
         for key in ("from", "to"):
             need(share.get(key), ccns, "ccn", "ccns", "shares", index, key)
     for index, neighbor in enumerate(_dicts(data, "neighbors")):
+        bound(neighbor, "neighbors", index)
         need(
             neighbor.get("gateway"), gateways, "gateway", "gateways", "neighbors", index, "gateway"
         )

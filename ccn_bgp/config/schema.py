@@ -237,6 +237,8 @@ class GatewayEntry(Entry):
     router_id: Ipv4Text | None = None
     mac: MacText | None = None
     forwarder: Annotated[ForwarderEntry, BeforeValidator(_absent)] = ForwarderEntry()
+    import_: Annotated[list[Name], BeforeValidator(_empty)] = []
+    export: Annotated[list[Name], BeforeValidator(_empty)] = []
 
 
 class VmEntry(Entry):
@@ -387,6 +389,8 @@ class NeighborEntry(Entry):
     ttl_security: Hops | None = None
     drained: Truth = False
     label: Literal["vni", "mpls"] = "vni"
+    import_: Annotated[list[Name], BeforeValidator(_empty)] = []
+    export: Annotated[list[Name], BeforeValidator(_empty)] = []
 
 
 class SessionsEntry(Entry):

@@ -5,9 +5,14 @@ One object per session and direction: changed attributes are shared by it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ccn_bgp.model.ccsi import Peer, export_targets
 from ccn_bgp.model.topology import Gateway, Topology
-from ccn_bgp.policy.flight import Context
+from ccn_bgp.policy.flight import Context, OriginKind
+
+_SAID_BY: Mapping[str, OriginKind] = {"idc": "idc", "gateway": "gateway", "host": "host"}
+"""What a route is by who says it; of what a reflector passes on nobody knows."""
 
 
 class Contexts:
@@ -43,7 +48,7 @@ class Contexts:
             own_asn=peer.local_asn,
             ccn=ccn,
             idc=router.idc if router is not None and heard else "",
-            region=self._gateway.region if heard else "",
-            origin_kind="idc" if router is not None and heard else None,
+            region=self._gateway.region if heard and peer.role in ("idc", "host") else "",
+            origin_kind=_SAID_BY.get(peer.role) if heard else None,
             exportable=targets,
         )

@@ -15,6 +15,7 @@ from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError, Problem, RefusedError
 from ccn_bgp.gateway.contexts import Contexts
 from ccn_bgp.gateway.draining import Drain, carried, declared
+from ccn_bgp.learn.judging import Permitted
 from ccn_bgp.model.ccsi import Peer, export_targets, peers
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import Path, PathAttributes
@@ -44,30 +45,32 @@ class Intent:
     contexts: Contexts
     drain: Drain = field(default_factory=Drain)
 
-    def import_policy(self, peer: Peer, path: Path) -> PathAttributes | Denied:
-        """Reject by default on IDC sessions (RFC 8212), accept on the others."""
-        if peer.router is None:
+    def import_policy(self, peer: Peer, path: Path) -> PathAttributes | Permitted | Denied:
+        """Reject by default on IDC sessions (RFC 8212), accept on the others. What policies permit
+        is so by the (policy, statement) names that matched it."""
+        if not peer.imports and peer.default == "accept":
             return self.drain.heard(peer, path.attributes)
         result = evaluate(
             self.policies,
-            peer.router.import_,
+            peer.imports,
             path,
-            default="reject",
+            default=peer.default,
             context=self.contexts.heard(peer),
         )
         if isinstance(result, Accepted):
-            return self.drain.heard(peer, result.attributes)
+            through = tuple((s.policy, s.name) for s in result.trace)
+            return Permitted(self.drain.heard(peer, result.attributes), through)
         return result
 
     def export_policy(self, peer: Peer, path: Path) -> PathAttributes | Denied:
         """The same defaults outward."""
-        if peer.router is None:
+        if not peer.exports and peer.default == "accept":
             return self.drain.told(peer, path.attributes)
         result = evaluate(
             self.policies,
-            peer.router.export,
+            peer.exports,
             path,
-            default="reject",
+            default=peer.default,
             context=self.contexts.told(peer),
         )
         if isinstance(result, Accepted):
@@ -77,8 +80,7 @@ class Intent:
     def apart(self, peer: Peer) -> Hashable:
         """What export policy looks at beside the routes: peers that differ in it are not told as
         one."""
-        names = peer.router.export if peer.router is not None else ()
-        by_neighbor = peer.name if self.policies.tells_neighbors_apart(names) else ""
+        by_neighbor = peer.name if self.policies.tells_neighbors_apart(peer.exports) else ""
         return peer.name in self.drain.names, by_neighbor
 
 

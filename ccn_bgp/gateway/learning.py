@@ -31,9 +31,9 @@ class ImportClasses:
 
     def __call__(self, peer: Peer, address: U1, length: U1) -> U4:
         """A class for each row: uint32[n]."""
-        if peer.router is None:
+        names = peer.imports
+        if not names:
             return np.zeros(len(length), np.uint32)
-        names = tuple(peer.router.import_)
         classes = self._known.get(names)
         if classes is None:
             classes = self._known[names] = PrefixClasses(self._policies, names)

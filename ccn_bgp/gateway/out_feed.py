@@ -48,9 +48,9 @@ def routes_of(rows: OutRows, table: int) -> OutRows:
 def export_classes(policies: PolicySet, peer: Peer) -> Classes | None:
     """Which prefixes the export policies of a peer cannot tell apart; None: all are alike. They
     are laid out when they are first asked for."""
-    if peer.router is None or not peer.router.export:
+    if not peer.exports:
         return None
-    names = peer.router.export
+    names = peer.exports
     laid: list[PrefixClasses] = []
 
     def classes(address: U1, length: U1) -> U4:

@@ -116,7 +116,14 @@ class PeerSession:
 
         def wire(of: Peer) -> Peer:
             return replace(
-                of, router=None, site=b"", hard_limit=None, drained=False, label_is_mpls=False
+                of,
+                router=None,
+                site=b"",
+                hard_limit=None,
+                drained=False,
+                label_is_mpls=False,
+                imports=(),
+                exports=(),
             )
 
         return wire(self.peer) == wire(peer)

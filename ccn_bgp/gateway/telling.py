@@ -137,10 +137,11 @@ class UpdateGroups:
         peer, facts = session.peer, session.open
         assert facts is not None
         router = peer.router
-        table = router and (router.ccn, router.export, router.gateway_address.address, peer.site)
+        table = router and (router.ccn, router.gateway_address.address, peer.site)
         role = "evpn" if peer.role in EVPN_ROLES else peer.role
         encoding = (facts.families, facts.asn4, facts.max_message)
-        return rib, role, peer.external, peer.local_asn, table, self._aside(peer), encoding
+        policy = peer.exports, self._aside(peer)
+        return rib, role, peer.external, peer.local_asn, table, policy, encoding
 
     def _join(
         self, sessions: Sequence[PeerSession], key: Hashable, rib: Rib

@@ -9,6 +9,7 @@ from typing import Any
 from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.history import intent_digest
 from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.gateway.policy_views import policy
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.gateway.vm_views import vms_json
 from ccn_bgp.model.bgp import Ip, Prefix
@@ -402,6 +403,7 @@ VIEWS: Mapping[str, Callable[[Running, Filters], Json]] = {
     "counters": counters,
     "digest": digest,
     "malformed": malformed,
+    "policy": policy,
 }
 
 

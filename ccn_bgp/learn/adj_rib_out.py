@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ccn_bgp.learn.candidate import Candidate
-from ccn_bgp.learn.keys import Array, member
+from ccn_bgp.learn.keys import I8, Array, member
 from ccn_bgp.learn.out_changes import (
     Changes,
     announced_rows,
@@ -221,18 +221,20 @@ class AdjRibOut:
         )
         return said[inverse]
 
-    def _classes(self, rows: OutRows) -> U4 | None:
+    def _classes(self, rows: OutRows) -> I8 | None:
         """Of the prefixes; None where the policy makes no difference between them."""
-        if self.classes is not None:
-            return self.classes(rows.address, rows.length)
-        if self.peer.router is None or not self.peer.router.export:
+        if not self.peer.exports:
             return None
-        return np.arange(len(rows), dtype=np.uint32)
+        if self.classes is None:
+            return np.arange(len(rows), dtype=np.int64)
+        found = self.classes(rows.address, rows.length).astype(np.int64)
+        # of an export to a gateway policy may look at the VNI, which is the table's
+        return found if rows.table is None else found << 16 | rows.table
 
     def _number(self, rows: OutRows, at: int, sets: Sequence[PathAttributes], class_: int) -> int:
         """What is said of one row, and of all with its attributes and in its class."""
         attributes = sets[int(rows.attributes[at])]
-        remembered = self.classes is not None or self.peer.router is None
+        remembered = self.classes is not None or not self.peer.exports
         key = (id(attributes), class_)
         if remembered:
             held = self._numbers.get(key)

@@ -5,7 +5,8 @@ This is the definition; row_judging.py asks it once for many rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 from ccn_bgp.learn.importing import Import, Imports, Origins, not_imported, shared
@@ -16,6 +17,7 @@ from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import (
     LINK_BANDWIDTH,
     EvpnOther,
+    Nlri,
     Path,
     PathAttributes,
     changed,
@@ -23,18 +25,43 @@ from ccn_bgp.model.path import (
 from ccn_bgp.model.reason import Denied, Looped, NotImported, Reason, Refused, Unresolved
 from ccn_bgp.model.topology import Gateway, Vpc
 
-ImportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
 Claim = Callable[[Peer, str, Path], Finding | None]
 """Whether a peer may say this of a table at all: the guard before any decision."""
 
 
+class Permitted(NamedTuple):
+    """Attributes after policy, and which word of policy permitted the path: that is counted."""
+
+    attributes: PathAttributes
+    by: Hashable
+
+
+ImportPolicy = Callable[[Peer, Path], PathAttributes | Permitted | Denied]
+
+
 class Judgement(NamedTuple):
-    """Of one Path: who takes it and with which attributes, or why nobody does."""
+    """Of one Path: who takes it and with which attributes, or why nobody does; ``by`` which word of
+    policy, None if policy was not asked or had nothing to say."""
 
     takers: tuple[LocRib, ...] = ()
     attributes: PathAttributes | None = None
     reason: Reason | None = None
     finding: Finding | None = None
+    by: Hashable = None
+
+
+class Hits:
+    """How often a word of policy was the last on a path of a peer, and on which prefix."""
+
+    def __init__(self) -> None:
+        self.count: Counter[tuple[str, Hashable]] = Counter()
+        self.last: dict[tuple[str, Hashable], Nlri] = {}
+
+    def add(self, peer: str, by: Hashable, count: int, nlri: Nlri) -> None:
+        """``count`` paths of this peer, of which one was about ``nlri``."""
+        if by is not None and count:
+            self.count[peer, by] += count
+            self.last[peer, by] = nlri
 
 
 class Judge:
@@ -54,6 +81,7 @@ class Judge:
         self.imports = Imports({})
         self.policy = policy
         self.claim = claim
+        self.hits = Hits()
         self._made: dict[tuple[int, str], tuple[PathAttributes, PathAttributes]] = {}
 
     def know(self, tables: Mapping[str, LocRib]) -> None:
@@ -103,10 +131,11 @@ class Judge:
         """What policy makes of it."""
         judged = self.policy(peer, path)
         if isinstance(judged, Denied):
-            return Judgement(reason=judged, finding=finding)
+            return Judgement(reason=judged, finding=finding, by=judged)
+        attributes, by = judged if isinstance(judged, Permitted) else (judged, None)
         if peer.router is not None:
-            judged = self._of_site(peer, judged)
-        return Judgement(takers, judged, None, finding)
+            attributes = self._of_site(peer, attributes)
+        return Judgement(takers, attributes, None, finding, by)
 
     def _looped(self, peer: Peer, path: Path) -> Looped | None:
         """RFC 4271 §9.1.2, RFC 4456 §8, and our own routes coming back from a reflector."""

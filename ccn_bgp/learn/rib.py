@@ -23,7 +23,7 @@ from ccn_bgp.learn.compaction import Compaction
 from ccn_bgp.learn.exports import Exports
 from ccn_bgp.learn.filled import Filled, filled
 from ccn_bgp.learn.importing import Imports, Origins
-from ccn_bgp.learn.judging import Claim, ImportPolicy, Judge
+from ccn_bgp.learn.judging import Claim, Hits, ImportPolicy, Judge
 from ccn_bgp.learn.keys import I8, U4, WIDTHS, Array, Bools
 from ccn_bgp.learn.limits import limit_findings, over_limit
 from ccn_bgp.learn.loc_rib import Columnar, LocRib, Slot
@@ -436,6 +436,7 @@ class Rib:
     def _place(self, peer: Peer, heard: Heard) -> None:
         """Judge a path that is no prefix, and put it where it belongs."""
         judged = self._judge.judge(peer, heard.path)
+        self._judge.hits.add(peer.name, judged.by, 1, heard.path.nlri)
         heard.reason = judged.reason
         nlri = heard.path.nlri
         if judged.finding is not None:
@@ -530,6 +531,11 @@ class Rib:
     @dirty_exports.setter
     def dirty_exports(self, keys: set[bytes]) -> None:
         self._saying.dirty = keys
+
+    @property
+    def hits(self) -> Hits:
+        """How often each word of import policy was the last one, since this Rib began."""
+        return self._judge.hits
 
     @property
     def imports(self) -> Imports:

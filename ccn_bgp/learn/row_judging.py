@@ -7,7 +7,7 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -82,6 +82,13 @@ class _Taker(NamedTuple):
     several: Several | None = None
 
 
+class _Known(NamedTuple):
+    """The verdict on a kind of row, and which word of policy was the last on it."""
+
+    verdict: int
+    by: Hashable
+
+
 class RowJudge:
     """Verdicts by number, and rows judged by them."""
 
@@ -101,7 +108,7 @@ class RowJudge:
         self.verdicts: list[Verdict] = []
         self._number: dict[Verdict, int] = {}
         self._facts = Growing(_FACTS)
-        self._known: dict[tuple[int, int, int, int], int] = {}
+        self._known: dict[tuple[int, int, int, int], _Known] = {}
         self._several: dict[tuple[Import, ...], Several] = {}
         self._leads: dict[tuple[object, ...], NextHop | None] = {}
         self._taker: dict[tuple[int, int], _Taker] = {}
@@ -155,7 +162,7 @@ class RowJudge:
 
     def verdict(
         self, adj: AdjRibIn, path: Path, unclaimed: LocRib | None = None
-    ) -> tuple[int, Finding | None]:
+    ) -> tuple[_Known, Finding | None]:
         """Judge one path; ``unclaimed``: the one table that takes it, if no claim bears on it."""
         if unclaimed is not None:
             judged = self.judge.judge_unclaimed(adj.peer, path, unclaimed)
@@ -166,7 +173,7 @@ class RowJudge:
             terms = self._terms_of(adj, path._replace(attributes=judged.attributes), judged.takers)
         ids = tuple(table.ccsi.id for table in judged.takers)
         verdict = Verdict(judged.reason, ids, terms, judged.finding is not None)
-        return self._numbered(verdict), judged.finding
+        return _Known(self._numbered(verdict), judged.by), judged.finding
 
     def _numbered(self, verdict: Verdict) -> int:
         found = self._number.get(verdict)
@@ -229,27 +236,32 @@ class RowJudge:
                 classes = self.row_policy(peer, address, length)
             first, kind = _kinds(which, len(bodies), classes, pattern)
             found = np.zeros(len(first), np.uint32)
-            for number, (path, said, *alike) in enumerate(
+            for number, (path, count, said, *alike) in enumerate(
                 zip(
                     adj.paths_at(rows, at[together[first]]),
+                    np.bincount(kind, minlength=len(first)).tolist(),
                     which[first].tolist(),
                     classes[first].tolist(),
                     pattern[first].tolist(),
                     strict=True,
                 )
             ):
-                known = (adj.number, int(bodies[said]), *alike)
-                verdict = self._known.get(known)
-                if verdict is None:
-                    verdict, _ = self.verdict(adj, path, takers[said].table)
+                key_of_kind = (adj.number, int(bodies[said]), *alike)
+                known = self._known.get(key_of_kind)
+                if known is None:
+                    known, _ = self.verdict(adj, path, takers[said].table)
                     if len(self._known) > 2_000_000:
                         self._known.clear()
-                    self._known[known] = verdict
-                found[number] = verdict
+                    self._known[key_of_kind] = known
+                found[number], by = known
+                if by is not None:
+                    self.judge.hits.add(peer.name, by, count, path.nlri)
             verdicts[together] = found[kind]
         single = np.flatnonzero(alone)
         for row, path in zip(single.tolist(), adj.paths_at(rows, at[single]), strict=True):
-            verdicts[row], finding = self.verdict(adj, path)
+            known, finding = self.verdict(adj, path)
+            verdicts[row] = known.verdict
+            self.judge.hits.add(peer.name, known.by, 1, path.nlri)
             if finding is not None:
                 accuse(path, finding)
         rows.verdict[at] = verdicts

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
+from typing import Literal
 
 from ccn_bgp.model.bgp import Asn, Ip, Prefix, RouteDistinguisher, RouteTarget, Vni
 from ccn_bgp.model.topology import (
@@ -67,7 +68,8 @@ class Ccsi:
 @dataclass(frozen=True, slots=True)
 class Peer:
     """One BGP session of one gateway. ``router`` and ``site`` are set for IDC sessions only; what
-    carries the community ``site`` is from that data centre."""
+    carries the community ``site`` is from that data centre. ``imports`` and ``exports`` name the
+    policies that bind it."""
 
     name: str
     role: PeerRole
@@ -86,6 +88,14 @@ class Peer:
     ttl_security: int | None = None
     drained: bool = False
     label_is_mpls: bool = False
+    imports: tuple[str, ...] = ()
+    exports: tuple[str, ...] = ()
+
+    @property
+    def default(self) -> Literal["accept", "reject"]:
+        """What becomes of a route that no policy decides: RFC 8212 on IDC sessions; the others are
+        bounded by route target and owned space."""
+        return "reject" if self.role == "idc" else "accept"
 
     @property
     def external(self) -> bool:
@@ -219,6 +229,8 @@ def peers(topology: Topology, gateway: Gateway) -> tuple[Peer, ...]:
                     passive=gateway.vtep > other.vtep,
                     source_interface=None,
                     password_file=None,
+                    imports=gateway.import_,
+                    exports=gateway.export,
                 )
             )
     for n in own:
@@ -243,6 +255,8 @@ def peers(topology: Topology, gateway: Gateway) -> tuple[Peer, ...]:
                 ttl_security=n.ttl_security,
                 drained=n.drained,
                 label_is_mpls=n.label_is_mpls,
+                imports=n.import_,
+                exports=n.export,
             )
         )
     for r in topology.routers:
@@ -265,6 +279,8 @@ def peers(topology: Topology, gateway: Gateway) -> tuple[Peer, ...]:
                     hard_limit=r.hard_limit,
                     ttl_security=r.ttl_security,
                     drained=r.drained,
+                    imports=r.import_,
+                    exports=r.export,
                 )
             )
     return tuple(sorted(found, key=lambda p: p.name))

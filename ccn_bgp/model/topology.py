@@ -68,7 +68,10 @@ class ForwarderSettings:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One CCN gateway. ``mac`` is its router MAC, ``vtep`` its tunnel address."""
+    """One CCN gateway. ``mac`` is its router MAC, ``vtep`` its tunnel address.
+
+    ``import_``/``export`` name policies of its sessions with other gateways; empty means accept.
+    """
 
     name: str
     region: str
@@ -78,6 +81,8 @@ class Gateway:
     mac: Mac
     uplinks: tuple[Uplink, ...]
     forwarder: ForwarderSettings = ForwarderSettings()
+    import_: tuple[str, ...] = ()
+    export: tuple[str, ...] = ()
 
 
 class Vm(NamedTuple):
@@ -215,8 +220,8 @@ class Share:
 @dataclass(frozen=True, slots=True)
 class Neighbor:
     """A further EVPN speaker. ``port`` is the TCP port that we dial; ``label_is_mpls``: where it
-    names no encapsulation its labels are MPLS labels (RFC 8365 §5.1.3); the others as of an
-    IdcRouter."""
+    names no encapsulation its labels are MPLS labels (RFC 8365 §5.1.3); ``import_``/``export``
+    name policies, empty means accept; the others as of an IdcRouter."""
 
     name: str
     gateway: str
@@ -230,6 +235,8 @@ class Neighbor:
     ttl_security: int | None = None
     drained: bool = False
     label_is_mpls: bool = False
+    import_: tuple[str, ...] = ()
+    export: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "commits": "id generation when summary routes findings prove-seconds commit-seconds".split(),
     "findings": "severity rule ccn prefix peer message".split(),
     "malformed": "when peer verdict causes hex".split(),
+    "policy": "neighbor direction policy statement then hits last where".split(),
 }
 _MARKS = {"chosen": ("*", "green"), "multipath": ("+", "green")}
 """Of paths in use, by the first word of their result."""

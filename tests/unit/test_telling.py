@@ -289,8 +289,7 @@ def test_a_router_hears_the_columns_of_its_table_under_its_policy(rib: Rib) -> N
     deal(groups, rib, [router], RowFeed(SETS, routes=[routes]))
     assert router.prefixes - before == wanted
     assert {a.next_hop for _, a in router.held.values() if a} == {Ip.parse("169.254.1.1")}
-    denying = replace(rib.peers["lf-r1"].router, export=())  # type: ignore[type-var]
-    silent = Far(replace(rib.peers["lf-r1"], name="silent", router=denying))
+    silent = Far(replace(rib.peers["lf-r1"], name="silent", exports=()))
     deal(groups, rib, [silent], RowFeed(SETS, routes=[routes]))
     deal(groups, rib, [silent], RowFeed(SETS, routes=[routes]))
     assert silent.held == {}
