@@ -139,6 +139,7 @@ def say(
 def test_a_peer_holds_what_was_offered(
     peer: Peer, batches: list[Any], compact: bool, named: bool
 ) -> None:
+    peer = replace(peer, exports=("some",))
     out = AdjRibOut(peer, policy, ORIGINATIONS, None if named and peer.router else classes)
     listener, expected = Listener(), dict[bytes, tuple[Nlri, PathAttributes]]()
     singles = frozenset[bytes]()
