@@ -233,6 +233,38 @@ static bool is_ours_ipv6(const struct interface *off, const uint8_t *dst)
 	       (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80);
 }
 
+static inline uint32_t load32(const uint8_t *at)
+{
+	uint32_t word;
+
+	memcpy(&word, at, 4);
+	return word;
+}
+
+/* VXLAN to an uplink in the shape that nearly all of it has: untagged, unicast, no options, no
+ * fragment. What this says yes to passes every check before take_vxlan; `*length`: of the outer
+ * IPv4 packet. */
+static inline bool is_plain_vxlan(const struct plain_uplink *uplink, const struct frame_in *in,
+				  size_t *length)
+{
+	const uint8_t *frame = in->data, *ip = frame + 14;
+	uint64_t to;
+
+	if (!uplink->on || in->vlan || in->length < 14 + 20 + sizeof(struct vxlan_frame))
+		return false;
+	memcpy(&to, frame, 8);
+	to &= 0xffffffffffff;
+	*length = rte_be_to_cpu_16(((const struct rte_ipv4_hdr *)ip)->total_length);
+	return (in->any_mac || to == uplink->mac[0] || to == uplink->mac[1]) &&
+	       /* IPv4 without options */
+	       (load32(frame + 12) & 0xffffff) == 0x450008 &&
+	       (((const struct rte_ipv4_hdr *)ip)->fragment_offset & RTE_BE16(0x3fff)) == 0 &&
+	       ip[9] == IPPROTO_UDP && load32(ip + 16) == uplink->address &&
+	       ((const struct vxlan_frame *)(ip + 20))->dst_port == RTE_BE16(VXLAN_PORT) &&
+	       *length >= 20 + 8 && *length <= in->length - 14 &&
+	       (in->checked || sum_of_20(ip) == 0xffff);
+}
+
 enum verdict classify(const struct fib *fib, const struct interface_table *interfaces,
 		      struct frame_in *in, struct packet *packet)
 {
@@ -243,6 +275,18 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	enum verdict verdict;
 	uint8_t *ip;
 
+	if (interfaces && is_plain_vxlan(&interfaces->plain[in->port], in, &room)) {
+		bool neighbor = false;
+
+		ip = in->data + sizeof(*eth);
+		packet->own = false;
+		packet->interface = 0;
+		in->reason = take_vxlan(fib, packet, in->any_mac, (const void *)ip, ip + 20,
+					room - 20, &neighbor);
+		if (in->reason != DROP_REASON_COUNT)
+			return VERDICT_DROP;
+		return neighbor ? VERDICT_NEIGHBOR : VERDICT_FORWARD;
+	}
 	if (in->length < sizeof(*eth))
 		return drop(in, DROP_RUNT);
 	ether_type = rte_be_to_cpu_16(eth->ether_type);

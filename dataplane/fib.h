@@ -55,10 +55,18 @@ static inline bool interface_has6(const struct interface *interface, const uint8
 	return !memcmp(ip, interface->record.address6, 16) && memcmp(ip, none, 16) != 0;
 }
 
+/* A port whose untagged frames are of an uplink and no hand-off: what nearly all of them look like. */
+struct plain_uplink {
+	bool on;
+	uint32_t address; /* network order */
+	uint64_t mac[2];  /* the port's and the interface's, as memcpy puts them in a word */
+};
+
 /* Immutable. `slot`s are stable for the life of an interface. For what comes in only. */
 struct interface_table {
 	uint16_t count;
 	uint8_t port_mac[MAX_PORTS][6];
+	struct plain_uplink plain[MAX_PORTS];
 	uint16_t by_vlan[3][MAX_PORTS][MAX_VLAN]; /* [role][port][vlan] -> slot or NO_INTERFACE */
 	struct interface at[];
 };
@@ -164,6 +172,15 @@ static inline uint32_t fib_vni(const struct fib *fib, uint32_t vni)
 	    __atomic_load_n(&fib->vni_page[vni / PAGE], __ATOMIC_ACQUIRE);
 
 	return page ? __atomic_load_n(&page[vni % PAGE].live, __ATOMIC_RELAXED) : 0;
+}
+
+/* Where the entry of a VNI is: to be fetched ahead. */
+static inline const void *fib_vni_place(const struct fib *fib, uint32_t vni)
+{
+	const struct vni_entry *page =
+	    __atomic_load_n(&fib->vni_page[vni / PAGE], __ATOMIC_ACQUIRE);
+
+	return page ? &page[vni % PAGE] : NULL;
 }
 
 /* Where the pointer to it is: to be fetched ahead. */

@@ -97,6 +97,21 @@ const char *interfaces_apply(struct interface_table *table, const struct ccn_int
 	return NULL;
 }
 
+/* What untagged frames of a port are, if they are of one uplink alone. */
+static void note_plain(struct interface_table *table, unsigned port)
+{
+	const uint16_t uplink = table->by_vlan[CCN_UPLINK][port][0];
+	struct plain_uplink *plain = &table->plain[port];
+
+	*plain = (struct plain_uplink){.on = uplink != NO_INTERFACE &&
+					     table->by_vlan[CCN_HAND_OFF][port][0] == NO_INTERFACE};
+	if (!plain->on)
+		return;
+	plain->address = table->at[uplink].address;
+	memcpy(&plain->mac[0], table->port_mac[port], 6);
+	memcpy(&plain->mac[1], table->at[uplink].mac, 6);
+}
+
 const char *interfaces_index(struct interface_table *table, uint32_t *id)
 {
 	memset(table->by_vlan, 0xff, sizeof(table->by_vlan));
@@ -113,5 +128,7 @@ const char *interfaces_index(struct interface_table *table, uint32_t *id)
 		*place = i;
 		memcpy(table->port_mac[n->port], port_mac(n->port), 6);
 	}
+	for (unsigned port = 0; port < MAX_PORTS; port++)
+		note_plain(table, port);
 	return NULL;
 }

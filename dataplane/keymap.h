@@ -35,11 +35,22 @@ static inline struct keymap *keymap_new(size_t keys)
 	return map;
 }
 
+static inline uint64_t keymap_hash(uint64_t key)
+{
+	const uint64_t hash = (key ^ key >> 29) * 0x9e3779b97f4a7c15ULL;
+
+	return hash ^ hash >> 32;
+}
+
+/* Where the search begins: to be fetched ahead. */
+static inline const void *keymap_place(const struct keymap *map, uint64_t key)
+{
+	return &map->slots[keymap_hash(key) & map->mask];
+}
+
 static inline struct keymap_slot *keymap_find(const struct keymap *map, uint64_t key)
 {
-	uint64_t at = (key ^ key >> 29) * 0x9e3779b97f4a7c15ULL;
-
-	for (at ^= at >> 32;; at++) {
+	for (uint64_t at = keymap_hash(key);; at++) {
 		const struct keymap_slot *slot = &map->slots[at & map->mask];
 		uint64_t held = __atomic_load_n(&slot->key, __ATOMIC_ACQUIRE);
 
