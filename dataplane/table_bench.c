@@ -98,7 +98,7 @@ static double lookup_cycles(int family)
 		double best = 1e9;
 
 		for (unsigned run = 0; run < RUNS; run++) {
-			uint64_t begun;
+			uint64_t begun = 0;
 
 			/* the part before leaves the caches as other traffic would */
 			for (size_t i = 0; i < 2 * PART; i += LPM_BURST) {
@@ -203,6 +203,61 @@ static void bench_lpm(const char *name, int family, unsigned tables, size_t each
 	free(first);
 }
 
+/* --- VMs --- */
+
+static double vm_cycles(const struct vm_table *table, size_t count)
+{
+	static uint64_t keys[QUERIES];
+	double sum = 0;
+
+	for (size_t i = 0; i < QUERIES; i++) {
+		const uint32_t n = random_below(&state, (uint32_t)count);
+
+		keys[i] = vm_key4(1 + n / 100, n * 2654435761U);
+	}
+	for (size_t part = 0; part < QUERIES; part += PART) {
+		double best = 1e9;
+
+		for (unsigned run = 0; run < RUNS; run++) {
+			struct vm_value values[64];
+			uint64_t begun = 0, found = UINT64_MAX;
+
+			for (size_t i = 0; i < 2 * PART; i += 64) {
+				if (i == PART)
+					begun = rte_rdtsc();
+				found &= vm_lookup_burst4(
+				    table, keys + (part + QUERIES - PART + i) % QUERIES, values,
+				    64);
+			}
+			best = fmin(best, (double)(rte_rdtsc() - begun));
+			CHECK(found == UINT64_MAX);
+		}
+		sum += best;
+	}
+	return sum / QUERIES;
+}
+
+static void bench_vms(const char *name, size_t count)
+{
+	struct vm_table table;
+	struct vm_array *retired;
+	double begun;
+
+	CHECK(vm_table_init(&table) == 0);
+	begun = seconds();
+	CHECK(vm_reserve(&table, 4, count, &retired) == 0);
+	vm_array_free(retired);
+	for (uint32_t n = 0; n < count; n++) {
+		const struct vm_value value = {.vni = 1 + n / 100, .adjacency = n};
+		const uint32_t address = n * 2654435761U;
+
+		vm_put(&table, 4, (const uint8_t *)&address, &value);
+	}
+	figure(name, "insert", (double)count / (seconds() - begun) * 1e-6, "M/s");
+	figure(name, "hit", vm_cycles(&table, count), "TSC cycles");
+	vm_table_free(&table);
+}
+
 int main(int argc, char **argv)
 {
 	const int cpu = argc > 1 ? atoi(argv[1]) : -1;
@@ -214,6 +269,9 @@ int main(int argc, char **argv)
 		CPU_SET((unsigned)cpu, &set);
 		CHECK(sched_setaffinity(0, sizeof(set), &set) == 0);
 	}
+	bench_vms("vms-10k", 10000);
+	bench_vms("vms-1m", 1000000 / scale);
+	bench_vms("vms-4m", 4000000 / scale);
 	bench_lpm("lpm4-10k-tables", 4, 10000 / scale, 100);
 	bench_lpm("lpm4-one-table", 4, 1, 1000000 / scale);
 	bench_lpm("lpm6-10k-tables", 6, 10000 / scale, 100);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Open addressing with linear probing, two slots of 32 octets in a cache line, at most 5/8 full.
- * IPv4: key in its own word. IPv6: the address in the first half, the VNI in the value's half, so
- * that for both one 16-octet store makes a slot valid.
+ * Open addressing with linear probing, two slots of 32 octets in a cache line, at most 5/8 full. A
+ * search begins at the first slot of a line; a burst is looked up in the first lines of all without
+ * a branch, and only what is not there goes on. IPv4: key in its own word. IPv6: the address in the
+ * first half, the VNI in the value's half, so that for both one 16-octet store makes a slot valid.
  */
 #include "vm_table.h"
 
@@ -10,6 +11,8 @@
 #include <string.h>
 
 #include <emmintrin.h>
+
+#include "arena.h"
 
 #define EMPTY 0U
 #define DELETED UINT32_MAX /* as a VNI; no VNI has more than 24 bits */
@@ -24,6 +27,7 @@ struct slot {
 
 struct vm_array {
 	uint64_t mask;
+	size_t size; /* octets */
 	size_t live; /* keys */
 	size_t used; /* slots that are not empty: keys and deleted ones */
 	struct slot slots[] __attribute__((aligned(64)));
@@ -80,11 +84,12 @@ static struct vm_array *new_array(size_t keys)
 
 	while (slots * 5 / 8 < keys)
 		slots *= 2;
-	struct vm_array *array = aligned_alloc(64, sizeof(*array) + slots * sizeof(struct slot));
+	const size_t size = sizeof(struct vm_array) + slots * sizeof(struct slot);
+	struct vm_array *array = arena_map(size); /* zero, in huge pages if it can be */
 
 	if (!array)
 		return NULL;
-	memset(array, 0, sizeof(*array) + slots * sizeof(struct slot));
+	array->size = size;
 	array->mask = slots - 1;
 	return array;
 }
@@ -101,21 +106,22 @@ int vm_table_init(struct vm_table *table)
 
 void vm_table_free(struct vm_table *table)
 {
-	free(table->v4);
-	free(table->v6);
+	vm_array_free(table->v4);
+	vm_array_free(table->v6);
 	table->v4 = table->v6 = NULL;
 }
 
 void vm_array_free(struct vm_array *array)
 {
-	free(array);
+	if (array)
+		arena_unmap(array, array->size);
 }
 
 /* The slot of the key, or the empty one where the search ended. */
 static struct slot *find(struct vm_array *array, int family, uint32_t vni, const uint8_t *ip)
 {
 	uint64_t key4 = family == 4 ? load_key4(vni, ip) : 0;
-	uint64_t at = family == 4 ? hash4(key4) : hash6(vni, ip);
+	uint64_t at = (family == 4 ? hash4(key4) : hash6(vni, ip)) * 2;
 
 	for (;; at++) {
 		struct slot *slot = &array->slots[at & array->mask];
@@ -226,28 +232,65 @@ void vm_walk(const struct vm_table *table, int family,
 	}
 }
 
+/* The first line of a search. */
+static inline const struct slot *line_at(const struct vm_array *array, uint64_t hash)
+{
+	return &array->slots[hash * 2 & array->mask];
+}
+
+static inline bool holds4(const struct slot *slot, const struct vm_value *value, uint64_t key)
+{
+	return (value->vni == key >> 32) & (slot->key4[0] == key);
+}
+
+static inline bool holds6(const struct slot *slot, const struct vm_value *value, uint32_t vni,
+			  const uint8_t *ip)
+{
+	const __m128i held = _mm_load_si128((const __m128i *)slot->ip6);
+	const __m128i same = _mm_cmpeq_epi8(held, _mm_loadu_si128((const __m128i *)ip));
+
+	return (value->vni == vni) & (_mm_movemask_epi8(same) == 0xffff);
+}
+
+/* From the second line of a search on. A value is loaded before its key is compared: see put. */
+static bool go_on(const struct vm_array *array, uint64_t hash, int family, uint32_t vni,
+		  uint64_t key4, const uint8_t *ip, struct vm_value *value)
+{
+	for (uint64_t at = hash * 2 + 2;; at++) {
+		const struct slot *slot = &array->slots[at & array->mask];
+
+		*value = load_value(slot);
+		if (value->vni == EMPTY)
+			return false;
+		if (family == 4 ? holds4(slot, value, key4) : holds6(slot, value, vni, ip))
+			return true;
+	}
+}
+
 uint64_t vm_lookup_burst4(const struct vm_table *table, const uint64_t *keys,
 			  struct vm_value *values, unsigned count)
 {
 	const struct vm_array *array = __atomic_load_n(&table->v4, __ATOMIC_ACQUIRE);
-	uint64_t at[64], found = 0;
+	uint64_t hash[64], found = 0, further = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		at[i] = hash4(keys[i]);
-		__builtin_prefetch(&array->slots[at[i] & array->mask]);
+		hash[i] = hash4(keys[i]);
+		__builtin_prefetch(line_at(array, hash[i]));
 	}
 	for (unsigned i = 0; i < count; i++) {
-		for (uint64_t n = at[i];; n++) {
-			const struct slot *slot = &array->slots[n & array->mask];
+		const struct slot *slot = line_at(array, hash[i]);
+		const struct vm_value first = load_value(slot), second = load_value(slot + 1);
+		const bool in_second = holds4(slot + 1, &second, keys[i]);
+		const bool in_first = holds4(slot, &first, keys[i]);
 
-			values[i] = load_value(slot);
-			if (values[i].vni == EMPTY)
-				break;
-			if (values[i].vni == keys[i] >> 32 && slot->key4[0] == keys[i]) {
-				found |= 1ULL << i;
-				break;
-			}
-		}
+		values[i] = in_second ? second : first;
+		found |= (uint64_t)(in_first | in_second) << i;
+		further |= (uint64_t)(!(in_first | in_second) & (second.vni != EMPTY)) << i;
+	}
+	for (; further; further &= further - 1) {
+		const unsigned i = (unsigned)__builtin_ctzll(further);
+
+		found |= (uint64_t)go_on(array, hash[i], 4, 0, keys[i], NULL, &values[i]) << i;
 	}
 	return found;
 }
@@ -256,24 +299,26 @@ uint64_t vm_lookup_burst6(const struct vm_table *table, const uint32_t *vnis,
 			  const uint8_t (*ips)[16], struct vm_value *values, unsigned count)
 {
 	const struct vm_array *array = __atomic_load_n(&table->v6, __ATOMIC_ACQUIRE);
-	uint64_t at[64], found = 0;
+	uint64_t hash[64], found = 0, further = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		at[i] = hash6(vnis[i], ips[i]);
-		__builtin_prefetch(&array->slots[at[i] & array->mask]);
+		hash[i] = hash6(vnis[i], ips[i]);
+		__builtin_prefetch(line_at(array, hash[i]));
 	}
 	for (unsigned i = 0; i < count; i++) {
-		for (uint64_t n = at[i];; n++) {
-			const struct slot *slot = &array->slots[n & array->mask];
+		const struct slot *slot = line_at(array, hash[i]);
+		const struct vm_value first = load_value(slot), second = load_value(slot + 1);
+		const bool in_second = holds6(slot + 1, &second, vnis[i], ips[i]);
+		const bool in_first = holds6(slot, &first, vnis[i], ips[i]);
 
-			values[i] = load_value(slot);
-			if (values[i].vni == EMPTY)
-				break;
-			if (values[i].vni == vnis[i] && !memcmp(slot->ip6, ips[i], 16)) {
-				found |= 1ULL << i;
-				break;
-			}
-		}
+		values[i] = in_second ? second : first;
+		found |= (uint64_t)(in_first | in_second) << i;
+		further |= (uint64_t)(!(in_first | in_second) & (second.vni != EMPTY)) << i;
+	}
+	for (; further; further &= further - 1) {
+		const unsigned i = (unsigned)__builtin_ctzll(further);
+
+		found |= (uint64_t)go_on(array, hash[i], 6, vnis[i], 0, ips[i], &values[i]) << i;
 	}
 	return found;
 }
