@@ -63,6 +63,10 @@ class Exports(MutableMapping[bytes, Export]):
         """What is made when asked for cannot be taken away here."""
         self._kept.pop(key, None)
 
+    def take_back(self, key: bytes) -> bool:
+        """Keep one no longer; whether it was kept."""
+        return self._kept.pop(key, None) is not None
+
     def __iter__(self) -> Iterator[bytes]:
         for key, _ in self.items():
             yield key

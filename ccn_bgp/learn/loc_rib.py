@@ -91,6 +91,9 @@ class LocRib:
         self.best: Mapping[Prefix, Candidate] = BestView(self)
         self.candidates: Mapping[Prefix, dict[Slot, Candidate]] = CandidatesView(self)
         self._gateways: dict[Prefix, frozenset[Ip]] = {}
+        self._places: dict[Prefix, tuple[int, int]] = {}
+        self._led: dict[tuple[Ip, str], NextHop | Unresolved | None] | None = None
+        """Where candidates stand and VMs are, for as long as many prefixes are decided."""
         self.stirred: set[Prefix] = set()
         """Quarantined prefixes that were decided: something is held of them that was not."""
         self._quarantined: dict[Prefix, list[Slot]] = {}
@@ -112,6 +115,14 @@ class LocRib:
         first, behind = np.searchsorted(rows.key, rows.keys.begin(numbers)).tolist()
         return first, behind
 
+    def _place(self, prefix: Prefix) -> tuple[int, int]:
+        """(first, behind the last) of the rows of a prefix."""
+        found = self._places.get(prefix)
+        if found is None:
+            first, behind = self.columnar.rows[keyed.of(prefix)].ranges(self.keys(prefix))
+            found = int(first[0]), int(behind[0])
+        return found
+
     def _mark(self, prefix: Prefix) -> None:
         """Keep in mind whether a prefix is decided here or in columns."""
         special = self.columnar.special[keyed.of(prefix)]
@@ -129,8 +140,7 @@ class LocRib:
         """Every candidate of a prefix."""
         found: dict[Slot, Candidate] = dict(self.fixed.get(prefix, {}))
         rows = self.columnar.rows[keyed.of(prefix)]
-        first, behind = rows.ranges(self.keys(prefix))
-        for row in range(int(first[0]), int(behind[0])):
+        for row in range(*self._place(prefix)):
             candidate = self.of_row(rows, row, prefix)
             found[candidate.path.peer, candidate.key] = candidate
         return found
@@ -147,8 +157,7 @@ class LocRib:
         if prefix in self.single:
             return self.single[prefix]
         rows = self.columnar.rows[keyed.of(prefix)]
-        first, behind = rows.ranges(self.keys(prefix))
-        for row in range(int(first[0]), int(behind[0])):
+        for row in range(*self._place(prefix)):
             if rows.best[row]:
                 return self.route_of_row(rows, row, prefix)
         return None
@@ -257,6 +266,13 @@ class LocRib:
         """Where the VM at an address is, by the chosen type 2 (several, if they are as good) in the
         CCN of a path's origin: a share may bring the same address of two CCNs here."""
         ccn = owner(origin)
+        if self._led is None:
+            return self._find_vm(ip, ccn)
+        if (ip, ccn) not in self._led:
+            self._led[ip, ccn] = self._find_vm(ip, ccn)
+        return self._led[ip, ccn]
+
+    def _find_vm(self, ip: Ip, ccn: str) -> NextHop | Unresolved | None:
         every = (*self.vms.get(ip, {}).values(), *self.own_vms(ip))
         held = [c for c in every if owner(c.origin) == ccn]
         if not held:
@@ -305,6 +321,25 @@ class LocRib:
         """What a packet would do by this candidate."""
         peer = candidate.path.peer
         return resolve(candidate, self.find_vm, self.routers.get(peer), self.taps.get(peer, ""))
+
+    def decide_each(self, prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
+        """Choose and resolve these again, in order; each is given back when it is decided. No row
+        and no VM may change meanwhile."""
+        ordered = sorted(prefixes, key=lambda p: (len(p), p))
+        for width in WIDTHS if len(ordered) > 1 else ():
+            some = [p for p in ordered if len(p) == width + 1]
+            octets = np.frombuffer(b"".join(some), np.uint8).reshape(len(some), width + 1)
+            rows = self.columnar.rows[width]
+            keys = rows.keys.make(np.array([self.ccsi.id]), octets[:, :-1], octets[:, -1])
+            first, behind = (column.tolist() for column in rows.ranges(keys))
+            self._places.update(zip(some, zip(first, behind, strict=True), strict=True))
+        self._led = {}
+        try:
+            for prefix in ordered:
+                self.decide(prefix)
+                yield prefix
+        finally:
+            self._places, self._led = {}, None
 
     def decide(self, prefix: Prefix) -> None:
         """Choose and resolve one prefix again."""
@@ -362,9 +397,8 @@ class LocRib:
     ) -> None:
         """Keep the route here, or leave it to its row where nothing but rows bears on it."""
         rows = self.columnar.rows[keyed.of(prefix)]
-        first, behind = (int(a[0]) for a in rows.ranges(self.keys(prefix)))
-        if first < behind:
-            self.columnar.moved(rows.width, self.keys(prefix))
+        first, behind = self._place(prefix)
+        filled = rows.best[first:behind].any()
         self.single.pop(prefix, None)
         mine: list[int] = []
         alone = prefix not in self.fixed and prefix not in self._gateways
@@ -373,7 +407,9 @@ class LocRib:
             mine = [slots[candidate.slot] for candidate in sharing]
         elif chosen is not None:
             self.single[prefix] = chosen
-        rows.fill(first, behind, np.array(mine, np.int64), self.columnar.book)
+        if filled or mine:
+            self.columnar.moved(rows.width, self.keys(prefix))
+            rows.fill(first, behind, np.array(mine, np.int64), self.columnar.book)
         self._mark(prefix)
 
     def _contend(self, prefix: Prefix, best: Candidate | None, usable: Sequence[Candidate]) -> None:

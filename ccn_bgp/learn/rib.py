@@ -507,8 +507,7 @@ class Rib:
                 table = self.tables[name]
                 prefixes, table.dirty = table.dirty, set()
                 touched_prefixes = self.dirty_routes.setdefault(table.ccsi.name, set())
-                for prefix in prefixes:
-                    table.decide(prefix)
+                for prefix in table.decide_each(prefixes):
                     touched_prefixes.add(prefix)
                     self._saying.on(table, prefix)
         if self._compaction.due(self.vocabulary, self._rows):

@@ -81,7 +81,7 @@ class Saying:
             self.dirty.add(nlri.key)
 
     def _unexport(self, nlri: Nlri) -> None:
-        if self.exports.pop(nlri.key, None) is not None:
+        if self.exports.take_back(nlri.key):
             self.dirty.add(nlri.key)
 
     def reoriginated(self, ccsi: Ccsi, attributes: PathAttributes) -> PathAttributes:
