@@ -119,7 +119,7 @@ static int start_environment(const struct dpdk_options *o, unsigned long megabyt
 					   "--log-level=*:emergency",
 					   "--log-level=lib.eal:critical",
 					   o->huge ? "--in-memory" : "--no-huge"};
-	int count = 12, nics = 0;
+	int count = 12, nics = 0, guard, result;
 
 	if (o->huge && free_hugepages() < megabytes) {
 		log_line("--huge: %lu MB of hugepages are free, %lu are needed (`sysctl "
@@ -144,7 +144,10 @@ static int start_environment(const struct dpdk_options *o, unsigned long megabyt
 	snprintf(memory, sizeof(memory), "%lu", megabytes);
 	runtime_dir_prefix(o->name, prefix, sizeof(prefix));
 	runtime_dir_sweep();
-	if (rte_eal_init(count, arguments) < 0) {
+	guard = runtime_dir_guard();
+	result = rte_eal_init(count, arguments);
+	runtime_dir_release(guard);
+	if (result < 0) {
 		log_line("DPDK cannot start: %s (%s)", rte_strerror(rte_errno),
 			 o->huge ? "are the hugepages on our NUMA node, and may we lock memory?"
 				 : "is there as much memory as --memory says?");

@@ -5,9 +5,11 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -24,6 +26,37 @@ static const char *base(void)
 	const char *user = getenv("XDG_RUNTIME_DIR");
 
 	return getuid() == 0 ? "/var/run" : user ? user : "/tmp"; /* as DPDK has it */
+}
+
+/* All forwarders agree by locking the directory above theirs: shared while one starts, alone while one
+ * removes. Nothing is left to remove in turn. */
+static int lock(int how)
+{
+	char all[320];
+	int fd;
+
+	snprintf(all, sizeof(all), "%s/dpdk", base());
+	mkdir(all, 0700); /* as DPDK does */
+	fd = open(all, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (unsigned i = 0; fd >= 0 && i < 300; i++) {
+		if (flock(fd, how | LOCK_NB) == 0)
+			return fd;
+		nanosleep(&(struct timespec){0, 10000000}, NULL);
+	}
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+int runtime_dir_guard(void)
+{
+	return lock(LOCK_SH);
+}
+
+void runtime_dir_release(int guard)
+{
+	if (guard >= 0)
+		close(guard);
 }
 
 void runtime_dir_prefix(const char *name, char *prefix, size_t size)
@@ -69,7 +102,8 @@ static int served_by(const char *path)
 /* Removes the sockets that `owner` serves (0: nobody), and the directory if nothing is left. */
 static void sweep(const char *directory, int owner)
 {
-	DIR *list = opendir(directory);
+	int guard = lock(LOCK_EX);
+	DIR *list = guard >= 0 ? opendir(directory) : NULL;
 	const struct dirent *entry;
 
 	while (list && (entry = readdir(list))) {
@@ -81,7 +115,9 @@ static void sweep(const char *directory, int owner)
 	}
 	if (list)
 		closedir(list);
-	rmdir(directory); /* fails while somebody lives there */
+	if (guard >= 0)
+		rmdir(directory); /* fails while somebody lives there */
+	runtime_dir_release(guard);
 }
 
 void runtime_dir_sweep(void)

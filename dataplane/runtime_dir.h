@@ -13,6 +13,9 @@
 void runtime_dir_prefix(const char *name, char *prefix, size_t size);
 /* Removes what forwarders that were killed have left: sockets that nobody answers. */
 void runtime_dir_sweep(void);
+/* Holds removals off while DPDK makes the directory and its socket: one of our name may be ending. */
+int runtime_dir_guard(void);
+void runtime_dir_release(int guard);
 /* It is there now: kept until the end, or (no telemetry, nothing in it) removed at once. */
 void runtime_dir_keep(const char *prefix, bool telemetry);
 /* Our socket and, if nobody else of that name lives there, the directory. */

@@ -46,6 +46,7 @@ def test_commits_go_on_under_an_endless_flood(forwarder, rows, tmp_path, kind):
         seen, took = rows.counters(client), time.monotonic() - at
     punted = (seen["worker 0", "punted"] - before["worker 0", "punted"]) / took
     if kind != "session":  # each class by itself, at its rate
-        assert 15_000 < punted < 25_000
+        rate = 20_000 if kind == "arp" else 10_000
+        assert 0.75 * rate < punted < 1.25 * rate
         assert seen["drop", "punt-rate"] > before["drop", "punt-rate"]
         assert seen["port p0", "rx-packets"] - before["port p0", "rx-packets"] > 5 * punted
