@@ -19,7 +19,7 @@ from ccn_bgp.forwarder.acl_records import acl_records, surplus_records
 from ccn_bgp.forwarder.slots import Held, NextHopSlots, gone_records, next_hop_records, packed
 from ccn_bgp.forwarder.wire import Flag, MessageType
 from ccn_bgp.model.route import NextHop
-from ccn_bgp.model.vms import VmTable
+from ccn_bgp.model.vm_table import VmTable
 from ccn_bgp.table.plan import CcsiEntry, Plan, TableChange, VtepSetEntry, taps_of, vtep_sets
 from ccn_bgp.table.plan_rows import Rows, every_row
 from ccn_bgp.table.snapshot import (

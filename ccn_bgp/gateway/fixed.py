@@ -15,7 +15,7 @@ from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.ccsi import ccsis, peers, tap_name, uplink_tap
 from ccn_bgp.model.route import Kind, VmEntry
 from ccn_bgp.model.topology import Gateway, Topology
-from ccn_bgp.model.vms import VmTable
+from ccn_bgp.model.vm_table import VmTable
 from ccn_bgp.table.snapshot import (
     AclEntry,
     GatewayAddressEntry,

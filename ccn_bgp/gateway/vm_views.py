@@ -11,7 +11,7 @@ from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.region_vms import RegionVms
 from ccn_bgp.learn.vm_rows import Address
 from ccn_bgp.model.bgp import Ip
-from ccn_bgp.model.vms import VmTable
+from ccn_bgp.model.vm_table import VmTable
 
 
 def vms_json(gateway: Running, ccn: str | None) -> list[dict[str, Any]]:

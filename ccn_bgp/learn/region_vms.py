@@ -39,7 +39,7 @@ from ccn_bgp.model.path import EvpnMacIp, Nlri, Path
 from ccn_bgp.model.reason import NotBest, Refused
 from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.topology import Gateway, MacMobility, Vpc
-from ccn_bgp.model.vms import VmTable
+from ccn_bgp.model.vm_table import VmTable
 
 
 class VmClaim(NamedTuple):

@@ -48,7 +48,7 @@ from ccn_bgp.model.path import (
 from ccn_bgp.model.reason import Reason, Refused
 from ccn_bgp.model.rows import PrefixRows, Vocabulary
 from ccn_bgp.model.topology import Gateway, Topology, Vpc
-from ccn_bgp.model.vms import VmTable
+from ccn_bgp.model.vm_table import VmTable
 
 __all__ = ["Claim", "ImportPolicy", "Rib"]
 

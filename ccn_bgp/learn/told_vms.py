@@ -18,7 +18,8 @@ from ccn_bgp.learn.told_sets import ToldSets
 from ccn_bgp.model.bgp import Ip
 from ccn_bgp.model.outgoing import NOTHING, Origination, OutRows, RowChanges, type2
 from ccn_bgp.model.path import Nlri
-from ccn_bgp.model.vms import IP_OCTETS, VmTable
+from ccn_bgp.model.vm_table import VmTable
+from ccn_bgp.model.vms import IP_OCTETS
 
 
 class ToldVms:

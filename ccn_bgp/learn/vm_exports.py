@@ -21,7 +21,8 @@ from ccn_bgp.model.ccsi import Ccsi
 from ccn_bgp.model.outgoing import NOTHING, Origination, OutVms
 from ccn_bgp.model.path import PathAttributes
 from ccn_bgp.model.route import VmEntry
-from ccn_bgp.model.vms import Bools, VmTable
+from ccn_bgp.model.vm_table import VmTable
+from ccn_bgp.model.vms import Bools
 
 if TYPE_CHECKING:
     from ccn_bgp.learn.region_vms import RegionVms

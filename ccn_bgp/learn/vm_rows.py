@@ -12,19 +12,8 @@ import numpy as np
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.ccsi import Ccsi
 from ccn_bgp.model.topology import Vm, Vpc
-from ccn_bgp.model.vms import (
-    IP_OCTETS,
-    ROW,
-    U4,
-    Array,
-    Bools,
-    VmColumns,
-    VmTable,
-    alike_ends,
-    keys4,
-    octets,
-    words,
-)
+from ccn_bgp.model.vm_table import ROW, VmTable, alike_ends, keys4, words
+from ccn_bgp.model.vms import IP_OCTETS, U4, Array, Bools, VmColumns, octets
 from ccn_bgp.model.vtep_sets import NO_SETS, Hosts, named
 
 Address = tuple[int, Ip]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ccn_bgp.model.bgp import Family, Ip, Mac, Prefix, RouteDistinguisher
 from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri, PathAttributes, Unicast
-from ccn_bgp.model.vms import VmTable
+from ccn_bgp.model.vm_table import VmTable
 
 I8 = npt.NDArray[np.int64]
 U1 = npt.NDArray[np.uint8]

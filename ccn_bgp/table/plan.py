@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from ccn_bgp.model.route import NextHop
-from ccn_bgp.model.vms import VmTable, alike_ends, words
+from ccn_bgp.model.vm_table import VmTable, alike_ends, words
 from ccn_bgp.model.vtep_sets import Hosts
 from ccn_bgp.table.plan_rows import NO_ROWS, Rows, differences, every_row
 from ccn_bgp.table.snapshot import (

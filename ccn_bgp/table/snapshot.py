@@ -23,7 +23,7 @@ import numpy.typing as npt
 from ccn_bgp.model.acl import Acl
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.route import NextHop, Route, VmEntry
-from ccn_bgp.model.vms import VmTable
+from ccn_bgp.model.vm_table import VmTable
 
 U1 = npt.NDArray[np.uint8]
 U4 = npt.NDArray[np.uint32]

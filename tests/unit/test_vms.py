@@ -7,7 +7,8 @@ import pytest
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.topology import Vm
-from ccn_bgp.model.vms import VmColumns, VmTable
+from ccn_bgp.model.vm_table import VmTable
+from ccn_bgp.model.vms import VmColumns
 
 RANDOM = random.Random(1)
 

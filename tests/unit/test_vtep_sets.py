@@ -23,7 +23,7 @@ from ccn_bgp.model import vtep_sets
 from ccn_bgp.model.bgp import Ip, Mac, RouteDistinguisher
 from ccn_bgp.model.path import EvpnMacIp, PathAttributes
 from ccn_bgp.model.route import VmEntry
-from ccn_bgp.model.vms import VmTable
+from ccn_bgp.model.vm_table import VmTable
 from ccn_bgp.model.vtep_sets import named, set_name
 from ccn_bgp.observe.render import draw, draw_explanation
 from ccn_bgp.table.plan import diff
