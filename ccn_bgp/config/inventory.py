@@ -7,7 +7,6 @@ are converted first, and only if that fails is each row looked at by itself.
 
 from __future__ import annotations
 
-import csv
 import gc
 import json
 import socket
@@ -20,6 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ccn_bgp.config.inventory_columns import MAX_SEQUENCE, read_columns, station_macs
+from ccn_bgp.config.inventory_forms import (
+    ALL,
+    COLUMNS,
+    KNOWN,
+    MAX_PROBLEMS,
+    Table,
+    csv_table,
+    json_table,
+)
 from ccn_bgp.errors import InputError, Problem
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.topology import Topology, Vm, Vpc
@@ -28,14 +36,8 @@ from ccn_bgp.model.vtep_sets import Hosts, hosts_of
 from ccn_bgp.nearest import nearest
 from ccn_bgp.source import in_order
 
-COLUMNS = ("vpc", "ip", "mac", "host")
-OPTIONAL = ("sequence",)
 SUFFIXES = (".csv", ".jsonl")
 MAX_OCTETS = 512 << 20
-MAX_PROBLEMS = 10_000
-"""After so many the rest of a file is not read."""
-_KNOWN = (*COLUMNS, *OPTIONAL)
-_ALL = frozenset(_KNOWN)
 
 
 class Rows(NamedTuple):
@@ -153,7 +155,7 @@ def read_inventory(path: Path, vpcs: Collection[str]) -> Rows:
     if path.suffix == ".csv" and (rows := _whole_csv(raw, names)) is not None:
         return rows
     text = _text(path, raw)
-    table = _csv_table(path, text) if path.suffix == ".csv" else _json_table(path, text)
+    table = csv_table(path, text) if path.suffix == ".csv" else json_table(path, text)
     columns = _columns(table, names)
     if columns is not None:
         return columns
@@ -167,7 +169,7 @@ def _whole_csv(raw: bytes, names: tuple[str, ...]) -> Rows | None:
     end = raw.find(b"\n")
     head = raw[: max(end, 0)].removeprefix(b"\xef\xbb\xbf")
     columns = [word.strip().decode("ascii", "replace") for word in head.split(b",")]
-    if not _ALL.issuperset(columns) or len(set(columns)) < len(columns):
+    if not ALL.issuperset(columns) or len(set(columns)) < len(columns):
         return None
     if not set(COLUMNS) <= set(columns):
         return None
@@ -209,153 +211,10 @@ def _text(path: Path, raw: bytes) -> str:
     return text.replace("\r\n", "\n")
 
 
-# -- the two forms as one table -------------------------------------------------------------------
-
-
-class _Table(NamedTuple):
-    """Values by column, as read; a list of rows where they are ragged or have problems.
-
-    ``where`` gives the column of a field in its line, both from 1; ``problems`` are of form.
-    """
-
-    columns: Mapping[str, Sequence[Any]]
-    lines: Sequence[int]
-    where: Callable[[int, str], int]
-    problems: Sequence[Problem] = ()
-
-
-def _csv_table(path: Path, text: str) -> _Table:
-    head, _, body = text.partition("\n")
-    names = [word.strip() for word in next(csv.reader([head]), [])]
-    _check_names(path, names, f"{path}:1:1")
-    width = len(names)
-    lines = body.split("\n")
-    while lines and not lines[-1]:
-        lines.pop()
-    texts = lines  # of the rows; the fields of one are cut again to say where they stand
-
-    def where(row: int, name: str) -> int:
-        index = names.index(name)
-        before = texts[row].split(",")[:index]
-        return 1 + sum(len(word) + 1 for word in before)
-
-    if '"' not in body and all(line.count(",") == width - 1 for line in lines):
-        flat = ",".join(lines).split(",") if lines else []
-        columns = {name: flat[i::width] for i, name in enumerate(names)}
-        return _Table(columns, range(2, len(lines) + 2), where)
-    rows: list[list[str]] = []
-    numbers: list[int] = []
-    problems: list[Problem] = []
-    reader = csv.reader(lines, strict=True)
-    try:
-        for fields in reader:
-            line = reader.line_num + 1
-            if not fields:
-                continue
-            if len(fields) != width:
-                what = f"{len(fields)} fields, the first line names {width}"
-                problems.append(Problem(f"{path}:{line}:1", what))
-                if len(problems) >= MAX_PROBLEMS:
-                    break
-                continue
-            rows.append(fields)
-            numbers.append(line)
-    except csv.Error as error:
-        problems.append(Problem(f"{path}:{reader.line_num + 1}:1", f"not CSV: {error}"))
-    texts = [lines[number - 2] for number in numbers]
-    columns = {name: [fields[i] for fields in rows] for i, name in enumerate(names)}
-    return _Table(columns, numbers, where, problems)
-
-
-def _check_names(path: Path, names: Sequence[str], at: str) -> None:
-    problems = [
-        Problem(at, f"unknown column '{name}'", nearest(name, _KNOWN, "known columns"))
-        for name in names
-        if name not in _KNOWN
-    ]
-    problems += [
-        Problem(at, f"the column '{name}' is missing", "the first line names the columns")
-        for name in COLUMNS
-        if name not in names
-    ]
-    problems += [
-        Problem(at, f"the column '{name}' stands there twice")
-        for name in _KNOWN
-        if names.count(name) > 1
-    ]
-    if problems:
-        raise InputError.of(in_order(problems))
-
-
-def _json_table(path: Path, text: str) -> _Table:
-    lines = text.split("\n")
-    numbers: Sequence[int] = range(1, len(lines) + 1)
-    if not all(line.strip() for line in lines):
-        numbers = [n for n, line in enumerate(lines, 1) if line.strip()]
-        lines = [lines[n - 1] for n in numbers]
-    objects: list[dict[str, Any]] = []
-    try:
-        whole = json.loads(f"[{','.join(lines)}]", object_pairs_hook=_object)
-        alone = all(line[0] == "{" and line[-1] == "}" for line in lines)
-        objects = whole if alone and len(whole) == len(lines) else []
-    except (ValueError, RecursionError):
-        objects = []
-    problems: list[Problem] = []
-    if len(objects) != len(lines):
-        objects, numbers, problems = _json_rows(path, lines, numbers)
-    strange = [n for n, o in enumerate(objects) if not o.keys() <= _ALL]
-    for n in strange[:MAX_PROBLEMS]:
-        for key in objects[n].keys() - _ALL:
-            hint = nearest(key, _KNOWN, "known keys")
-            problems.append(Problem(f"{path}:{numbers[n]}:1", f"unknown key '{key}'", hint))
-    texts = dict(zip(numbers, lines, strict=False)) if len(objects) != len(lines) else None
-
-    def where(row: int, name: str) -> int:
-        line = lines[row] if texts is None else texts.get(numbers[row], "")
-        return 1 + max(line.find(f'"{name}"'), 0)
-
-    used = [*COLUMNS, *(n for n in OPTIONAL if any(n in o for o in objects))]
-    columns = {name: [o.get(name) for o in objects] for name in used}
-    return _Table(columns, numbers, where, problems)
-
-
-def _json_rows(
-    path: Path, lines: Sequence[str], numbers: Sequence[int]
-) -> tuple[list[dict[str, Any]], list[int], list[Problem]]:
-    objects: list[dict[str, Any]] = []
-    kept: list[int] = []
-    problems: list[Problem] = []
-    for number, line in zip(numbers, lines, strict=True):
-        what, column = "", 1
-        try:
-            found = json.loads(line, object_pairs_hook=_object)
-        except json.JSONDecodeError as error:
-            what, column = f"not JSON: {error.msg}", error.colno
-        except (ValueError, RecursionError) as error:
-            what = str(error)
-        else:
-            if isinstance(found, dict):
-                objects.append(found)
-                kept.append(number)
-                continue
-            what = "each line is one object: {...}"
-        problems.append(Problem(f"{path}:{number}:{column}", what))
-        if len(problems) >= MAX_PROBLEMS:
-            break
-    return objects, kept, problems
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is given twice")
-    return found
-
-
 # -- values ---------------------------------------------------------------------------------------
 
 
-def _columns(table: _Table, names: tuple[str, ...]) -> Rows | None:
+def _columns(table: Table, names: tuple[str, ...]) -> Rows | None:
     """All rows at once; None if anything is wrong with any of them."""
     found = table.columns
     count = len(table.lines)
@@ -408,7 +267,7 @@ def _macs(texts: Sequence[str]) -> U1 | None:
     return station_macs(grid)
 
 
-def _rows(path: Path, table: _Table, vpcs: tuple[str, ...]) -> Rows:
+def _rows(path: Path, table: Table, vpcs: tuple[str, ...]) -> Rows:
     """Row by row, with every problem; or the rows, where they were only strange in form."""
     problems = list(table.problems)
     found = table.columns
@@ -433,7 +292,7 @@ def _rows(path: Path, table: _Table, vpcs: tuple[str, ...]) -> Rows:
                 problems.append(Problem(place, f"{name}: {what}", hint))
         if len(problems) >= MAX_PROBLEMS:
             break
-        if len(values) == len(_KNOWN):
+        if len(values) == len(KNOWN):
             numbers.append(numbered[values["vpc"]])
             vms.append(Vm.behind(values["ip"], values["mac"], values["host"], values["sequence"]))
     if problems:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccn_bgp.config import inventory_columns
-from ccn_bgp.config.inventory import _csv_table, _rows, _text, _whole_csv
+from ccn_bgp.config.inventory import _rows, _text, _whole_csv
+from ccn_bgp.config.inventory_forms import csv_table
 from ccn_bgp.errors import InputError
 
 NAMES = ("web", "web2", "orders", "o" * 63)
@@ -41,7 +42,7 @@ PATH = Path("vms.csv")
 def slowly(text):
     """What the reader of single rows makes of it; None if it finds a fault."""
     try:
-        return _rows(PATH, _csv_table(PATH, _text(PATH, text.encode())), NAMES)
+        return _rows(PATH, csv_table(PATH, _text(PATH, text.encode())), NAMES)
     except InputError:
         return None
 
