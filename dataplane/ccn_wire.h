@@ -295,9 +295,9 @@ struct ccn_acl_rule {
 /* A frame that goes through the packet path as if it had come by `port`, alone in its burst. */
 struct ccn_trace {
 	uint8_t port[16];
-	uint32_t length;  /* octets of the frame */
-	uint32_t dry_run; /* 1: what would leave is dropped instead */
-	uint8_t frame[512];
+	uint32_t length;    /* octets of the frame */
+	uint32_t dry_run;   /* 1: what would leave is dropped instead */
+	uint8_t frame[512]; /* to MAC zero: to the port's own */
 };
 
 /* What the frame met, in its order. */
@@ -305,15 +305,15 @@ enum ccn_trace_kind {
 	CCN_TRACE_RECEIVED = 1,	  /* name: port; octets */
 	CCN_TRACE_CLASSIFIED = 2, /* vni (0: a hand-off), ccsi, ip: outer source */
 	CCN_TRACE_SOURCE = 3,	  /* the inner source is legal */
-	CCN_TRACE_ACL = 4,	  /* name: of the rule; value: enum ccn_acl_action; slot: row */
-	CCN_TRACE_ROUTE = 5,	  /* ip/length: longest match; slot */
-	CCN_TRACE_NEXT_HOP = 6,	  /* slot; value: its kind; vni, ip, mac as of the next hop */
-	CCN_TRACE_MEMBER = 7,	  /* the same, of a group the member that the flow takes */
-	CCN_TRACE_VM = 8,	  /* vni, ip, mac; value: hosts that it is behind */
-	CCN_TRACE_ADJACENCY = 9,  /* ip: VTEP or neighbour; name: port; mac: zero = not resolved */
-	CCN_TRACE_SENT = 10,	  /* name: port; octets: as they left, or would have */
-	CCN_TRACE_DROPPED = 11,	  /* name: the reason */
-	CCN_TRACE_PUNTED = 12,	  /* to the slow path */
+	CCN_TRACE_ACL = 4,	/* ccsi; name: of the rule; value: enum ccn_acl_action; slot: row */
+	CCN_TRACE_ROUTE = 5,	/* ip/length: longest match; slot */
+	CCN_TRACE_NEXT_HOP = 6, /* slot; value: its kind; vni, ip, mac as of the next hop */
+	CCN_TRACE_MEMBER = 7,	/* the same, of a group the member that the flow takes */
+	CCN_TRACE_VM = 8,	/* vni, ip, mac; value: hosts that it is behind */
+	CCN_TRACE_ADJACENCY = 9, /* ip: VTEP or neighbour; name: port; mac: zero = not resolved */
+	CCN_TRACE_SENT = 10,	 /* name: port; octets: as they left, or would have */
+	CCN_TRACE_DROPPED = 11,	 /* name: the reason */
+	CCN_TRACE_PUNTED = 12,	 /* to the slow path */
 };
 
 struct ccn_trace_step {

@@ -190,6 +190,7 @@ void trace_acl(struct tracer *t, const struct ccsi_acl *acl, const struct acl_ve
 	const struct ccn_acl_rule *rule =
 	    verdict->row == UINT32_MAX ? NULL : acl_rule(acl->acl, verdict->rule);
 
+	step->ccsi = t->ccsi;
 	step->value = verdict->deny ? CCN_ACL_DENY : CCN_ACL_PERMIT;
 	step->slot = verdict->row;
 	if (rule)
@@ -367,6 +368,7 @@ static void finish(struct tracer *t)
 
 const char *trace_probe(const struct ccn_trace *probe, trace_emit emit, void *context)
 {
+	static const uint8_t nobody[6];
 	struct tracer *t = &trace.tracer;
 	const int port = probe->port[sizeof(probe->port) - 1] ? -1 : port_find(probe->port);
 
@@ -377,6 +379,8 @@ const char *trace_probe(const struct ccn_trace *probe, trace_emit emit, void *co
 	if (!fib_current)
 		return "TRACE: no tables have been committed yet";
 	*t = (struct tracer){.probe = *probe, .port = (unsigned)port};
+	if (!memcmp(t->probe.frame, nobody, sizeof(nobody)))
+		memcpy(t->probe.frame, port_mac(t->port), sizeof(nobody));
 	if (!wait_for_worker())
 		return "TRACE: worker 0 has not answered for two seconds";
 	if (t->no_buffer)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ccn_bgp.errors import InputError
+from ccn_bgp.errors import InputError, Problem
 
 
 class Protocol(enum.StrEnum):
@@ -70,13 +70,15 @@ def trace(
 
 
 def _asked(gateway: str | None, request: dict[str, Any]) -> Any:
-    """The answer of the gateway that is named, or of the first here that knows the VM."""
+    """The answer of the gateway that is named, or of one here that has the VM."""
     from ccn_bgp.observe.api import ask, running
 
-    names = running() if gateway is None else []
-    for name in names[:-1]:
-        try:
-            return ask(name, request)
-        except InputError:
-            continue  # the VPC may be of another one's region
-    return ask(names[-1] if names else gateway, request)
+    names = running()
+    answer = ask(gateway or (names[0] if names else None), request)
+    if "elsewhere" not in answer:
+        return answer
+    others = [name for name in answer["elsewhere"] if name in names]
+    if gateway is None and others:
+        return ask(others[0], request)
+    what = f"{request['from']} is not in region {answer['region']} of gateway {answer['gateway']}"
+    raise InputError(Problem("--from", what, f"ask {' or '.join(answer['elsewhere'])}"))

@@ -35,7 +35,8 @@ class Probe:
 
 
 def host_frame(probe: Probe) -> bytes:
-    """Ethernet, IPv4, UDP, VXLAN, Ethernet, IP, and the probe (RFC 7348)."""
+    """Ethernet (to the port, whatever its MAC), IPv4, UDP, VXLAN, Ethernet, IP, and the probe (RFC
+    7348)."""
     packet = inner_packet(probe)
     ethertype = _ETHERTYPES[probe.source.version]
     inner = probe.router_mac + probe.vm_mac + ethertype + packet
@@ -43,7 +44,7 @@ def host_frame(probe: Probe) -> bytes:
     entropy = 49152 + zlib.crc32(packet[:40]) % 16384
     datagram = struct.pack("!HHHH", entropy, VXLAN, 8 + len(vxlan), 0) + vxlan
     outer = _ipv4(probe.host, probe.gateway, UDP, datagram)
-    return probe.router_mac + b"\x02\x00" + probe.host[-4:] + b"\x08\x00" + outer
+    return bytes(6) + b"\x02\x00" + probe.host[-4:] + b"\x08\x00" + outer
 
 
 def inner_packet(probe: Probe) -> bytes:

@@ -55,6 +55,7 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
             and (f.prefix or f.rule == "duplicate-vm")
             and _concerns(_of(f), wanted, address)
         ],
+        "acl": _acl(gateway, table, wanted or address.host_prefix),
         "forwarder": gateway.lookup(table.ccsi.id, address),
     }
     if chosen is not None:
@@ -66,6 +67,32 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
             "text": str(chosen.next_hop),
         }
     return found
+
+
+def _acl(gateway: Running, table: LocRib, target: Prefix) -> dict[str, Any] | None:
+    """The rules of the access list that a packet to ``target`` may meet, with their counts."""
+    topology = gateway.intent.topology
+    name = topology.ccns[table.ccsi.ccn].acl
+    if name is None:
+        return None
+    scope = f"acl {table.ccsi.id}"
+    counted = {c.name: c.value for c in gateway.counters() if c.scope == scope}
+    return {
+        "name": name,
+        "rules": [
+            {
+                "name": rule.name,
+                "action": rule.action,
+                "packets": counted.get(f"{rule.action} {rule.name}", 0),
+            }
+            for rule in topology.acls[name].all_rules
+            if target.version in rule.versions
+            and (
+                not rule.destination
+                or any(p.version == target.version and p.overlaps(target) for p in rule.destination)
+            )
+        ],
+    }
 
 
 def _one(wanted: Prefix | None) -> bool:

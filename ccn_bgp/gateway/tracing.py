@@ -23,8 +23,17 @@ KINDS = ("icmp", "tcp", "udp")
 
 
 def trace(gateway: Tracing, request: Mapping[str, Any]) -> dict[str, Any]:
-    """One probe. InputError: it cannot be made of that; UnreachableError: there is no forwarder."""
-    vpc, vm = _source(gateway, str(request.get("from")))
+    """One probe; ``elsewhere``: the gateways that have the VM, if this one has not.
+
+    InputError: it cannot be made of that. UnreachableError: there is no forwarder.
+    """
+    source = str(request.get("from"))
+    vpc = _vpc(gateway, source)
+    topology, region = gateway.intent.topology, gateway.intent.gateway.region
+    if vpc.region != region:
+        others = [g.name for g in topology.gateways.values() if g.region == vpc.region]
+        return {"gateway": gateway.name, "region": region, "elsewhere": others}
+    vm = _vm(gateway, vpc, source.partition(":")[2])
     to = _address(str(request.get("to")), vm.ip)
     protocol = request.get("protocol") or "icmp"
     if protocol not in KINDS:
@@ -78,9 +87,9 @@ def trace(gateway: Tracing, request: Mapping[str, Any]) -> dict[str, Any]:
 # -- what was asked for ----------------------------------------------------------------------------
 
 
-def _source(gateway: Running, text: str) -> tuple[Vpc, VmEntry]:
-    """``VPC:IP`` as a VM of this gateway's region."""
-    name, colon, address = text.partition(":")
+def _vpc(gateway: Running, text: str) -> Vpc:
+    """The VPC of ``VPC:IP``."""
+    name, colon, _ = text.partition(":")
     if not colon:
         raise InputError(Problem("--from", f"'{text}' is not VPC:IP", "as web:10.1.0.10"))
     topology = gateway.intent.topology
@@ -88,16 +97,11 @@ def _source(gateway: Running, text: str) -> tuple[Vpc, VmEntry]:
     if vpc is None:
         known = ", ".join(sorted(topology.vpcs)) or "none"
         raise InputError(Problem("--from", f"there is no vpc '{name}'", f"vpcs: {known}"))
-    region = gateway.intent.gateway.region
-    if vpc.region != region:
-        others = [g.name for g in topology.gateways.values() if g.region == vpc.region]
-        raise InputError(
-            Problem(
-                "--from",
-                f"vpc '{name}' is of region {vpc.region}, gateway {gateway.name} of {region}",
-                f"ask {' or '.join(others)}",
-            )
-        )
+    return vpc
+
+
+def _vm(gateway: Running, vpc: Vpc, address: str) -> VmEntry:
+    """A VM of this gateway's region."""
     try:
         ip = Ip.parse(address)
     except ValueError as error:
@@ -106,8 +110,8 @@ def _source(gateway: Running, text: str) -> tuple[Vpc, VmEntry]:
     row = table.find(vpc.vni, ip)
     if row is None:
         hint = f"see ccn show vms --gateway {gateway.name}"
-        raise InputError(Problem("--from", f"vpc '{name}' has no VM {ip}", hint))
-    return vpc, table[row]
+        raise InputError(Problem("--from", f"vpc '{vpc.name}' has no VM {ip}", hint))
+    return table[row]
 
 
 def _address(text: str, like: Ip) -> Ip:

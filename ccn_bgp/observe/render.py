@@ -145,6 +145,9 @@ def draw_explanation(answer: Row) -> None:
         console.print("=> no route: packets are dropped and counted as no-route")
     else:
         console.print(f"=> {route['prefix']} ({route['peer']}): {escape(route['text'])}")
+    if (acl := answer.get("acl")) is not None:
+        rules = ", ".join(f"{r['action']} {r['name']} ({r['packets']})" for r in acl["rules"])
+        console.print(f"   acl {escape(acl['name'])} before it, in order: {escape(rules)}")
     if (held := answer["forwarder"]) is not None:
         row = "  ".join(f"{k} {text(k, v)}" for k, v in held.items() if k != "found") or "no row"
         console.print(f"   forwarder: {escape(row)}")
