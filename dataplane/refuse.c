@@ -21,10 +21,10 @@ static enum punt_what told(enum drop_reason reason)
 		return PUNT_NO_ROUTE;
 	case DROP_NO_VM:
 		return PUNT_NO_HOST;
-	case DROP_MTU:
-		return PUNT_TOO_BIG;
 	case DROP_ACL:
 		return PUNT_PROHIBITED;
+	case DROP_MTU:
+		return PUNT_TOO_BIG;
 	default:
 		return PUNT_WHATS;
 	}
@@ -71,7 +71,7 @@ void refuse(struct worker *w, struct job *job, enum drop_reason reason, uint16_t
 		hand_up(w, job, PUNT_CUT, mtu);
 		return;
 	}
-	w->stats.drop[reason]++;
+	w->stats.drop[packet->own ? DROP_ANSWER : reason]++;
 	if (what == PUNT_WHATS || packet->own)
 		rte_pktmbuf_free(job->m);
 	else

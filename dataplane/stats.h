@@ -52,8 +52,9 @@
 	X(DROP_OFF_LINK, "off-link")	     /* to our hand-off address, from beyond its subnet */ \
 	X(DROP_VM_NEIGHBOR, "vm-neighbor")   /* ARP, ND of a VM that asks for nothing of ours */   \
 	X(DROP_GATEWAY_ADDRESS,                                                                    \
-	  "gateway-address") /* to a VPC's gateway, which offers echo only */                      \
-	X(DROP_TAP, "tap")   /* punted, but there is no tap or it is full */                       \
+	  "gateway-address")	 /* to a VPC's gateway, which offers echo only */                  \
+	X(DROP_ANSWER, "answer") /* of ours to a packet of a CCSI, which leads nowhere */          \
+	X(DROP_TAP, "tap")	 /* punted, but there is no tap or it is full */                   \
 	X(DROP_INJECT_FULL, "inject-full")
 
 enum drop_reason {

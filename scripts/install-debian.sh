@@ -13,7 +13,7 @@ libclang-rt-14-dev              sanitizers and libFuzzer of clang 14
 frr gobgpd bird2                real BGP peers
 bgpdump                         reads our recordings, as others do
 iproute2 ethtool iputils-ping procps  namespaces and links of the lab
-iperf3 tshark tcpdump           packets, counted and read
+iperf3 traceroute tshark tcpdump  packets, counted, followed and read
 git                             tests read the version of the tree
 "
 

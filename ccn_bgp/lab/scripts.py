@@ -223,8 +223,7 @@ def vm_port_script(layout: Layout, vm: VmNode, host: Ip) -> Script:
 
 
 def _vm(layout: Layout, vm: VmNode) -> Script:
-    """All traffic goes to the VPC's gateway address: host routes, a static neighbour."""
-    router_mac = layout.gateway_of(vm.vpc.region).mac
+    """Host routes: all traffic goes to the VPC's gateway address, which the forwarder answers."""
     lines = [
         # no link-local address: nothing to solicit, nothing for the forwarder to drop
         "sysctl -qw net/ipv6/conf/eth0/accept_ra=0 net/ipv6/conf/eth0/addr_gen_mode=1",
@@ -236,7 +235,6 @@ def _vm(layout: Layout, vm: VmNode) -> Script:
     for version in sorted({address.version for address in vm.addresses}):
         via = _gateway_address(vm, version)
         lines += [
-            f"ip neigh replace {via} lladdr {router_mac} dev eth0 nud permanent",
             f"ip -{version} route add {via} dev eth0",
             f"ip -{version} route add default via {via} dev eth0",
         ]

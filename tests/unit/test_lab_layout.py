@@ -70,9 +70,10 @@ def test_ports_of_a_gateway_have_no_address(layout: Layout) -> None:
         assert f"ethtool -K {port} tx off txvlan off rxvlan off" in lines
 
 
-def test_a_vm_knows_its_gateway_by_the_router_mac(layout: Layout) -> None:
+def test_a_vm_asks_for_its_gateway(layout: Layout) -> None:
     lines = text(layout, "vm-web-10-1-0-10")
-    assert "ip neigh replace 10.1.0.1 lladdr 02:cc:c0:00:02:0b dev eth0 nud permanent" in lines
+    assert "neigh" not in lines
+    assert "ip -4 route add default via 10.1.0.1 dev eth0" in lines
     assert "ip -6 route add default via fd00:1::1 dev eth0" in lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -168,7 +169,8 @@ def forwarder(tmp_path: Path) -> Iterator[Callable[..., tuple[Path, subprocess.P
         ports: dict[str, str], *extra: str, netns: str = "", name: str = "fwd"
     ) -> tuple[Path, subprocess.Popen]:
         path = tmp_path / f"{name}.sock"
-        command = forwarder_command(path, ports, name=name, extra=["--memory", "128", *extra])
+        own = f"{name}-{os.getpid()}"  # DPDK's directory goes by it: not for two at once
+        command = forwarder_command(path, ports, name=own, extra=["--memory", "128", *extra])
         if netns:
             command = ["ip", "netns", "exec", netns, *command]
         process = start_forwarder(command, path, tmp_path / f"{name}.log")

@@ -80,6 +80,7 @@ def test_a_commit_is_kept_and_dumped(served, rows):
         "CCSI": 1,
         "VNI": 1,
         "VTEP": 1,
+        "ACL_RULE": 0,
         "GATEWAY_ADDRESS": 1,
         "PEER": 1,
         "NEXT_HOP": 2,

@@ -44,14 +44,15 @@ def host(ns: str, underlay: str, vni: int, address: str, mac: str, gateway: str)
     )
     sh(f"ip -n {ns} link set vx0 mtu 1500 up")
     sh(f"ip -n {ns} addr add {address}/16 dev vx0")
-    sh(f"ip -n {ns} neigh add {gateway} lladdr {ROUTER_MAC} dev vx0")
     sh(f"ip -n {ns} route add default via {gateway}")
 
 
-def tables(rows, port_tap: str = "eth1.t") -> list:
+def tables(rows, *, underlay: int = 1600, hand_off: int = 1600) -> list:
     return [
         rows.ccsi(100, "retail"),
-        rows.interface(1, Role.UPLINK, "eth1", "192.0.2.11/24", tap=port_tap, mac=ROUTER_MAC),
+        rows.interface(
+            1, Role.UPLINK, "eth1", "192.0.2.11/24", tap="eth1.t", mac=ROUTER_MAC, mtu=underlay
+        ),
         rows.interface(
             2,
             Role.HAND_OFF,
@@ -59,6 +60,7 @@ def tables(rows, port_tap: str = "eth1.t") -> list:
             "169.254.1.1/30",
             tap="eth2.0t",
             ccsi=100,
+            mtu=hand_off,
             address6="fd00:ff::1",
             length6=64,
         ),
@@ -66,6 +68,10 @@ def tables(rows, port_tap: str = "eth1.t") -> list:
         rows.vni(10002, 100),
         rows.vtep(10001, "192.0.2.101"),
         rows.vtep(10002, "192.0.2.102"),
+        rows.gateway_address(10001, "10.1.0.1"),
+        rows.gateway_address(10001, "fd00:1::1"),
+        rows.gateway_address(10002, "10.2.0.1"),
+        rows.peer(2, "169.254.1.2"),
         rows.next_hop(0, NextHopKind.ON_LINK, vni=10001),
         rows.next_hop(1, NextHopKind.ON_LINK, vni=10002),
         rows.next_hop(2, NextHopKind.NEIGHBOR, interface=2, ip="169.254.1.2"),
@@ -109,7 +115,6 @@ def network():
         sh(f"ip -n {ROUTER} addr add fd00:172::1/128 dev lo nodad")
         sh(f"ip -n {ROUTER} route add fd00:1::/64 via fd00:ff::1")
         sh(f"ip -n {HOST1} addr add fd00:1::10/64 dev vx0 nodad")
-        sh(f"ip -n {HOST1} neigh add fd00:1::1 lladdr {ROUTER_MAC} dev vx0")
         sh(f"ip -n {HOST1} route add fd00:172::/64 via fd00:1::1")
         for tap, port, address in (
             ("eth1.t", "eth1", "192.0.2.11/24"),
@@ -148,6 +153,23 @@ def wait_for_ping(ns: str, to: str, seconds: float = 5) -> float:
     return time.monotonic() - begin
 
 
+def test_vms_resolve_and_ping_their_gateway(gateway, rows):
+    client, _ = gateway
+    for ns, device in ((HOST1, "vx0"), (HOST2, "vx0")):
+        sh(f"ip -n {ns} neigh flush dev {device}")
+        sh(f"ip -n {ns} -6 neigh flush dev {device}")
+    wait_for_ping(HOST1, "10.1.0.1")
+    assert " 0% packet loss" in ping(HOST1, "10.1.0.1", 3, 1000)
+    assert " 0% packet loss" in ping(HOST1, "fd00:1::1")
+    assert " 0% packet loss" in ping(HOST1, "10.2.0.1")  # of another VPC of the CCN
+    assert " 0% packet loss" in ping(ROUTER, "10.1.0.1", source="172.16.0.1")
+    known = sh(f"ip -n {HOST1} neigh show dev vx0") + sh(f"ip -n {HOST1} -6 neigh show dev vx0")
+    assert f"10.1.0.1 lladdr {ROUTER_MAC} " in known and f"fd00:1::1 lladdr {ROUTER_MAC} " in known
+    seen = rows.counters(client)
+    assert seen["slow-path", "echo-replies-sent"] >= 12
+    assert 2 <= seen["slow-path", "neighbor-replies-sent"] < 20
+
+
 def test_own_addresses_answer(gateway):
     assert " 0% packet loss" in ping(HOST1, "192.0.2.11")
     assert " 0% packet loss" in ping(ROUTER, "169.254.1.1")
@@ -174,7 +196,8 @@ def test_ipv6_of_vms_and_idc(gateway):
 
 SERVER = """
 import socket, sys
-s = socket.create_server((sys.argv[1], 179), reuse_port=True)
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+s = socket.create_server((sys.argv[1], 179), family=family, reuse_port=True)
 print("ready", flush=True)
 c, peer = s.accept()
 while data := c.recv(65536):
@@ -238,6 +261,51 @@ def test_tcp_between_vms_in_bulk(gateway, rows):
     with echo(HOST2, HOST1, "10.2.0.10") as exchange:
         assert exchange(30_000_000) < 15
     assert rows.counters(client)["drop", "oversize"] == 0
+
+
+def learned_mtu(ns: str, to: str) -> str:
+    words = sh(f"ip -n {ns} route get {to}").split()
+    return words[words.index("mtu") + 1] if "mtu" in words else ""
+
+
+@pytest.mark.parametrize("small", [{"underlay": 1450}, {"hand_off": 1400}])
+def test_path_mtu_discovery(gateway, rows, small):
+    """Every end believes in 1500 octets; one way takes less. TCP finds out and goes on."""
+    client, _ = gateway
+    client.commit(1, 2, tables(rows, **small), b"", full=True)
+    wait_for_ping(HOST1, "10.2.0.10")
+    wait_for_ping(HOST1, "172.16.0.1")
+    ends = [(ROUTER, HOST1, "172.16.0.1", "1400"), (ROUTER, HOST1, "fd00:172::1", "1400")]
+    if "underlay" in small:
+        ends += [(HOST2, HOST1, "10.2.0.10", "1400")]
+    try:
+        for server, client_ns, address, mtu in ends:
+            with echo(server, client_ns, address) as exchange:
+                assert exchange(300_000) < 5
+            # who sends into the narrow way has learned its MTU: a VM, or the router towards it
+            back = {"172.16.0.1": "10.1.0.10", "fd00:172::1": "fd00:1::10"}.get(address)
+            learned = (
+                learned_mtu(server, f"{back} from {address}")
+                if back and "underlay" in small
+                else learned_mtu(client_ns, address)
+            )
+            assert learned == mtu
+        assert rows.counters(client)["slow-path", "errors-sent"] >= len(ends)
+        assert " 0% packet loss" in ping(HOST1, "172.16.0.1", 3, 1450)  # the kernel cuts them
+    finally:
+        for ns in (HOST1, HOST2, ROUTER):
+            sh(f"ip -n {ns} route flush cache")
+            sh(f"ip -n {ns} -6 route flush cache")
+
+
+def test_what_may_be_cut_is_cut(gateway, rows):
+    """A datagram of 1500 octets without DF arrives whole."""
+    client, _ = gateway
+    client.commit(1, 2, tables(rows, underlay=1450), b"", full=True)
+    wait_for_ping(HOST1, "10.2.0.10")
+    command = f"ip netns exec {HOST1} ping -n -M dont -i 0.05 -W 1 -s 1472 -c 5 10.2.0.10"
+    assert " 0% packet loss" in sh(command, check=False)
+    assert rows.counters(client)["slow-path", "fragments-sent"] == 20  # both ways
 
 
 def test_tcp_runs_through_the_tap(tcp):
