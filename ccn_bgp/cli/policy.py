@@ -14,12 +14,15 @@ from typing import Annotated, Any
 
 import typer
 
+from ccn_bgp.cli.validate import Form, show
+from ccn_bgp.config.catalogue import in_file_order
 from ccn_bgp.errors import InputError, Problem, RefusedError
 from ccn_bgp.model.path import Path
 from ccn_bgp.nearest import nearest
 from ccn_bgp.policy.evaluate import Accepted, Result, evaluate
 from ccn_bgp.policy.flight import Context
-from ccn_bgp.policy.load import load_policies
+from ccn_bgp.policy.lint import lint, undecided
+from ccn_bgp.policy.load import load_policies, read_policies
 from ccn_bgp.policy.routes import RouteError, attributes_json, read_route
 from ccn_bgp.policy.rules import PolicySet
 from ccn_bgp.policy.testing import coverage, run
@@ -149,6 +152,35 @@ def test(file: File, as_json: Json = False) -> None:
                 for o in failed
             )
         )
+
+
+@app.command("lint")
+def lint_files(
+    file: File,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", help="Policies that are used as one chain, in this order."),
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="What to print.")] = Form.TEXT,
+    as_json: Json = False,
+) -> None:
+    """Everything that is wrong with a policy file, and what each policy leaves undecided.
+
+    Exit 0: no error (there may be warnings). Exit 2: the file cannot be used. Exit 3: errors.
+    """
+    form = Form.JSON if as_json else form
+    policies = read_policies([file])
+    if policy:
+        _with(policies, file, policy)
+    chains = [tuple(policy)] if policy else [(name,) for name in sorted(policies.policies)]
+    findings = in_file_order(lint(policies, chains))
+    show(findings, form, file)
+    if form is Form.TEXT:
+        for chain in chains:
+            if example := undecided(policies, chain):
+                typer.echo(f"policy {', '.join(chain)}: left to the default, such as {example}")
+    if any(f.stands for f in findings):
+        raise typer.Exit(3)
 
 
 def _with(policies: PolicySet, file: FilePath, names: list[str]) -> PolicySet:

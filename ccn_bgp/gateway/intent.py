@@ -15,6 +15,7 @@ from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError, Problem, RefusedError
 from ccn_bgp.gateway.contexts import Contexts
 from ccn_bgp.gateway.draining import Drain, carried, declared
+from ccn_bgp.gateway.policy_findings import policy_findings
 from ccn_bgp.learn.judging import Permitted
 from ccn_bgp.model.ccsi import Peer, export_targets, peers
 from ccn_bgp.model.finding import Finding
@@ -23,9 +24,8 @@ from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.suppression import marked, unused
 from ccn_bgp.model.topology import Gateway, Topology
 from ccn_bgp.policy.evaluate import Accepted, evaluate
-from ccn_bgp.policy.load import load_policies, read_policies, undefined_sets
+from ccn_bgp.policy.load import load_policies, read_policies
 from ccn_bgp.policy.rules import PolicySet
-from ccn_bgp.policy.unreachable import unreachable_statements
 from ccn_bgp.table.verify import verify_world
 from ccn_bgp.table.verify.claims import Claims
 from ccn_bgp.table.verify.declared import declared_world
@@ -90,7 +90,7 @@ def topology_findings(topology: Topology) -> list[Finding]:
     InputError: a policy file cannot be used.
     """
     policies = read_policies(topology.policies)
-    found = [*undefined_sets(policies), *unreachable_statements(policies)]
+    found = policy_findings(topology, policies)
     found += declared_findings(topology)
     found += [placed(f, topology) for f in verify_world(declared_world(topology))]
     found = marked(found, topology.suppressions)

@@ -11,10 +11,11 @@ Severity = Literal["error", "warning"]
 ERRORS = frozenset(
     "schema leak rt-leak hijack ambiguous-owner transit-leak owned-space vni-collision rt-collision"
     " rd-collision vtep-collision duplicate-vm vm-outside-cidr unresolved-gateway blackhole loop"
-    " misdelivery mtu undefined-set session-mismatch bogon".split()
+    " misdelivery mtu undefined-set policy-target session-mismatch bogon".split()
 )
 WARNINGS = frozenset(
     "overlap-in-ccn latent-leak asymmetric capacity missing-policy unreachable-statement"
+    " unused-set dead-regex undone-action falls-through"
     " single-homed no-authentication unused-suppression unused-acl unreachable-rule".split()
 )
 

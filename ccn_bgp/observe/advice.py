@@ -97,7 +97,7 @@ ADVICE: Mapping[str, Advice] = {
         "lower fabric.mtu, or raise underlay-mtu and the underlay with it",
     ),
     "undefined-set": Advice(
-        "A policy asks for a prefix set that no file defines.",
+        "A policy asks for a set that no file defines.",
         "define the set in a file of 'policies', or correct its name",
     ),
     "session-mismatch": Advice(
@@ -127,6 +127,26 @@ ADVICE: Mapping[str, Advice] = {
     "unreachable-statement": Advice(
         "No route ever comes to this statement.",
         "move it up, or remove it",
+    ),
+    "policy-target": Advice(
+        "A policy sets a route target that the CCN may not export.",
+        "remove it, or add it to export-rts of {ccn}",
+    ),
+    "unused-set": Advice(
+        "A set that no statement asks for.",
+        "remove it, or ask for it; sets for others stand in a file of their own",
+    ),
+    "dead-regex": Advice(
+        "A pattern that nothing can match.",
+        "correct it; docs/policy.md says how paths and communities are written",
+    ),
+    "undone-action": Advice(
+        "An action without effect.",
+        "remove it, or put it behind what undoes it",
+    ),
+    "falls-through": Advice(
+        "A statement lets routes go on, and nothing behind it decides them.",
+        "end the last policy with a statement without match that accepts or rejects",
     ),
     "unused-acl": Advice(
         "An access list that no CCN attaches: nothing is checked by it.",

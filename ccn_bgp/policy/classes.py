@@ -6,7 +6,7 @@ Rows with equal attributes in one class therefore get one verdict: ask ``evaluat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ class _Laid:
     class by profile and length of a row.
     """
 
+    prefixes: list[Prefix]
     covering: Covering
     profile: I8
     table: U4
@@ -87,6 +88,31 @@ class PrefixClasses:
             found[some] = laid.table[profile, length[some]]
         return found
 
+    def cells(self, width: int) -> Iterator[tuple[int, Prefix]]:
+        """(class, a prefix) for every class that a prefix of this family is in, once for host
+        prefixes and once for others. The prefix of least address of the longest range comes first.
+        """
+        seen: set[tuple[int, bool]] = set()
+        bits = width * 8
+        laid = self._laid[width]
+        if laid is None:
+            yield 0, Prefix(bytes(width + 1))
+            yield 0, Prefix(bytes(width) + bytes((bits,)))
+            return
+        children: dict[int, list[Prefix]] = {}
+        for prefix, parent in zip(laid.prefixes, laid.covering.parent.tolist(), strict=True):
+            children.setdefault(parent, []).append(prefix)
+        everything = Prefix(bytes(width + 1))
+        for node, prefix in enumerate([*laid.prefixes, everything]):
+            inside = children.get(-1 if node == len(laid.prefixes) else node, [])
+            for length in range(prefix.length, bits + 1):
+                class_ = int(laid.table[laid.profile[node], length])
+                if (class_, length == bits) in seen:
+                    continue
+                if (found := _outside(prefix, length, inside)) is not None:
+                    seen.add((class_, length == bits))
+                    yield class_, found
+
     def _lay_out(self, sets: tuple[PrefixSet, ...], width: int) -> _Laid | None:
         ranges: dict[Prefix, Own] = {}
         for number, held in enumerate(sets):
@@ -112,10 +138,25 @@ class PrefixClasses:
                 patterns.append(_with(patterns[around], ranges[prefix]))
             profile.append(found)
         table = np.array([[self._number(p) for p in pattern] for pattern in patterns], np.uint32)
-        return _Laid(covering, np.array([*profile, 0], np.int64), table)
+        return _Laid(prefixes, covering, np.array([*profile, 0], np.int64), table)
 
     def _number(self, matched: int) -> int:
         return self._numbers.setdefault(matched, len(self._numbers))
+
+
+def _outside(prefix: Prefix, length: int, inside: Sequence[Prefix]) -> Prefix | None:
+    """The first prefix of a length that lies in one prefix and in none of those ``inside`` it."""
+    drop = (len(prefix) - 1) * 8 - length
+    at, last = prefix.first >> drop, prefix.last >> drop
+    for held in inside:  # in the order of their addresses; none overlaps another
+        if held.length > length:
+            continue
+        if held.first >> drop > at:
+            break
+        at = max(at, (held.last >> drop) + 1)
+    if at > last:
+        return None
+    return Prefix((at << drop).to_bytes(len(prefix) - 1, "big") + bytes((length,)))
 
 
 def _with(pattern: list[int], ranges: Own) -> list[int]:

@@ -271,3 +271,43 @@ def attributes_json(attributes: PathAttributes) -> dict[str, Any]:
     if targets := KINDS["route-target"].of(a):
         found["route-targets"] = [KINDS["route-target"].text(c) for c in targets]
     return found
+
+
+def route_json(path: Path, context: Context) -> dict[str, Any]:
+    """A route as read_route() takes it; what is unset is absent."""
+    nlri = path.nlri
+    found: dict[str, Any] = {}
+    if isinstance(nlri, Unicast):
+        found["prefix"] = str(nlri.prefix)
+    elif isinstance(nlri, EvpnOther):
+        found |= {"type": nlri.kind}
+    elif isinstance(nlri, EvpnMacIp):
+        found |= {"type": 2, "mac": str(nlri.mac), "vni": nlri.vni}
+        if nlri.ip is not None:
+            found["ip"] = str(nlri.ip)
+    else:
+        found |= {"type": 5, "prefix": str(nlri.prefix), "vni": nlri.vni}
+        if nlri.gateway is not None:
+            found["gateway"] = str(nlri.gateway)
+    attributes = attributes_json(path.attributes)
+    if attributes.get("origin") == "igp":
+        del attributes["origin"]
+    if not attributes.get("as-path"):
+        del attributes["as-path"]
+    attributes.pop("route-targets", None)  # part of the extended communities
+    if attributes:
+        found["attributes"] = attributes
+    for key, value in (
+        ("neighbor", context.neighbor),
+        ("neighbor-address", context.address and str(context.address)),
+        ("neighbor-as", context.asn),
+        ("own-as", context.own_asn),
+        ("ccn", context.ccn),
+        ("vpc", context.vpc),
+        ("idc", context.idc),
+        ("region", context.region),
+        ("origin-kind", context.origin_kind),
+    ):
+        if value:
+            found[key] = value
+    return found
