@@ -25,6 +25,7 @@ from ccn_bgp.policy.lint import lint, undecided
 from ccn_bgp.policy.load import load_policies, read_policies
 from ccn_bgp.policy.routes import RouteError, attributes_json, read_route
 from ccn_bgp.policy.rules import PolicySet
+from ccn_bgp.policy.schema import schema
 from ccn_bgp.policy.testing import coverage, run
 from ccn_bgp.policy.trace import trace
 
@@ -181,6 +182,12 @@ def lint_files(
                 typer.echo(f"policy {', '.join(chain)}: left to the default, such as {example}")
     if any(f.stands for f in findings):
         raise typer.Exit(3)
+
+
+@app.command("schema")
+def print_schema() -> None:
+    """The JSON Schema of policy files, for editors: they complete and check while one writes."""
+    typer.echo(json.dumps(schema(), indent=2))
 
 
 def _with(policies: PolicySet, file: FilePath, names: list[str]) -> PolicySet:

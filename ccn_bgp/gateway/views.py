@@ -14,7 +14,14 @@ from ccn_bgp.gateway.running import Running
 from ccn_bgp.gateway.vm_views import vms_json
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import ccsis
-from ccn_bgp.model.path import EvpnMacIp, EvpnPrefix, Nlri, PathAttributes, Unicast
+from ccn_bgp.model.path import (
+    DEFAULT_PREFERENCE,
+    EvpnMacIp,
+    EvpnPrefix,
+    Nlri,
+    PathAttributes,
+    Unicast,
+)
 from ccn_bgp.model.reason import Reason
 from ccn_bgp.model.route import NextHop, Route, tables_next
 from ccn_bgp.table.snapshot import Snapshot
@@ -190,6 +197,10 @@ def attributes_json(attributes: PathAttributes) -> dict[str, Any]:
         found["med"] = attributes.med
     if attributes.local_pref is not None:
         found["local-pref"] = attributes.local_pref
+    if attributes.tag is not None:
+        found["tag"] = attributes.tag
+    if attributes.preference != DEFAULT_PREFERENCE:
+        found["preference"] = attributes.preference
     if attributes.communities:
         found["communities"] = [f"{c >> 16}:{c & 0xFFFF}" for c in attributes.communities]
     if attributes.large_communities:

@@ -139,7 +139,8 @@ class Member:
 
     @cached_property
     def _wild(self) -> re.Pattern[str]:
-        return re.compile("[^:]*".join(re.escape(part) for part in self.text.split("*")))
+        parts = re.sub(r"[*]+", "*", self.text).split("*")
+        return re.compile("[^:]*".join(re.escape(part) for part in parts))
 
     def matches(self, value: Hashable) -> bool:
         """Whether this one community is meant."""

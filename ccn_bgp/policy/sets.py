@@ -6,8 +6,7 @@ Communities of all kinds are in communities.py.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -108,15 +107,14 @@ class NameSet:
         return frozenset(n for n in self.names if "*" not in n)
 
     @cached_property
-    def _wild(self) -> re.Pattern[str] | None:
-        wild = [n for n in self.names if "*" in n]
-        return re.compile("|".join(map(glob, wild))) if wild else None
+    def _wild(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(n.split("*")) for n in self.names if "*" in n)
 
     def matches(self, name: str) -> bool:
         """True if it is one of them; no name ("") is in no set."""
         if not name:
             return False
-        return name in self._literal or bool(self._wild and self._wild.fullmatch(name))
+        return name in self._literal or any(globbed(parts, name) for parts in self._wild)
 
 
 @dataclass(frozen=True)
@@ -197,9 +195,19 @@ class AsPathSet:
         return next((m for m in self.members if m.matches(attributes)), None)
 
 
-def glob(text: str) -> str:
-    """A name with ``*`` as a regular expression of Python, to be matched whole."""
-    return ".*".join(re.escape(part) for part in text.split("*"))
+def globbed(parts: Sequence[str], text: str) -> bool:
+    """Whether these parts stand in the text in this order, the first at its beginning and the last
+    at its end. In linear time: of every part the first place that is left will do."""
+    first, *middle, last = parts
+    at, end = len(first), len(text) - len(last)
+    if end < at or not text.startswith(first) or not text.endswith(last):
+        return False
+    for part in middle:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
 
 
 def span(low: int, high: int, top: int) -> str:

@@ -14,11 +14,13 @@ from ccn_bgp.model.bgp import Asn, Ip, Prefix, RouteTarget
 from ccn_bgp.model.path import Path as BgpPath
 from ccn_bgp.model.path import PathAttributes, Segment, SegmentType, Unicast
 from ccn_bgp.model.reason import Denied
+from ccn_bgp.policy.communities import KINDS, Member
 from ccn_bgp.policy.evaluate import Accepted, evaluate
 from ccn_bgp.policy.flight import Context
 from ccn_bgp.policy.load import load_policies, read_policies
 from ccn_bgp.policy.regex import Regex, translate
 from ccn_bgp.policy.rules import PolicySet
+from ccn_bgp.policy.sets import NameSet
 from ccn_bgp.policy.trace import trace
 
 
@@ -77,6 +79,29 @@ def test_no_regex_takes_longer_than_the_text_is_long(bomb: str) -> None:
         return  # refused when it is read: as good
     begun = time.process_time()
     compiled.search("a" * 20_000 + "c")
+    assert time.process_time() - begun < 1
+
+
+def test_names_with_stars_are_matched_in_no_time() -> None:
+    text = "a" * 60
+    held = NameSet("", "", ("a*" * 30 + "b", "*a*" * 20 + "c", "*a" * 25))
+    begun = time.process_time()
+    assert held.matches(text)
+    assert not held.matches(text + "d")
+    assert time.process_time() - begun < 1
+    for pattern, name, hit in (
+        ("a*", "a", True), ("a*a", "a", False), ("*", "x", True), ("lf-*-r?", "lf-1-r?", True),
+        ("*b*", "abc", True), ("*b", "abc", False), ("a*b*c", "abbc", True), ("a*c", "ab", False),
+    ):  # fmt: skip
+        assert NameSet("", "", (pattern,)).matches(name) is hit, (pattern, name)
+
+
+def test_stars_in_communities_are_matched_in_no_time() -> None:
+    kind = KINDS["extended-community"]
+    member = Member(kind, "*" * 15 + "0")
+    begun = time.process_time()
+    assert not member.matches(b"\xff" * 8)
+    assert member.matches(bytes(8))
     assert time.process_time() - begun < 1
 
 
