@@ -18,6 +18,7 @@
 
 #include "log.h"
 #include "runtime_dir.h"
+#include "stats.h"
 
 #define BUFFER_OCTETS 2816 /* of memory per packet buffer, roughly */
 #define DEFAULT_MEMORY 256
@@ -213,6 +214,8 @@ struct rte_mempool *dpdk_start(const struct dpdk_options *options)
 	if (!pool)
 		log_line("no room for packet buffers: %s (raise --memory)",
 			 rte_strerror(rte_errno));
+	else
+		stats_watch_buffers(pool);
 	return pool;
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <rte_mempool.h>
+
 #include "fib.h"
 #include "port.h"
 
@@ -38,6 +40,8 @@ const char *stats_drop_name(unsigned reason)
 	return reasons[reason];
 }
 
+static const struct rte_mempool *buffers;
+
 struct emitter {
 	void (*emit)(void *context, const struct ccn_counter *counter);
 	void *context;
@@ -65,6 +69,11 @@ const struct worker_stats *stats_worker(unsigned index)
 const char *stats_stage_name(enum stage stage)
 {
 	return stages[stage];
+}
+
+void stats_watch_buffers(const struct rte_mempool *pool)
+{
+	buffers = pool;
 }
 
 /* Of all workers; the counter is named by where it stands in the first. */
@@ -155,6 +164,10 @@ void stats_walk(void (*callback)(void *context, const struct ccn_counter *counte
 	emit(&to, "slow-path", "fragments-sent", s->fragments_sent);
 	emit(&to, "slow-path", "tap-written", s->tap_written);
 	emit(&to, "slow-path", "tap-read", s->tap_read);
+	if (buffers) {
+		emit(&to, "buffers", "size", buffers->size);
+		emit(&to, "buffers", "free", rte_mempool_avail_count(buffers));
+	}
 	for (unsigned i = 0; i < MAX_CCSIS; i++) {
 		uint64_t packets = SUM(ccsi[i].packets);
 

@@ -125,6 +125,11 @@ const char *stats_stage_name(enum stage stage);
 
 const char *stats_drop_name(unsigned reason);
 
+struct rte_mempool;
+
+/* Where packets lie: how many buffers are free is told beside the counters. */
+void stats_watch_buffers(const struct rte_mempool *pool);
+
 /* Calls `emit` for every counter: of each worker, ports, drops, the slow path and each CCSI that has
  * forwarded something. */
 void stats_walk(void (*emit)(void *context, const struct ccn_counter *counter), void *context);

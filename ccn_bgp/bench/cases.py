@@ -20,6 +20,7 @@ from ccn_bgp.bench.learn_latency import Change, latency
 from ccn_bgp.bench.learn_tables import trace, two_tables
 from ccn_bgp.bench.learning import Load, learning, withdrawing
 from ccn_bgp.bench.restarting import cold_restart
+from ccn_bgp.bench.torture import torture
 from ccn_bgp.bench.verify_tables import Shape
 from ccn_bgp.errors import InputError, Problem
 
@@ -141,6 +142,7 @@ CASES: Mapping[str, Mapping[str, Case]] = {
             "batch-100k", FEW if r.quick else 100_000, 2 if r.quick else 7, r.say
         ),
         "single": lambda r: commits.single("single", 100 if r.quick else 5_000, r.say),
+        "torture": lambda r: torture("torture", 1_000 if r.quick else 100_000, r.say),
     },
     "policy": {
         "eval-100k": lambda r: policies.evaluation(

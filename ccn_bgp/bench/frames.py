@@ -27,8 +27,8 @@ def _checksum(header: bytes) -> bytes:
     return (~(total + (total >> 16)) & 0xFFFF).to_bytes(2, "big")
 
 
-def _ipv4(source: bytes, destination: bytes, protocol: int, payload: int) -> bytes:
-    head = struct.pack(">BBHHHBB", 0x45, 0, 20 + payload, 0, 0x4000, 64, protocol)
+def _ipv4(source: bytes, destination: bytes, protocol: int, payload: int, hops: int = 64) -> bytes:
+    head = struct.pack(">BBHHHBB", 0x45, 0, 20 + payload, 0, 0x4000, hops, protocol)
     return head + _checksum(head + bytes(2) + source + destination) + source + destination
 
 
@@ -49,38 +49,37 @@ def vxlan(
     vni: int, source: bytes, destination: bytes, payload: bytes, *, flow: int, port_mac: bytes
 ) -> bytes:
     """UDP between two inner IPv4 addresses, from HOST to GATEWAY at a port with this MAC."""
-    inner = (
-        ROUTER_MAC
-        + b"\x02\x00"
-        + source
-        + b"\x08\x00"
-        + _ipv4(source, destination, 17, len(payload) + 8)
-        + struct.pack(">HHHH", 1024 + flow % 60000, 2000, len(payload) + 8, 0)
-        + payload
-    )
-    return _outer(vni, inner, flow, port_mac)
+    ethernet = ROUTER_MAC + b"\x02\x00" + source + b"\x08\x00"
+    inner = ethernet + inner_packet(source, destination, payload, flow)
+    return tunnel(vni, inner, flow, port_mac, source=HOST, gateway=GATEWAY)
 
 
 def vxlan6(vni: int, source: bytes, destination: bytes, payload: bytes) -> bytes:
-    """UDP between two inner IPv6 addresses, without its checksum: nobody on the way looks at it."""
-    inner = (
-        ROUTER_MAC
-        + b"\x02\x00"
-        + source[12:]
-        + b"\x86\xdd"
-        + struct.pack(">IHBB", 6 << 28, len(payload) + 8, 17, 64)
-        + source
-        + destination
-        + struct.pack(">HHHH", 1024, 2000, len(payload) + 8, 0)
-        + payload
-    )
-    return _outer(vni, inner, 0, _PORT_MAC)
+    """The same with two inner IPv6 addresses."""
+    ethernet = ROUTER_MAC + b"\x02\x00" + source[12:] + b"\x86\xdd"
+    inner = ethernet + inner_packet(source, destination, payload, 0)
+    return tunnel(vni, inner, 0, _PORT_MAC, source=HOST, gateway=GATEWAY)
 
 
-def _outer(vni: int, inner: bytes, flow: int, port_mac: bytes) -> bytes:
+def inner_packet(
+    source: bytes, destination: bytes, payload: bytes, flow: int, hops: int = 64
+) -> bytes:
+    """UDP over IPv4 or IPv6, as the addresses are; without the checksum of UDP, at which nobody on
+    the way looks."""
+    size = len(payload) + 8
+    udp = struct.pack(">HHHH", 1024 + flow % 60000, 2000, size, 0) + payload
+    if len(source) == 4:
+        return _ipv4(source, destination, 17, size, hops) + udp
+    return struct.pack(">IHBB", 6 << 28, size, 17, hops) + source + destination + udp
+
+
+def tunnel(
+    vni: int, inner: bytes, flow: int, port_mac: bytes, *, source: bytes, gateway: bytes
+) -> bytes:
+    """An Ethernet frame in VXLAN from ``source`` to the gateway."""
     head = struct.pack(">II", 0x08000000, vni << 8)
     udp = struct.pack(">HHHH", 49152 + flow % 16384, 4789, 8 + len(head) + len(inner), 0)
-    outer = _ipv4(HOST, GATEWAY, 17, len(udp) + len(head) + len(inner))
+    outer = _ipv4(source, gateway, 17, len(udp) + len(head) + len(inner))
     return port_mac + _HOST_MAC + b"\x08\x00" + outer + udp + head + inner
 
 
