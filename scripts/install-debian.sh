@@ -8,6 +8,7 @@ gcc libc6-dev pkg-config        compiler for the forwarder
 python3 python3-venv python3-dev  the control plane
 libdpdk-dev dpdk                the forwarder's packet I/O (22.11) and its tools
 libbpf-dev                      AF_XDP
+openvswitch-switch-dpdk         a peer of the forwarding bench; never started by itself
 clang clang-format llvm         the 802.1Q shim of the lab (eBPF), libFuzzer, C formatting
 libclang-rt-14-dev              sanitizers and libFuzzer of clang 14
 frr gobgpd bird2                real BGP peers
@@ -40,3 +41,7 @@ else
 fi
 # shellcheck disable=SC2086
 apt-get install -q -y --no-install-recommends $missing
+# nor at the next boot, unless it was here before
+case "$missing" in
+*openvswitch*) systemctl disable openvswitch-switch ovsdb-server ovs-vswitchd >/dev/null 2>&1 || true ;;
+esac

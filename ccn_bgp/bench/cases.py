@@ -20,6 +20,7 @@ from ccn_bgp.bench.learn_latency import Change, latency
 from ccn_bgp.bench.learn_tables import trace, two_tables
 from ccn_bgp.bench.learning import Load, learning, withdrawing
 from ccn_bgp.bench.restarting import cold_restart
+from ccn_bgp.bench.table_lookups import lookups
 from ccn_bgp.bench.torture import torture
 from ccn_bgp.bench.verify_tables import Shape
 from ccn_bgp.errors import InputError, Problem
@@ -126,9 +127,12 @@ def _forward(case: str, scale: Scale, ovs: bool = True) -> Case:
 FORWARD: Mapping[str, Case] = {
     "small": _forward("small", Scale(10, 100, 1000)),
     "medium": _forward("medium", Scale(100, 1000, 100_000)),
-    "large": _forward("large", Scale(10_000, 100, 30_000, vms=2)),
+    # a million OpenFlow rules take OVS minutes to load
+    "large": _forward("large", Scale(10_000, 100, 30_000, vms=2), ovs=False),
     "large-1m-flows": _forward("large-1m-flows", Scale(10_000, 100, MILLION, vms=2), ovs=False),
     "workers": lambda r: forward_workers.workers("workers", 1 if r.quick else 5, r.say),
+    "lpm": lambda r: lookups("lpm", "lpm", r.quick, r.say),
+    "vms": lambda r: lookups("vms", "vms", r.quick, r.say),
     "small-v6": _forward("small-v6", Scale(10, 100, 1000, family=6), ovs=False),
     "large-v6": _forward("large-v6", Scale(10_000, 100, 30_000, vms=2, family=6), ovs=False),
 }

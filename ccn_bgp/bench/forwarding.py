@@ -39,11 +39,11 @@ def forwarding(
             _tell(say, "testpmd, moving packets only", peers["testpmd"])
         else:
             say(f"{forward_peers.TESTPMD}: not measured, it is not installed")
-        if ovs and forward_ovs.installed():
+        if ovs and (reason := forward_ovs.why_not()):
+            say(f"OVS-DPDK: not measured, {reason}")
+        elif ovs:
             peers["ovs-dpdk"] = forward_ovs.measure(source, scale, directory, intervals)
             _tell(say, "OVS-DPDK", peers["ovs-dpdk"])
-        elif ovs:
-            say("OVS-DPDK: not measured, openvswitch-switch-dpdk is not installed")
     yield Figure(
         case,
         "cycles per packet",

@@ -15,7 +15,7 @@ from ccn_bgp.bench.rows import FIRST_VPC_VNI, GATEWAY, HOST, ROUTER_MAC
 from ccn_bgp.model.bgp import Ip
 
 LENGTH = 114
-_PORT_MAC = bytes.fromhex("0200c000020b")
+PORT_MAC = bytes.fromhex("0200c000020b")
 _HOST_MAC = bytes.fromhex("0200c0000265")
 INNER = 64
 _SOURCE = Ip.parse("10.0.0.10")
@@ -41,7 +41,7 @@ def frame(tenant: int, destination: int, flow: int) -> bytes:
         destination.to_bytes(4, "big"),
         payload,
         flow=flow,
-        port_mac=_PORT_MAC,
+        port_mac=PORT_MAC,
     )
 
 
@@ -58,7 +58,7 @@ def vxlan6(vni: int, source: bytes, destination: bytes, payload: bytes) -> bytes
     """The same with two inner IPv6 addresses."""
     ethernet = ROUTER_MAC + b"\x02\x00" + source[12:] + b"\x86\xdd"
     inner = ethernet + inner_packet(source, destination, payload, 0)
-    return tunnel(vni, inner, 0, _PORT_MAC, source=HOST, gateway=GATEWAY)
+    return tunnel(vni, inner, 0, PORT_MAC, source=HOST, gateway=GATEWAY)
 
 
 def inner_packet(
