@@ -113,7 +113,8 @@ def acls(topology: Topology, gateway: Gateway) -> tuple[AclEntry, ...]:
 def neighbors(
     topology: Topology, gateway: Gateway, interfaces: Iterable[InterfaceEntry]
 ) -> tuple[PeerEntry, ...]:
-    """Whom the gateway has BGP sessions with, and over which interface their packets come."""
+    """Whom the gateway has BGP sessions with, and over which interface their packets come; also the
+    routers that the way to them leads over, whose ARP counts as much."""
     by_tap = {entry.tap: entry.id for entry in interfaces}
     return tuple(
         sorted(
@@ -124,6 +125,7 @@ def neighbors(
                 )
                 for peer in peers(topology, gateway)
             }
+            | {PeerEntry(0, uplink.via) for uplink in gateway.uplinks if uplink.via is not None}
         )
     )
 

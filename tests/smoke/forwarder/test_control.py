@@ -88,7 +88,6 @@ def test_a_commit_is_kept_and_dumped(served, rows):
         "VTEP_SET": 0,
         "VM": 1,
         "ROUTE": 3,
-        "ACL_RULE": 0,
     }
     for kind, _, row in base_tables(rows):
         assert row.tobytes() in [r.tobytes() for r in held[kind]]

@@ -1,7 +1,10 @@
-"""Floods of packets to the gateway itself: commits, counters, and its own traffic go on."""
+"""Floods of packets to the gateway itself: commits, counters, and its own traffic go on; above all
+the session of a configured neighbour."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -28,6 +31,9 @@ def flood(kind):
     return [Ether(src=PEER, dst="02:70:63:61:70:00") / frame(n) for n in range(256)]
 
 
+RATES = {"arp": ("neighbor", 20_000), "echo": ("icmp", 10_000)}
+
+
 @pytest.mark.parametrize("kind", ["syn", "echo", "arp", "session"])
 def test_commits_go_on_under_an_endless_flood(forwarder, rows, tmp_path, kind):
     """As fast as the loop can read: the slow path never finds its queues empty."""
@@ -45,8 +51,107 @@ def test_commits_go_on_under_an_endless_flood(forwarder, rows, tmp_path, kind):
         time.sleep(1)
         seen, took = rows.counters(client), time.monotonic() - at
     punted = (seen["worker 0", "punted"] - before["worker 0", "punted"]) / took
-    if kind != "session":  # each class by itself, at its rate
-        rate = 20_000 if kind == "arp" else 10_000
-        assert 0.75 * rate < punted < 1.25 * rate
-        assert seen["drop", "punt-rate"] > before["drop", "punt-rate"]
-        assert seen["port p0", "rx-packets"] - before["port p0", "rx-packets"] > 5 * punted
+    name, rate = RATES.get(kind, ("other", 10_000))  # each class by itself, at its rate
+    assert 0.75 * rate < punted < 1.25 * rate
+    assert seen[f"punt {name}", "taken"] == seen["worker 0", "punted"]
+    assert seen[f"punt {name}", "refused"] > before[f"punt {name}", "refused"]
+    assert seen["drop", "punt-rate"] > before["drop", "punt-rate"]
+    assert seen["port p0", "rx-packets"] - before["port p0", "rx-packets"] > 5 * punted
+
+
+GATEWAY, ROUTER = "flood-gw", "flood-r"
+SERVER = """
+import socket
+s = socket.create_server(("169.254.1.1", 179))
+print("ready", flush=True)
+c, _ = s.accept()
+while data := c.recv(65536):
+    c.sendall(data)
+"""
+CLIENT = """
+import socket, time
+worst = 0.0
+s = socket.create_connection(("169.254.1.1", 179), timeout=15)
+for n in range(40):
+    begin = time.monotonic()
+    s.sendall(bytes(4096))
+    got = 0
+    while got < 4096:
+        got += len(s.recv(65536))
+    worst = max(worst, time.monotonic() - begin)
+    time.sleep(0.05)
+print(worst)
+"""
+
+
+def sh(command):
+    done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def hand_off():
+    """A router on eth2, and the kernel's tap beside it, as `ccn run` makes it."""
+    try:
+        for node in (GATEWAY, ROUTER):
+            sh(f"ip netns add {node}")
+            sh(f"ip -n {node} link set lo up")
+        sh(f"ip -n {GATEWAY} link add eth2 type veth peer name e0 netns {ROUTER}")
+        for node, device in ((GATEWAY, "eth2"), (ROUTER, "e0")):
+            sh(f"ip netns exec {node} ethtool -K {device} tx off")
+            sh(f"ip netns exec {node} sysctl -qw net.ipv6.conf.{device}.disable_ipv6=1")
+            sh(f"ip -n {node} link set {device} up")
+        sh(f"ip -n {ROUTER} addr add 169.254.1.2/30 dev e0")
+        mac = sh(f"ip netns exec {GATEWAY} cat /sys/class/net/eth2/address").strip()
+        sh(f"ip -n {GATEWAY} tuntap add eth2.0t mode tap")
+        sh(f"ip -n {GATEWAY} link set eth2.0t address {mac} up")
+        sh(f"ip -n {GATEWAY} addr add 169.254.1.1/30 dev eth2.0t")
+        yield
+    finally:
+        for node in (GATEWAY, ROUTER):
+            subprocess.run(["ip", "netns", "del", node], check=False)
+
+
+def test_the_session_of_a_neighbour_lives_through_a_flood_of_everything_else(
+    hand_off, forwarder, rows, tmp_path
+):
+    """ARP, echo, SYNs and segments of strangers, as fast as the loop can read; a TCP session
+    through the tap is made and used all the same."""
+    kinds = [flood(kind) for kind in ("syn", "echo", "arp", "session")]
+    wrpcap(
+        str(tmp_path / "in.pcap"), [frame for four in zip(*kinds, strict=True) for frame in four]
+    )
+    path, _ = forwarder(
+        {"p0": f"pcap-loop:{tmp_path}/in.pcap", "eth2": "af_xdp:eth2"}, netns=GATEWAY
+    )
+    python = [sys.executable, "-c"]
+    with ForwarderClient.connect(path, timeout=5) as client:
+        tables = [
+            rows.ccsi(100, "retail"),
+            rows.interface(1, Role.UPLINK, "p0", f"{OURS}/24"),
+            rows.interface(2, Role.HAND_OFF, "eth2", "169.254.1.1/30", ccsi=100, tap="eth2.0t"),
+            rows.peer(2, "169.254.1.2"),
+        ]
+        client.commit(0, 1, tables, b"", full=True)
+        server = subprocess.Popen(
+            ["ip", "netns", "exec", GATEWAY, *python, SERVER], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert server.stdout.readline() == "ready\n"
+            done = subprocess.run(
+                ["ip", "netns", "exec", ROUTER, *python, CLIENT],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            server.kill()
+            server.wait()
+        seen = rows.counters(client)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.5
+    assert seen["punt bgp", "taken"] > 40 and seen["punt bgp", "refused"] == 0
+    assert seen["punt peer-neighbor", "taken"] > 0 and seen["punt peer-neighbor", "refused"] == 0
+    for name in ("neighbor", "icmp", "other"):
+        assert seen[f"punt {name}", "refused"] > 10_000

@@ -339,7 +339,8 @@ def test_a_tap_may_come_later(gateway, rows):
     # a datagram to a port that is not VXLAN's belongs to the kernel
     subprocess.run(["ip", "netns", "exec", HOST1, sys.executable, "-c", UDP_PROBE], check=True)
     time.sleep(0.1)
-    assert rows.counters(client)["slow-path", "tap-written"] == before + 1
+    # an answer to ARP may come between: that is the kernel's too
+    assert rows.counters(client)["slow-path", "tap-written"] >= before + 1
     sh(f"ip -n {GATEWAY} link del later.t")
 
 
