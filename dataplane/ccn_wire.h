@@ -57,6 +57,7 @@ enum ccn_message_type {
 	CCN_ACL_RULE = 41,	  /* struct ccn_acl_rule */
 	CCN_VTEP_SET = 42,	  /* struct ccn_vtep_set */
 	CCN_PEER = 43,		  /* struct ccn_peer */
+	CCN_SOURCE = 44,	  /* struct ccn_source */
 };
 
 enum ccn_message_flags {
@@ -77,7 +78,7 @@ struct ccn_hello {
 	uint32_t version;
 	/* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface, vni, vtep,
 	 * next_hop, vm, route, ccsi, counter, lookup_result, next_hop_group, gateway_address,
-	 * peer, vtep_set, acl_rule, trace, trace_step; then zero */
+	 * peer, vtep_set, acl_rule, trace, trace_step, source; then zero */
 	uint16_t sizes[32];
 	uint8_t client[32]; /* who speaks, for the log */
 };
@@ -144,16 +145,20 @@ struct ccn_interface {
 	uint8_t port[16]; /* name given by --port, NUL-padded */
 	uint8_t tap[16];  /* persistent tap for punt and inject; empty = none */
 	uint8_t mac[6];	  /* source MAC; zero = the port's own */
-	uint8_t pad[2];
+	uint16_t site;	  /* hand-off: whose struct ccn_source it may send; 0 = nobody's */
 	uint8_t address[4];
 	uint8_t via[4]; /* router for what is not on-link; zero = none */
 	uint8_t address6[16];
 };
 
-/* A routing table. Key: id. Deleting it deletes its routes. */
+enum ccn_ccsi_flags {
+	CCN_SOURCE_OPEN = 1, /* inner sources are not checked */
+};
+
+/* A routing table. Key: id. Deleting it deletes its routes and sources. */
 struct ccn_ccsi {
-	uint32_t id; /* the CCN's id, 1..65535 */
-	uint32_t flags;
+	uint32_t id;	/* the CCN's id, 1..65535 */
+	uint32_t flags; /* enum ccn_ccsi_flags */
 	uint8_t name[32];
 };
 
@@ -170,10 +175,16 @@ struct ccn_vni {
 	uint8_t pad[7];
 };
 
-/* An outer source that may send on this VNI. Key: both. */
+enum ccn_vtep_flags {
+	CCN_VTEP_REGION = 1,   /* a gateway of this region: our VMs may have sent it the packet */
+	CCN_VTEP_HAND_OFF = 2, /* a gateway where an IDC router of the CCN hands off */
+};
+
+/* An outer source that may send on this VNI. Key: vni, address. */
 struct ccn_vtep {
 	uint32_t vni;
 	uint8_t address[4];
+	uint32_t flags; /* enum ccn_vtep_flags; L3 VNIs only */
 };
 
 enum ccn_next_hop_kind {
@@ -263,6 +274,21 @@ struct ccn_peer {
 	uint8_t family;
 	uint8_t pad[3];
 	uint8_t ip[16];
+};
+
+enum ccn_source_flags {
+	CCN_SOURCE_GATEWAYS = 1, /* gateways may send it on the L3 VNI without a route back */
+};
+
+/* Who may send from these addresses although no route of the CCSI leads back the same way. The
+ * longest prefix counts. Key: ccsi, family, prefix, length. */
+struct ccn_source {
+	uint32_t ccsi;
+	uint16_t site; /* hand-offs of this site may, if some route leads back; 0 = none */
+	uint8_t family;
+	uint8_t length;
+	uint8_t prefix[16];
+	uint32_t flags; /* enum ccn_source_flags */
 };
 
 enum ccn_acl_action {

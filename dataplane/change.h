@@ -29,6 +29,11 @@ struct address_change {
 	struct address_set *made;
 };
 
+struct staged_source {
+	uint32_t ccsi;
+	struct source_table *table; /* after publishing: the one it replaced */
+};
+
 struct change {
 	struct fib *fib;
 	bool full;
@@ -38,7 +43,9 @@ struct change {
 	struct refusal *refusal;
 	struct interface_table *interfaces; /* new ones, or NULL */
 	struct adjacency_table *adjacencies;
-	struct op_list vteps, vms;
+	struct op_list vteps, vms, sources;
+	struct staged_source *staged_sources;
+	size_t staged_source_count;
 	struct vm_array *retired_vms[2];
 	struct keymap *retired_vteps;
 	struct adjacency_table **retired_adjacencies;
@@ -79,6 +86,8 @@ int stage_gateway_address(struct change *c, const void *record, bool remove, uin
 int stage_peer(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_route(struct change *c, const void *record, bool remove, uint32_t index);
 
+int stage_source(struct change *c, const void *record, bool remove, uint32_t index);
+
 /* What can be said only of all records of a type; -1: refused. */
 int check_interfaces(struct change *c);
 int check_vnis(struct change *c); /* a CCSI that goes must not leave a VNI behind */
@@ -92,6 +101,11 @@ int restage_neighbors(struct change *c);
 int check_groups(struct change *c); /* every member is there and no group; counts them */
 void uncount_groups(struct change *c);
 int check_doomed(struct change *c); /* nothing may use a next hop that goes */
+
+/* Builds the source tables of the CCSIs that CCN_SOURCE records name or that go. */
+int settle_sources(struct change *c);
+void publish_sources(struct change *c); /* also whether each CCSI checks them */
+void clean_sources(struct change *c);	/* after a grace period */
 
 /* Index of the adjacency of a VTEP; -1: refused. Making one changes nothing that packets see. */
 int change_adjacency(struct change *c, const uint8_t vtep[4], uint32_t *index);

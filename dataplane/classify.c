@@ -148,6 +148,7 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 	const struct vxlan_frame *v = (const void *)at;
 	const struct rte_ether_hdr *inner;
 	enum drop_reason fault;
+	uint64_t vtep;
 	uint32_t vni, entry;
 	size_t length;
 
@@ -158,17 +159,18 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 		return DROP_VXLAN_LENGTH;
 	if (!(v->flags & VXLAN_FLAG_VNI))
 		return DROP_VXLAN_FLAGS;
-	vni = rte_be_to_cpu_32(v->vni) >> 8;
+	packet->vni = vni = rte_be_to_cpu_32(v->vni) >> 8;
+	packet->vtep = outer->src_addr;
 	entry = fib_vni(fib, vni);
 	if (entry == 0)
 		return DROP_UNKNOWN_VNI;
-	if (!keymap_has(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE),
-			vtep_key(vni, outer->src_addr)))
+	if (!keymap_get(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE),
+			vtep_key(vni, outer->src_addr), &vtep))
 		return DROP_UNKNOWN_VTEP;
 	packet->ccsi = (uint16_t)entry;
+	packet->sender = entry >> 16 == CCN_VNI_L3 ? SENDER_GATEWAY : SENDER_HOST;
+	packet->vtep_flags = (uint8_t)vtep;
 	packet->ecn = outer->type_of_service & 3;
-	packet->vni = vni;
-	packet->vtep = outer->src_addr;
 	inner = (const void *)(v + 1);
 	room = length - sizeof(*v) - sizeof(*inner);
 	if (entry >> 16 == CCN_VNI_VPC && is_neighbor_message(inner, room)) {
@@ -233,6 +235,22 @@ static bool is_ours_ipv6(const struct interface *off, const uint8_t *dst)
 	       (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80);
 }
 
+static bool is_on_link(const struct interface *off, const struct packet *packet)
+{
+	const uint8_t *src = packet->ip + (packet->family == 4 ? 12 : 8);
+	const unsigned octets = off->record.length6 / 8, bits = off->record.length6 % 8;
+	uint32_t address;
+
+	if (packet->family == 4) {
+		memcpy(&address, src, 4);
+		return off->mask != 0 && (address & off->mask) == (off->address & off->mask) &&
+		       address != off->address;
+	}
+	return off->record.length6 != 0 && !memcmp(src, off->record.address6, octets) &&
+	       (bits == 0 || (src[octets] ^ off->record.address6[octets]) >> (8 - bits) == 0) &&
+	       memcmp(src, off->record.address6, 16) != 0;
+}
+
 static inline uint32_t load32(const uint8_t *at)
 {
 	uint32_t word;
@@ -279,6 +297,7 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 		bool neighbor = false;
 
 		ip = in->data + sizeof(*eth);
+		packet->ip = NULL;
 		packet->own = false;
 		packet->interface = 0;
 		in->reason = take_vxlan(fib, packet, in->any_mac, (const void *)ip, ip + 20,
@@ -314,7 +333,7 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	room = in->length - l2;
 	packet->ip = NULL;
 	packet->own = false;
-	packet->vni = packet->interface = 0;
+	packet->vni = packet->vtep = packet->interface = 0;
 	if (ether_type == RTE_ETHER_TYPE_ARP)
 		return send_up(in, &interfaces->at[mine]);
 	if (ether_type == RTE_ETHER_TYPE_IPV4) {
@@ -340,5 +359,8 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	fault = take_ip(packet, ip, room, ether_type);
 	if (fault != DROP_REASON_COUNT)
 		return drop(in, fault);
+	packet->sender =
+	    is_on_link(&interfaces->at[hand_off], packet) ? SENDER_ROUTER : SENDER_HAND_OFF;
+	packet->site = interfaces->at[hand_off].record.site;
 	return is_martian(packet) ? drop(in, DROP_MARTIAN) : VERDICT_FORWARD;
 }

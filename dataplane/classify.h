@@ -29,18 +29,29 @@ struct frame_in {
 	enum drop_reason reason; /* DROP */
 };
 
+/* Who sent a packet: what its inner source is checked against. */
+enum sender {
+	SENDER_HOST,	 /* on a VPC's VNI */
+	SENDER_GATEWAY,	 /* on an L3 VNI */
+	SENDER_HAND_OFF, /* plain, from an IDC */
+	SENDER_ROUTER,	 /* the same, from an address of the link itself */
+};
+
 /* An IP packet inside the frame (of VERDICT_NEIGHBOR, what follows the inner Ethernet header) and the
  * table that routes it. */
 struct packet {
-	uint8_t *ip;
+	uint8_t *ip; /* NULL: the frame was not read so far */
 	uint16_t length;
 	uint16_t ccsi;
 	uint8_t family;
 	uint8_t ecn;	    /* of the outer header */
-	bool own;	    /* it came from the slow path */
+	bool own;	    /* it came from the slow path: not from outside */
+	uint8_t sender;	    /* enum sender */
+	uint8_t vtep_flags; /* enum ccn_vtep_flags of the outer source */
 	uint32_t vni;	    /* 0 = plain */
 	uint32_t vtep;	    /* outer source, network order */
 	uint32_t interface; /* plain: id of the hand-off */
+	uint16_t site;	    /* of that hand-off */
 };
 
 enum verdict classify(const struct fib *fib, const struct interface_table *interfaces,

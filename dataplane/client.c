@@ -32,10 +32,11 @@ _Static_assert(sizeof(struct ccn_nak) == 128, "nak");
 _Static_assert(sizeof(struct ccn_interface) == 80, "interface");
 _Static_assert(sizeof(struct ccn_ccsi) == 40, "ccsi");
 _Static_assert(sizeof(struct ccn_vni) == 16, "vni");
-_Static_assert(sizeof(struct ccn_vtep) == 8, "vtep");
+_Static_assert(sizeof(struct ccn_vtep) == 12, "vtep");
 _Static_assert(sizeof(struct ccn_next_hop) == 40, "next_hop");
 _Static_assert(sizeof(struct ccn_vm) == 32, "vm");
 _Static_assert(sizeof(struct ccn_route) == 32, "route");
+_Static_assert(sizeof(struct ccn_source) == 28, "source");
 _Static_assert(sizeof(struct ccn_counter) == 88, "counter");
 _Static_assert(sizeof(struct ccn_port_status) == 64, "port_status");
 _Static_assert(sizeof(struct ccn_lookup) == 24, "lookup");
@@ -72,6 +73,7 @@ static const uint16_t sizes[32] = {
     sizeof(struct ccn_acl_rule),
     sizeof(struct ccn_trace),
     sizeof(struct ccn_trace_step),
+    sizeof(struct ccn_source),
 };
 
 static const struct client *holder; /* of the transaction that is open */

@@ -42,6 +42,8 @@ size_t record_size(uint16_t type)
 		return sizeof(struct ccn_ccsi);
 	case CCN_ACL_RULE:
 		return sizeof(struct ccn_acl_rule);
+	case CCN_SOURCE:
+		return sizeof(struct ccn_source);
 	default:
 		return 0;
 	}
@@ -83,8 +85,10 @@ static int allocate(struct change *c)
 	c->gateway_addresses.ops.op =
 	    malloc((change_count(c, CCN_GATEWAY_ADDRESS) + 1) * sizeof(struct op));
 	c->peers.ops.op = malloc((change_count(c, CCN_PEER) + 1) * sizeof(struct op));
+	c->sources.op = malloc((change_count(c, CCN_SOURCE) + 1) * sizeof(struct op));
 	if (!c->vnis || !c->slots || !c->vteps.op || !c->vms.op || !c->gateway_addresses.ops.op ||
-	    !c->peers.ops.op || route_stage_init(&c->routes, change_count(c, CCN_ROUTE)) < 0 ||
+	    !c->peers.ops.op || !c->sources.op ||
+	    route_stage_init(&c->routes, change_count(c, CCN_ROUTE)) < 0 ||
 	    acl_stage_init(&c->acls, change_count(c, CCN_ACL_RULE)) < 0)
 		return change_no_memory(c);
 	return 0;
@@ -123,7 +127,8 @@ static int stage(struct change *c)
 	    each(c, CCN_NEXT_HOP, stage_next_hop) < 0 ||
 	    (c->interfaces && restage_neighbors(c) < 0) ||
 	    each(c, CCN_NEXT_HOP_GROUP, stage_group) < 0 || check_groups(c) < 0 ||
-	    each(c, CCN_ROUTE, stage_route) < 0)
+	    each(c, CCN_ROUTE, stage_route) < 0 || each(c, CCN_SOURCE, stage_source) < 0 ||
+	    settle_sources(c) < 0)
 		return -1;
 	fault = route_stage_build(&c->routes, c->fib, &index);
 	if (refuse_build(c, fault, index) < 0)
@@ -147,7 +152,8 @@ static void publish_rows(struct change *c)
 
 	for (size_t i = 0; i < c->vteps.count; i++)
 		if (c->vteps.op[i].last && !c->vteps.op[i].remove)
-			keymap_put(fib->vteps, op_vtep_key(&c->vteps.op[i]), 1);
+			keymap_put(fib->vteps, op_vtep_key(&c->vteps.op[i]),
+				   ((const struct ccn_vtep *)c->vteps.op[i].record)->flags);
 	for (size_t i = 0; i < c->vms.count; i++)
 		if (c->vms.op[i].last && !c->vms.op[i].remove)
 			publish_vm(c, (const void *)c->vms.op[i].record);
@@ -214,6 +220,7 @@ static void publish(struct change *c)
 	publish_next_hops(c, false, false);
 	publish_next_hops(c, true, false); /* after their members */
 	acl_stage_publish(&c->routes, fib, true);
+	publish_sources(c);
 	route_stage_publish(&c->routes, fib);
 	acl_stage_publish(&c->routes, fib, false);
 	publish_vnis(c);
@@ -265,6 +272,7 @@ static void clean(struct change *c, bool published)
 	clean_addresses(c);
 	free(c->vteps.op);
 	free(c->vms.op);
+	clean_sources(c);
 }
 
 struct change *commit_prepare(const uint8_t *messages, size_t length, bool full,

@@ -68,12 +68,14 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		struct ccn_gateway_address gateway;
 		struct ccn_peer peer;
 		struct ccn_acl_rule acl;
+		struct ccn_source source;
 	} r;
 
 	memset(&r, 0, sizeof(r));
-	switch (random_below(state, 17)) {
+	switch (random_below(state, 19)) {
 	case 0:
 		r.ccsi.id = c;
+		r.ccsi.flags = random_below(state, 2);
 		add(to, CCN_CCSI, flags, &r);
 		break;
 	case 1:
@@ -85,6 +87,7 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 	case 2:
 		r.vtep.vni = 100 + c;
 		r.vtep.address[3] = (uint8_t)n;
+		r.vtep.flags = random_below(state, 4);
 		add(to, CCN_VTEP, flags, &r);
 		break;
 	case 3:
@@ -167,6 +170,16 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		r.acl.destination_port[0] = 22;
 		r.acl.destination_port[1] = (uint16_t)(22 + 8 - random_below(state, 10));
 		add(to, CCN_ACL_RULE, flags, &r);
+		break;
+	case 15:
+	case 16:
+		r.source.ccsi = c;
+		r.source.family = n % 2 ? 4 : 6;
+		r.source.length = (uint8_t)(n < 4 ? 8 : 16);
+		r.source.prefix[0] = (uint8_t)n;
+		r.source.site = (uint16_t)random_below(state, 3);
+		r.source.flags = random_below(state, 2);
+		add(to, CCN_SOURCE, flags, &r);
 		break;
 	default:
 		r.route.ccsi = c;

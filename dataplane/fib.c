@@ -82,6 +82,7 @@ void fib_free(struct fib *fib)
 	}
 	for (unsigned i = 0; i < MAX_CCSIS; i++) {
 		ccsi_acl_free(fib->acl[i]);
+		source_table_free(fib->sources[i]);
 		for (unsigned f = 0; fib->ccsi[i] && f < 2; f++)
 			lpm_free(fib->ccsi[i]->family[f].now);
 		free(fib->ccsi[i]);
@@ -358,6 +359,7 @@ static int dump_vteps(struct dump *dump)
 		if (key == 0 || key == KEYMAP_DELETED)
 			continue;
 		memcpy(record.address, &address, 4);
+		record.flags = (uint32_t)map->slots[i].value;
 		if (dump->emit(dump->context, CCN_VTEP, &record, sizeof(record)) < 0)
 			return -1;
 	}
@@ -411,5 +413,10 @@ int fib_dump(const struct fib *fib,
 	vm_walk(&fib->vms, 6, dump_vm, &dump);
 	for (uint32_t i = 0; dump.result == 0 && i < MAX_CCSIS; i++)
 		dump.result = dump_routes(&dump, i);
+	for (uint32_t i = 0; dump.result == 0 && i < MAX_CCSIS; i++)
+		for (size_t n = 0;
+		     dump.result == 0 && fib->sources[i] && n < fib->sources[i]->count; n++)
+			dump.result = emit(context, CCN_SOURCE, &fib->sources[i]->row[n].record,
+					   sizeof(struct ccn_source));
 	return dump.result;
 }

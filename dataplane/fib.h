@@ -26,6 +26,7 @@
 #include "keymap.h"
 #include "lpm.h"
 #include "neigh.h"
+#include "source_table.h"
 #include "stats.h"
 #include "vm_table.h"
 #include "vtep_set.h"
@@ -127,6 +128,7 @@ struct ccsi {
 	struct ccn_ccsi record, staged_record;
 	bool live, after; /* exists now; will exist after the transaction */
 	bool touched;	  /* by the transaction */
+	bool emptied;	  /* by the transaction, before what it adds */
 	struct {
 		struct lpm_table *now, *staged;
 		bool touched;
@@ -151,6 +153,8 @@ struct fib {
 	lpm_ref lpm[2][MAX_CCSIS];	 /* what readers see of IPv4, IPv6 */
 	struct ccsi_acl *acl[MAX_CCSIS]; /* NULL: free */
 	uint32_t acls;			 /* how many are not NULL */
+	struct source_table *sources[MAX_CCSIS];
+	bool source_open[MAX_CCSIS]; /* sources are not checked */
 	struct ccsi *ccsi[MAX_CCSIS];
 	size_t routes, next_hops;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Third stage: where a route leads. A group gives the member that has the flow's bucket; next hops
+ * Next stage: where a route leads. A group gives the member that has the flow's bucket; next hops
  * that lead to a VM are looked up together.
  */
 #include <string.h>

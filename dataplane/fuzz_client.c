@@ -153,6 +153,12 @@ static void tame(uint16_t type, uint8_t *record)
 	}
 	if (type == CCN_VM && record[5] == 1)
 		memset(record + 29, 0, 3);
+	if (type == CCN_CCSI)
+		memset(record + 5, 0, 3);
+	if (type == CCN_VTEP)
+		memset(record + 9, 0, 3);
+	if (type == CCN_SOURCE)
+		memset(record + 25, 0, 3);
 	if (type == CCN_INTERFACE) {
 		memset(record + 20, 0, 32);
 		record[20] = 'p';
@@ -163,9 +169,9 @@ static void tame(uint16_t type, uint8_t *record)
 static size_t one_operation(struct client *client, const uint8_t *data, size_t size)
 {
 	static const uint16_t types[] = {
-	    CCN_INTERFACE, CCN_VNI,	CCN_VTEP,	    CCN_NEXT_HOP,	 CCN_VM,
-	    CCN_ROUTE,	   CCN_CCSI,	CCN_NEXT_HOP_GROUP, CCN_GATEWAY_ADDRESS, CCN_PEER,
-	    CCN_VTEP_SET,  CCN_ACL_RULE};
+	    CCN_INTERFACE, CCN_VNI,	 CCN_VTEP,	     CCN_NEXT_HOP,	  CCN_VM,
+	    CCN_ROUTE,	   CCN_CCSI,	 CCN_NEXT_HOP_GROUP, CCN_GATEWAY_ADDRESS, CCN_PEER,
+	    CCN_VTEP_SET,  CCN_ACL_RULE, CCN_SOURCE};
 	uint8_t body[512] = {0};
 	size_t used, want;
 	uint16_t type = types[(data[0] & 15) % RTE_DIM(types)];

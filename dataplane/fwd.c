@@ -16,6 +16,8 @@ void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_
 	traced(w, fib, STAGE_SORT_OUT, jobs, n);
 	if (n == 0)
 		return;
+	n = check_sources(w, fib, jobs, n);
+	lap(w, STAGE_SOURCES, 0);
 	if (__atomic_load_n(&fib->acls, __ATOMIC_RELAXED) > 0) {
 		n = apply_acls(w, fib, jobs, n);
 		lap(w, STAGE_ACL, 0);

@@ -40,6 +40,8 @@ void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_
 /* Makes jobs of the frames that are to be forwarded, and returns how many. */
 unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
 		  unsigned count, struct job *jobs);
+/* Drops what does not come from where its source is. Keeps the rest, and returns how many. */
+unsigned check_sources(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count);
 /* Drops what the access list of its CCSI denies. Keeps what survives, and returns how many. Called
  * only where some CCSI has one. */
 unsigned apply_acls(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Second stage: the longest match of each packet's destination in its CCSI, IPv4 and IPv6 each in
+ * Third stage: the longest match of each packet's destination in its CCSI, IPv4 and IPv6 each in
  * one burst.
  */
 #include <string.h>

@@ -40,6 +40,7 @@ struct ccsi *route_stage_touch(struct route_stage *stage, struct fib *fib, uint3
 
 void route_stage_clear(struct ccsi *ccsi)
 {
+	ccsi->emptied = true;
 	ccsi->family[0].touched = ccsi->family[1].touched = true;
 }
 
@@ -297,7 +298,7 @@ void route_stage_clean(struct route_stage *stage, struct fib *fib, bool publishe
 	for (size_t i = 0; i < stage->ccsi_count; i++) {
 		struct ccsi *ccsi = fib->ccsi[stage->ccsis[i]];
 
-		ccsi->touched = false;
+		ccsi->touched = ccsi->emptied = false;
 		ccsi->after = ccsi->live;
 		for (unsigned f = 0; f < 2; f++) {
 			ccsi->family[f].staged = NULL;

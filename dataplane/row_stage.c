@@ -8,10 +8,12 @@
 
 /* --- VTEPs and VMs: lists of operations, of which the last per key counts --- */
 
+#define VTEP_KEY offsetof(struct ccn_vtep, flags)
+
 static int compare_vteps(const void *a, const void *b)
 {
 	const struct op *x = a, *y = b;
-	int order = memcmp(x->record, y->record, sizeof(struct ccn_vtep));
+	int order = memcmp(x->record, y->record, VTEP_KEY);
 
 	return order ? order : (x->record < y->record ? -1 : 1);
 }
@@ -50,7 +52,7 @@ static void settle(struct op_list *list, int (*compare)(const void *, const void
 
 static bool same_vtep(const struct op *x, const struct op *y)
 {
-	return !memcmp(x->record, y->record, sizeof(struct ccn_vtep));
+	return !memcmp(x->record, y->record, VTEP_KEY);
 }
 
 static bool same_vm(const struct op *x, const struct op *y)
@@ -65,6 +67,8 @@ int stage_vtep(struct change *c, const void *record, bool remove, uint32_t index
 	if (r->vni == 0 || r->vni >= 1 << 24)
 		return change_refuse(c, CCN_NAK_RECORD, index, "VTEP: VNI %u not in 1..16777215",
 				     r->vni);
+	if (r->flags & ~(uint32_t)(CCN_VTEP_REGION | CCN_VTEP_HAND_OFF))
+		return change_refuse(c, CCN_NAK_RECORD, index, "VTEP: unknown flags");
 	add_op(&c->vteps, record, remove, index);
 	return 0;
 }

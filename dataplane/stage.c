@@ -53,6 +53,8 @@ int stage_ccsi(struct change *c, const void *record, bool remove, uint32_t index
 	if (r->id == 0 || r->id >= MAX_CCSIS)
 		return change_refuse(c, CCN_NAK_RECORD, index, "CCSI %u: the id is not in 1..65535",
 				     r->id);
+	if (r->flags & ~(uint32_t)CCN_SOURCE_OPEN)
+		return change_refuse(c, CCN_NAK_RECORD, index, "CCSI %u: unknown flags", r->id);
 	struct ccsi *ccsi = route_stage_touch(&c->routes, c->fib, r->id);
 
 	if (!ccsi)

@@ -36,7 +36,11 @@
 	X(DROP_IP_CHECKSUM, "ip-checksum")   /* of its IPv4 header */                              \
 	X(DROP_SOURCE_ROUTE, "source-route") /* IPv4 option LSRR or SSRR (RFC 7126) */             \
 	X(DROP_MARTIAN, "martian")	     /* to or from an address that is never routed */      \
-	X(DROP_ACL, "acl")		     /* a rule of the CCN, or none, denies it */           \
+	X(DROP_SOURCE_NO_VM, "source-no-vm") /* host: no VM of the VNI has or routes the source */ \
+	X(DROP_SOURCE_OTHER_HOST, "source-other-host") /* host: the VM is on another one */        \
+	X(DROP_SOURCE_GATEWAY, "source-gateway")       /* gateway: not a source it may bring */    \
+	X(DROP_SOURCE_HAND_OFF, "source-hand-off")     /* IDC: no route leads back there */        \
+	X(DROP_ACL, "acl")			       /* a rule of the CCN, or none, denies it */ \
 	X(DROP_NO_ROUTE, "no-route")                                                               \
 	X(DROP_BLACKHOLE, "blackhole") /* the route says drop */                                   \
 	X(DROP_NO_VM, "no-vm")                                                                     \
@@ -69,6 +73,7 @@ enum drop_reason {
 	X(STAGE_RECEIVE, "receive")                                                                \
 	X(STAGE_FAN_OUT, "fan-out")                                                                \
 	X(STAGE_SORT_OUT, "sort-out")                                                              \
+	X(STAGE_SOURCES, "check-sources")                                                          \
 	X(STAGE_ACL, "apply-acls")                                                                 \
 	X(STAGE_MATCH, "match-routes")                                                             \
 	X(STAGE_NEXT_HOP, "find-next-hops")                                                        \

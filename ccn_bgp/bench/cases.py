@@ -118,7 +118,9 @@ def _forward(case: str, scale: Scale, ovs: bool = True) -> Case:
     """Tables and flows of this scale; a quick run has fewer of both."""
 
     def run(r: Run) -> Iterator[Figure]:
-        few = Scale(min(scale.tenants, 10), min(scale.routes, 100), 1000, family=scale.family)
+        few = scale._replace(
+            tenants=min(scale.tenants, 10), routes=min(scale.routes, 100), flows=1000, vms=1
+        )
         return forwarding(case, few if r.quick else scale, 1 if r.quick else 5, r.say, ovs)
 
     return run
@@ -126,15 +128,23 @@ def _forward(case: str, scale: Scale, ovs: bool = True) -> Case:
 
 FORWARD: Mapping[str, Case] = {
     "small": _forward("small", Scale(10, 100, 1000)),
-    "medium": _forward("medium", Scale(100, 1000, 100_000)),
+    "medium": _forward("medium", Scale(100, 1000, 100_000, senders=16)),
     # a million OpenFlow rules take OVS minutes to load
-    "large": _forward("large", Scale(10_000, 100, 30_000, vms=2), ovs=False),
-    "large-1m-flows": _forward("large-1m-flows", Scale(10_000, 100, MILLION, vms=2), ovs=False),
+    "large": _forward("large", Scale(10_000, 100, 30_000, vms=2, senders=16), ovs=False),
+    "large-1m-flows": _forward(
+        "large-1m-flows", Scale(10_000, 100, MILLION, vms=2, senders=16), ovs=False
+    ),
+    "small-unchecked": _forward("small-unchecked", Scale(10, 100, 1000, checked=False), ovs=False),
+    "large-unchecked": _forward(
+        "large-unchecked", Scale(10_000, 100, 30_000, vms=2, senders=16, checked=False), ovs=False
+    ),
     "workers": lambda r: forward_workers.workers("workers", 1 if r.quick else 5, r.say),
     "lpm": lambda r: lookups("lpm", "lpm", r.quick, r.say),
     "vms": lambda r: lookups("vms", "vms", r.quick, r.say),
     "small-v6": _forward("small-v6", Scale(10, 100, 1000, family=6), ovs=False),
-    "large-v6": _forward("large-v6", Scale(10_000, 100, 30_000, vms=2, family=6), ovs=False),
+    "large-v6": _forward(
+        "large-v6", Scale(10_000, 100, 30_000, vms=2, family=6, senders=16), ovs=False
+    ),
 }
 
 CASES: Mapping[str, Mapping[str, Case]] = {

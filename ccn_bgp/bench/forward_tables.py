@@ -20,7 +20,6 @@ from ccn_bgp.model.bgp import Ip
 Octets = npt.NDArray[np.uint8]
 
 _SITE6 = Ip.parse("fd00:1::")
-_SOURCE6 = Ip.parse("fd00::10")
 _OUTER = 14 + 20 + 8 + 8
 """Octets before the inner frame."""
 _RECORD = 16
@@ -28,13 +27,16 @@ _RECORD = 16
 
 
 class Scale(NamedTuple):
-    """``routes`` of each tenant, of which every second is on-link and has ``vms`` VMs."""
+    """``routes`` of each tenant, of which every second is on-link and has ``vms`` VMs. Packets come
+    from ``senders`` VMs of each tenant; ``checked``: the forwarder looks whether they do."""
 
     tenants: int
     routes: int
     flows: int
     vms: int = 1
     family: int = 4
+    senders: int = 1
+    checked: bool = True
 
 
 def records(scale: Scale) -> list[rows.Record]:
@@ -49,8 +51,9 @@ def records(scale: Scale) -> list[rows.Record]:
     row["family"], row["length"] = scale.family, 24 if scale.family == 4 else 64
     return [
         rows.uplink(),
-        *rows.tenants(scale.tenants),
+        *rows.tenants(scale.tenants, scale.checked),
         rows.next_hops(scale.tenants),
+        rows.senders(scale.tenants, scale.senders, scale.family),
         _vms(scale),
         (MessageType.ROUTE, 0, row),
     ]
@@ -99,11 +102,14 @@ def write_traffic(path: Path, scale: Scale) -> None:
     packet[:, _OUTER - 4 : _OUTER - 1] = _big(rows.FIRST_VPC_VNI + tenant, ">u4")[:, 1:]
     packet[:, 34:36] = _big(49152 + number % 16384, ">u2")
     inner = _OUTER + 14
+    source = rows.sender_addresses(number % scale.senders, scale.family)
     if scale.family == 4:
+        packet[:, inner + 12 : inner + 16] = source[:, :4]
         packet[:, inner + 16 : inner + 20] = destination[:, :4]
         packet[:, inner + 10 : inner + 12] = _big(_checksum(packet[:, inner : inner + 20]), ">u2")
         ports = inner + 20
     else:
+        packet[:, inner + 8 : inner + 24] = source
         packet[:, inner + 24 : inner + 40] = destination
         ports = inner + 40
     packet[:, ports : ports + 2] = _big(1024 + number % 60000, ">u2")
@@ -132,4 +138,4 @@ def _template(family: int) -> bytes:
     if family == 4:
         return frames.frame(0, rows.TENANT_SPACE, 0)
     payload = bytes(frames.INNER - 14 - 40 - 8)
-    return frames.vxlan6(rows.FIRST_VPC_VNI, _SOURCE6, _SITE6, payload)
+    return frames.vxlan6(rows.FIRST_VPC_VNI, rows.SENDER6, _SITE6, payload)

@@ -11,14 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from ccn_bgp.bench.rows import FIRST_VPC_VNI, GATEWAY, HOST, ROUTER_MAC
-from ccn_bgp.model.bgp import Ip
+from ccn_bgp.bench.rows import FIRST_VPC_VNI, GATEWAY, HOST, ROUTER_MAC, SENDER
 
 LENGTH = 114
 PORT_MAC = bytes.fromhex("0200c000020b")
 _HOST_MAC = bytes.fromhex("0200c0000265")
 INNER = 64
-_SOURCE = Ip.parse("10.0.0.10")
 
 
 def _checksum(header: bytes) -> bytes:
@@ -37,7 +35,7 @@ def frame(tenant: int, destination: int, flow: int) -> bytes:
     payload = bytes(INNER - 14 - 20 - 8)
     return vxlan(
         FIRST_VPC_VNI + tenant,
-        _SOURCE,
+        SENDER,
         destination.to_bytes(4, "big"),
         payload,
         flow=flow,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccn_bgp.forwarder import wire
-from ccn_bgp.forwarder.wire import MessageType, NextHopKind, Role, VniKind
+from ccn_bgp.forwarder.wire import CcsiFlag, MessageType, NextHopKind, Role, VniKind
 from ccn_bgp.model.bgp import Ip, Mac
 
 Record = tuple[MessageType, int, npt.NDArray[Any]]
@@ -24,6 +24,7 @@ REMOTE = Ip.parse("198.51.100.21")
 ROUTER = Ip.parse("192.0.2.1")
 ROUTER_MAC = Mac.parse("02:cc:c0:00:02:0b")
 REMOTE_MAC = Mac.parse("02:cc:c6:33:64:15")
+SENDER, SENDER6 = Ip.parse("10.255.0.10"), Ip.parse("fd00::10")
 PORT = "p0"
 FIRST_CCSI, FIRST_VPC_VNI, FIRST_L3_VNI = 100, 10001, 20001
 TENANT_SPACE = Ip.parse("10.0.0.0").number
@@ -47,10 +48,12 @@ def uplink() -> Record:
     return MessageType.INTERFACE, 0, row
 
 
-def tenants(count: int) -> list[Record]:
-    """Tables, a VPC's and a gateways' VNI for each, one host and one gateway that may send."""
+def tenants(count: int, checked: bool = True) -> list[Record]:
+    """Tables, a VPC's and a gateways' VNI for each, one host and one gateway that may send.
+    ``checked``: inner sources are."""
     ccsi = np.zeros(count, wire.CCSI)
     ccsi["id"] = FIRST_CCSI + np.arange(count)
+    ccsi["flags"] = 0 if checked else CcsiFlag.SOURCE_OPEN
     vni = np.zeros(2 * count, wire.VNI)
     vni["vni"] = np.concatenate(
         [first + np.arange(count) for first in (FIRST_VPC_VNI, FIRST_L3_VNI)]
@@ -104,6 +107,27 @@ def vms(count: int, each: int) -> Record:
     return MessageType.VM, 0, row
 
 
+def senders(count: int, each: int = 1, family: int = 4) -> Record:
+    """In every tenant ``each`` VMs on HOST, from SENDER on: whose packets the frames are."""
+    tenant, number = np.divmod(np.arange(count * each), each)
+    row = np.zeros(len(tenant), wire.VM)
+    row["vni"], row["family"] = FIRST_VPC_VNI + tenant, family
+    row["ip"] = sender_addresses(number, family)
+    row["mac"][:, :2] = 2, 0
+    row["mac"][:, 2:] = row["ip"][:, :4] if family == 4 else row["ip"][:, 12:]
+    row["vtep"] = list(HOST)
+    return MessageType.VM, 0, row
+
+
+def sender_addresses(number: npt.NDArray[Any], family: int) -> npt.NDArray[np.uint8]:
+    """Of a tenant's senders: uint8[n, 16]."""
+    if family == 4:
+        return addresses(SENDER.number + number)
+    found = np.tile(np.frombuffer(SENDER6, np.uint8), (len(number), 1))
+    found[:, 14:] = (SENDER6[15] + number).astype(">u2").view(np.uint8).reshape(-1, 2)
+    return found
+
+
 def destination(number: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The address inside route ``number`` to which packets go: its tenth."""
     return TENANT_SPACE + number * 256 + 10
@@ -115,6 +139,7 @@ def tables(count: int, each: int) -> list[Record]:
         uplink(),
         *tenants(count),
         next_hops(count),
+        senders(count),
         vms(count, each),
         routes(count, each),
     ]

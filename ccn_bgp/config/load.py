@@ -224,6 +224,7 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
                 ccn.reexport,
                 ccn.multipath,
                 ccn.acl,
+                ccn.source_check,
             )
             for name, ccn in file.ccns.items()
         },

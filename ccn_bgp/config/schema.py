@@ -34,6 +34,7 @@ from ccn_bgp.config.schema_values import (
     Protocol,
     RestartSeconds,
     Seconds,
+    Switch,
     TargetText,
     TcpPort,
     Truth,
@@ -203,6 +204,7 @@ class CcnEntry(Entry):
     import_rts: list[TargetText] | None = None
     export_rts: list[TargetText] | None = None
     reexport: Truth = False
+    source_check: Switch = True
     multipath: Annotated[int, number(1, MAX_MEMBERS)] = 1
     acl: Name | None = None
 

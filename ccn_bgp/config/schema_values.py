@@ -129,6 +129,12 @@ def _truth(value: Any) -> bool:
     return value
 
 
+def _switch(value: Any) -> bool:
+    if value in ("on", "off") or isinstance(value, bool):
+        return value is True or value == "on"
+    raise ValueError(f"{_shown(value)} is neither on nor off")
+
+
 def listed(value: Any) -> Any:
     """One value is a list of one."""
     return value if isinstance(value, list) else [value]
@@ -171,6 +177,7 @@ CpuList = Annotated[str, PlainValidator(_cpus)]
 Protocol = Annotated[int, PlainValidator(_protocol)]
 PortRange = Annotated[tuple[int, int], PlainValidator(_ports)]
 Truth = Annotated[bool, PlainValidator(_truth)]
+Switch = Annotated[bool, PlainValidator(_switch)]
 Hops = Annotated[int, number(1, 254)]
 RestartSeconds = Annotated[int, number(1, 4095)]
 Seconds = Annotated[int, number(1, 86400)]

@@ -17,16 +17,25 @@ import numpy.typing as npt
 from ccn_bgp.forwarder import wire
 from ccn_bgp.forwarder.acl_records import acl_records, surplus_records
 from ccn_bgp.forwarder.slots import Held, NextHopSlots, gone_records, next_hop_records, packed
-from ccn_bgp.forwarder.wire import Flag, MessageType
+from ccn_bgp.forwarder.wire import CcsiFlag, Flag, MessageType, SourceFlag, VtepFlag
 from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.vm_table import VmTable
-from ccn_bgp.table.plan import CcsiEntry, Plan, TableChange, VtepSetEntry, taps_of, vtep_sets
+from ccn_bgp.table.plan import (
+    CcsiEntry,
+    Plan,
+    TableChange,
+    VtepSetEntry,
+    ccsi_entries,
+    taps_of,
+    vtep_sets,
+)
 from ccn_bgp.table.plan_rows import Rows, every_row
 from ccn_bgp.table.snapshot import (
     GatewayAddressEntry,
     InterfaceEntry,
     PeerEntry,
     Snapshot,
+    SourceEntry,
     Table,
     VniEntry,
     VtepEntry,
@@ -48,6 +57,7 @@ KEYS: Mapping[MessageType, tuple[str, ...]] = {
     MessageType.VTEP_SET: ("name",),
     MessageType.VM: ("vni", "family", "ip"),
     MessageType.ROUTE: ("ccsi", "family", "prefix", "length"),
+    MessageType.SOURCE: ("ccsi", "family", "prefix", "length"),
 }
 """What identifies a record of each type, in the order in which types are added."""
 
@@ -82,7 +92,9 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.VTEP_SET: _vtep_sets(plan.vtep_sets.put),
         MessageType.VM: _vms(plan.vms.put),
         MessageType.ROUTE: _put_routes(plan.tables, slots),
+        MessageType.SOURCE: _sources(plan.sources.put),
     }
+    gone = {entry.id for entry in plan.ccsis.removed}  # and with a CCSI go its sources
     remove: dict[MessageType, Array] = {
         MessageType.INTERFACE: _interfaces(plan.interfaces.removed),
         MessageType.CCSI: _ccsis(plan.ccsis.removed),
@@ -97,6 +109,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.VTEP_SET: _vtep_sets(plan.vtep_sets.removed),
         MessageType.VM: _vms(plan.vms.removed),
         MessageType.ROUTE: _gone_routes(plan.tables),
+        MessageType.SOURCE: _sources([e for e in plan.sources.removed if e.ccsi not in gone]),
     }
     return _ordered(put, remove)
 
@@ -135,7 +148,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
     said = [(content, slots[content]) for content in contents]
     return {
         MessageType.INTERFACE: _interfaces(snapshot.interfaces),
-        MessageType.CCSI: _ccsis([CcsiEntry(t.id, t.ccn) for t in tables]),
+        MessageType.CCSI: _ccsis(ccsi_entries(snapshot, snapshot.tables)),
         MessageType.ACL_RULE: acl_records(snapshot.acls),
         MessageType.VNI: _vnis(snapshot.vnis),
         MessageType.VTEP: _vteps(snapshot.vteps),
@@ -145,6 +158,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
         MessageType.VTEP_SET: _vtep_sets(vtep_sets(snapshot.vm_table)),
         MessageType.VM: _vms(snapshot.vm_table),
         MessageType.ROUTE: _routes([(table, every_row(table)) for table in tables], slots),
+        MessageType.SOURCE: _sources(snapshot.sources),
     }
 
 
@@ -164,7 +178,7 @@ def difference(held: Held, wanted: Held) -> Records:
         kept = np.zeros(len(old), np.bool_)
         kept[match] = True
         put[kind], remove[kind] = new[~same], old[~kept]
-    for kind in (MessageType.ROUTE, MessageType.ACL_RULE):
+    for kind in (MessageType.ROUTE, MessageType.ACL_RULE, MessageType.SOURCE):
         gone = np.isin(remove[kind]["ccsi"], remove[MessageType.CCSI]["id"])
         remove[kind] = remove[kind][~gone]  # with a CCSI these go by themselves
     return _ordered(put, remove)
@@ -199,7 +213,7 @@ def _ordered(put: Mapping[MessageType, Array], remove: Mapping[MessageType, Arra
 def _interfaces(entries: Sequence[InterfaceEntry]) -> Array:
     records = np.zeros(len(entries), wire.INTERFACE)
     for record, entry in zip(records, entries, strict=True):
-        for name in ("id", "role", "length", "vlan", "ccsi", "mtu", "length6"):
+        for name in ("id", "role", "length", "vlan", "ccsi", "mtu", "length6", "site"):
             record[name] = getattr(entry, name)
         for name, value in (("port", entry.port.encode()), ("tap", entry.tap.encode())):
             record[name] = wire.octets(value, 16)
@@ -213,6 +227,7 @@ def _interfaces(entries: Sequence[InterfaceEntry]) -> Array:
 def _ccsis(entries: Sequence[CcsiEntry]) -> Array:
     records = np.zeros(len(entries), wire.CCSI)
     records["id"] = [entry.id for entry in entries]
+    records["flags"] = [0 if entry.checked else CcsiFlag.SOURCE_OPEN for entry in entries]
     records["name"] = packed([entry.name.encode()[:32] for entry in entries], 32)
     return records
 
@@ -228,6 +243,9 @@ def _vteps(entries: Sequence[VtepEntry]) -> Array:
     records = np.zeros(len(entries), wire.VTEP)
     records["vni"] = [entry.vni for entry in entries]
     records["address"] = packed([entry.address for entry in entries], 4)
+    records["flags"] = [
+        VtepFlag.REGION * entry.region | VtepFlag.HAND_OFF * entry.hands_off for entry in entries
+    ]
     return records
 
 
@@ -253,6 +271,17 @@ def _vtep_sets(entries: Sequence[VtepSetEntry]) -> Array:
     records["count"] = [len(entry.hosts) for entry in entries]
     for record, entry in zip(records, entries, strict=True):
         record["vtep"][: len(entry.hosts)] = packed(entry.hosts, 4)
+    return records
+
+
+def _sources(entries: Sequence[SourceEntry]) -> Array:
+    records = np.zeros(len(entries), wire.SOURCE)
+    records["ccsi"] = [entry.ccsi for entry in entries]
+    records["site"] = [entry.site for entry in entries]
+    records["family"] = [entry.prefix.version for entry in entries]
+    records["length"] = [entry.prefix.length for entry in entries]
+    records["prefix"] = packed([entry.prefix.address for entry in entries], 16)
+    records["flags"] = [SourceFlag.GATEWAYS * entry.gateways for entry in entries]
     return records
 
 

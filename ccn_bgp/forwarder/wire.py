@@ -19,7 +19,7 @@ from ccn_bgp.errors import CcnError, Problem
 
 SIZED = (
     "header hello hello_ack begin commit ack nak interface vni vtep next_hop vm route ccsi counter"
-    " lookup_result next_hop_group gateway_address peer vtep_set acl_rule trace trace_step"
+    " lookup_result next_hop_group gateway_address peer vtep_set acl_rule trace trace_step source"
 ).split()
 """The structs whose sizes HELLO compares, in its order."""
 
@@ -102,6 +102,7 @@ class MessageType(enum.IntEnum):
     PEER = _number("CCN_PEER")
     VTEP_SET = _number("CCN_VTEP_SET")
     ACL_RULE = _number("CCN_ACL_RULE")
+    SOURCE = _number("CCN_SOURCE")
 
 
 class Flag(enum.IntFlag):
@@ -137,6 +138,25 @@ class VniKind(enum.IntEnum):
 
     VPC = _number("CCN_VNI_VPC")
     L3 = _number("CCN_VNI_L3")
+
+
+class CcsiFlag(enum.IntFlag):
+    """enum ccn_ccsi_flags."""
+
+    SOURCE_OPEN = _number("CCN_SOURCE_OPEN")
+
+
+class VtepFlag(enum.IntFlag):
+    """enum ccn_vtep_flags."""
+
+    REGION = _number("CCN_VTEP_REGION")
+    HAND_OFF = _number("CCN_VTEP_HAND_OFF")
+
+
+class SourceFlag(enum.IntFlag):
+    """enum ccn_source_flags."""
+
+    GATEWAYS = _number("CCN_SOURCE_GATEWAYS")
 
 
 class NextHopKind(enum.IntEnum):
@@ -192,6 +212,7 @@ VTEP_SET = _struct("vtep_set")
 ACL_RULE = _struct("acl_rule")
 TRACE = _struct("trace")
 TRACE_STEP = _struct("trace_step")
+SOURCE = _struct("source")
 VM = _struct("vm")
 ROUTE = _struct("route")
 CCSI = _struct("ccsi")
@@ -218,6 +239,7 @@ RECORDS: dict[MessageType, np.dtype[Any]] = {
     MessageType.VTEP_SET: VTEP_SET,
     MessageType.VM: VM,
     MessageType.ROUTE: ROUTE,
+    MessageType.SOURCE: SOURCE,
 }
 """The dtype of each record of a transaction, in the order of DUMP."""
 
@@ -260,6 +282,9 @@ def missing_constants() -> frozenset[str]:
             ("CCN_NAK_", NakCode),
             ("CCN_", Role),
             ("CCN_VNI_", VniKind),
+            ("CCN_", CcsiFlag),
+            ("CCN_VTEP_", VtepFlag),
+            ("CCN_SOURCE_", SourceFlag),
             ("CCN_", NextHopKind),
             ("CCN_ACL_", AclAction),
             ("CCN_TRACE_", TraceKind),

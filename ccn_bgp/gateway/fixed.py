@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
+from ccn_bgp.gateway.sources import sites
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.ccsi import ccsis, peers, tap_name, uplink_tap
 from ccn_bgp.model.route import Kind, VmEntry
@@ -55,6 +56,7 @@ def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ..
             )
         )
     routers = [r for r in topology.routers if r.gateway == gateway.name]
+    site_of = sites(topology)
     for router in sorted(routers, key=lambda r: (r.port, r.vlan or 0, r.name)):
         v6 = router.gateway_address.address.version == 6
         address, length = router.gateway_address.address, router.gateway_address.length
@@ -73,6 +75,7 @@ def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ..
                 mtu=topology.fabric.mtu,
                 address6=address if v6 else Ip(b""),
                 length6=length if v6 else 0,
+                site=site_of[router.idc],
             )
         )
     return tuple(found)
@@ -139,7 +142,10 @@ class LegalVteps:
 
     def __init__(self, topology: Topology, gateway: Gateway) -> None:
         self._l3vnis = {ccsi.name: ccsi.vni for ccsi in ccsis(topology, gateway)}
-        self._declared = frozenset(_declared_vteps(topology, gateway))
+        self._marks = _gateway_marks(topology, gateway)
+        self._declared = frozenset(
+            self._entry(vni, vtep) for vni, vtep in _declared_vteps(topology, gateway)
+        )
         self._tables: Mapping[str, Table] = {}
         self._led: dict[str, frozenset[VtepEntry]] = {}
         self._uses: Counter[VtepEntry] = Counter()
@@ -163,7 +169,7 @@ class LegalVteps:
         self._tables = tables
         if vms is not self._vms:
             self._vms = vms
-            senders = {VtepEntry(vni, vtep) for vni, vtep in VmTable.of(vms).senders}
+            senders = {self._entry(vni, vtep) for vni, vtep in VmTable.of(vms).senders}
             self._fixed = senders | self._declared
             rows = tuple(sorted(self._fixed | self._uses.keys()))
             self._rows = self._rows if rows == self._rows else rows
@@ -199,10 +205,34 @@ class LegalVteps:
             return NOBODY
         vni = self._l3vnis[table.name]
         every = (part for hop in table.next_hops for part in (hop, *(m.hop for m in hop.members)))
-        return frozenset(VtepEntry(vni, hop.ip) for hop in every if hop.kind is Kind.VTEP)
+        return frozenset(self._entry(vni, hop.ip) for hop in every if hop.kind is Kind.VTEP)
+
+    def _entry(self, vni: int, vtep: Ip) -> VtepEntry:
+        """The entry of this key: always the same, whoever asks for it."""
+        return VtepEntry(vni, vtep, *self._marks.get((vni, vtep), (False, False)))
 
 
-def _declared_vteps(topology: Topology, gateway: Gateway) -> Iterator[VtepEntry]:
+def _gateway_marks(topology: Topology, gateway: Gateway) -> dict[tuple[int, Ip], tuple[bool, bool]]:
+    """(L3VNI, VTEP of a gateway) → (it is of our region, it has IDC routers of the CCN or of one of
+    its consumers): what the forwarder lets it bring."""
+    consumers: dict[str, set[str]] = {}
+    for share in topology.shares:
+        consumers.setdefault(share.provider, set()).add(share.consumer)
+    handing_off: dict[str, set[str]] = {}
+    for router in topology.routers:
+        handing_off.setdefault(router.ccn, set()).add(router.gateway)
+    near = {g.name for g in topology.gateways.values() if g.region == gateway.region}
+    found: dict[tuple[int, Ip], tuple[bool, bool]] = {}
+    for ccsi in ccsis(topology, gateway):
+        users = {ccsi.ccn} | consumers.get(ccsi.ccn, set())
+        hands_off = set().union(*(handing_off.get(user, set()) for user in users))
+        for name in (near | hands_off) - {gateway.name}:
+            key = ccsi.vni, topology.gateways[name].vtep
+            found[key] = name in near, name in hands_off
+    return found
+
+
+def _declared_vteps(topology: Topology, gateway: Gateway) -> Iterator[tuple[int, Ip]]:
     holders: dict[str, list[Ip]] = {}
     for other in topology.gateways.values():
         if other.name != gateway.name:
@@ -214,4 +244,4 @@ def _declared_vteps(topology: Topology, gateway: Gateway) -> Iterator[VtepEntry]
     for ccsi in ccsis(topology, gateway):
         for user in {ccsi.ccn} | consumers.get(ccsi.ccn, set()):
             for vtep in holders.get(user, ()):
-                yield VtepEntry(ccsi.vni, vtep)
+                yield ccsi.vni, vtep

@@ -24,6 +24,7 @@ from ccn_bgp.gateway.fixed import (
 )
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.quarantine import Quarantine, Reach
+from ccn_bgp.gateway.sources import sources, unchecked
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Prefix
@@ -78,6 +79,8 @@ class Guard:
         self._addresses = gateway_addresses(intent.topology, intent.gateway)
         self._acls = acls(intent.topology, intent.gateway)
         self._neighbors = neighbors(intent.topology, intent.gateway, self._interfaces)
+        self._sources = sources(intent.topology, intent.gateway)
+        self._unchecked = unchecked(intent.topology, intent.gateway)
         self._verifier = Verifier(intent.topology, intent.gateway.name)
         self._quarantined = Quarantine()
         self._reach: dict[str, Reach] = {}
@@ -287,6 +290,8 @@ class Guard:
             gateway_addresses=self._addresses,
             peers=self._neighbors,
             acls=self._acls,
+            sources=self._sources,
+            unchecked=self._unchecked,
             vms=self._vms,
         )
 

@@ -195,7 +195,7 @@ class Attachment:
 class Ccn:
     """One private network. None for route targets or re-export means: as derived. Up to
     ``multipath`` equal paths share a prefix. ``acl`` names the access list that its packets must
-    pass."""
+    pass. ``source_check``: see docs/concepts.md, Sources."""
 
     name: str
     id: int
@@ -206,6 +206,7 @@ class Ccn:
     reexport: bool = False
     multipath: int = 1
     acl: str | None = None
+    source_check: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ have the same digest, are not looked into.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -24,6 +24,7 @@ from ccn_bgp.table.snapshot import (
     InterfaceEntry,
     PeerEntry,
     Snapshot,
+    SourceEntry,
     Table,
     VniEntry,
     VtepEntry,
@@ -42,6 +43,7 @@ class CcsiEntry(NamedTuple):
 
     id: int
     name: str
+    checked: bool = True
 
 
 class VtepSetEntry(NamedTuple):
@@ -132,6 +134,7 @@ class Plan:
     peers: Change[PeerEntry]
     vtep_sets: Change[VtepSetEntry]
     acls: AclChange
+    sources: Change[SourceEntry]
     vms: VmChange
     tables: tuple[TableChange, ...]
     taps: Mapping[str, int]
@@ -149,6 +152,7 @@ class Plan:
             or self.gateway_addresses
             or self.peers
             or self.acls
+            or self.sources
             or self.vms
             or self.rebound
             or any(len(t.added) or len(t.changed) or len(t.removed) for t in self.tables)
@@ -170,12 +174,13 @@ class Plan:
             words.append(f"routes in {len(touched) - MAX_NAMED} more tables")
         kinds: tuple[tuple[Change[Any] | VmChange, str, str], ...] = (
             (self.vms, "VM", "moved"),
-            (self.ccsis, "table", "renamed"),
+            (self.ccsis, "table", "changed"),
             (self.interfaces, "interface", "changed"),
             (self.vnis, "VNI", "changed"),
             (self.vteps, "VTEP", "changed"),
             (self.gateway_addresses, "gateway address", "changed"),
             (self.peers, "peer", "changed"),
+            (self.sources, "source", "changed"),
         )
         for change, name, replaced in kinds:
             for entries, verb in (
@@ -201,13 +206,14 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
     return Plan(
         digest=new.digest,
         interfaces=_entries(old.interfaces, new.interfaces, lambda e: e.id),
-        ccsis=_ccsis(before, after),
+        ccsis=_ccsis(old, new, names),
         vnis=_entries(old.vnis, new.vnis, lambda e: e.vni),
-        vteps=_entries(*_apart(old.vteps, new.vteps), lambda e: e),
+        vteps=_entries(*_apart(old.vteps, new.vteps), lambda e: e[:2]),
         gateway_addresses=_entries(old.gateway_addresses, new.gateway_addresses, lambda e: e),
         peers=_entries(old.peers, new.peers, lambda e: e),
         vtep_sets=_entries(vtep_sets(old.vm_table), vtep_sets(new.vm_table), lambda e: e.name),
         acls=_acls(old.acls, new.acls),
+        sources=_entries(old.sources, new.sources, lambda e: e[:2]),
         vms=_vms(old.vm_table, new.vm_table),
         tables=_tables(before, after),
         taps=new_taps,
@@ -233,16 +239,18 @@ def _taps(snapshot: Snapshot) -> dict[str, int]:
     return taps_of(snapshot.interfaces)
 
 
-def _ccsis(before: Mapping[int, Table], after: Mapping[int, Table]) -> Change[CcsiEntry]:
-    old = {number: table.ccn for number, table in before.items()}
-    new = {number: table.ccn for number, table in after.items()}
-    if old == new:
-        return Change()
-    return _entries(_named(old), _named(new), lambda e: e.id)
+def ccsi_entries(snapshot: Snapshot, names: Iterable[str]) -> tuple[CcsiEntry, ...]:
+    """Of these tables, as far as the snapshot has them; by id."""
+    unchecked = frozenset(snapshot.unchecked)
+    tables = [table for name in names if (table := snapshot.tables.get(name)) is not None]
+    return tuple(sorted(CcsiEntry(t.id, t.ccn, t.id not in unchecked) for t in tables))
 
 
-def _named(ccns: Mapping[int, str]) -> tuple[CcsiEntry, ...]:
-    return tuple(CcsiEntry(number, ccns[number]) for number in sorted(ccns))
+def _ccsis(old: Snapshot, new: Snapshot, touched: Sequence[str]) -> Change[CcsiEntry]:
+    names = set(touched)
+    if changed := set(old.unchecked) ^ set(new.unchecked):
+        names |= {name for name, table in new.tables.items() if table.id in changed}
+    return _entries(ccsi_entries(old, names), ccsi_entries(new, names), lambda e: e.id)
 
 
 def _entries(

@@ -218,6 +218,7 @@ class InterfaceEntry(NamedTuple):
     mtu: int
     address6: Ip = Ip(b"")
     length6: int = 0
+    site: int = 0
 
 
 class VniEntry(NamedTuple):
@@ -229,10 +230,13 @@ class VniEntry(NamedTuple):
 
 
 class VtepEntry(NamedTuple):
-    """An outer source that may send on this VNI."""
+    """An outer source that may send on this VNI. Of a gateway: ``region``, it is of ours;
+    ``hands_off``, IDC routers of the CCN are at it."""
 
     vni: int
     address: Ip
+    region: bool = False
+    hands_off: bool = False
 
 
 class GatewayAddressEntry(NamedTuple):
@@ -254,6 +258,16 @@ class AclEntry(NamedTuple):
 
     ccsi: int
     acl: Acl
+
+
+class SourceEntry(NamedTuple):
+    """Inner sources that are legal in a CCSI although no route leads back the same way, as struct
+    ccn_source. ``site``: hand-offs of this site may send them, ``gateways``: gateways may."""
+
+    ccsi: int
+    prefix: Prefix
+    site: int
+    gateways: bool
 
 
 _digested: deque[tuple[tuple[NamedTuple, ...], bytes]] = deque(maxlen=16)
@@ -302,8 +316,9 @@ def _same(old: Sequence[Any], new: Sequence[Any]) -> int:
 
 
 def _vtep_octets(entry: VtepEntry) -> bytes:
-    vni, address = entry
-    return vni.to_bytes(4, "big") + bytes((len(address),)) + address.ljust(16, b"\0")
+    vni, address, region, hands_off = entry
+    size = bytes((len(address), region | hands_off << 1))
+    return vni.to_bytes(4, "big") + size + address.ljust(16, b"\0")
 
 
 def _table_octets(table: Table) -> bytes:
@@ -311,13 +326,14 @@ def _table_octets(table: Table) -> bytes:
     return table.id.to_bytes(4, "big") + table.digest + len(table).to_bytes(4, "big")
 
 
-_vteps = _Packed(21, _vtep_octets)
+_vteps = _Packed(22, _vtep_octets)
 _tables = _Packed(40, _table_octets)
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Everything one forwarder is to hold. Tuples are sorted; ``tables`` are keyed by name."""
+    """Everything one forwarder is to hold. Tuples are sorted; ``tables`` are keyed by name.
+    ``unchecked``: ids of the tables whose packets may have any inner source."""
 
     gateway: str
     tables: Mapping[str, Table]
@@ -327,6 +343,8 @@ class Snapshot:
     gateway_addresses: tuple[GatewayAddressEntry, ...] = ()
     peers: tuple[PeerEntry, ...] = ()
     acls: tuple[AclEntry, ...] = ()
+    sources: tuple[SourceEntry, ...] = ()
+    unchecked: tuple[int, ...] = ()
     vms: Sequence[VmEntry] = ()
     empty: bool = field(default=False)
 
@@ -341,13 +359,14 @@ class Snapshot:
         if len(ids) > 1 and not (ids[1:] > ids[:-1]).all():
             tables = tables[np.argsort(ids)]
         fixed: tuple[tuple[NamedTuple, ...], ...]
-        fixed = self.interfaces, self.vnis, self.gateway_addresses, self.peers
+        fixed = self.interfaces, self.vnis, self.gateway_addresses, self.peers, self.sources
         content = [
             *(_digest_of(part) for part in fixed),
             hashlib.blake2b(_vteps.octets(self.vteps).tobytes(), digest_size=32).digest(),
             self._acl_digest,
             self.vm_table.digest,
             hashlib.blake2b(tables[:, 4:36].tobytes(), digest_size=32).digest(),
+            repr(self.unchecked).encode(),
             self.gateway.encode(),
         ]
         return hashlib.blake2b(b"".join(content), digest_size=32).digest()

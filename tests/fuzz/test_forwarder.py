@@ -50,6 +50,7 @@ OPERATIONS = [
     MessageType.PEER,
     MessageType.VTEP_SET,
     MessageType.ACL_RULE,
+    MessageType.SOURCE,
 ]
 BEGIN, BEGIN_FULL, COMMIT, STATS, DUMP, LOOKUP, ANYTHING = 0x00, 0x01, 0x10, 0x20, 0x21, 0x30, 0x40
 

@@ -118,7 +118,13 @@ def records(tables):
         found.append((message, 0, _row(dtype, **fields)))
 
     for ccsi in tables.ccsis:
-        say(MessageType.CCSI, wire.CCSI, id=ccsi, name=b"ccn-%d" % ccsi)
+        say(
+            MessageType.CCSI,
+            wire.CCSI,
+            id=ccsi,
+            name=b"ccn-%d" % ccsi,
+            flags=wire.CcsiFlag.SOURCE_OPEN,
+        )
     for i in tables.interfaces:
         fields = vars(i) | {"port": i.port.encode(), "role": i.role}
         say(MessageType.INTERFACE, wire.INTERFACE, **fields)

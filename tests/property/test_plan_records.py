@@ -6,6 +6,7 @@ transaction uses a slot again that it frees; references are whole after each.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from ccn_bgp.table.snapshot import (
     InterfaceEntry,
     PeerEntry,
     Snapshot,
+    SourceEntry,
     Table,
     VniEntry,
     VtepEntry,
@@ -66,6 +68,7 @@ PATHS = [
     Path(p, EvpnPrefix(b"", b"", 0, PREFIXES[0], None, 0), PathAttributes()) for p in ("a", "b")
 ]
 HOSTS = tuple(Ip.parse(f"192.0.2.10{n}") for n in (1, 2, 3))
+TRUTH = st.booleans()
 SLOTTED = (MessageType.NEXT_HOP, MessageType.NEXT_HOP_GROUP)
 State = dict[MessageType, dict[bytes, Any]]
 
@@ -118,7 +121,18 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         tables={t.name: t for t in held},
         interfaces=interfaces,
         vnis=tuple(VniEntry(10000 + t.id, t.id, 1) for t in held),
-        vteps=tuple(VtepEntry(20000 + t.id, Ip.parse("192.0.2.101")) for t in held),
+        vteps=tuple(
+            VtepEntry(20000 + t.id, Ip.parse("192.0.2.101"), *draw(st.tuples(TRUTH, TRUTH)))
+            for t in held
+        ),
+        sources=tuple(
+            sorted(
+                SourceEntry(t.id, prefix, draw(st.integers(0, 2)), draw(TRUTH))
+                for t in held
+                for prefix in draw(subsets(PREFIXES))
+            )
+        ),
+        unchecked=draw(subsets([t.id for t in held])) if held else (),
         gateway_addresses=draw(subsets(ADDRESSES)),
         peers=draw(subsets(PEERS)),
         vms=tuple(
@@ -150,9 +164,9 @@ def apply(state: State, records: Records) -> None:
             if flags & Flag.DELETE:
                 gone = state[kind].pop(key)
                 if kind is MessageType.CCSI:
-                    held = state[MessageType.ROUTE]
-                    for other in [k for k, r in held.items() if r["ccsi"] == gone["id"]]:
-                        del held[other]
+                    for held in (state[MessageType.ROUTE], state[MessageType.SOURCE]):
+                        for other in [k for k, r in held.items() if r["ccsi"] == gone["id"]]:
+                            del held[other]
                 if kind in SLOTTED:
                     freed.add(key)
             else:
@@ -170,8 +184,8 @@ def apply(state: State, records: Records) -> None:
     )
     ids = {int(r["id"]) for r in state[MessageType.CCSI].values()}
     for kind, _, array in records:
-        if kind is MessageType.ROUTE:
-            assert set(array["ccsi"].tolist()) <= ids, "a route of a table that has gone"
+        if kind in (MessageType.ROUTE, MessageType.SOURCE):
+            assert set(array["ccsi"].tolist()) <= ids, "a row of a table that has gone"
     order = [(bool(flags & Flag.DELETE), list(KEYS).index(kind)) for kind, flags, _ in records]
     puts = [place for gone, place in order if not gone]
     gone = [place for gone, place in order if gone]
@@ -267,15 +281,6 @@ def test_rows_are_free_of_order(snapshot: Snapshot) -> None:
     def everything(held: Held) -> list[bytes]:
         return [held[kind].tobytes() for kind in KEYS]
 
-    turned = Snapshot(
-        gateway=snapshot.gateway,
-        tables=dict(reversed(list(snapshot.tables.items()))),
-        interfaces=snapshot.interfaces,
-        vnis=snapshot.vnis,
-        vteps=snapshot.vteps,
-        gateway_addresses=snapshot.gateway_addresses,
-        peers=snapshot.peers,
-        vms=snapshot.vms,
-    )
+    turned = replace(snapshot, tables=dict(reversed(list(snapshot.tables.items()))))
     a, b = NextHopSlots(), NextHopSlots()
     assert everything(rows(snapshot, a)) == everything(rows(turned, b))

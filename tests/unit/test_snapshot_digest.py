@@ -26,7 +26,7 @@ def table(number: int, rows: int) -> Table:
 def anew(monkeypatch: pytest.MonkeyPatch, made: Snapshot) -> tuple[bytes, int]:
     """As if nothing had been asked about before, with the tables in another order."""
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_vteps", module._Packed(21, module._vtep_octets))
+        patch.setattr(module, "_vteps", module._Packed(22, module._vtep_octets))
         patch.setattr(module, "_tables", module._Packed(40, module._table_octets))
         tables = dict(reversed(made.tables.items()))
         again = Snapshot("gw", tables, vteps=tuple(VtepEntry(*e) for e in made.vteps))

@@ -15,7 +15,12 @@ import pytest
 from ccn_bgp.forwarder import wire
 from ccn_bgp.forwarder.client import ForwarderClient
 from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
-from ccn_bgp.forwarder.wire import MessageType, NextHopKind, Role, VniKind
+from ccn_bgp.forwarder.wire import (
+    MessageType,
+    NextHopKind,
+    Role,
+    VniKind,
+)
 
 
 def ip(text: str) -> np.ndarray:
@@ -54,8 +59,8 @@ def interface(id: int, role: Role, port: str, prefix: str, **more: object) -> tu
     return (MessageType.INTERFACE, 0, row)
 
 
-def ccsi(id: int, name: str) -> tuple:
-    row = record(wire.CCSI, id=id, name=wire.octets(name.encode(), 32))
+def ccsi(id: int, name: str, flags: int = 0) -> tuple:
+    row = record(wire.CCSI, id=id, name=wire.octets(name.encode(), 32), flags=flags)
     return (MessageType.CCSI, 0, row)
 
 
@@ -63,8 +68,23 @@ def vni(number: int, ccsi: int, kind: VniKind = VniKind.VPC) -> tuple:
     return (MessageType.VNI, 0, record(wire.VNI, vni=number, ccsi=ccsi, kind=kind))
 
 
-def vtep(number: int, address: str) -> tuple:
-    return (MessageType.VTEP, 0, record(wire.VTEP, vni=number, address=ip(address)[:4]))
+def vtep(number: int, address: str, flags: int = 0) -> tuple:
+    row = record(wire.VTEP, vni=number, address=ip(address)[:4], flags=flags)
+    return (MessageType.VTEP, 0, row)
+
+
+def source(ccsi: int, prefix: str, site: int = 0, flags: int = 0) -> tuple:
+    address, _, length = prefix.partition("/")
+    row = record(
+        wire.SOURCE,
+        ccsi=ccsi,
+        site=site,
+        family=6 if ":" in address else 4,
+        length=int(length),
+        prefix=ip(address),
+        flags=flags,
+    )
+    return (MessageType.SOURCE, 0, row)
 
 
 def gateway_address(number: int, address: str) -> tuple:
@@ -149,6 +169,7 @@ def rows() -> SimpleNamespace:
         ccsi=ccsi,
         vni=vni,
         vtep=vtep,
+        source=source,
         gateway_address=gateway_address,
         peer=peer,
         next_hop=next_hop,

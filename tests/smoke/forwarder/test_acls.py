@@ -15,7 +15,7 @@ from scapy.layers.inet6 import IPv6ExtHdrFragment
 from ccn_bgp.forwarder import wire
 from ccn_bgp.forwarder.acl_records import acl_records
 from ccn_bgp.forwarder.client import ForwarderClient, Nak
-from ccn_bgp.forwarder.wire import Flag, MessageType, NakCode, NextHopKind, Role
+from ccn_bgp.forwarder.wire import CcsiFlag, Flag, MessageType, NakCode, NextHopKind, Role
 from ccn_bgp.model.acl import Acl, AclRule
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.table.snapshot import AclEntry
@@ -50,7 +50,7 @@ def tables(rows):
     found = [rows.interface(1, Role.UPLINK, "p0", f"{GATEWAY}/24", mac="02:cc:c0:00:02:0b")]
     for slot, (ccsi, vni) in enumerate(((100, 10001), (200, 10002))):
         found += [
-            rows.ccsi(ccsi, f"ccn{ccsi}"),
+            rows.ccsi(ccsi, f"ccn{ccsi}", CcsiFlag.SOURCE_OPEN),
             rows.vni(vni, ccsi),
             rows.vtep(vni, HOST),
             rows.next_hop(slot, NextHopKind.ON_LINK, vni=vni),

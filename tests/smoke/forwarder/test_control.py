@@ -16,7 +16,7 @@ from ccn_bgp.errors import CcnError, UnreachableError
 from ccn_bgp.forwarder import wire
 from ccn_bgp.forwarder.client import ForwarderClient, Nak
 from ccn_bgp.forwarder.process import find_forwarder
-from ccn_bgp.forwarder.wire import Flag, MessageType, NakCode, NextHopKind, Role
+from ccn_bgp.forwarder.wire import Flag, MessageType, NakCode, NextHopKind, Role, SourceFlag
 
 pytestmark = pytest.mark.smoke
 
@@ -45,6 +45,8 @@ def base_tables(rows):
         rows.route(100, "fd00:1::/64", 0),
         rows.gateway_address(10001, "10.1.0.1"),
         rows.peer(2, "169.254.1.2"),
+        rows.source(100, "172.16.0.0/16", 7, SourceFlag.GATEWAYS),
+        rows.source(100, "fd00:172::/32", 7),
     ]
 
 
@@ -88,6 +90,7 @@ def test_a_commit_is_kept_and_dumped(served, rows):
         "VTEP_SET": 0,
         "VM": 1,
         "ROUTE": 3,
+        "SOURCE": 2,
     }
     for kind, _, row in base_tables(rows):
         assert row.tobytes() in [r.tobytes() for r in held[kind]]

@@ -35,6 +35,8 @@ def tables(rows, *members):
         rows.next_hop(4, NextHopKind.VIP, vni=10001, ip="10.1.0.20"),
         rows.next_hop(5, NextHopKind.NEIGHBOR, interface=2, ip="169.254.1.2"),
         rows.group(9, *members),
+        rows.vm(10001, "10.1.0.10", "02:00:0a:01:00:0a", "192.0.2.101"),
+        rows.vm(10001, "fd00:1::10", "02:00:0a:01:00:0a", "192.0.2.101"),
         rows.vm(10001, "10.1.0.20", "02:00:0a:01:00:14", "192.0.2.102"),
         rows.route(100, "10.2.0.0/16", 9),
         rows.route(100, "fd00:2::/64", 9),

@@ -75,6 +75,7 @@ class Ccn:
             rows.next_hop(on_link6, NextHopKind.ON_LINK, vni=self.vni),
             rows.vm(self.vni, VM_A, "02:00:0a:01:00:0a", self.host),
             rows.vm(self.vni, VM_B, "02:00:0a:01:00:14", self.host),
+            rows.vm(self.vni, "fd00:1::10", "02:00:0a:01:00:0a", self.host),
             rows.vm(self.vni, "fd00:1::20", "02:00:0a:01:00:14", self.host),
             rows.route(self.ccsi, "10.1.0.0/16", on_link),
             rows.route(self.ccsi, "10.2.0.0/16", remote),
@@ -241,23 +242,20 @@ def test_forged_tags(replay):
 def test_inner_destinations_that_belong_to_gateways(replay):
     """VXLAN in VXLAN, VTEPs, hand-off and VPC gateway addresses: only RETAIL's routes apply."""
     nested = tunnel(inner(RETAIL), vni=FINANCE.vni, src=FINANCE.host)[IP]
-    sources = [
-        nested,
-        inner(RETAIL, GATEWAY),
-        inner(RETAIL, REMOTE),
-        inner(RETAIL, FINANCE.host),
-        inner(RETAIL, "169.254.1.1"),
-        inner(RETAIL, "169.254.1.2"),
-        inner(RETAIL, "10.1.0.1"),
-        inner(RETAIL, "fd00:ff::1"),
-    ]
-    frames = [tunnel(p, vni=RETAIL.vni, src=RETAIL.host) for p in sources]
-    idc = [Ether(dst=ANY) / Dot1Q(vlan=RETAIL.vlan) / p for p in sources]
+
+    def sent(src):
+        yield nested
+        for dst in (GATEWAY, REMOTE, FINANCE.host, "169.254.1.1", "169.254.1.2", "10.1.0.1"):
+            yield inner(RETAIL, dst, src=src)
+        yield inner(RETAIL, "fd00:ff::1")
+
+    frames = [tunnel(p, vni=RETAIL.vni, src=RETAIL.host) for p in sent(VM_A)]
+    idc = [Ether(dst=ANY) / Dot1Q(vlan=RETAIL.vlan) / p for p in sent(SERVER)]
     out, drops = replay(frames, idc)
     assert_kept_apart(out)
     assert {place(port, p) for port, packets in out.items() for p in packets} <= {RETAIL}
     # 169.254.0.0/16 is never routed (RFC 3927 section 7), and VPC gateways are no VMs
-    assert drops["martian"] == 3 and drops["no-vm"] == 2
+    assert drops == {"martian": 3, "no-vm": 2, "source-no-vm": 1, "off-link": 2}
 
 
 def test_martians_are_not_routed(replay):

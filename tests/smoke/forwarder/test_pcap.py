@@ -59,6 +59,8 @@ def tables(rows):
         rows.next_hop(on_link6, NextHopKind.ON_LINK, vni=10001),
         rows.next_hop(other, NextHopKind.ON_LINK, vni=10003),
         rows.vm(10001, VM_A, "02:00:0a:01:00:0a", HOST),
+        rows.vm(10001, "fd00:1::10", "02:00:0a:01:00:0a", HOST),
+        rows.vm(10003, VM_A, "02:00:0a:03:00:0a", HOST),
         rows.vm(10001, VM_B, "02:00:0a:01:00:14", "192.0.2.102"),
         rows.vm(10001, "fd00:1::20", "02:00:0a:01:00:14", "192.0.2.102"),
         rows.vm(10003, VM_B, "02:00:0a:03:00:14", "192.0.2.103"),
@@ -206,10 +208,13 @@ def test_neighbors_tagged_and_untagged(replay):
 
 
 def test_hand_off_is_encapsulated(replay):
-    plain = IP(src="172.16.5.5", dst=VM_B) / UDP(sport=1, dport=2) / Raw(PAYLOAD)
+    plain, other = (
+        IP(src=src, dst=VM_B) / UDP(sport=1, dport=2) / Raw(PAYLOAD)
+        for src in ("172.16.5.5", "172.17.5.5")
+    )
     out, drops = replay(
         Ether(dst="02:00:00:00:00:01") / Dot1Q(vlan=101) / plain,
-        Ether(dst="02:00:00:00:00:01") / plain,
+        Ether(dst="02:00:00:00:00:01") / other,
         Ether(dst="02:00:00:00:00:01") / Dot1Q(vlan=102) / plain,
     )
     assert drops == {"no-interface": 1}
@@ -222,7 +227,7 @@ def test_hand_off_is_encapsulated(replay):
             vni=10001,
             inner_mac="02:00:0a:01:00:14",
         )
-        assert packet[VXLAN][IP].src == "172.16.5.5"
+    assert [packet[VXLAN][IP].src for packet in out] == ["172.16.5.5", "172.17.5.5"]
 
 
 def test_each_drop_has_its_reason(replay):

@@ -10,7 +10,7 @@ import pytest
 from scapy.all import IP, UDP, VXLAN, Ether, IPv6, rdpcap, wrpcap
 
 from ccn_bgp.forwarder.client import ForwarderClient, Nak
-from ccn_bgp.forwarder.wire import Flag, MessageType, NextHopKind, Role
+from ccn_bgp.forwarder.wire import CcsiFlag, Flag, MessageType, NextHopKind, Role
 
 pytestmark = pytest.mark.smoke
 
@@ -24,7 +24,7 @@ FLOWS = 600
 def tables(rows, name, *hosts):
     """A VM with an IPv4 and an IPv6 address that is behind the hosts of one set."""
     return [
-        rows.ccsi(100, "retail"),
+        rows.ccsi(100, "retail", CcsiFlag.SOURCE_OPEN),
         rows.interface(1, Role.UPLINK, "p0", "192.0.2.11/24", mac=ROUTER_MAC),
         rows.vni(10001, 100),
         rows.vtep(10001, "192.0.2.101"),

@@ -14,7 +14,7 @@ from scapy.all import ARP, ICMP, IP, UDP, VXLAN, Ether, Raw, RawPcapReader, wrpc
 
 from ccn_bgp.errors import CcnError
 from ccn_bgp.forwarder.client import ForwarderClient
-from ccn_bgp.forwarder.wire import NextHopKind, Role
+from ccn_bgp.forwarder.wire import CcsiFlag, NextHopKind, Role
 
 from .test_live import sh
 
@@ -26,7 +26,7 @@ NS, PEER = "wrk-gw", "wrk-peer"
 
 def tables(rows, host: str = "192.0.2.102") -> list:
     return [
-        rows.ccsi(100, "retail"),
+        rows.ccsi(100, "retail", CcsiFlag.SOURCE_OPEN),
         rows.interface(1, Role.UPLINK, "p0", f"{GATEWAY}/24", mac="02:cc:c0:00:02:0b"),
         rows.vni(10001, 100),
         rows.vtep(10001, HOST),
