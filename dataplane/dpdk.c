@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_log.h>
 #include <rte_mbuf.h>
 
 #include "log.h"
@@ -105,9 +107,52 @@ static const char *pci_address(const char *port)
 		   : NULL;
 }
 
+static int silently(int count, char **arguments)
+{
+	int ours = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int result;
+
+	if (ours >= 0 && nowhere >= 0)
+		dup2(nowhere, STDERR_FILENO);
+	result = rte_eal_init(count, arguments);
+	if (ours >= 0) {
+		dup2(ours, STDERR_FILENO);
+		close(ours);
+	}
+	if (nowhere >= 0)
+		close(nowhere);
+	return result;
+}
+
+/* rte_eal_init. What goes wrong it says in its log, whose first line becomes the reason, and some of it
+ * on stderr as well, which is for our lines alone. */
+static int init(int count, char **arguments, char *reason, size_t size)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *log = open_memstream(&text, &length);
+	const char *from;
+	int result;
+
+	if (log)
+		rte_openlog_stream(log);
+	result = silently(count, arguments);
+	rte_log_set_level_pattern("*", RTE_LOG_EMERG);
+	rte_log_set_level_pattern("lib.eal", RTE_LOG_CRIT);
+	rte_openlog_stream(NULL);
+	if (log)
+		fclose(log);
+	from = text && strstr(text, ": ") ? strstr(text, ": ") + 2 : rte_strerror(rte_errno);
+	snprintf(reason, size, "%.*s", (int)strcspn(from, "\n"), from);
+	free(text);
+	return result;
+}
+
 static int start_environment(const struct dpdk_options *o, unsigned long megabytes)
 {
 	static char memory[16], prefix[64], cores[4096];
+	char reason[256];
 	char *arguments[MOST_ARGUMENTS] = {"ccn-forwarder",
 					   "--lcores",
 					   cores,
@@ -117,10 +162,9 @@ static int start_environment(const struct dpdk_options *o, unsigned long megabyt
 					   prefix,
 					   "--no-shconf",
 					   "--iova-mode=va",
-					   "--log-level=*:emergency",
-					   "--log-level=lib.eal:critical",
+					   "--log-level=*:error",
 					   o->huge ? "--in-memory" : "--no-huge"};
-	int count = 12, nics = 0, guard, result;
+	int count = 11, nics = 0, guard, result;
 
 	if (o->huge && free_hugepages() < megabytes) {
 		log_line("--huge: %lu MB of hugepages are free, %lu are needed (`sysctl "
@@ -146,12 +190,13 @@ static int start_environment(const struct dpdk_options *o, unsigned long megabyt
 	runtime_dir_prefix(o->name, prefix, sizeof(prefix));
 	runtime_dir_sweep();
 	guard = runtime_dir_guard();
-	result = rte_eal_init(count, arguments);
+	result = init(count, arguments, reason, sizeof(reason));
 	runtime_dir_release(guard);
 	if (result < 0) {
-		log_line("DPDK cannot start: %s (%s)", rte_strerror(rte_errno),
-			 o->huge ? "are the hugepages on our NUMA node, and may we lock memory?"
-				 : "is there as much memory as --memory says?");
+		log_line("DPDK cannot start: %s (%s)", reason,
+			 o->huge
+			     ? "are the hugepages on our NUMA node, and may we lock memory?"
+			     : "lower --memory, or raise the limits of this process: ulimit -a");
 		runtime_dir_remove(prefix);
 		return -1;
 	}

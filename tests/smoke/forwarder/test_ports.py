@@ -100,6 +100,16 @@ NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "
         ("--port a=af_packet:lo", NOBODY, "run as root or with CAP_NET_RAW"),
         ("--port a=pcap:{in} --workers 2", (), "the ports have too few queues"),
         (
+            "--port a=null",
+            ("prlimit", "--as=300000000", "--"),
+            "DPDK cannot start: Cannot get a virtual area: Cannot allocate memory",
+        ),
+        (
+            "--port a=null",
+            ("prlimit", "--nofile=12", "--"),
+            "Too many open files",
+        ),
+        (
             "--port a=null --memory 64 --workers 32",
             (),
             "--memory 64: too little for the queues of 32 workers",
