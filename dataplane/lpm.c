@@ -210,7 +210,7 @@ static struct lpm_table *build(struct lpm_change *change, enum lpm_stage stage, 
 		at = end;
 	}
 	free(covers);
-	return lpm_make_directory(change, &t);
+	return lpm_make_directory(change, &t, NULL);
 }
 
 /* --- from what there was --- */
@@ -445,7 +445,7 @@ done:
 	free(covers);
 	free(mine);
 	lpm_replace(change, old);
-	return lpm_make_directory(change, &t);
+	return lpm_make_directory(change, &t, old);
 }
 
 static struct lpm_table *update(struct lpm_change *change, struct lpm_table *old,

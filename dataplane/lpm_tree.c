@@ -154,7 +154,8 @@ struct lpm_table *lpm_make_leaf(struct lpm_change *change, enum lpm_stage stage,
 	return t->memory ? t : NULL;
 }
 
-struct lpm_table *lpm_make_directory(struct lpm_change *change, const struct lpm_table *shape)
+struct lpm_table *lpm_make_directory(struct lpm_change *change, const struct lpm_table *shape,
+				     const struct lpm_table *old)
 {
 	struct lpm_table *t = begin(change, shape->stage);
 	const size_t parts = (size_t)1 << shape->bits;
@@ -177,6 +178,12 @@ struct lpm_table *lpm_make_directory(struct lpm_change *change, const struct lpm
 		change->failed = true;
 		return NULL;
 	}
+	if (old) { /* most parts are as they were: they are not even looked at */
+		memcpy(t->memory, old->memory, t->lines * LINE);
+		t->total = old->total - old->count + t->count;
+	} else {
+		t->total = t->count;
+	}
 	if (split) {
 		entry = t->memory;
 		t->ref = lpm_split_ref(t->memory, shift, t->bits);
@@ -189,11 +196,12 @@ struct lpm_table *lpm_make_directory(struct lpm_change *change, const struct lpm
 		entry = w->entry;
 		t->ref = (lpm_ref)(uintptr_t)w | LPM_WINDOW;
 	}
-	t->total = t->count;
 	for (size_t i = 0; i <= parts; i++) {
+		if (old && old->part[i] == t->part[i])
+			continue;
 		if (i < parts || !split)
 			entry[i] = t->part[i]->ref;
-		t->total += t->part[i]->total;
+		t->total += t->part[i]->total - (old ? old->part[i]->total : 0);
 	}
 	return t;
 }

@@ -98,11 +98,13 @@ static inline enum place place_of(const struct lpm_table *t, const struct lpm_pr
 	return length < t->window + (unsigned)t->bits ? IN_DIRECTORY : IN_PART;
 }
 
-/* One leaf or directory; takes the arrays over, also when it fails. NULL: change->failed. */
+/* One leaf or directory; takes the arrays over, also when it fails. NULL: change->failed. `old`, or
+ * NULL: of the same window and bits, which shares parts with it. */
 struct lpm_table *lpm_make_leaf(struct lpm_change *change, enum lpm_stage stage, unsigned base,
 				uint32_t cover, struct lpm_prefix *prefix, size_t count,
 				struct lower *lower, size_t lower_count);
-struct lpm_table *lpm_make_directory(struct lpm_change *change, const struct lpm_table *shape);
+struct lpm_table *lpm_make_directory(struct lpm_change *change, const struct lpm_table *shape,
+				     const struct lpm_table *old);
 /* This one is to go, but not what is below it. */
 void lpm_replace(struct lpm_change *change, struct lpm_table *table);
 

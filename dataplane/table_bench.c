@@ -196,6 +196,19 @@ static void bench_lpm(const char *name, int family, unsigned tables, size_t each
 			figure(name, variants[v], lookup_cycles(family), "TSC cycles");
 	figure(name, "one-route",
 	       update_microseconds(family, &table[0], prefix, first[1] - first[0]), "us");
+	for (size_t i = 0; i < routes; i++)
+		prefix[i].next_hop ^= 1;
+	begun = seconds();
+	for (unsigned t = 0; t < tables; t++) {
+		struct lpm_change change = {0};
+
+		table[t] = lpm_apply(&change, family, table[t], prefix + first[t],
+				     first[t + 1] - first[t]);
+		CHECK(!change.failed);
+		lpm_forget(&change.fresh);
+		lpm_drop(&change.stale);
+	}
+	figure(name, "swap", (seconds() - begun) * 1e3, "ms");
 	for (unsigned t = 0; t < tables; t++)
 		lpm_free(table[t]);
 	free(table);

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ccn_bgp.bench import commits, forward_workers, policies, verifying
 from ccn_bgp.bench.announcing import announcing
+from ccn_bgp.bench.commit_stream import stream
 from ccn_bgp.bench.figure import Figure
 from ccn_bgp.bench.forward_tables import Scale
 from ccn_bgp.bench.forwarding import forwarding
@@ -156,6 +157,9 @@ CASES: Mapping[str, Mapping[str, Case]] = {
             "batch-100k", FEW if r.quick else 100_000, 2 if r.quick else 7, r.say
         ),
         "single": lambda r: commits.single("single", 100 if r.quick else 5_000, r.say),
+        "stream-1m": lambda r: stream(
+            "stream-1m", FEW if r.quick else MILLION, 2_000 if r.quick else 50_000, r.say
+        ),
         "torture": lambda r: torture("torture", 1_000 if r.quick else 100_000, r.say),
     },
     "policy": {

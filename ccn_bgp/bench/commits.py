@@ -29,7 +29,7 @@ def batch(case: str, count: int, repeats: int, say: Callable[[str], None]) -> It
     kind, _, routes = rows.routes(TENANTS, count // TENANTS)
     added: list[float] = []
     removed: list[float] = []
-    with _forwarder() as client:
+    with forwarder() as (client, _):
         for number in range(repeats):
             base = 1 + 2 * number
             added.append(_timed(client, base, [(kind, 0, routes)]))
@@ -48,7 +48,7 @@ def single(case: str, count: int, say: Callable[[str], None]) -> Iterator[Figure
     _, _, more = rows.routes(TENANTS, 10 + count // TENANTS)
     fresh = more[more["prefix"][:, 2] >= 10][:count]
     times: list[float] = []
-    with _forwarder() as client:
+    with forwarder() as (client, _):
         client.commit(1, 2, [(kind, 0, held)], b"bench", full=False)
         for number in range(len(fresh)):
             times.append(_timed(client, 2 + number, [(kind, 0, fresh[number : number + 1])]))
@@ -73,8 +73,9 @@ def _timed(client: ForwarderClient, base: int, records: list[rows.Record]) -> fl
 
 
 @contextmanager
-def _forwarder() -> Iterator[ForwarderClient]:
-    """A forwarder on a null port, with tables and next hops (generation 1) but no routes."""
+def forwarder() -> Iterator[tuple[ForwarderClient, Path]]:
+    """A forwarder on a null port, with tables and next hops (generation 1) but no routes; a client
+    and its socket."""
     with tempfile.TemporaryDirectory(prefix="ccn-bench-") as name:
         control = Path(name) / "forwarder.sock"
         command = forwarder_command(control, {rows.PORT: "null"}, name="bench")
@@ -83,7 +84,7 @@ def _forwarder() -> Iterator[ForwarderClient]:
             with ForwarderClient.connect(control, timeout=60.0) as client:
                 start = [rows.uplink(), *rows.tenants(TENANTS), rows.next_hops(TENANTS)]
                 client.commit(0, 1, start, b"bench", full=True)
-                yield client
+                yield client, control
         finally:
             process.send_signal(signal.SIGTERM)
             try:
