@@ -26,7 +26,10 @@ from scapy.all import (
     ICMPv6EchoRequest,
     ICMPv6ND_NS,
     ICMPv6NDOptSrcLLAddr,
+    IPOption_NOP,
     IPv6,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
     Raw,
 )
 
@@ -78,6 +81,13 @@ def frames():
         IP(src="10.1.0.1", dst="10.1.0.2", flags="MF") / TCP() / Raw(b"x" * 20),
         IPv6(src="fd00:1::1", dst="fd00:1::2") / UDP() / Raw(b"x" * 20),
         IP(src="10.1.0.1", dst="224.0.0.1") / ICMP(),
+        IP(src="10.1.0.1", dst="10.1.0.2", options=IPOption_NOP()) / UDP() / Raw(bytes(900)),
+        IPv6(src="fd00:1::1", dst="fd00:1::2")
+        / IPv6ExtHdrHopByHop()
+        / IPv6ExtHdrFragment()
+        / UDP(),
+        ARP(pdst="10.1.0.1"),
+        IPv6(src="fd00:1::1", dst="ff02::1:ff00:1", hlim=255) / ICMPv6ND_NS(tgt="fd00:1::1"),
     ]
     for inner in packets:
         for last in (100, 200):
