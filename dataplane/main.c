@@ -204,8 +204,8 @@ static int start(const struct options *o)
 	}
 	neigh_init(o->static_neighbors);
 	trace_init(pool);
-	if (punt_init() < 0 || slow_start(pool) < 0 || workers_start(&o->worker) < 0 ||
-	    control_start() < 0)
+	if (punt_init(!o->worker.once) < 0 || slow_start(pool) < 0 ||
+	    workers_start(&o->worker) < 0 || control_start() < 0)
 		return -1;
 	telemetry_start(o->worker.count, o->worker.fan_out);
 	for (unsigned i = 0; i < port_count(); i++) {

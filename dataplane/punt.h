@@ -46,7 +46,8 @@ struct punt_note {
 	uint32_t to_vni;    /* of the VPC that it was routed to, or 0 */
 };
 
-int punt_init(void); /* -1 after one line on stderr */
+/* -1 after one line on stderr. Not `metered`: for a file, which comes faster than any clock. */
+int punt_init(bool metered);
 
 /* --- for the workers --- */
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -32,6 +33,7 @@ static struct {
 	int epoll_fd;
 	const struct fib *fib;			  /* while online */
 	const struct interface_table *interfaces; /* while online */
+	uint64_t asked, answered;		  /* slow_settle */
 } slow = {.epoll_fd = -1};
 
 static uint64_t now_ms(void)
@@ -109,7 +111,7 @@ static void *run(void *unused)
 	while (!__atomic_load_n(&slow.stop, __ATOMIC_RELAXED)) {
 		struct epoll_event events[32];
 		int count = epoll_wait(slow.epoll_fd, events, 32, timeout);
-		uint64_t ignored, now = now_ms();
+		uint64_t ignored, asked, now = now_ms();
 		bool kicked, more;
 
 		online();
@@ -119,7 +121,10 @@ static void *run(void *unused)
 			else if (read(punt_slow_fd(), &ignored, 8) < 0)
 				ignored = 0;
 		}
+		asked = __atomic_load_n(&slow.asked, __ATOMIC_ACQUIRE);
 		more = take_punted();
+		if (!more)
+			__atomic_store_n(&slow.answered, asked, __ATOMIC_RELEASE);
 		kicked = __atomic_exchange_n(&slow.kicked, false, __ATOMIC_ACQ_REL);
 		if (kicked)
 			taps_adopt(slow.interfaces);
@@ -133,6 +138,16 @@ static void *run(void *unused)
 		timeout = more ? 0 : (int)(next_tick - RTE_MIN(now, next_tick));
 	}
 	return NULL;
+}
+
+void slow_settle(void)
+{
+	const uint64_t wanted = __atomic_add_fetch(&slow.asked, 1, __ATOMIC_RELEASE);
+	const uint64_t patience = now_ms() + 1000;
+
+	punt_wake();
+	while (__atomic_load_n(&slow.answered, __ATOMIC_ACQUIRE) < wanted && now_ms() < patience)
+		sched_yield();
 }
 
 int slow_start(struct rte_mempool *pool)

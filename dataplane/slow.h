@@ -11,6 +11,9 @@ struct rte_mempool;
 
 int slow_start(struct rte_mempool *pool); /* -1 after one line on stderr; after punt_init */
 void slow_stop(void);
+/* Waits until all that has been punted so far is answered, a second at most. For a worker that
+ * replays a file: each time alike. */
+void slow_settle(void);
 /* There are new tables: attach their taps, resolve their neighbours. */
 void slow_kick(void);
 

@@ -2,11 +2,14 @@
 
 In: an Intent, a pcap of frames. Out: a pcap of what the forwarder sent, and its counters. The
 interfaces lie on one pcap port and are told apart as on a shared wire: by VLAN, and VXLAN to an
-uplink's address goes to the uplink. Every neighbour resolves to 02:00 + its address.
+uplink's address goes to the uplink. Every neighbour resolves to 02:00 + its address. The same
+input gives the same output: frames are numbered in microseconds instead of stamped, and what the
+forwarder answers by itself comes between the bursts that asked for it, without a limit of rate.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import struct
 import subprocess
@@ -14,7 +17,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, BinaryIO
 
 from ccn_bgp.errors import CcnError, InputError, Problem
 from ccn_bgp.forwarder.client import Counter, ForwarderClient
@@ -30,19 +33,37 @@ HEADER = 24
 """Octets of the header of a pcap file."""
 RECORD = struct.Struct("<4I")
 """A record's header as this machine's forwarder writes it."""
+LONGEST = 262144
+"""Octets of a frame that libpcap takes."""
+ETHERNET = 1
+_HEADER = struct.Struct("<IHHiIII")
+_MICROSECONDS = 0xA1B2C3D4
+_PCAPNG = b"\n\r\r\n"
+_ORDERS = {
+    b"\xd4\xc3\xb2\xa1": "<",
+    b"\xa1\xb2\xc3\xd4": ">",
+    b"\x4d\x3c\xb2\xa1": "<",
+    b"\xa1\xb2\x3c\x4d": ">",
+}
 PATIENCE = 600.0
 """Seconds for the whole file."""
 
 
 def replay(intent: Intent, packets_in: FilePath, packets_out: FilePath) -> dict[str, Any]:
-    """Send ``packets_in`` through; counters by scope. InputError: the file cannot be read."""
-    _check_pcap(packets_in)
+    """Send ``packets_in`` through; counters by scope.
+
+    InputError: the file cannot be read, holds what is no Ethernet frame, or ``packets_out`` cannot
+    be written. CcnError: the forwarder did not take all of it.
+    """
+    count = check_pcap(packets_in)
+    _check_writable(packets_out)
     snapshot = declared_tables(intent).snapshot
     placed, wires = on_wires(snapshot)
     with tempfile.TemporaryDirectory(prefix="ccn-replay-") as name:
         folder = FilePath(name)
         nothing = folder / "nothing.pcap"
-        nothing.write_bytes(packets_in.read_bytes()[:HEADER])
+        with packets_in.open("rb") as file:
+            nothing.write_bytes(file.read(HEADER))
         sources = {wire: packets_in.absolute() if wire == wires[0] else nothing for wire in wires}
         control = folder / "forwarder.sock"
         command = forwarder_command(
@@ -65,11 +86,19 @@ def replay(intent: Intent, packets_in: FilePath, packets_out: FilePath) -> dict[
                 process.kill()
                 process.wait()
         outputs = [folder / f"{wire}.pcap" for wire in wires]
-        _merge(outputs, nothing.read_bytes(), packets_out)
+        written = _merge(outputs, packets_out)
     found: dict[str, dict[str, int]] = {}
     for counter in counters:
         found.setdefault(counter.scope, {})[counter.name] = counter.value
-    return {"gateway": intent.gateway.name, "digest": snapshot.digest.hex(), "counters": found}
+    taken = found[f"port {wires[0]}"]["rx-packets"]
+    if taken != count:
+        raise CcnError(f"the forwarder took {taken} of the {count} frames of {packets_in}")
+    return {
+        "gateway": intent.gateway.name,
+        "digest": snapshot.digest.hex(),
+        "frames": {"in": count, "out": written},
+        "counters": found,
+    }
 
 
 def on_wires(snapshot: Snapshot) -> tuple[Snapshot, tuple[str, ...]]:
@@ -94,25 +123,31 @@ def on_wires(snapshot: Snapshot) -> tuple[Snapshot, tuple[str, ...]]:
     )
 
 
-def _merge(parts: list[FilePath], default: bytes, target: FilePath) -> None:
-    """Records of several pcap files of one kind, by time; InputError: cannot be written."""
+def _merge(parts: list[FilePath], target: FilePath) -> int:
+    """Records of several pcap files of the forwarder, by time; how many. They are stamped by their
+    number. InputError: cannot be written."""
     records: list[tuple[int, int, int, bytes]] = []
-    header = b""
     for number, part in enumerate(parts):
         octets = part.read_bytes()
-        header = header or octets[:HEADER]
         at = HEADER
         while at + RECORD.size <= len(octets):
             seconds, fraction, kept, _ = RECORD.unpack_from(octets, at)
             end = at + RECORD.size + kept
-            records.append((seconds, fraction, number, octets[at:end]))
+            records.append((seconds, fraction, number, octets[at + RECORD.size : end]))
             at = end
     if len(parts) > 1:
         records.sort(key=lambda r: r[:3])
     try:
-        target.write_bytes((header or default) + b"".join(record for *_, record in records))
+        with target.open("wb") as file:
+            file.write(_HEADER.pack(_MICROSECONDS, 2, 4, 0, 0, LONGEST, ETHERNET))
+            for place, (*_, frame) in enumerate(records):
+                file.write(
+                    RECORD.pack(place // 1_000_000, place % 1_000_000, len(frame), len(frame))
+                )
+                file.write(frame)
     except OSError as error:
         raise InputError(Problem(str(target), f"cannot be written: {error.strerror}")) from None
+    return len(records)
 
 
 def _when_finished(
@@ -128,12 +163,50 @@ def _when_finished(
     raise CcnError("the forwarder did not finish the file")
 
 
-def _check_pcap(path: FilePath) -> None:
+def check_pcap(path: FilePath) -> int:
+    """How many frames a pcap file holds. InputError: it is none, is damaged, or holds something
+    else than Ethernet frames."""
     try:
         with path.open("rb") as file:
-            magic = file.read(4)
+            return _count(path, file)
     except OSError as error:
         raise InputError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
-    known = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
-    if magic not in known:
-        raise InputError(Problem(str(path), "is not a pcap file", "save as pcap, not pcapng"))
+
+
+def _count(path: FilePath, file: BinaryIO) -> int:
+    header = file.read(HEADER)
+    if not header:
+        raise InputError(Problem(str(path), "is empty", "a pcap file has a header at least"))
+    if header[:4] == _PCAPNG:
+        hint = "convert it: editcap -F pcap IN OUT"
+        raise InputError(Problem(str(path), "is a pcapng file; pcap is wanted", hint))
+    order = _ORDERS.get(header[:4])
+    if order is None:
+        raise InputError(Problem(str(path), "is not a pcap file"))
+    if len(header) < HEADER:
+        raise InputError(Problem(str(path), "ends within its header"))
+    link = struct.unpack_from(f"{order}I", header, 20)[0] & 0x0FFFFFFF
+    if link != ETHERNET:
+        what = f"holds frames of link type {link}, not Ethernet"
+        raise InputError(Problem(str(path), what, "capture on an Ethernet device"))
+    read, count = struct.Struct(f"{order}4I"), 0
+    size = os.fstat(file.fileno()).st_size
+    while head := file.read(read.size):
+        count += 1
+        if len(head) < read.size:
+            raise InputError(Problem(str(path), f"ends within the header of frame {count}"))
+        kept = read.unpack(head)[2]
+        if kept > LONGEST:
+            what = f"frame {count} claims {kept} octets: the file is damaged"
+            raise InputError(Problem(str(path), what))
+        if file.seek(kept, os.SEEK_CUR) > size:
+            raise InputError(Problem(str(path), f"ends within frame {count}"))
+    return count
+
+
+def _check_writable(path: FilePath) -> None:
+    """Before the work is done. What stands there is replaced at the end only."""
+    where = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(where, os.W_OK):
+        why = "is a directory" if path.is_dir() else "no such directory, or no permission"
+        raise InputError(Problem(str(path), f"cannot be written: {why}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -103,12 +104,66 @@ def test_two_hand_offs_without_a_vlan_go_into_the_same_file(tmp_path: Path) -> N
     assert sorted(seen(f)[4] for f in sent) == ["172.16.3.4", "172.16.3.5"]
 
 
-def test_a_file_that_is_no_pcap_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "in.pcap").write_text("hello")
-    command = [sys.executable, "-m", "ccn_bgp.cli.main", "replay"]
-    command += [str(TOPOLOGIES / "two-regions.yaml"), "--gateway", "bj-gw1"]
-    command += ["--in", str(tmp_path / "in.pcap"), "--out", str(tmp_path / "out.pcap")]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+def command(tmp_path: Path, gateway: str = "bj-gw1") -> list[str]:
+    found = [sys.executable, "-m", "ccn_bgp.cli.main", "replay"]
+    found += [str(TOPOLOGIES / "two-regions.yaml"), "--gateway", gateway]
+    return [*found, "--in", str(tmp_path / "in.pcap"), "--out", str(tmp_path / "out.pcap")]
+
+
+def refused(tmp_path: Path, words: str, *, gateway: str = "bj-gw1") -> None:
+    done = subprocess.run(
+        command(tmp_path, gateway), check=False, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 2
-    assert "is not a pcap file" in done.stderr
+    assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert not (tmp_path / "out.pcap").is_file()
+
+
+def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
+    refused(tmp_path, "cannot be read: No such file")
+    (tmp_path / "in.pcap").write_bytes(b"\n\r\r\n" + bytes(40))
+    refused(tmp_path, "is a pcapng file")
+    refused(tmp_path, "did you mean 'bj-gw1'?", gateway="bj-gw2")
+    wrpcap(str(tmp_path / "in.pcap"), [tunnelled(HOST, WEB, "10.1.0.10", "10.2.0.10")])
+    (tmp_path / "out.pcap").mkdir()
+    refused(tmp_path, "cannot be written: is a directory")
+
+
+def test_the_same_input_gives_the_same_output(tmp_path: Path) -> None:
+    """Octet for octet, with answers of the slow path; huge and short frames have their counters."""
+    packets = [
+        tunnelled(HOST, WEB, "10.1.0.10", f"10.2.0.{n % 200}" if n % 3 else "203.0.113.9")
+        for n in range(400)
+    ]
+    packets.insert(50, Ether(dst="02:00:00:00:00:01") / (b"x" * 9000))
+    packets.insert(60, Ether(dst="02:00:00:00:00:01", type=0x0800) / b"x")
+    wrpcap(str(tmp_path / "in.pcap"), packets)
+    outcome = []
+    for _ in range(2):
+        done = subprocess.run(
+            command(tmp_path), check=False, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        document = json.loads(done.stdout)
+        drops = {name: n for name, n in document["counters"]["drop"].items() if n}
+        outcome.append(((tmp_path / "out.pcap").read_bytes(), drops, document["digest"]))
+        assert document["frames"]["in"] == 402
+        assert document["frames"]["out"] == len(rdpcap(str(tmp_path / "out.pcap")))
+    assert outcome[0] == outcome[1]
+    assert drops == {"no-route": 134, "oversize": 1, "runt": 1}
+    assert document["frames"]["out"] == 400  # of no-route each sender is told
+
+
+def test_a_file_without_frames_is_done_at_once(tmp_path: Path) -> None:
+    wrpcap(str(tmp_path / "in.pcap"), [])
+    if not (tmp_path / "in.pcap").stat().st_size:
+        header = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+        (tmp_path / "in.pcap").write_bytes(header)
+    done = subprocess.run(
+        command(tmp_path), check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["frames"] == {"in": 0, "out": 0}
+    assert len((tmp_path / "out.pcap").read_bytes()) == 24
