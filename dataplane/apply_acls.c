@@ -33,7 +33,7 @@ unsigned apply_acls(struct worker *w, const struct fib *fib, struct job *jobs, u
 		jobs[of[i]].m = NULL;
 	}
 	for (unsigned i = 0; i < count; i++)
-		if (jobs[i].m)
-			jobs[kept++] = jobs[i];
+		if (jobs[i].m && kept++ != i)
+			jobs[kept - 1] = jobs[i];
 	return kept;
 }

@@ -330,7 +330,7 @@ struct ccn_trace {
 enum ccn_trace_kind {
 	CCN_TRACE_RECEIVED = 1,	  /* name: port; octets */
 	CCN_TRACE_CLASSIFIED = 2, /* vni (0: a hand-off), ccsi, ip: outer source */
-	CCN_TRACE_SOURCE = 3,	  /* the inner source is legal */
+	CCN_TRACE_SOURCE = 3,	  /* ip: the inner source; value: 0 legal, 1 not checked here */
 	CCN_TRACE_ACL = 4,	/* ccsi; name: of the rule; value: enum ccn_acl_action; slot: row */
 	CCN_TRACE_ROUTE = 5,	/* ip/length: longest match; slot */
 	CCN_TRACE_NEXT_HOP = 6, /* slot; value: its kind; vni, ip, mac as of the next hop */

@@ -18,6 +18,7 @@ void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_
 		return;
 	n = check_sources(w, fib, jobs, n);
 	lap(w, STAGE_SOURCES, 0);
+	traced(w, fib, STAGE_SOURCES, jobs, n);
 	if (__atomic_load_n(&fib->acls, __ATOMIC_RELAXED) > 0) {
 		n = apply_acls(w, fib, jobs, n);
 		lap(w, STAGE_ACL, 0);

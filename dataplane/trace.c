@@ -166,6 +166,14 @@ void trace_stage(struct tracer *t, const struct fib *fib, enum stage stage, cons
 		if (job->packet.vni)
 			note_ip(step, 4, (const uint8_t *)&job->packet.vtep);
 		return;
+	case STAGE_SOURCES:
+		if (count == 0)
+			return;
+		step = note(t, CCN_TRACE_SOURCE);
+		step->value = __atomic_load_n(&fib->source_open[t->ccsi], __ATOMIC_RELAXED);
+		note_ip(step, job->packet.family,
+			job->packet.ip + (job->packet.family == 4 ? 12 : 8));
+		return;
 	case STAGE_MATCH:
 		if (count == 0)
 			return;

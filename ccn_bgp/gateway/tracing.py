@@ -158,6 +158,8 @@ def _step(gateway: Running, step: Any, names: Mapping[int, str]) -> dict[str, An
             found |= {"ccsi": int(step["ccsi"]), "ccn": names.get(int(step["ccsi"]), "")}
             if step["vni"]:
                 found |= {"vni": int(step["vni"]), "vtep": ip}
+        case TraceKind.SOURCE:
+            found |= {"ip": ip, "checked": not step["value"]}
         case TraceKind.ACL:
             ccn = gateway.intent.topology.ccns.get(_ccn_of(step, names))
             found |= {"rule": name, "action": AclAction(int(step["value"])).name.lower()}

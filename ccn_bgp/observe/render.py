@@ -200,7 +200,7 @@ _TRACED: dict[str, Callable[[Row], str]] = {
         (f"VNI {s['vni']} from VTEP {s['vtep']}" if "vni" in s else "a hand-off")
         + f" -> CCSI {s['ccsi']} ({s['ccn']})"
     ),
-    "source": lambda _: "the inner source is legal here",
+    "source": lambda s: f"{s['ip']} {'may send from there' if s['checked'] else 'is not checked'}",
     "acl": lambda s: f"{s.get('acl', '')}: rule {s['rule']}: {s['action']}",
     "route": lambda s: f"{s['prefix']} -> slot {s['slot']}" if s["prefix"] else "no match",
     "next-hop": _hop,

@@ -94,7 +94,7 @@ def test_it_meets_every_table_and_arrives(traced, rows):
     before = rows.counters(client)
     steps, counters = client.trace("p0", probe(VM2), dry_run=False)
     assert kinds(steps) == [
-        "RECEIVED", "CLASSIFIED", "ACL", "ROUTE", "NEXT_HOP", "VM", "ADJACENCY", "SENT",
+        "RECEIVED", "CLASSIFIED", "SOURCE", "ACL", "ROUTE", "NEXT_HOP", "VM", "ADJACENCY", "SENT",
     ]  # fmt: skip
     at = {TraceKind(int(step["kind"])).name: step for step in steps}
     assert (at["CLASSIFIED"]["vni"], at["CLASSIFIED"]["ccsi"]) == (10001, 100)
@@ -119,6 +119,7 @@ def test_it_meets_every_table_and_arrives(traced, rows):
     after = rows.counters(client)
     for counter, value in moved(counters).items():
         assert after[counter] - before.get(counter, 0) == value
+    assert at["SOURCE"]["value"] == 0
     (frame,) = left()
     assert frame[VXLAN].vni == 10001
     assert frame[Ether:2].dst == "02:00:0a:01:00:14"
@@ -142,6 +143,7 @@ def test_what_is_dropped_names_the_table(traced):
         (probe("10.1.0.99"), "NEXT_HOP", "no-vm"),
         (probe(VM2, vni=7), "RECEIVED", "unknown-vni"),
         (probe(VM2, host=Ip.parse("192.0.2.77")), "RECEIVED", "unknown-vtep"),
+        (probe(VM2, source=Ip.parse("10.1.0.66")), "CLASSIFIED", "bad-source"),
     )
     for frame, last, reason in cases:
         steps, counters = client.trace("p0", frame, dry_run=False)
@@ -154,13 +156,13 @@ def test_what_is_dropped_names_the_table(traced):
 def test_groups_hand_offs_and_further_protocols(traced):
     client, left = traced
     steps, _ = client.trace("p0", probe("10.3.0.1", 17, 53), dry_run=False)
-    assert kinds(steps)[4:7] == ["NEXT_HOP", "MEMBER", "ADJACENCY"]
-    assert steps[5]["slot"] in (1, 2)
-    assert steps[4]["value"] == NextHopKind.GROUP
+    assert kinds(steps)[5:8] == ["NEXT_HOP", "MEMBER", "ADJACENCY"]
+    assert steps[6]["slot"] in (1, 2)
+    assert steps[5]["value"] == NextHopKind.GROUP
     again, _ = client.trace("p0", probe("10.3.0.1", 17, 53), dry_run=True)
-    assert again[5]["slot"] == steps[5]["slot"]
+    assert again[6]["slot"] == steps[6]["slot"]
     steps, _ = client.trace("p0", probe("172.16.0.1", 6, 443), dry_run=False)
-    assert kinds(steps)[4:] == ["NEXT_HOP", "ADJACENCY", "SENT"]
+    assert kinds(steps)[5:] == ["NEXT_HOP", "ADJACENCY", "SENT"]
     assert read_frame(steps[-1]["octets"].tobytes())["vlan"] == 101
     tunnelled, plain = left()
     for packet, layer in ((tunnelled, UDP), (plain, TCP)):
