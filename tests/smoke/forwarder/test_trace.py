@@ -143,7 +143,7 @@ def test_what_is_dropped_names_the_table(traced):
         (probe("10.1.0.99"), "NEXT_HOP", "no-vm"),
         (probe(VM2, vni=7), "RECEIVED", "unknown-vni"),
         (probe(VM2, host=Ip.parse("192.0.2.77")), "RECEIVED", "unknown-vtep"),
-        (probe(VM2, source=Ip.parse("10.1.0.66")), "CLASSIFIED", "bad-source"),
+        (probe(VM2, source=Ip.parse("10.1.0.66")), "CLASSIFIED", "source-no-vm"),
     )
     for frame, last, reason in cases:
         steps, counters = client.trace("p0", frame, dry_run=False)
