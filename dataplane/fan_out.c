@@ -26,6 +26,8 @@ static struct mailbox {
 	bool asleep;
 } __rte_cache_aligned boxes[MAX_WORKERS];
 
+_Static_assert(sizeof(struct mailbox) == RTE_CACHE_LINE_SIZE, "mailboxes share a line");
+
 int fan_out_init(unsigned workers)
 {
 	for (unsigned i = 0; i < workers; i++) {

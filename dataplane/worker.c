@@ -30,6 +30,10 @@
 #define LONGEST_SLEEP_NS 500000L
 #define EMPTY_POLLS_AT_END 64 /* of a pcap file */
 
+/* Nobody else's line: a worker begins and ends with one of its own. */
+_Static_assert(_Alignof(struct worker) == RTE_CACHE_LINE_SIZE, "a worker begins within a line");
+_Static_assert(sizeof(struct worker) % RTE_CACHE_LINE_SIZE == 0, "a worker ends within a line");
+
 static struct worker_options options; /* written before the threads start */
 static struct worker *workers[MAX_WORKERS];
 static unsigned running;

@@ -23,8 +23,8 @@ GOBGP = ("gobgp",) if shutil.which("gobgpd") and shutil.which("gobgp") else ()
 PEERS = {*FRR, *GOBGP}
 
 
-def start(case):
-    words = ["bench", "learn", "--quick", "--json", "--case", case]
+def start(case, area="learn"):
+    words = ["bench", area, "--quick", "--json", "--case", case]
     return subprocess.Popen(
         [sys.executable, "-m", "ccn_bgp.cli.main", *words],
         stdout=subprocess.PIPE,
@@ -34,9 +34,9 @@ def start(case):
     )
 
 
-def figures(case):
+def figures(case, area="learn"):
     """The results by metric."""
-    process = start(case)
+    process = start(case, area)
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert not netns.present(f"ccn-bench-{process.pid}-")
@@ -64,6 +64,15 @@ def test_packets_flow_while_the_gateway_is_killed():
     found = figures("cold-restart-1m")
     assert found["packets lost"]["ours"] == 0
     assert 0 < found["digest equal again"]["ours"] < 30
+
+
+@pytest.mark.long
+def test_a_second_worker_is_worth_a_second_cpu():
+    """By the time that each had a CPU: lines that both wrote would cost them more than a third."""
+    found = figures("workers", "forward")
+    assert found["rate, a queue each"]["ratio"]["one worker"] > 1.5
+    assert found["time per packet of each, a queue each"]["ratio"]["one worker"] > 0.75
+    assert found["rate, one queue shared out"]["ours"] > 0
 
 
 @pytest.mark.long
