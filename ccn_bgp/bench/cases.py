@@ -139,6 +139,7 @@ FORWARD: Mapping[str, Case] = {
     "large-unchecked": _forward(
         "large-unchecked", Scale(10_000, 100, 30_000, vms=2, senders=16, checked=False), ovs=False
     ),
+    "small-acl": _forward("small-acl", Scale(10, 100, 1000, rules=20), ovs=False),
     "workers": lambda r: forward_workers.workers("workers", 1 if r.quick else 5, r.say),
     "lpm": lambda r: lookups("lpm", "lpm", r.quick, r.say),
     "vms": lambda r: lookups("vms", "vms", r.quick, r.say),

@@ -14,8 +14,11 @@ import numpy.typing as npt
 
 from ccn_bgp.bench import frames, rows
 from ccn_bgp.forwarder import wire
+from ccn_bgp.forwarder.acl_records import acl_records
 from ccn_bgp.forwarder.wire import MessageType
-from ccn_bgp.model.bgp import Ip
+from ccn_bgp.model.acl import TCP, Acl, AclRule
+from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.table.snapshot import AclEntry
 
 Octets = npt.NDArray[np.uint8]
 
@@ -28,7 +31,8 @@ _RECORD = 16
 
 class Scale(NamedTuple):
     """``routes`` of each tenant, of which every second is on-link and has ``vms`` VMs. Packets come
-    from ``senders`` VMs of each tenant; ``checked``: the forwarder looks whether they do."""
+    from ``senders`` VMs of each tenant; ``checked``: the forwarder looks whether they do. Each
+    tenant attaches an access list of ``rules``, of which the last permits."""
 
     tenants: int
     routes: int
@@ -37,6 +41,7 @@ class Scale(NamedTuple):
     family: int = 4
     senders: int = 1
     checked: bool = True
+    rules: int = 0
 
 
 def records(scale: Scale) -> list[rows.Record]:
@@ -56,7 +61,25 @@ def records(scale: Scale) -> list[rows.Record]:
         rows.senders(scale.tenants, scale.senders, scale.family),
         _vms(scale),
         (MessageType.ROUTE, 0, row),
+        (MessageType.ACL_RULE, 0, acl_records(_access_lists(scale))),
     ]
+
+
+def _access_lists(scale: Scale) -> list[AclEntry]:
+    """One list for all: what is denied are ports of some other addresses."""
+    denied = [
+        AclRule(
+            f"deny-{n}",
+            "deny",
+            source=(Prefix.of(bytes((10, 200 + n % 50, n, 0)), 24),),
+            protocol=TCP,
+            destination_ports=((1 + n, 100 + n),),
+        )
+        for n in range(scale.rules - 1)
+    ]
+    acl = Acl("bench", (*denied, AclRule("rest", "permit")))
+    attached = range(scale.tenants if scale.rules else 0)
+    return [AclEntry(rows.FIRST_CCSI + tenant, acl) for tenant in attached]
 
 
 def _vms(scale: Scale) -> rows.Record:
