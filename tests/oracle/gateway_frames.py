@@ -3,7 +3,7 @@ wrong in one thing, and such as are wrong in any."""
 
 from __future__ import annotations
 
-from oracle.gateway_tables import ADDRESSES, GATEWAYS, HOSTS, PORTS, VNIS, octets
+from oracle.gateway_tables import ADDRESSES, GATEWAYS, HOSTS, PORTS, ROUTERS, VNIS, octets
 from oracle.plain_forwarder import OUTER, ethernet, tagged
 from oracle.plain_packets import (
     ETHERTYPE_ARP,
@@ -53,6 +53,13 @@ def rarely(random, usual, *odd):
     return usual if random.random() < 0.97 else random.choice(odd)
 
 
+def header(destination, source, family_or_type):
+    """Of Ethernet, before IPv4, IPv6 or what has this type."""
+    if family_or_type in (4, 6):
+        return ethernet(destination, source, family_or_type)
+    return destination + source + family_or_type.to_bytes(2, "big")
+
+
 class FrameMaker:
     """Makes frames for these tables; ``macs``: of each port."""
 
@@ -61,7 +68,7 @@ class FrameMaker:
         self.uplinks = [i for i in tables.interfaces if i.role == UPLINK]
         self.hand_offs = [i for i in tables.interfaces if i.role == HAND_OFF]
         prefixes = [prefix for _, prefix, _ in tables.routes]
-        self.addresses = [*ADDRESSES, *prefixes, *(ip for _, ip in tables.vms)]
+        self.addresses = [*ADDRESSES, *ROUTERS, *prefixes, *(ip for _, ip in tables.vms)]
         self.useful = {ccsi: self.reached(ccsi) for ccsi in tables.ccsis}
         mtus = {i.mtu for i in tables.interfaces}
         self.edges = [mtu + more for mtu in mtus for more in (0, 1, -OUTER, 1 - OUTER)]
@@ -119,6 +126,8 @@ class FrameMaker:
         source, destination = (self.address(random, family, ccsi) for _ in range(2))
         hops = random.choice((64, 64, 64, 64, 64, 64, 64, 255, 2, 2, 1, 0))
         traffic_class = random.choice((0, 0, random.randrange(256)))
+        if random.random() < 0.1:
+            return family, self.ping(random, source, destination, hops)
         protocol = random.choice((UDP, UDP, TCP, TCP, ICMP, ICMPV6, 47, 0))
         options = random.choice(OPTIONS) if random.random() < 0.1 else b""
         fixed = 20 + len(options) if family == 4 else 40
@@ -131,6 +140,19 @@ class FrameMaker:
         head = bytes([0x40 | fixed // 4, traffic_class]) + (fixed + len(payload)).to_bytes(2, "big")
         head += random.randbytes(2) + fragment.to_bytes(2, "big") + bytes([hops, protocol, 0, 0])
         return family, with_header_checksum(head + source + destination + options) + payload
+
+    def ping(self, random, source, destination, hops):
+        """An ICMP message from one address to the other, mostly an echo request."""
+        body = b"\0\7\0\1" + random.randbytes(random.randrange(40))
+        if len(source) == 16:
+            kind = random.choice((128, 128, 128, 129, 1, 3, 137))
+            return self.icmp6(
+                random, None, destination, bytes([kind, 0, 0, 0]) + body, hops, source
+            )
+        message = bytes([random.choice((8, 8, 8, 0, 3, 11, 13)), 0, 0, 0]) + body
+        message = message[:2] + checksum(message).to_bytes(2, "big") + body
+        ip = b"\x45\0" + (20 + len(message)).to_bytes(2, "big") + bytes(4)
+        return with_header_checksum(ip + bytes([hops, ICMP, 0, 0]) + source + destination) + message
 
     def payload(self, random, header):
         if random.random() < 0.06:
@@ -154,10 +176,7 @@ class FrameMaker:
         """A frame with this payload, as the interface would see it."""
         sender = b"\x02\0\xc0\0\x02\x65"
         frame = self.mac(random, interface.port, interface.mac) + sender
-        if family_or_type in (4, 6):
-            frame = ethernet(frame[:6], sender, family_or_type)
-        else:
-            frame += family_or_type.to_bytes(2, "big")
+        frame = header(frame[:6], sender, family_or_type)
         vlan = interface.vlan if random.random() < 0.97 else random.choice((0, 5, 101, 4094, 4095))
         frame = tagged(frame + payload + self.padding(random), vlan)
         if vlan == 0 and random.random() < 0.1:  # a priority and no VLAN
@@ -173,8 +192,10 @@ class FrameMaker:
             vni, source = random.choice(VNIS), random.choice(HOSTS + GATEWAYS)
         ccsi = self.tables.vnis[vni][0] if vni in self.tables.vnis else self.tables.ccsis[0]
         family, packet = self.packet(random, ccsi)
+        if random.random() < 0.05:
+            family, packet = self.vm_asks(random, vni)
         mac = rarely(random, b"\x02\xcc\0\0\0\1", b"\xff" * 6)
-        inner = ethernet(mac, b"\x02\0\x0a\1\0\x0a", family) + packet + self.padding(random)
+        inner = header(mac, b"\x02\0\x0a\1\0\x0a", family) + packet + self.padding(random)
         if random.random() < 0.04:  # a VM asks who has the gateway's address
             kind, asked = random.choice((self.arp, self.solicitation))(random, uplink)
             inner = ethernet(mac, b"\x02\0\x0a\1\0\x0a", kind) + asked
@@ -196,6 +217,22 @@ class FrameMaker:
         ip += total.to_bytes(2, "big") + bytes(2) + fragment.to_bytes(2, "big")
         ip += bytes([random.choice((64, 1)), UDP, 0, 0]) + source + uplink.address + options
         return self.on(random, uplink, 4, with_header_checksum(ip) + udp + vxlan + inner)
+
+    def vm_asks(self, random, vni):
+        """ARP or a solicitation for the gateway's address in the VPC."""
+        ours = [ip for number, ip in sorted(self.tables.gateway_addresses) if number == vni]
+        target = random.choice(ours * 5 + ROUTERS)
+        others = [ip for ip in self.addresses if len(ip) == len(target)]
+        sender = random.choice(others)
+        if len(target) == 4:
+            head = b"\0\1\x08\0\6\4\0" + bytes([rarely(random, 1, 2)])
+            mac = rarely(random, b"\x02\0\x0a\1\0\x0a", b"\x03\0\0\0\0\1")
+            return ETHERTYPE_ARP, head + mac + sender + bytes(6) + rarely(random, target, sender)
+        message = b"\x87\0\0\0" + bytes(4) + target + b"\1\1\x02\0\x0a\1\0\x0a"
+        to = random.choice((target, octets("ff02::1:ff00:0")[:13] + target[13:]))
+        hops = rarely(random, 255, 64)
+        source = random.choice((sender, sender, bytes(16), octets("fe80::2")))
+        return 6, self.icmp6(random, None, to, message, hops, source)
 
     def plain(self, random):
         """IP from an IDC, by a hand-off."""

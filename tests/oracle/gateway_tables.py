@@ -51,6 +51,8 @@ ADDRESSES = [
         "64:ff9b::a01:a",
     )
 ]
+ROUTERS = [octets(text) for text in ("10.1.0.1", "10.2.0.1", "fd00:1::1", "fd00:2::1")]
+"""The gateway's own addresses inside VPCs."""
 HOSTS = [octets(f"192.0.2.{n}") for n in (101, 102, 103)]
 GATEWAYS = [octets("198.51.100.21"), octets("198.51.100.22"), octets("192.0.2.12")]
 UPLINKS = [octets("192.0.2.11"), octets("203.0.113.11")]
@@ -159,21 +161,36 @@ def tables(draw):
     vnis = draw(st.lists(st.sampled_from(VNIS), min_size=1, max_size=5, unique=True))
     senders = st.sampled_from([*HOSTS, *GATEWAYS])
     some_vms = st.tuples(st.sampled_from(vnis), st.sampled_from(ADDRESSES))
-    places = st.sampled_from([*HOSTS, *HOSTS, *GATEWAYS, *UPLINKS[:1]])
+    host = st.sampled_from([*HOSTS, *HOSTS, *GATEWAYS, *UPLINKS[:1]])
+    places = st.one_of(
+        st.tuples(host),
+        st.tuples(host),
+        st.lists(host, min_size=2, max_size=5, unique=True).map(tuple),
+    )
     vms = draw(st.dictionaries(some_vms, st.builds(Vm, macs, places), min_size=4, max_size=16))
     hop = next_hops(vnis, sorted(vms), [i.id for i in links if i.role == HAND_OFF])
     hops = dict(enumerate(draw(st.lists(hop, min_size=4, max_size=8)), start=3))
     for slot in range(100, 100 + draw(st.integers(0, 2))):
         hops[slot] = draw(groups(sorted(s for s in hops if s < 100)))
     keys = st.tuples(st.sampled_from(ccsis), prefixes()).map(lambda key: (key[0], *key[1]))
+    routes = draw(st.dictionaries(keys, st.sampled_from(sorted(hops)), min_size=4, max_size=20))
+    leads = {
+        vni: (draw(st.sampled_from(ccsis)), draw(st.sampled_from((VPC, VPC, L3)))) for vni in vnis
+    }
+    routers = draw(
+        st.sets(st.tuples(st.sampled_from(vnis), st.sampled_from(ROUTERS)), min_size=1, max_size=6)
+    )
+    for slot, (vni, ip) in enumerate(sorted(routers), start=200):  # each in a VPC of its own
+        length = 16 if len(ip) == 4 else 64
+        hops[slot] = NextHop(ON_LINK, vni=vni)
+        routes[leads[vni][0], network(ip, length), length] = slot
     return Tables(
         interfaces=links,
         ccsis=ccsis,
-        vnis={
-            vni: (draw(st.sampled_from(ccsis)), draw(st.sampled_from((VPC, L3)))) for vni in vnis
-        },
+        vnis=leads,
         vteps=draw(st.sets(st.tuples(st.sampled_from(vnis), senders), min_size=1, max_size=12)),
         next_hops=hops,
-        vms=draw(st.dictionaries(some_vms, st.builds(Vm, macs, places), max_size=12)),
-        routes=draw(st.dictionaries(keys, st.sampled_from(sorted(hops)), min_size=4, max_size=20)),
+        vms=vms,
+        routes=routes,
+        gateway_addresses=routers,
     )

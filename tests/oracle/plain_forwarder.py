@@ -8,6 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from oracle.plain_inside import (
+    NO_PORT,
+    TOLD,
+    error,
+    fragments,
+    is_owed,
+    ping_answered,
+    vm_asks,
+    vm_told,
+)
 from oracle.plain_own import answer
 from oracle.plain_packets import (
     CONGESTION_EXPERIENCED,
@@ -15,9 +25,11 @@ from oracle.plain_packets import (
     ETHERTYPE_IPV4,
     ETHERTYPE_IPV6,
     ETHERTYPE_VLAN,
+    TCP,
     UDP,
     VXLAN_PORT,
     Drop,
+    Packet,
     bucket_of,
     check_addresses,
     checksum,
@@ -39,6 +51,7 @@ from oracle.plain_tables import (
     VPC,
     Group,
     Interface,
+    NextHop,
     Tables,
     covers,
 )
@@ -55,6 +68,8 @@ class Forwarded:
     frame: bytes
     ccsi: int
     octets: int
+    own: bool = False
+    """It was made by the router: it leaves when it is ready."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +81,9 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Answered:
-    """The router itself answers, by the port that the frame came from."""
+    """The router itself answers."""
 
+    port: str
     frame: bytes
 
 
@@ -91,20 +107,43 @@ class Frame:
         return self.destination + self.source + self.ethertype.to_bytes(2, "big") + self.payload
 
 
+Outcome = Forwarded | Dropped | Answered | Taken
+
+
+@dataclass
+class Arrived:
+    """A packet in its CCSI, and how it came: by a VNI or a hand-off, or it is the router's own."""
+
+    packet: Packet
+    ccsi: int
+    ecn: int = 0
+    vni: int = 0
+    interface: Interface | None = None
+    own: bool = False
+    to_vni: int = 0
+    """The VPC that its route leads into."""
+    mtu: int = 0
+    """Of the way out, for this packet."""
+
+
 @dataclass
 class PlainForwarder:
-    """``macs``: of each port. ``static``: as with ``--static-neighbors``."""
+    """``macs``: of each port. ``static``: as with ``--static-neighbors``. ``icmp``: errors are
+    sent, and what may be cut is cut."""
 
     tables: Tables
     macs: dict[str, bytes]
     static: bool = True
+    icmp: bool = False
 
-    def forward(self, port, octets):
-        """What becomes of a frame that came in by the port."""
+    def forward(self, port, octets) -> list[Outcome]:
+        """What becomes of a frame that came in by the port; first of itself, then what the router
+        says of it."""
         try:
-            return self._forward(port, octets)
+            found = self._forward(port, octets)
         except Drop as drop:
-            return Dropped(drop.reason)
+            return [Dropped(drop.reason)]
+        return found if isinstance(found, list) else [found]
 
     def _forward(self, port, octets):
         frame = read_frame(octets)
@@ -153,7 +192,7 @@ class PlainForwarder:
         reply = answer(frame.untagged, [(i, self.mac(i)) for i in interfaces])
         if reply is None:
             return Taken()
-        return Answered(tagged(reply, frame.vlan))
+        return Answered(interfaces[0].port, tagged(reply, frame.vlan))
 
     def _from_underlay(self, frame, uplink):
         """A packet to our VTEP: RFC 791 §3.1, RFC 768, RFC 7348 §5."""
@@ -192,12 +231,35 @@ class PlainForwarder:
             raise Drop("unknown-vtep")
         ccsi, kind = self.tables.vnis[vni]
         if kind == VPC and is_neighbor_message(number(inner[12:14]), inner[14:]):
-            raise Drop("vm-neighbor")  # these tables have no gateway address to ask for
+            return self._vm_asks(vni, source, inner)
         if inner[0] & 1 and not self.static:
             raise Drop("inner-multicast")
         packet = read_packet(inner[14:], number(inner[12:14]))
         check_addresses(packet)
-        return self._route(ccsi, packet, ecn)
+        return self._route(Arrived(packet, ccsi, ecn, vni=vni))
+
+    def _vm_asks(self, vni, source, frame):
+        """ARP and neighbour discovery for the VPC's gateway, answered into the tunnel it came by:
+        not to a VM that is elsewhere, and not to a host that nothing leads to."""
+        asked = vm_asks(frame)
+        if asked is None or (vni, asked[1]) not in self.tables.gateway_addresses:
+            raise Drop("vm-neighbor")
+        vm = self.tables.vms.get((vni, asked[0]))
+        if (vm and source not in vm.vteps) or source not in self._endpoints():
+            raise Drop("vm-neighbor")
+        try:
+            out, neighbor = self._uplink_to(source)
+            mac = self._neighbor_mac(neighbor)
+        except Drop:
+            raise Drop("vm-neighbor") from None
+        reply = vm_told(frame, asked[1], out.mac or self.macs[out.port])
+        return Answered(out.port, self._tunnel(out, mac, source, vni, 0, 0, reply))
+
+    def _endpoints(self):
+        """VTEPs that VMs or next hops name."""
+        hops = [h for h in self.tables.next_hops.values() if isinstance(h, NextHop)]
+        found = {h.ip for h in hops if h.kind == REMOTE}
+        return found.union(*(vm.vteps for vm in self.tables.vms.values()))
 
     def _from_hand_off(self, frame, interface):
         if frame.ethertype == ETHERTYPE_IPV6:
@@ -211,12 +273,19 @@ class PlainForwarder:
             raise Drop("not-ours")
         packet = read_packet(frame.payload, frame.ethertype)
         check_addresses(packet)
-        return self._route(interface.ccsi, packet, ecn=0)
+        return self._route(Arrived(packet, interface.ccsi, interface=interface))
 
     # --- where to ---
 
-    def _route(self, ccsi, packet, ecn):
-        slot = self.tables.longest_match(ccsi, packet.destination)
+    def _route(self, a):
+        try:
+            return self._routed(a)
+        except Drop as drop:
+            return self._refused(a, drop.reason)
+
+    def _routed(self, a):
+        packet = a.packet
+        slot = self.tables.longest_match(a.ccsi, packet.destination)
         if slot is None:
             raise Drop("no-route")
         hop = self.tables.next_hops[slot]
@@ -226,56 +295,113 @@ class PlainForwarder:
         if hop.kind == DROP:
             raise Drop("blackhole")
         if hop.kind in (ON_LINK, VIP):
+            a.to_vni = hop.vni
             to = packet.destination if hop.kind == ON_LINK else hop.ip
             if (hop.vni, to) not in self.tables.vms:
+                gateway = (hop.vni, to) in self.tables.gateway_addresses
+                if hop.kind == ON_LINK and gateway and not a.own:
+                    return self._to_us(a)
                 raise Drop("no-vm")
             vm = self.tables.vms[hop.vni, to]
-            mac, vtep = vm.mac, vm.vtep
+            mac, vtep = vm.mac, self._host_of(vm, packet)
         elif hop.kind == REMOTE:
             mac, vtep = hop.mac, hop.ip
-        self._check_life(packet, ecn)
-        if hop.kind == NEIGHBOR:
-            port, frame = self._to_neighbor(hop, packet, ecn)
-        else:
-            port, frame = self._to_tunnel(hop.vni, mac, vtep, packet, ecn)
-        return Forwarded(port, frame, ccsi, len(packet.octets))
-
-    def _check_life(self, packet, ecn):
         if packet.hops <= 1:  # RFC 1812 §5.3.1, RFC 8200 §3
             raise Drop("ttl")
-        if ecn == CONGESTION_EXPERIENCED and packet.traffic_class & 3 == 0:  # RFC 6040 §4.2
+        if a.ecn == CONGESTION_EXPERIENCED and packet.traffic_class & 3 == 0:  # RFC 6040 §4.2
             raise Drop("ecn")
+        if hop.kind == NEIGHBOR:
+            port, frame = self._to_neighbor(hop, a)
+        else:
+            port, frame = self._to_tunnel(hop.vni, mac, vtep, a)
+        return Forwarded(port, frame, a.ccsi, len(packet.octets), a.own)
 
-    def _to_neighbor(self, hop, packet, ecn):
+    def _host_of(self, vm, packet):
+        """Of several the one that has the flow's bucket: by rendezvous of equals."""
+        if len(vm.vteps) == 1:
+            return vm.vteps[0]
+        keys = [(1 << 32 | int.from_bytes(vtep, "little"), 1) for vtep in vm.vteps]
+        return vm.vteps[winner(keys, bucket_of(packet.flow_hash))]
+
+    def _to_neighbor(self, hop, a):
         out = next(i for i in self.tables.interfaces if i.id == hop.interface)
-        if len(packet.octets) > out.mtu:
+        a.mtu = out.mtu
+        if len(a.packet.octets) > a.mtu:
             raise Drop("mtu")
-        frame = ethernet(self._neighbor_mac(hop.ip), self.mac(out), packet.family)
-        return out.port, tagged(frame + packet.after_hop(ecn), out.vlan)
+        frame = ethernet(self._neighbor_mac(hop.ip), self.mac(out), a.packet.family)
+        return out.port, tagged(frame + a.packet.after_hop(a.ecn), out.vlan)
 
-    def _to_tunnel(self, vni, mac, vtep, packet, ecn):
-        """RFC 7348 §5; RFC 6040 §4.1 in normal mode; DSCP as in the uniform model of RFC 2983."""
+    def _to_tunnel(self, vni, mac, vtep, a):
+        """RFC 6040 §4.1 in normal mode; DSCP as in the uniform model of RFC 2983."""
+        packet = a.packet
         out, neighbor = self._uplink_to(vtep)
-        if len(packet.octets) + OUTER > out.mtu:
+        a.mtu = out.mtu - OUTER
+        if len(packet.octets) > a.mtu:
             raise Drop("mtu")
         router_mac = out.mac or self.macs[out.port]
-        inner = ethernet(mac, router_mac, packet.family) + packet.after_hop(ecn)
+        inner = ethernet(mac, router_mac, packet.family) + packet.after_hop(a.ecn)
+        to, tos = self._neighbor_mac(neighbor), packet.traffic_class
+        return out.port, self._tunnel(out, to, vtep, vni, tos, packet.flow_hash, inner)
+
+    def _tunnel(self, out, to, vtep, vni, tos, flow_hash, inner):
+        """The inner frame in VXLAN: RFC 7348 §5."""
         vxlan = b"\x08\0\0\0" + vni.to_bytes(3, "big") + b"\0"
         length = 8 + len(vxlan) + len(inner)
-        source_port = 49152 + (packet.flow_hash >> 18)  # of the dynamic range
+        source_port = 49152 + (flow_hash >> 18)  # of the dynamic range
         udp = b"".join(n.to_bytes(2, "big") for n in (source_port, VXLAN_PORT, length, 0))
-        ip = b"\x45" + bytes([packet.traffic_class]) + (20 + length).to_bytes(2, "big")
+        ip = b"\x45" + bytes([tos]) + (20 + length).to_bytes(2, "big")
         ip += b"\0\0\x40\0" + bytes([64, UDP, 0, 0]) + out.address + vtep
-        frame = ethernet(self._neighbor_mac(neighbor), self.mac(out), 4)
-        return out.port, tagged(
-            frame + with_header_checksum(ip) + udp + vxlan + inner,
-            out.vlan,
-        )
+        frame = ethernet(to, self.mac(out), 4) + with_header_checksum(ip) + udp + vxlan + inner
+        return tagged(frame, out.vlan)
 
-    def _neighbor_mac(self, address):
-        if not self.static:
-            raise Drop("no-neighbor")
-        return b"\x02\0" + address[-4:]
+    # --- what the router says ---
+
+    def _say(self, a, packet, ecn=0):
+        """A packet of our own, routed like any other in the CCSI."""
+        found = self._route(Arrived(packet, a.ccsi, ecn, own=True))
+        return found if isinstance(found, list) else [found]
+
+    def _to_us(self, a):
+        """To the gateway's address inside a VPC."""
+        reply = ping_answered(a.packet)
+        if reply:
+            return self._say(a, reply)
+        told = []
+        if a.packet.protocol in (TCP, UDP) and is_owed(a.packet):
+            told = self._say(a, error(a.packet, NO_PORT, 0, a.packet.destination))
+        return [Dropped("gateway-address"), *told]
+
+    def _refused(self, a, reason):
+        """Counted; and told, or cut, as RFC 1812 §4.3.3 and §4.2.2.7 want."""
+        if not self.icmp:
+            return Dropped(reason)
+        if reason == "mtu" and a.packet.family == 4 and not a.packet.octets[6] & 0x40:
+            pieces = fragments(a.packet, a.mtu)
+            if pieces is None:
+                return Dropped("mtu")
+            return [outcome for piece in pieces for outcome in self._say(a, piece, a.ecn)]
+        if a.own:
+            return Dropped(reason if reason == "ecn" else "answer")
+        ours = self._address(a)
+        if reason not in TOLD or not is_owed(a.packet) or ours is None:
+            return Dropped(reason)
+        return [Dropped(reason), *self._say(a, error(a.packet, TOLD[reason], a.mtu, ours))]
+
+    def _address(self, a):
+        """Whom an error is from: the gateway of the sender's VPC, or of the hand-off it came by;
+        else of where it would have gone, or anything of ours in the CCSI; RFC 7600 §4.8 has one
+        for who has none."""
+        size = 4 if a.packet.family == 4 else 16
+        gateways = [x for x in sorted(self.tables.gateway_addresses) if len(x[1]) == size]
+        hand_offs = [i for i in self.tables.interfaces if i.role == HAND_OFF and i.ccsi == a.ccsi]
+        arrived = [a.interface] if a.interface else []
+        found = [ip for vni, ip in gateways if vni == a.vni]
+        found += [i.address if size == 4 else i.address6 for i in arrived]
+        found += [ip for vni, ip in gateways if vni == a.to_vni]
+        found += [ip for vni, ip in gateways if self.tables.vnis[vni][0] == a.ccsi]
+        found += [i.address if size == 4 else i.address6 for i in hand_offs]
+        found += [b"\xc0\0\0\x08"] if size == 4 else []
+        return next((address for address in found if address), None)
 
     def _uplink_to(self, vtep):
         """The uplink and the neighbour on it that a VTEP is reached by: on its own subnet first,
@@ -292,6 +418,11 @@ class PlainForwarder:
             if i.via:
                 return i, i.via
         raise Drop("no-uplink")
+
+    def _neighbor_mac(self, address):
+        if not self.static:
+            raise Drop("no-neighbor")
+        return b"\x02\0" + address[-4:]
 
 
 def read_frame(octets):

@@ -33,9 +33,11 @@ def answer(frame, interfaces):
     ((interface, mac),) = interfaces
     reply = None
     if ethertype == ETHERTYPE_IPV4:
-        reply = _echo4(frame, interface, mac)
+        reply = echo_reply(frame, 4, interface.address, mac)
     elif ethertype == ETHERTYPE_IPV6 and interface.address6:
-        reply = _icmp6(frame, interface, mac)
+        reply = echo_reply(frame, 6, interface.address6, mac)
+        if solicited(frame[14:]) == interface.address6:
+            reply = advertisement(frame, interface.address6, mac)
     if reply is not None:
         return reply
     if interface.role == HAND_OFF and not _on_link(frame, interface):
@@ -58,8 +60,13 @@ def _arp(frame, interfaces):
     return None
 
 
-def _echo4(frame, interface, mac):
-    """RFC 1122 §3.2.2.6; None: the kernel may look at it."""
+def echo_reply(frame, family, us, mac=bytes(6)):
+    """The frame that answers a ping of our address; None if it is none."""
+    return _echo4(frame, mac) if family == 4 else _echo6(frame, us, mac)
+
+
+def _echo4(frame, mac):
+    """RFC 1122 §3.2.2.6."""
     ip = frame[14:]
     header, total = (ip[0] & 15) * 4, number(ip[2:4])
     if ip[9] != ICMP or number(ip[6:8]) & 0x3FFF:
@@ -78,27 +85,41 @@ def _echo4(frame, interface, mac):
     return frame[6:12] + mac + frame[12:14] + back + message + ip[total:]
 
 
-def _icmp6(frame, interface, mac):
-    """RFC 4443 §4.1 and RFC 4861 §7.2; None: the kernel may look at it."""
-    ip = frame[14:]
+def _message6(ip):
+    """The ICMPv6 message of an IPv6 packet, b"" if there is none that is right."""
     message = ip[40 : 40 + number(ip[4:6])]
-    if ip[6] != ICMPV6 or len(message) < max(8, number(ip[4:6])):
+    if len(ip) < 48 or ip[6] != ICMPV6 or len(message) < max(8, number(ip[4:6])):
+        return b""
+    return message if checksum(pseudo_header(ip) + message) == 0 else b""
+
+
+def _echo6(frame, us, mac):
+    """RFC 4443 §4.2."""
+    ip = frame[14:]
+    message = _message6(ip)
+    if message[:2] != bytes([ECHO_REQUEST6, 0]) or ip[24:40] != us:
         return None
-    if checksum(pseudo_header(ip) + message) != 0:
-        return None
-    source, us = ip[8:24], interface.address6
-    if message[:2] == bytes([ECHO_REQUEST6, 0]) and ip[24:40] == us:
-        head = ip[:7] + bytes([64]) + us + source
-        message = _sealed(head, bytes([ECHO_REPLY6, 0]) + message[2:])
-        return frame[6:12] + mac + frame[12:14] + head + message + ip[40 + len(message) :]
-    if message[:2] == bytes([SOLICITATION, 0]) and ip[7] == 255 and message[8:24] == us:
-        known = source != bytes(16)  # else it looks for duplicates: RFC 4861 §7.2.4
-        flags = b"\xe0" if known else b"\xa0"
-        head = b"\x60\0\0\0\0\x20" + bytes([ICMPV6, 255]) + us + (source if known else ALL_NODES)
-        message = bytes([ADVERTISEMENT, 0, 0, 0]) + flags + bytes(3) + us + b"\2\1" + mac
-        to = frame[6:12] if known else ALL_NODES_MAC
-        return to + mac + frame[12:14] + head + _sealed(head, message)
-    return None
+    head = ip[:7] + bytes([64]) + us + ip[8:24]
+    message = _sealed(head, bytes([ECHO_REPLY6, 0]) + message[2:])
+    return frame[6:12] + mac + frame[12:14] + head + message + ip[40 + len(message) :]
+
+
+def solicited(ip):
+    """Whom a neighbour solicitation asks for, or None: RFC 4861 §7.1.1."""
+    message = _message6(ip)
+    right = message[:2] == bytes([SOLICITATION, 0]) and len(message) >= 24 and ip[7] == 255
+    return message[8:24] if right else None
+
+
+def advertisement(frame, us, mac):
+    """The answer to a solicitation: RFC 4861 §7.2.4."""
+    source = frame[22:38]
+    known = source != bytes(16)  # else it looks for duplicates
+    flags = b"\xe0" if known else b"\xa0"
+    head = b"\x60\0\0\0\0\x20" + bytes([ICMPV6, 255]) + us + (source if known else ALL_NODES)
+    message = bytes([ADVERTISEMENT, 0, 0, 0]) + flags + bytes(3) + us + b"\2\1" + mac
+    to = frame[6:12] if known else ALL_NODES_MAC
+    return to + mac + b"\x86\xdd" + head + _sealed(head, message)
 
 
 def _sealed(head, message):

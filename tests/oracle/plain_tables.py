@@ -53,10 +53,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Vm:
-    """Where a VM is: its MAC, and the VTEP of its host."""
+    """Where a VM is: its MAC, and the VTEPs of the host or hosts that it is behind."""
 
     mac: bytes
-    vtep: bytes
+    vteps: tuple[bytes, ...]
 
 
 @dataclass
@@ -74,6 +74,9 @@ class Tables:
     """VNI, address -> VM."""
     routes: dict[tuple[int, bytes, int], int] = field(default_factory=dict)
     """CCSI, prefix, length -> slot of a next hop."""
+
+    gateway_addresses: set[tuple[int, bytes]] = field(default_factory=set)
+    """VNI, the router's own address inside that VPC."""
 
     def longest_match(self, ccsi, address):
         """The slot of the longest prefix that covers the address, or None."""
@@ -139,8 +142,24 @@ def records(tables):
     for slot, hop in tables.next_hops.items():
         if isinstance(hop, Group):
             found.append((MessageType.NEXT_HOP_GROUP, 0, _group_row(slot, hop)))
+    for vni, ip in sorted(tables.gateway_addresses):
+        say(
+            MessageType.GATEWAY_ADDRESS,
+            wire.GATEWAY_ADDRESS,
+            vni=vni,
+            family=_family(ip),
+            ip=ip,
+        )
+    names = {}
+    for several in sorted({vm.vteps for vm in tables.vms.values() if len(vm.vteps) > 1}):
+        names[several] = (0xE0000000 + len(names)).to_bytes(4, "big")
+        row = _row(wire.VTEP_SET, name=names[several], count=len(several))
+        for place, vtep in enumerate(several):
+            row["vtep"][0, place] = wire.octets(vtep, 4)
+        found.append((MessageType.VTEP_SET, 0, row))
     for (vni, ip), vm in tables.vms.items():
-        say(MessageType.VM, wire.VM, vni=vni, family=_family(ip), ip=ip, mac=vm.mac, vtep=vm.vtep)
+        fields = {"family": _family(ip), "ip": ip, "mac": vm.mac, "shared": len(vm.vteps) > 1}
+        say(MessageType.VM, wire.VM, vni=vni, vtep=names.get(vm.vteps, vm.vteps[0]), **fields)
     for (ccsi, prefix, length), slot in tables.routes.items():
         fields = {"prefix": prefix, "length": length, "family": _family(prefix)}
         say(MessageType.ROUTE, wire.ROUTE, ccsi=ccsi, next_hop=slot, **fields)
