@@ -21,6 +21,7 @@
 #include "client.h"
 #include "commit.h"
 #include "log.h"
+#include "reclaim.h"
 #include "slow.h"
 
 #define MAX_CLIENTS 32
@@ -155,6 +156,7 @@ static void *run(void *unused)
 			fds[i + 2] = (struct pollfd){
 			    .fd = c->fd, .events = c->client.out.length ? POLLOUT : POLLIN};
 		}
+		reclaim_some();
 		if (poll(fds, count + 2, 1000) < 0 && errno != EINTR)
 			break;
 		for (unsigned i = count; i-- > 0;) {

@@ -3,8 +3,11 @@
  */
 #include "fib.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SPINS 1000 /* before others may have the CPU */
 
 struct fib *fib_current;
 struct rte_rcu_qsbr *fib_qsbr;
@@ -24,7 +27,12 @@ int fib_init(void)
 
 void fib_wait_for_readers(void)
 {
-	rte_rcu_qsbr_synchronize(fib_qsbr, RTE_QSBR_THRID_INVALID);
+	const uint64_t token = rte_rcu_qsbr_start(fib_qsbr);
+
+	/* a reader that is not running needs the CPU more than we do */
+	for (unsigned tries = 0; rte_rcu_qsbr_check(fib_qsbr, token, false) != 1; tries++)
+		if (tries > SPINS)
+			sched_yield();
 }
 
 struct fib *fib_new(void)

@@ -58,8 +58,27 @@ struct lpm_change {
 	bool failed; /* out of memory: what was returned since is not to be used */
 };
 
+/* Like memcmp of 16 octets, in two steps. */
+static inline int lpm_address_compare(const uint8_t *a, const uint8_t *b)
+{
+	uint64_t x, y;
+
+	for (unsigned at = 0; at < 16; at += 8) {
+		__builtin_memcpy(&x, a + at, 8);
+		__builtin_memcpy(&y, b + at, 8);
+		if (x != y)
+			return __builtin_bswap64(x) < __builtin_bswap64(y) ? -1 : 1;
+	}
+	return 0;
+}
+
 /* Order of prefixes: by address, then by length. */
-int lpm_prefix_compare(const struct lpm_prefix *a, const struct lpm_prefix *b);
+static inline int lpm_prefix_compare(const struct lpm_prefix *a, const struct lpm_prefix *b)
+{
+	const int order = lpm_address_compare(a->address, b->address);
+
+	return order ? order : (int)a->length - (int)b->length;
+}
 
 /* The table with these prefixes added, replaced or removed: sorted, without duplicates, and those
  * to remove are there. `family` 4 or 6. Changes nothing if `change->failed`. */

@@ -265,13 +265,6 @@ void lpm_free(struct lpm_table *t)
 
 /* --- asking --- */
 
-int lpm_prefix_compare(const struct lpm_prefix *a, const struct lpm_prefix *b)
-{
-	int order = memcmp(a->address, b->address, 16);
-
-	return order ? order : (int)a->length - (int)b->length;
-}
-
 lpm_ref lpm_reference(const struct lpm_table *t)
 {
 	return t ? t->ref : 0;

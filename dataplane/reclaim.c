@@ -7,7 +7,7 @@
 #include "fib.h"
 
 #define WAITING 64U
-#define TABLES_WAITING 16384U
+#define TABLES_WAITING 131072U /* of some 300 octets each */
 
 static struct {
 	struct lpm_list list;
@@ -32,10 +32,15 @@ void reclaim_all(void)
 		free_first();
 }
 
-void reclaim_later(struct lpm_list *stale)
+void reclaim_some(void)
 {
 	while (count > 0 && rte_rcu_qsbr_check(fib_qsbr, queue[first].token, false) == 1)
 		free_first();
+}
+
+void reclaim_later(struct lpm_list *stale)
+{
+	reclaim_some();
 	if (stale->count == 0) {
 		lpm_drop(stale);
 		return;

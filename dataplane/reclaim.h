@@ -8,8 +8,10 @@
 
 #include "lpm.h"
 
-/* Takes the list over. Frees what earlier calls have left, as far as readers are done with it. */
+/* Takes the list over, and frees what it can. */
 void reclaim_later(struct lpm_list *stale);
+/* Frees what earlier calls have left, as far as readers are done with it. */
+void reclaim_some(void);
 /* Waits for the readers and frees everything. */
 void reclaim_all(void);
 

@@ -52,10 +52,13 @@ const char *route_fault(const struct ccn_route *route)
 		return "family is not 4 or 6";
 	if (route->length > bits)
 		return "prefix length out of range";
-	for (unsigned bit = route->length; bit < 128; bit++) {
-		if (bit % 8 == 0 && route->prefix[bit / 8] == 0)
-			bit += 7;
-		else if (route->prefix[bit / 8] & 0x80 >> bit % 8)
+	for (unsigned at = 0; at < 2; at++) {
+		const unsigned before = at * 64;
+		const unsigned kept = route->length > before ? route->length - before : 0;
+		uint64_t word;
+
+		memcpy(&word, route->prefix + at * 8, 8);
+		if (kept < 64 && __builtin_bswap64(word) & UINT64_MAX >> kept)
 			return "bits are set beyond the prefix length";
 	}
 	return NULL;
@@ -74,7 +77,7 @@ static int compare_keys(const struct ccn_route *a, const struct ccn_route *b)
 		return a->ccsi < b->ccsi ? -1 : 1;
 	if (a->family != b->family)
 		return a->family < b->family ? -1 : 1;
-	int order = memcmp(a->prefix, b->prefix, 16);
+	const int order = lpm_address_compare(a->prefix, b->prefix);
 
 	return order ? order : (int)a->length - (int)b->length;
 }
