@@ -30,7 +30,8 @@ enum ccn_message_type {
 	CCN_BEGIN = 2,	/* struct ccn_begin */
 	CCN_COMMIT = 3, /* struct ccn_commit */
 	CCN_DUMP = 4,	/* no record; answered by messages of all records held, then ACK */
-	CCN_STATS = 5,	/* no record; answered by COUNTER and PORT_STATUS records, then ACK */
+	CCN_STATS =
+	    5, /* no record; answered by COUNTER, PORT_STATUS and OFFENDER records, then ACK */
 	CCN_LOOKUP = 6, /* struct ccn_lookup; answered by CCN_LOOKUP_RESULT */
 	/* struct ccn_commit; optional, before COMMIT: the records are checked and staged, and ACK says
 	 * that a COMMIT with the same `next` will not be refused. No record may follow */
@@ -43,6 +44,7 @@ enum ccn_message_type {
 	CCN_LOOKUP_RESULT = 19, /* struct ccn_lookup_result */
 	CCN_COUNTER = 20,	/* struct ccn_counter */
 	CCN_PORT_STATUS = 21,	/* struct ccn_port_status */
+	CCN_OFFENDER = 22,	/* struct ccn_offender */
 	CCN_TRACE_STEP = 23,	/* struct ccn_trace_step */
 	/* records of a transaction; with flag CCN_DELETE they remove what they name */
 	CCN_INTERFACE = 32,	  /* struct ccn_interface */
@@ -78,7 +80,8 @@ struct ccn_hello {
 	uint32_t version;
 	/* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface, vni, vtep,
 	 * next_hop, vm, route, ccsi, counter, lookup_result, next_hop_group, gateway_address,
-	 * peer, vtep_set, acl_rule, trace, trace_step, source; then zero */
+	 * peer, vtep_set, acl_rule, trace, trace_step, source,
+	 * offender; then zero */
 	uint16_t sizes[32];
 	uint8_t client[32]; /* who speaks, for the log */
 };
@@ -371,6 +374,22 @@ struct ccn_port_status {
 	uint8_t mac[6];
 	uint8_t up;
 	uint8_t pad[9];
+};
+
+/* A packet that was dropped: of each reason the first and the last since the start. What the frame
+ * was not read far enough for is zero. */
+struct ccn_offender {
+	uint8_t reason[32]; /* the name of the "drop" counter */
+	uint64_t at;	    /* nanoseconds since 1970 */
+	uint8_t port[16];
+	uint32_t vni;	    /* 0 = plain */
+	uint32_t interface; /* plain: id of the hand-off */
+	uint8_t vtep[4];    /* outer source */
+	uint8_t family;	    /* of the inner addresses; 0 = none */
+	uint8_t last;	    /* 0 the first, 1 the last */
+	uint8_t pad[2];
+	uint8_t source[16];
+	uint8_t destination[16];
 };
 
 struct ccn_lookup {

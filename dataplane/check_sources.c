@@ -16,7 +16,7 @@ unsigned check_sources(struct worker *w, const struct fib *fib, struct job *jobs
 	source_judge(fib, packets, count, verdicts);
 	for (unsigned i = 0; i < count; i++) {
 		if (verdicts[i] != DROP_REASON_COUNT)
-			drop(w, jobs[i].m, verdicts[i]);
+			drop_packet(w, &jobs[i], verdicts[i]);
 		else if (kept++ != i)
 			jobs[kept - 1] = jobs[i];
 	}

@@ -293,13 +293,14 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	enum verdict verdict;
 	uint8_t *ip;
 
+	packet->ip = NULL;
+	packet->own = false;
+	packet->port = (uint8_t)in->port;
+	packet->vni = packet->vtep = packet->interface = 0;
 	if (interfaces && is_plain_vxlan(&interfaces->plain[in->port], in, &room)) {
 		bool neighbor = false;
 
 		ip = in->data + sizeof(*eth);
-		packet->ip = NULL;
-		packet->own = false;
-		packet->interface = 0;
 		in->reason = take_vxlan(fib, packet, in->any_mac, (const void *)ip, ip + 20,
 					room - 20, &neighbor);
 		if (in->reason != DROP_REASON_COUNT)
@@ -331,9 +332,6 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 
 	ip = in->data + l2;
 	room = in->length - l2;
-	packet->ip = NULL;
-	packet->own = false;
-	packet->vni = packet->vtep = packet->interface = 0;
 	if (ether_type == RTE_ETHER_TYPE_ARP)
 		return send_up(in, &interfaces->at[mine]);
 	if (ether_type == RTE_ETHER_TYPE_IPV4) {

@@ -52,6 +52,7 @@ struct packet {
 	uint32_t vtep;	    /* outer source, network order */
 	uint32_t interface; /* plain: id of the hand-off */
 	uint16_t site;	    /* of that hand-off */
+	uint8_t port;	    /* it came in by */
 };
 
 enum verdict classify(const struct fib *fib, const struct interface_table *interfaces,

@@ -15,6 +15,7 @@
 
 #include "commit.h"
 #include "log.h"
+#include "offence.h"
 #include "port.h"
 #include "stats.h"
 #include "trace.h"
@@ -37,6 +38,7 @@ _Static_assert(sizeof(struct ccn_next_hop) == 40, "next_hop");
 _Static_assert(sizeof(struct ccn_vm) == 32, "vm");
 _Static_assert(sizeof(struct ccn_route) == 32, "route");
 _Static_assert(sizeof(struct ccn_source) == 28, "source");
+_Static_assert(sizeof(struct ccn_offender) == 104, "offender");
 _Static_assert(sizeof(struct ccn_counter) == 88, "counter");
 _Static_assert(sizeof(struct ccn_port_status) == 64, "port_status");
 _Static_assert(sizeof(struct ccn_lookup) == 24, "lookup");
@@ -74,6 +76,7 @@ static const uint16_t sizes[32] = {
     sizeof(struct ccn_trace),
     sizeof(struct ccn_trace_step),
     sizeof(struct ccn_source),
+    sizeof(struct ccn_offender),
 };
 
 static const struct client *holder; /* of the transaction that is open */
@@ -281,6 +284,12 @@ static void take_commit(struct client *client, const struct ccn_commit *end)
 	acknowledge(client);
 }
 
+static void stream_offender(void *context, const struct ccn_offender *offender)
+{
+	if (stream(context, CCN_OFFENDER, offender, sizeof(*offender)) < 0)
+		((struct client *)context)->closing = true;
+}
+
 static void take_stats(struct client *client)
 {
 	stats_walk(stream_counter, client);
@@ -291,6 +300,7 @@ static void take_stats(struct client *client)
 		if (stream(client, CCN_PORT_STATUS, &status, sizeof(status)) < 0)
 			client->closing = true;
 	}
+	offences_walk(stream_offender, client);
 	acknowledge(client);
 }
 

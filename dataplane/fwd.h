@@ -35,6 +35,13 @@ void hand_up(struct worker *w, struct job *job, enum punt_what what, uint16_t mt
 void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
 	     unsigned count);
 
+/* With a note of whom it hit. */
+static inline void drop_packet(struct worker *w, const struct job *job, enum drop_reason reason)
+{
+	offence_note(&w->offences, reason, &job->packet);
+	drop(w, job->m, reason);
+}
+
 /* --- the stages: what is dropped or punted is gone when they return --- */
 
 /* Makes jobs of the frames that are to be forwarded, and returns how many. */

@@ -64,7 +64,7 @@ void refuse(struct worker *w, struct job *job, enum drop_reason reason, uint16_t
 	const enum punt_what what = told(reason);
 
 	if (w->options->no_icmp) {
-		drop(w, job->m, reason);
+		drop_packet(w, job, reason);
 		return;
 	}
 	if (reason == DROP_MTU && packet->family == 4 && !(packet->ip[6] & 0x40)) {

@@ -119,7 +119,7 @@ static void rewrite_one(struct worker *w, const struct fib *fib, struct job *job
 		return;
 	}
 	if (job->packet.ecn == 3 && (frame_tos(job->packet.ip, job->packet.family) & 3) == 0) {
-		drop(w, job->m, DROP_ECN);
+		drop_packet(w, job, DROP_ECN);
 		return;
 	}
 	if (job->hop->record.kind == CCN_NEIGHBOR)

@@ -69,7 +69,7 @@ static bool sort_one(struct worker *w, const struct fib *fib,
 	job->m = m;
 	job->hop = NULL;
 	if (verdict == VERDICT_DROP)
-		drop(w, m, in.reason);
+		drop_packet(w, job, in.reason);
 	else if (verdict == VERDICT_PUNT)
 		send_up(w, fib, interfaces, m, &in);
 	else if (verdict == VERDICT_NEIGHBOR)

@@ -208,6 +208,7 @@ static struct worker *make_worker(unsigned index)
 		q->lock = port_tx_lock(port, q->queue);
 	}
 	stats_add_worker(&w->stats);
+	offences_watch(&w->offences);
 	return w;
 }
 

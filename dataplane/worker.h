@@ -14,6 +14,7 @@
 #include <rte_mbuf.h>
 #include <rte_spinlock.h>
 
+#include "offence.h"
 #include "stats.h"
 
 #define BURST 64
@@ -60,6 +61,7 @@ struct worker {
 	struct rx_queue rx[MAX_RX_QUEUES];
 	struct tx_queue tx[MAX_PORTS];
 	struct worker_stats stats;
+	struct offences offences;
 } __rte_cache_aligned;
 
 /* After the ports are open, punt_init and fib_init. -1 after one line on stderr. */

@@ -19,6 +19,7 @@ import numpy as np
 from ccn_bgp.errors import CcnError, Problem, UnreachableError
 from ccn_bgp.forwarder import wire
 from ccn_bgp.forwarder.wire import Flag, MessageType, NakCode
+from ccn_bgp.model.bgp import Ip
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Records = Sequence[tuple[int, int, Array]]
@@ -39,6 +40,22 @@ class Counter(NamedTuple):
     scope: str
     name: str
     value: int
+
+
+class Offender(NamedTuple):
+    """A packet that was dropped: the ``last`` of its reason, or the first. ``seconds`` since 1970;
+    ``vni`` and ``vtep`` (the outer source) of VXLAN, ``interface`` of a hand-off, else 0 and None;
+    None: the frame was not read so far."""
+
+    reason: str
+    last: bool
+    seconds: float
+    port: str
+    vni: int
+    vtep: Ip | None
+    interface: int
+    source: Ip | None
+    destination: Ip | None
 
 
 class PortStatus(NamedTuple):
@@ -243,6 +260,11 @@ class ForwarderClient:
         """All counters, as they stand."""
         return _counters(self._ask(MessageType.STATS))
 
+    def offenders(self) -> list[Offender]:
+        """Of each reason for a drop the first packet and the last."""
+        found = self._ask(MessageType.STATS).get(MessageType.OFFENDER, ())
+        return [_offender(record) for record in found]
+
     def port_status(self) -> list[PortStatus]:
         """All ports, in the order of the command line."""
         return [
@@ -361,6 +383,23 @@ def _counters(answer: Mapping[MessageType, Array]) -> list[Counter]:
         Counter(wire.text_of(c["scope"]), wire.text_of(c["name"]), int(c["value"]))
         for c in answer.get(MessageType.COUNTER, ())
     ]
+
+
+def _offender(record: Any) -> Offender:
+    octets = {4: 4, 6: 16}.get(int(record["family"]), 0)
+    ends = [record[name].tobytes()[:octets] for name in ("source", "destination")]
+    source, destination = (Ip(end) if end else None for end in ends)
+    return Offender(
+        reason=wire.text_of(record["reason"]),
+        last=bool(record["last"]),
+        seconds=int(record["at"]) / 1e9,
+        port=wire.text_of(record["port"]),
+        vni=int(record["vni"]),
+        vtep=Ip(record["vtep"].tobytes()) if record["vtep"].any() else None,
+        interface=int(record["interface"]),
+        source=source,
+        destination=destination,
+    )
 
 
 def _checked(kind: MessageType, array: Array) -> Array:

@@ -19,7 +19,8 @@ from ccn_bgp.errors import CcnError, Problem
 
 SIZED = (
     "header hello hello_ack begin commit ack nak interface vni vtep next_hop vm route ccsi counter"
-    " lookup_result next_hop_group gateway_address peer vtep_set acl_rule trace trace_step source"
+    " lookup_result next_hop_group gateway_address peer vtep_set acl_rule trace trace_step"
+    " source offender"
 ).split()
 """The structs whose sizes HELLO compares, in its order."""
 
@@ -89,6 +90,7 @@ class MessageType(enum.IntEnum):
     LOOKUP_RESULT = _number("CCN_LOOKUP_RESULT")
     COUNTER = _number("CCN_COUNTER")
     PORT_STATUS = _number("CCN_PORT_STATUS")
+    OFFENDER = _number("CCN_OFFENDER")
     TRACE_STEP = _number("CCN_TRACE_STEP")
     INTERFACE = _number("CCN_INTERFACE")
     VNI = _number("CCN_VNI")
@@ -218,6 +220,7 @@ ROUTE = _struct("route")
 CCSI = _struct("ccsi")
 COUNTER = _struct("counter")
 PORT_STATUS = _struct("port_status")
+OFFENDER = _struct("offender")
 LOOKUP = _struct("lookup")
 LOOKUP_RESULT = _struct("lookup_result")
 
@@ -251,6 +254,7 @@ ANSWERS: dict[MessageType, np.dtype[Any]] = {
     MessageType.LOOKUP_RESULT: LOOKUP_RESULT,
     MessageType.COUNTER: COUNTER,
     MessageType.PORT_STATUS: PORT_STATUS,
+    MessageType.OFFENDER: OFFENDER,
     MessageType.TRACE_STEP: TRACE_STEP,
 }
 """The dtype of whatever the forwarder may send."""

@@ -21,7 +21,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from ccn_bgp.errors import CcnError, InputError, Problem, UnreachableError
-from ccn_bgp.forwarder.client import Counter
+from ccn_bgp.forwarder.client import Counter, Offender
 from ccn_bgp.gateway import collecting
 from ccn_bgp.gateway.commit import Committer
 from ccn_bgp.gateway.explain import explain
@@ -389,6 +389,10 @@ class Daemon:
     def counters(self) -> Sequence[Counter]:
         """Of the forwarder; empty without one."""
         return self.link.counters()
+
+    def offenders(self) -> Sequence[Offender]:
+        """Whom the forwarder dropped; empty without one."""
+        return self.link.offenders()
 
     def trace(self, port: str, frame: bytes, *, dry_run: bool) -> tuple[Any, Sequence[Counter]]:
         """A frame through the forwarder (gateway/tracing.py)."""

@@ -17,7 +17,7 @@ from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 from ccn_bgp.errors import CcnError, Problem, UnreachableError
-from ccn_bgp.forwarder.client import Counter, ForwarderClient, Nak, Records
+from ccn_bgp.forwarder.client import Counter, ForwarderClient, Nak, Offender, Records
 from ccn_bgp.forwarder.process import forwarder_command, settings_arguments, start_forwarder
 from ccn_bgp.forwarder.wire import MessageType
 from ccn_bgp.gateway.intent import Intent
@@ -76,6 +76,10 @@ class NoForwarder:
 
     def counters(self) -> Sequence[Counter]:
         """It counts nothing."""
+        return ()
+
+    def offenders(self) -> Sequence[Offender]:
+        """It drops nothing."""
         return ()
 
     def lookup(self, ccsi: int, ip: Ip) -> Any:
@@ -255,6 +259,10 @@ class ForwarderLink:
     def counters(self) -> Sequence[Counter]:
         """All counters."""
         return self._ask(lambda client: client.counters()) if self.client is not None else ()
+
+    def offenders(self) -> Sequence[Offender]:
+        """Of each reason for a drop the first packet and the last."""
+        return self._ask(lambda client: client.offenders()) if self.client is not None else ()
 
     def trace(self, port: str, frame: bytes, *, dry_run: bool) -> tuple[Any, Sequence[Counter]]:
         """A frame through the packet path: what it met, and the counters that it moved."""

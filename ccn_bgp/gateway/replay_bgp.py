@@ -106,6 +106,10 @@ class Replayed:
         """There is no forwarder."""
         return ()
 
+    def offenders(self) -> tuple[()]:
+        """There is no forwarder."""
+        return ()
+
     def lookup(self, ccsi: int, ip: Ip) -> Any:
         """There is no forwarder."""
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ccn_bgp.forwarder.client import Counter
+from ccn_bgp.forwarder.client import Counter, Offender
 from ccn_bgp.gateway.guard import Proved
 from ccn_bgp.gateway.history import History
 from ccn_bgp.gateway.intent import Intent
@@ -32,6 +32,9 @@ class Running(Protocol):
 
     def counters(self) -> Sequence[Counter]:
         """Of the forwarder."""
+
+    def offenders(self) -> Sequence[Offender]:
+        """Whom the forwarder dropped, of each reason the first and the last."""
 
     def lookup(self, ccsi: int, ip: Ip) -> Any:
         """The row that the forwarder holds for an address, as JSON values."""

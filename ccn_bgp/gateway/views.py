@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.counter_views import counters_json
 from ccn_bgp.gateway.history import intent_digest
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.policy_views import policy
@@ -364,11 +365,8 @@ def findings(gateway: Running, filters: Filters) -> Json:
 
 
 def counters(gateway: Running, _: Filters) -> Json:
-    """The forwarder's counters, by scope."""
-    found: dict[str, dict[str, int]] = {}
-    for counter in gateway.counters():
-        found.setdefault(counter.scope, {})[counter.name] = counter.value
-    return {"gateway": gateway.name, "counters": found}
+    """The forwarder's counters, and whom it dropped."""
+    return counters_json(gateway)
 
 
 def digest(gateway: Running, _: Filters) -> Json:

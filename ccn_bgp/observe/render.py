@@ -41,11 +41,7 @@ def draw(what: str, answer: Row) -> None:
             console.print(f"{key:<11}{value}")
         return
     if what == "counters":
-        for scope, values in answer["counters"].items():
-            console.print(f"[bold]{escape(scope)}[/]")
-            for name, value in values.items():
-                if value:
-                    console.print(f"  {name:<28}{value}{_per_packet(name, values)}")
+        _draw_counters(console, answer)
         return
     if what == "fib":
         table(console, "table prefix next next-hop origin".split(), answer["routes"])
@@ -53,6 +49,35 @@ def draw(what: str, answer: Row) -> None:
     rows = answer[what]
     flat = [{**row.get("attributes", {}), **row} for row in rows]
     table(console, COLUMNS[what], flat)
+
+
+def _draw_counters(console: Console, answer: Row) -> None:
+    """By scope, CCNs by name; then each drop with what it means and whom it hit."""
+    scopes = {k: v for k, v in answer["counters"].items() if k.partition(" ")[0] != "ccsi"}
+    scopes.pop("drop", None)
+    scopes |= {f"ccn {name}": values for name, values in answer["ccns"].items()}
+    for scope, values in scopes.items():
+        if not any(values.values()):
+            continue
+        console.print(f"[bold]{escape(scope)}[/]")
+        for name, value in values.items():
+            if value:
+                console.print(f"  {name:<28}{value}{_per_packet(name, values)}")
+    console.print("[bold]drop[/]")
+    for drop in answer["drops"]:
+        console.print(f"  {drop['reason']:<28}{drop['packets']}  {escape(drop['means'])}")
+        for which in ("first", "last"):
+            if hit := drop[which]:
+                console.print(f"    {which:<6}{escape(_offender(hit))}")
+        console.print(f"    do    {escape(drop['do'])}")
+
+
+def _offender(hit: Row) -> str:
+    words = [text("when", hit["when"]), f"port {hit['port']}"]
+    words += [f"{key} {hit[key]}" for key in ("vni", "hand-off", "from") if key in hit]
+    if "source" in hit:
+        words.append(f"{hit['source']} to {hit['destination']}")
+    return "  ".join(words)
 
 
 def _per_packet(name: str, counters: Mapping[str, int]) -> str:

@@ -149,6 +149,7 @@ def judged(forwarder, rows, tmp_path):
                 time.sleep(0.01)
             time.sleep(0.05)
             seen = rows.counters(client)
+            run.offenders = client.offenders()
         written = tmp_path / "out.pcap"
         out = rdpcap(str(written)) if written.stat().st_size else []
         passed = [p[VXLAN].payload.payload.src for p in out]
@@ -245,3 +246,34 @@ def test_the_check_can_be_switched_off(judged):
     passed, drops = judged(*frames, *forged, flags=CcsiFlag.SOURCE_OPEN)
     assert passed == ["8.8.8.8", "10.1.0.10", "10.1.0.10", "2001:db8::1"]
     assert drops == {"unknown-vtep": 2, "unknown-vni": 1}
+
+
+def test_the_first_and_the_last_offender_are_kept(judged):
+    begun = time.time()
+    judged(
+        host("10.3.0.10"),
+        host("10.2.0.10"),
+        host("8.8.8.8"),
+        gateway("2001:db8::1", NEAR),
+        idc("10.1.0.10", 2),
+        host("10.1.0.10", "192.0.2.250"),
+        host("10.1.0.10", vni=777),
+        Raw(bytes(host("10.1.0.10"))[:40]),
+    )
+    found = {(o.reason, o.last): o for o in judged.offenders}
+    assert {o.port for o in judged.offenders} == {"p0"}
+    assert all(begun - 1 < o.seconds < time.time() + 1 for o in judged.offenders)
+
+    def said(reason, last):
+        o = found[reason, last]
+        return o.vni, str(o.vtep), o.interface, str(o.source), str(o.destination)
+
+    assert said("source-no-vm", False) == (VPC, HOST, 0, "10.3.0.10", TARGET)
+    assert said("source-no-vm", True) == (VPC, HOST, 0, "8.8.8.8", TARGET)
+    for last in (False, True):
+        assert said("source-gateway", last) == (L3, NEAR, 0, "2001:db8::1", TARGET6)
+        assert said("source-hand-off", last) == (0, "None", 2, "10.1.0.10", TARGET)
+        assert said("unknown-vtep", last) == (VPC, "192.0.2.250", 0, "None", "None")
+        assert said("unknown-vni", last) == (777, HOST, 0, "None", "None")
+        assert said("outer-length", last) == (0, "None", 0, "None", "None")
+    assert len(found) == 12

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Notes and reads them: a reader that meets a note being written reads it again.
+ */
+#include "offence.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_cycles.h>
+
+#include "classify.h"
+#include "port.h"
+
+#define ATTEMPTS 100
+
+static const struct offences *watched[MAX_WORKERS];
+static unsigned watched_count;
+
+static void write_note(struct offence *o, const struct packet *packet)
+{
+	const uint32_t version = o->version;
+
+	__atomic_store_n(&o->version, version | 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	o->tsc = rte_rdtsc();
+	o->port = packet->port;
+	o->vni = packet->vni;
+	o->vtep = packet->vtep;
+	o->interface = packet->interface;
+	o->family = packet->ip ? packet->family : 0;
+	if (o->family == 4) {
+		memcpy(o->source, packet->ip + 12, 4);
+		memcpy(o->destination, packet->ip + 16, 4);
+	} else if (o->family == 6) {
+		memcpy(o->source, packet->ip + 8, 16);
+		memcpy(o->destination, packet->ip + 24, 16);
+	}
+	__atomic_store_n(&o->version, (version | 1) + 1, __ATOMIC_RELEASE);
+}
+
+void offence_note(struct offences *offences, enum drop_reason reason, const struct packet *packet)
+{
+	if (offences->first[reason].version == 0)
+		write_note(&offences->first[reason], packet);
+	write_note(&offences->last[reason], packet);
+}
+
+void offences_watch(const struct offences *offences)
+{
+	watched[watched_count++] = offences;
+}
+
+/* A copy that is whole; its version is 0 if there is none. */
+static struct offence read_note(const struct offence *o)
+{
+	struct offence copy = {0};
+
+	for (unsigned i = 0; i < ATTEMPTS; i++) {
+		const uint32_t version = __atomic_load_n(&o->version, __ATOMIC_ACQUIRE);
+
+		copy = *o;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (version % 2 == 0 && version == __atomic_load_n(&o->version, __ATOMIC_RELAXED))
+			return copy;
+	}
+	copy.version = 0;
+	return copy;
+}
+
+static uint64_t wall_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static struct ccn_offender record_of(const struct offence *o, unsigned reason, bool last)
+{
+	const double ago = (double)(rte_rdtsc() - o->tsc) / (double)rte_get_tsc_hz();
+	struct ccn_offender record = {.at = wall_ns() - (uint64_t)(ago * 1e9),
+				      .vni = o->vni,
+				      .interface = o->interface,
+				      .family = o->family,
+				      .last = last};
+
+	snprintf((char *)record.reason, sizeof(record.reason), "%s", stats_drop_name(reason));
+	if (o->port < port_count())
+		snprintf((char *)record.port, sizeof(record.port), "%s", port_name(o->port));
+	memcpy(record.vtep, &o->vtep, 4);
+	memcpy(record.source, o->source, o->family == 4 ? 4 : o->family == 6 ? 16 : 0);
+	memcpy(record.destination, o->destination, o->family == 4 ? 4 : o->family == 6 ? 16 : 0);
+	return record;
+}
+
+void offences_walk(void (*emit)(void *context, const struct ccn_offender *offender), void *context)
+{
+	for (unsigned reason = 0; reason < DROP_REASON_COUNT; reason++) {
+		for (unsigned last = 0; last < 2; last++) {
+			struct offence best = {0};
+
+			for (unsigned i = 0; i < watched_count; i++) {
+				struct offence o = read_note(last ? &watched[i]->last[reason]
+								  : &watched[i]->first[reason]);
+
+				if (o.version && (!best.version || (o.tsc > best.tsc) == last))
+					best = o;
+			}
+			if (best.version) {
+				struct ccn_offender record = record_of(&best, reason, last);
+
+				emit(context, &record);
+			}
+		}
+	}
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who was dropped: of each reason the first packet and the last. In: dropped packets, from the
+ * worker that drops them; out: CCN_OFFENDER records, the first and the last of all workers.
+ */
+#ifndef CCN_OFFENCE_H
+#define CCN_OFFENCE_H
+
+#include <stdint.h>
+
+#include "ccn_wire.h"
+#include "stats.h"
+
+struct packet;
+
+/* One cache line. Written by one worker, between two steps of `version`, which is odd meanwhile. */
+struct offence {
+	uint32_t version; /* 0 = none yet */
+	uint32_t vni;
+	uint64_t tsc;
+	uint32_t vtep; /* network order */
+	uint32_t interface;
+	uint8_t port, family;
+	uint8_t pad[6];
+	uint8_t source[16], destination[16];
+};
+
+struct offences {
+	struct offence first[DROP_REASON_COUNT], last[DROP_REASON_COUNT];
+};
+
+void offence_note(struct offences *offences, enum drop_reason reason, const struct packet *packet);
+
+/* Before its worker starts; it stays until the end. */
+void offences_watch(const struct offences *offences);
+void offences_walk(void (*emit)(void *context, const struct ccn_offender *offender), void *context);
+
+#endif
