@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle.networks import FABRIC
 
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent, still_drained
@@ -42,16 +43,10 @@ from ccn_bgp.session.decode import Decoder, SessionParameters, Update, Verdict
 from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
 from ccn_bgp.session.events import Block, Event, OpenFacts, SessionDown, SessionUp
 
-TOPOLOGY = """
-name: histories
-fabric: {asn: 64600, mtu: 1500, underlay-mtu: 1600}
-gateways:
-  a: {region: north, asn: 64601, vtep: 192.0.2.11,
-      uplinks: [{port: p0, address: 192.0.2.11/24, via: 192.0.2.1}]}
-  b: {region: south, asn: 64602, vtep: 192.0.3.11,
-      uplinks: [{port: p0, address: 192.0.3.11/24, via: 192.0.3.1}]}
-  c: {region: south, asn: 64602, vtep: 192.0.3.12,
-      uplinks: [{port: p0, address: 192.0.3.12/24, via: 192.0.3.1}]}
+TOPOLOGY = (
+    "name: histories"
+    + FABRIC
+    + """\
 vpcs:
   va: {region: north, vni: 101, cidrs: [10.1.0.0/16],
        vms: [{ip: 10.1.0.9, mac: "02:00:00:00:00:09", host: 192.0.2.100}]}
@@ -95,6 +90,7 @@ neighbors:
   - {name: rr, gateway: a, address: 127.8.0.4, asn: 64601, role: gateway}
 policies: [policy.yaml]
 """
+)
 POLICY = """
 prefix-sets:
   some: [{prefix: 172.16.0.0/17, ge: 18, le: 24}]

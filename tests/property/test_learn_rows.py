@@ -12,6 +12,7 @@ from pathlib import Path as FilePath
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle.networks import FABRIC
 
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent
@@ -37,16 +38,10 @@ from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.rows import Vocabulary
 from ccn_bgp.table.snapshot import Contender, Table
 
-TOPOLOGY = """
-name: rows
-fabric: {asn: 64600, mtu: 1500, underlay-mtu: 1600}
-gateways:
-  a: {region: north, asn: 64601, vtep: 192.0.2.11,
-      uplinks: [{port: p0, address: 192.0.2.11/24, via: 192.0.2.1}]}
-  b: {region: south, asn: 64602, vtep: 192.0.3.11,
-      uplinks: [{port: p0, address: 192.0.3.11/24, via: 192.0.3.1}]}
-  c: {region: south, asn: 64602, vtep: 192.0.3.12,
-      uplinks: [{port: p0, address: 192.0.3.12/24, via: 192.0.3.1}]}
+TOPOLOGY = (
+    "name: rows"
+    + FABRIC
+    + """\
 vpcs:
   va: {region: north, vni: 101, cidrs: [10.1.0.0/16],
        vms: [{ip: 10.1.0.9, mac: "02:00:00:00:00:09", host: 192.0.2.100}]}
@@ -69,6 +64,7 @@ ccns:
   two: {id: 2, vni: 202, attach: [vpc/vd, vpc/ve]}
 policies: [policy.yaml]
 """
+)
 POLICY = """
 prefix-sets:
   some: [{prefix: 172.16.0.0/17, ge: 18, le: 24}]

@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from types import SimpleNamespace
 
 import pytest
+from oracle.networks import FABRIC
 
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import InputError
@@ -32,16 +33,10 @@ from ccn_bgp.model.reason import Multipath, NotBest, Refused
 from ccn_bgp.model.route import Kind, Member, NextHop, Route
 from ccn_bgp.observe.render import draw, draw_explanation
 
-TOPOLOGY = """
-name: wide
-fabric: {asn: 64600, mtu: 1500, underlay-mtu: 1600}
-gateways:
-  a: {region: north, asn: 64601, vtep: 192.0.2.11,
-      uplinks: [{port: p0, address: 192.0.2.11/24, via: 192.0.2.1}]}
-  b: {region: south, asn: 64602, vtep: 192.0.3.11,
-      uplinks: [{port: p0, address: 192.0.3.11/24, via: 192.0.3.1}]}
-  c: {region: south, asn: 64602, vtep: 192.0.3.12,
-      uplinks: [{port: p0, address: 192.0.3.12/24, via: 192.0.3.1}]}
+TOPOLOGY = (
+    "name: wide"
+    + FABRIC
+    + """\
   d: {region: south, asn: 64602, vtep: 192.0.3.13,
       uplinks: [{port: p0, address: 192.0.3.13/24, via: 192.0.3.1}]}
 vpcs:
@@ -60,6 +55,7 @@ ccns:
   one: {id: 1, vni: 201, multipath: 2, attach: [vpc/va, vpc/vb, idc/lf]}
 policies: [policy.yaml]
 """
+)
 POLICY = "policies:\n  in: [{name: all, then: accept}]\n  out: [{name: all, then: accept}]\n"
 IDC = Prefix.parse("172.16.5.0/24")
 FAR = Prefix.parse("10.2.0.0/16")
