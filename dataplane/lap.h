@@ -11,6 +11,7 @@
 #include "worker.h"
 
 #define POLLS_PER_SAMPLE 16
+#define INTERRUPTED (1U << 20) /* cycles: no stage of one burst takes as long, another thread ran */
 
 static inline void lap_start(struct worker *w)
 {
@@ -27,7 +28,8 @@ static inline void lap(struct worker *w, enum stage stage, unsigned packets)
 	if (!w->sampled)
 		return;
 	now = rte_rdtsc();
-	w->stats.stage_cycles[stage] += now - w->lap;
+	if (now - w->lap < INTERRUPTED)
+		w->stats.stage_cycles[stage] += now - w->lap;
 	w->stats.sampled_packets += packets;
 	w->lap = now;
 }

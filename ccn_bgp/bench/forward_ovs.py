@@ -19,7 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from ccn_bgp.bench import frames, rows
-from ccn_bgp.bench.forward_peers import BUFFER, Rate, Sample, cpu, nanoseconds, sampled
+from ccn_bgp.bench.forward_peers import (
+    BUFFER,
+    Rate,
+    Sample,
+    cpu,
+    forget_runtime,
+    nanoseconds,
+    sampled,
+)
 from ccn_bgp.bench.forward_tables import Scale
 from ccn_bgp.errors import CcnError, Problem
 from ccn_bgp.lab import netns
@@ -96,6 +104,7 @@ def _running(name: str, directory: Path, scale: Scale) -> Iterator[dict[str, str
     finally:
         for file in ("vswitchd.pid", "ovsdb.pid"):
             _end(directory / file)
+        forget_runtime(f"bench-ovs-{os.getpid()}")
 
 
 def _end(file: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ import numpy as np
 
 from ccn_bgp.bench import frames, rows
 from ccn_bgp.bench.figure import Figure, median
+from ccn_bgp.bench.forward_peers import ended
 from ccn_bgp.errors import CcnError, Problem
 from ccn_bgp.forwarder.client import ForwarderClient
 from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
@@ -109,18 +109,13 @@ def _measure(
         extra=("--static-neighbors", "--busy-poll", "--cpu", ",".join(map(str, on)), *extra),
     )
     process = start_forwarder(command, control, directory / "forwarder.log")
-    try:
-        with ForwarderClient.connect(control, timeout=30.0) as client:
-            client.commit(0, 1, rows.tables(TENANTS, ROUTES), b"bench", full=True)
-            time.sleep(WARM_UP)
-            return [_interval(client, process.pid, len(on)) for _ in range(intervals)]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    with (
+        ended(process, signal.SIGTERM),
+        ForwarderClient.connect(control, timeout=30.0) as client,
+    ):
+        client.commit(0, 1, rows.tables(TENANTS, ROUTES), b"bench", full=True)
+        time.sleep(WARM_UP)
+        return [_interval(client, process.pid, len(on)) for _ in range(intervals)]
 
 
 def _interval(client: ForwarderClient, pid: int, count: int) -> Sample:
