@@ -6,21 +6,20 @@ In: a policy file (and what it includes) and routes as JSON. Out: results, trace
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 import typer
 
+from ccn_bgp.cli.policy_diff import diff
+from ccn_bgp.cli.policy_routes import read_routes
 from ccn_bgp.cli.validate import Form, show
 from ccn_bgp.config.catalogue import in_file_order
 from ccn_bgp.errors import InputError, Problem, RefusedError
 from ccn_bgp.model.path import Path
 from ccn_bgp.nearest import nearest
 from ccn_bgp.policy.evaluate import Accepted, Result, evaluate
-from ccn_bgp.policy.flight import Context
 from ccn_bgp.policy.lint import lint, undecided
 from ccn_bgp.policy.load import load_policies, read_policies
 from ccn_bgp.policy.routes import RouteError, attributes_json, read_route
@@ -69,7 +68,7 @@ def evaluate_routes(
     A line is a route, or what `ccn decode --json` has written of a message.
     """
     policies = _with(load_policies([file]), file, policy)
-    for number, entry, path, context in _routes(routes):
+    for number, entry, path, context in read_routes(routes):
         result = evaluate(policies, policy, path, default=default.value, context=context)
         if as_json:
             typer.echo(json.dumps(_result_json(number, entry, path, result, default)))
@@ -190,6 +189,9 @@ def print_schema() -> None:
     typer.echo(json.dumps(schema(), indent=2))
 
 
+app.command("diff")(diff)
+
+
 def _with(policies: PolicySet, file: FilePath, names: list[str]) -> PolicySet:
     """The same, if it has these policies."""
     for name in names:
@@ -197,34 +199,6 @@ def _with(policies: PolicySet, file: FilePath, names: list[str]) -> PolicySet:
             hint = nearest(name, policies.policies, "it has") or "it has none"
             raise InputError(Problem(str(file), f"there is no policy '{name}'", hint))
     return policies
-
-
-def _routes(file: FilePath) -> Iterator[tuple[int, Any, Path, Context]]:
-    """(number of the line, entry, route, its Context). InputError names the line."""
-    known: dict[Context, Context] = {}
-    try:
-        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    for entry in _entries(json.loads(line.decode("utf-8"))):
-                        path, context = read_route(entry)
-                        yield number, entry, path, known.setdefault(context, context)
-                except (ValueError, RecursionError) as error:
-                    words = " ".join(str(error).split()) or "nested too deeply"
-                    raise InputError(Problem(f"{file}:{number}:1", words)) from None
-    except OSError as error:
-        words = error.strerror or str(error)
-        raise InputError(Problem(str(file), f"cannot be read: {words}")) from None
-
-
-def _entries(value: Any) -> list[Any]:
-    """A line of `ccn decode --json` stands for all that it announces."""
-    if isinstance(value, dict) and isinstance(value.get("announce"), list):
-        shared = {"attributes": value.get("attributes") or {}}
-        return [e | shared if isinstance(e, dict) else e for e in value["announce"]]
-    return [value]
 
 
 def _result_json(

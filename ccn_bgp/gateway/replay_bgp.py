@@ -226,7 +226,7 @@ def replay_bgp(intent: Intent, files: Sequence[FilePath], until: int | None = No
     1970), and prove it. InputError: a file cannot be read, is cut or is no recording of this
     gateway."""
     replayed = Replayed(intent)
-    for file, record in _records(files):
+    for file, record in recorded(files):
         if until is not None and record.when > until:
             break
         last = replayed.heard.last
@@ -242,7 +242,8 @@ def replay_bgp(intent: Intent, files: Sequence[FilePath], until: int | None = No
     return replayed
 
 
-def _records(files: Sequence[FilePath]) -> Iterator[tuple[FilePath, Record]]:
+def recorded(files: Sequence[FilePath]) -> Iterator[tuple[FilePath, Record]]:
+    """The records of these files (also gzipped), in order. InputError: cut, or no recording."""
     for file in files:
         try:
             with file.open("rb") as raw:

@@ -45,7 +45,7 @@ ATTRIBUTES = (
     "communities", "large-communities", "extended-communities", "route-targets",
     "originator-id", "cluster-list", "only-to-customer",
 )  # fmt: skip
-_DERIVED = (
+DERIVED = (
     "router-mac",
     "encapsulation",
     "link-bandwidth",
@@ -75,7 +75,7 @@ def read_route(entry: Any) -> tuple[Path, Context]:
     attributes = entry.get("attributes") or {}
     if not isinstance(attributes, dict):
         raise RouteError("must be a mapping", "attributes")
-    _known(attributes, (*ATTRIBUTES, *_DERIVED), "attributes")
+    _known(attributes, (*ATTRIBUTES, *DERIVED), "attributes")
     if "next-hop" in entry:
         attributes = {"next-hop": entry["next-hop"], **attributes}
     neighbor = _text(entry, "neighbor")

@@ -198,3 +198,71 @@ def test_a_wrong_test_says_where(file: Path, old: str, new: str, said: str) -> N
     with pytest.raises(InputError) as caught:
         ccn("test", file)
     assert said in str(caught.value), str(caught.value)
+
+
+WIDER = POLICY.replace("le: 24", "le: 25")
+
+
+def test_diff_finds_the_route_that_tells_two_versions_apart(file: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    new.write_text(WIDER)
+    done = ccn("diff", file, new, "--policy", "from-idc")
+    assert done.exit_code == 3
+    assert done.stdout.splitlines() == [
+        "reject by default → accept by from-idc/own",
+        '    such as {"prefix": "172.16.0.0/25"}',
+        "reject by from-idc/never → accept by from-idc/own",
+        '    such as {"prefix": "172.16.0.0/25", "attributes": {"tag": 3}}',
+    ]
+    done = ccn("diff", file, file, "--policy", "from-idc")
+    assert (done.exit_code, done.stdout) == (0, "no route can tell the two apart\n")
+    new.write_text(POLICY.replace("space", "room").replace("local-pref: 200", "local-pref: 201"))
+    found = json.loads(ccn("diff", file, new, "--policy", "from-idc", "--json").stdout)
+    assert found["equal"] is False and found["not-ruled-out"] == []
+    (difference,) = found["differences"]
+    assert difference["attributes"] == {"local-pref": {"before": 200, "after": 201}}
+
+
+def test_diff_proves_that_another_way_to_say_it_is_the_same(file: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    halves = "[{prefix: 172.16.0.0/17, le: 24}, {prefix: 172.16.128.0/17, le: 24}, 172.16.0.0/16]"
+    new.write_text(POLICY.replace("[{prefix: 172.16.0.0/16, le: 24}]", halves))
+    assert ccn("diff", file, new, "--policy", "from-idc").exit_code == 0
+
+
+def test_diff_counts_given_routes(file: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    new.write_text(WIDER)
+    routes = [{"prefix": f"172.16.{n}.0/{24 + n % 2}"} for n in range(0, 10)]
+    stdin = "\n".join(map(json.dumps, [r for r in routes if r["prefix"].endswith("4")]))
+    words = ("diff", file, new, "--policy", "from-idc", "--routes", "-")
+    done = ccn(*words, stdin=stdin)
+    assert (done.exit_code, done.stdout) == (0, "5 routes: no change\n")
+    long = "\n".join(json.dumps({"prefix": f"172.16.{n}.128/25"}) for n in range(3))
+    done = ccn(*words, stdin=stdin + "\n" + long)
+    assert done.exit_code == 3
+    assert done.stdout.startswith("3 routes: reject by default → accept by from-idc/own\n")
+
+
+def test_diff_reads_recordings(file: Path, tmp_path: Path) -> None:
+    from ccn_bgp.model.bgp import Asn, Ip, Prefix
+    from ccn_bgp.model.path import PathAttributes, Segment, SegmentType, Unicast
+    from ccn_bgp.session.encode import encode_updates
+    from ccn_bgp.session.mrt import Frame, Link, message_records
+
+    new, recording = tmp_path / "new.yaml", tmp_path / "r.mrt"
+    new.write_text(WIDER)
+    attributes = PathAttributes(
+        as_path=(Segment(SegmentType.AS_SEQUENCE, (Asn(65101),)),),
+        next_hop=Ip.parse("169.254.1.2"),
+    )
+    said = [Unicast(Prefix.parse(p)) for p in ("172.16.1.0/24", "172.16.2.128/25")]
+    link = Link(65101, 64601, 0, Ip.parse("169.254.1.2"), Ip.parse("169.254.1.1"))
+    messages = b"".join(encode_updates([(attributes, said)]))
+    recording.write_bytes(message_records(1_000_000, Frame.of(link, asn4=True), messages))
+    done = ccn("diff", file, new, "--policy", "from-idc", "--routes", recording)
+    assert done.exit_code == 3
+    assert done.stdout.splitlines()[0] == "1 routes: reject by default → accept by from-idc/own"
+    recording.write_bytes(b"no recording at all")
+    with pytest.raises(InputError, match=r"is cut|not a recording"):
+        ccn("diff", file, new, "--policy", "from-idc", "--routes", recording)
