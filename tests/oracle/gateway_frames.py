@@ -120,10 +120,13 @@ class FrameMaker:
         near = int.from_bytes(found, "big") ^ random.getrandbits(random.randrange(1, size * 8))
         return near.to_bytes(size, "big")
 
-    def packet(self, random, ccsi):
-        """An IP packet, its family."""
+    def packet(self, random, ccsi, legal=()):
+        """An IP packet, its family; mostly from one of the legal sources."""
         family = random.choice((4, 4, 6))
         source, destination = (self.address(random, family, ccsi) for _ in range(2))
+        legal = [ip for ip in legal if len(ip) == len(source)]
+        if legal and random.random() < 0.85:
+            source = random.choice(legal)
         hops = random.choice((64, 64, 64, 64, 64, 64, 64, 255, 2, 2, 1, 0))
         traffic_class = random.choice((0, 0, random.randrange(256)))
         if random.random() < 0.1:
@@ -191,7 +194,9 @@ class FrameMaker:
         else:
             vni, source = random.choice(VNIS), random.choice(HOSTS + GATEWAYS)
         ccsi = self.tables.vnis[vni][0] if vni in self.tables.vnis else self.tables.ccsis[0]
-        family, packet = self.packet(random, ccsi)
+        held = sorted(self.tables.vms.items())
+        there = [ip for (number, ip), vm in held if number == vni and source in vm.vteps]
+        family, packet = self.packet(random, ccsi, there)
         if random.random() < 0.05:
             family, packet = self.vm_asks(random, vni)
         mac = rarely(random, b"\x02\xcc\0\0\0\1", b"\xff" * 6)

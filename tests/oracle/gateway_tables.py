@@ -106,6 +106,7 @@ def hand_offs(draw, ccsis):
                 mac=draw(st.sampled_from((b"", b"\x02\0\0\0\0\x77"))),
                 address6=address6,
                 length6=draw(st.sampled_from((64, 127))) if address6 else 0,
+                site=draw(st.integers(0, 2)),
             )
         )
     return found
@@ -184,11 +185,18 @@ def tables(draw):
         length = 16 if len(ip) == 4 else 64
         hops[slot] = NextHop(ON_LINK, vni=vni)
         routes[leads[vni][0], network(ip, length), length] = slot
+    vteps = draw(st.sets(st.tuples(st.sampled_from(vnis), senders), min_size=1, max_size=12))
+    declared = st.tuples(st.integers(0, 2), st.booleans())
     return Tables(
         interfaces=links,
         ccsis=ccsis,
         vnis=leads,
-        vteps=draw(st.sets(st.tuples(st.sampled_from(vnis), senders), min_size=1, max_size=12)),
+        vteps=vteps,
+        vtep_flags={
+            key: draw(st.integers(0, 3)) for key in sorted(vteps) if leads[key[0]][1] == L3
+        },
+        unchecked=draw(st.sets(st.sampled_from(ccsis))),
+        sources=draw(st.dictionaries(keys, declared, max_size=4)),
         next_hops=hops,
         vms=vms,
         routes=routes,

@@ -40,6 +40,7 @@ from oracle.plain_packets import (
     winner,
     with_header_checksum,
 )
+from oracle.plain_sources import forged
 from oracle.plain_tables import (
     DROP,
     HAND_OFF,
@@ -236,7 +237,7 @@ class PlainForwarder:
             raise Drop("inner-multicast")
         packet = read_packet(inner[14:], number(inner[12:14]))
         check_addresses(packet)
-        return self._route(Arrived(packet, ccsi, ecn, vni=vni))
+        return self._route_if_legal(Arrived(packet, ccsi, ecn, vni=vni), source)
 
     def _vm_asks(self, vni, source, frame):
         """ARP and neighbour discovery for the VPC's gateway, answered into the tunnel it came by:
@@ -273,9 +274,13 @@ class PlainForwarder:
             raise Drop("not-ours")
         packet = read_packet(frame.payload, frame.ethertype)
         check_addresses(packet)
-        return self._route(Arrived(packet, interface.ccsi, interface=interface))
+        return self._route_if_legal(Arrived(packet, interface.ccsi, interface=interface))
 
     # --- where to ---
+
+    def _route_if_legal(self, a, vtep=b""):
+        reason = forged(self.tables, a, vtep)
+        return Dropped(reason) if reason else self._route(a)
 
     def _route(self, a):
         try:

@@ -13,6 +13,7 @@ from ccn_bgp.forwarder.wire import MessageType
 UPLINK, HAND_OFF = 1, 2
 DROP, ON_LINK, VIP, REMOTE, NEIGHBOR = range(5)
 VPC, L3 = 1, 2
+REGION, HANDS_OFF = 1, 2
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Interface:
     mac: bytes = b""
     address6: bytes = b""
     length6: int = 0
+    site: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,12 @@ class Tables:
     """VNI -> CCSI, kind."""
     vteps: set[tuple[int, bytes]] = field(default_factory=set)
     """VNI, outer source that may use it."""
+    vtep_flags: dict[tuple[int, bytes], int] = field(default_factory=dict)
+    """Of those on an L3 VNI: REGION, HANDS_OFF."""
+    unchecked: set[int] = field(default_factory=set)
+    """CCSIs that take packets whatever their inner source."""
+    sources: dict[tuple[int, bytes, int], tuple[int, bool]] = field(default_factory=dict)
+    """CCSI, prefix, length -> the site whose hand-offs may send it, whether gateways may."""
     next_hops: dict[int, NextHop | Group] = field(default_factory=dict)
     vms: dict[tuple[int, bytes], Vm] = field(default_factory=dict)
     """VNI, address -> VM."""
@@ -80,11 +88,16 @@ class Tables:
 
     def longest_match(self, ccsi, address):
         """The slot of the longest prefix that covers the address, or None."""
-        best, slot = -1, None
-        for (table, prefix, length), led_to in self.routes.items():
-            if table == ccsi and length > best and covers(prefix, length, address):
-                best, slot = length, led_to
-        return slot
+        return longest(self.routes, ccsi, address)
+
+
+def longest(rows, ccsi, address):
+    """What the row of the longest prefix says, or None."""
+    best, found = -1, None
+    for (table, prefix, length), said in rows.items():
+        if table == ccsi and length > best and covers(prefix, length, address):
+            best, found = length, said
+    return found
 
 
 def covers(prefix, length, address):
@@ -126,7 +139,7 @@ def records(tables):
             wire.CCSI,
             id=ccsi,
             name=b"ccn-%d" % ccsi,
-            flags=wire.CcsiFlag.SOURCE_OPEN,
+            flags=wire.CcsiFlag.SOURCE_OPEN if ccsi in tables.unchecked else 0,
         )
     for i in tables.interfaces:
         fields = vars(i) | {"port": i.port.encode(), "role": i.role}
@@ -134,7 +147,8 @@ def records(tables):
     for vni, (ccsi, kind) in tables.vnis.items():
         say(MessageType.VNI, wire.VNI, vni=vni, ccsi=ccsi, kind=kind)
     for vni, address in sorted(tables.vteps):
-        say(MessageType.VTEP, wire.VTEP, vni=vni, address=address)
+        flags = tables.vtep_flags.get((vni, address), 0)
+        say(MessageType.VTEP, wire.VTEP, vni=vni, address=address, flags=flags)
     for slot, hop in tables.next_hops.items():
         if isinstance(hop, NextHop):
             fields = vars(hop) | {"family": _family(hop.ip)}
@@ -163,6 +177,17 @@ def records(tables):
     for (ccsi, prefix, length), slot in tables.routes.items():
         fields = {"prefix": prefix, "length": length, "family": _family(prefix)}
         say(MessageType.ROUTE, wire.ROUTE, ccsi=ccsi, next_hop=slot, **fields)
+    for (ccsi, prefix, length), (site, gateways) in tables.sources.items():
+        say(
+            MessageType.SOURCE,
+            wire.SOURCE,
+            ccsi=ccsi,
+            family=_family(prefix),
+            length=length,
+            prefix=prefix,
+            site=site,
+            flags=wire.SourceFlag.GATEWAYS if gateways else 0,
+        )
     return found
 
 

@@ -232,5 +232,6 @@ def test_every_end_is_met() -> None:
     model_text = "".join(file.read_text() for file in ORACLE.glob("plain_*.py"))
     reasons = set(re.findall(r'Drop(?:ped)?\("([a-z-]+)"\)', model_text))
     assert len(reasons) > 25
+    reasons |= {"source-no-vm", "source-other-host", "source-gateway", "source-hand-off"}
     assert reasons | {"Forwarded", "own Forwarded", "Answered", "Taken"} <= set(seen)
     assert seen["Forwarded"] > 400
