@@ -51,4 +51,5 @@ class Contexts:
             region=self._gateway.region if heard and peer.role in ("idc", "host") else "",
             origin_kind=_SAID_BY.get(peer.role) if heard else None,
             exportable=targets,
+            narrows=router is None,  # of many CCNs: each route has what its own may export
         )

@@ -6,61 +6,82 @@ route targets that a CCN may not export.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ccn_bgp.model.bgp import RouteTarget
 from ccn_bgp.model.ccsi import export_targets
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.topology import Topology
+from ccn_bgp.model.topology import Gateway, IdcRouter, Neighbor, Topology
 from ccn_bgp.policy.lint import lint
-from ccn_bgp.policy.rules import PolicySet
+from ccn_bgp.policy.rules import PolicySet, Statement
 
 
 def policy_findings(topology: Topology, policies: PolicySet) -> list[Finding]:
     """All of them; see above."""
+    sessions: list[IdcRouter | Gateway | Neighbor] = [
+        *topology.routers,
+        *topology.gateways.values(),
+        *topology.neighbors,
+    ]
     chains = [
         tuple(names)
-        for router in topology.routers
-        for names in (router.import_, router.export)
+        for session in sessions
+        for names in (session.import_, session.export)
         if names and all(name in policies.policies for name in names)
     ]
     return [*lint(policies, chains), *_foreign_targets(topology, policies)]
 
 
 def _foreign_targets(topology: Topology, policies: PolicySet) -> Iterator[Finding]:
-    """Statements that set a route target which their CCN may not export; evaluation leaves it
-    away."""
+    """Statements that set a route target which their CCN, or on sessions with gateways any CCN, may
+    not export; evaluation leaves it away."""
     told: set[tuple[str, str, RouteTarget]] = set()
+    every = {t for ccn in topology.ccns.values() for t in export_targets(topology, ccn)}
+    asked: list[tuple[str, str, tuple[str, ...], set[RouteTarget]]] = []
     for router in topology.routers:
-        ccn = topology.ccns.get(router.ccn)
-        if ccn is None:
-            continue
-        allowed = export_targets(topology, ccn)
-        for name in (*router.import_, *router.export):
-            policy = policies.policies.get(name)
-            for statement in policy.statements if policy is not None else ():
-                changes = statement.change.communities if statement.change is not None else ()
-                for value in (v for c in changes for v in (*(c.replace or ()), *c.add)):
-                    if not isinstance(value, bytes) or not RouteTarget.is_target(value):
-                        continue
-                    target = RouteTarget(value)
-                    key = statement.where, ccn.name, target
-                    if target in allowed or key in told:
-                        continue
-                    told.add(key)
-                    may = ", ".join(sorted(map(str, allowed))) or "none"
-                    yield Finding(
-                        rule="policy-target",
-                        message=f"policy {name}, statement {statement.name}: CCN {ccn.name} may not"
-                        f" export the route target {target} (it may: {may})",
-                        where=statement.where,
-                        ccn=ccn.name,
-                        witness={
-                            "chain": [
-                                f"router {router.name}",
-                                f"policy {name}",
-                                f"statement {statement.name}",
-                                f"route target {target}",
-                            ]
-                        },
-                    )
+        if ccn := topology.ccns.get(router.ccn):
+            allowed = set(export_targets(topology, ccn))
+            names = (*router.import_, *router.export)
+            asked.append((f"router {router.name}", ccn.name, names, allowed))
+    sessions: list[Gateway | Neighbor] = [*topology.gateways.values(), *topology.neighbors]
+    for session in sessions:
+        names = (*session.import_, *session.export)
+        asked.append((f"session {session.name}", "", names, every))
+    for who, ccn_name, names, allowed in asked:
+        for statement, target in _set_targets(policies, names):
+            key = statement.where, ccn_name, target
+            if target in allowed or key in told:
+                continue
+            told.add(key)
+            at = f"policy {statement.policy}, statement {statement.name}"
+            may = ", ".join(sorted(map(str, allowed))) or "none"
+            said = f"CCN {ccn_name} may not export the route target {target} (it may: {may})"
+            if not ccn_name:
+                said = f"no CCN may export the route target {target}"
+            yield Finding(
+                rule="policy-target",
+                message=f"{at}: {said}",
+                where=statement.where,
+                ccn=ccn_name,
+                witness={
+                    "chain": [
+                        who,
+                        f"policy {statement.policy}",
+                        f"statement {statement.name}",
+                        f"route target {target}",
+                    ]
+                },
+            )
+
+
+def _set_targets(
+    policies: PolicySet, names: Sequence[str]
+) -> Iterator[tuple[Statement, RouteTarget]]:
+    """Every route target that a statement of these policies adds."""
+    for name in names:
+        policy = policies.policies.get(name)
+        for statement in policy.statements if policy is not None else ():
+            for change in statement.change.communities if statement.change is not None else ():
+                for value in (*(change.replace or ()), *change.add):
+                    if isinstance(value, bytes) and RouteTarget.is_target(value):
+                        yield statement, RouteTarget(value)

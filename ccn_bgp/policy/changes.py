@@ -58,19 +58,21 @@ class CommunityChange:
         if self.remove is not None:
             kept = tuple(v for v in kept if not self.remove.holds(v))
         wanted = {*(self.replace or ()), *self.add}
-        allowed = [v for v in wanted if v not in kept and not self.forbidden(v, context)]
+        allowed = [v for v in wanted if v not in kept and not self.forbidden(v, context, values)]
         if not allowed:
             return kept
         if self.kind.word in ("extended-community", "route-target"):
             return (*kept, *sorted(allowed))  # type: ignore[type-var]
         return tuple(sorted({*kept, *allowed}))
 
-    def forbidden(self, value: Any, context: Context) -> bool:
-        """Whether it is a route target that the CCN may not export."""
-        exportable = context.exportable
-        if exportable is None or not isinstance(value, bytes):
+    def forbidden(self, value: Any, context: Context, values: tuple[Any, ...]) -> bool:
+        """Whether it is a route target that the CCN may not export; ``values``: what the route
+        has."""
+        if not isinstance(value, bytes) or not RouteTarget.is_target(value):
             return False
-        return RouteTarget.is_target(value) and RouteTarget(value) not in exportable
+        if context.narrows and value not in values:
+            return True
+        return context.exportable is not None and RouteTarget(value) not in context.exportable
 
 
 @dataclass(frozen=True)
@@ -159,9 +161,11 @@ class Change:
                 kind = change.kind
                 found.append(f"{kind.word} {texts(kind, was)} → {texts(kind, now)}")
             for value in (*(change.replace or ()), *change.add):
-                if change.forbidden(value, context):
-                    said = change.kind.text(value)
-                    found.append(f"{said} not added: CCN {context.ccn} may not export it")
+                if change.forbidden(value, context, was):
+                    why = f"CCN {context.ccn} may not export it"
+                    if context.narrows:
+                        why = "the route has not been exported with it"
+                    found.append(f"{change.kind.text(value)} not added: {why}")
         if any(not p.asn for p in self.prepend) and not context.own_asn:
             found.append("own AS not prepended: it is not known here")
         return tuple(found)

@@ -22,7 +22,8 @@ class Context:
 
     Empty, 0 and None are "unset". ``neighbor``, its ``address`` and ``asn`` are those of the
     session (import: who said it; export: who is told). ``own_asn`` is our AS there.
-    ``exportable``: the route targets that the CCN may export; None: nobody says, so all. Changed
+    ``exportable``: the route targets that the CCN may export; None: nobody says, so all.
+    ``narrows``: of route targets only those that the route has may stay or be set again. Changed
     attributes are shared by Context *object*: make one for each distinct one, not for each route.
     """
 
@@ -36,6 +37,7 @@ class Context:
     region: str = ""
     origin_kind: OriginKind | None = None
     exportable: frozenset[RouteTarget] | None = None
+    narrows: bool = False
 
 
 NOWHERE = Context()

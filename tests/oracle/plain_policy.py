@@ -229,7 +229,8 @@ def apply(document: dict[str, Any], change: dict[str, Any], route: Route) -> Non
 def communities(
     document: dict[str, Any], kind: str, change: dict[str, Any], attributes: Any, context: Any
 ) -> None:
-    held = values_of(kind, attributes)
+    had = values_of(kind, attributes)
+    held = had
     if "replace" in change:
         held = []
     removed = []
@@ -240,7 +241,10 @@ def communities(
     may = context.get("exportable")
     for text in [*change.get("replace", []), *change.get("add", [])]:
         value = parse(kind, text)
-        if may is not None and isinstance(value, bytes) and is_target(value) and value not in may:
+        target = isinstance(value, bytes) and is_target(value)
+        if target and may is not None and value not in may:
+            continue
+        if target and context.get("narrows") and value not in had:
             continue
         if value not in held:
             held.append(value)

@@ -216,6 +216,7 @@ def routes(draw: st.DrawFn) -> Route:
         **{kind: draw(unset_or(NAMES)) for kind in ("ccn", "vpc", "idc", "region")},
         "origin-kind": draw(unset_or(["vpc", "idc", "gateway"])),
         "exportable": draw(unset_or([[bytes((0, 2, 0, 1, 0, 0, 0, 1))]])),
+        "narrows": draw(st.booleans()),
     }
     return route | {"attributes": attributes, "context": context}
 
@@ -267,6 +268,7 @@ def built(route: Route) -> tuple[BgpPath, Context]:
         region=c["region"] or "",
         origin_kind=c["origin-kind"],
         exportable=None if exportable is None else frozenset(map(RouteTarget, exportable)),
+        narrows=c["narrows"],
     )
     return BgpPath("peer", nlri, attributes), context
 

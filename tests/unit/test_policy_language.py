@@ -361,3 +361,24 @@ def test_an_undefined_set_matches_nothing_even_inverted(tmp_path: Path) -> None:
     held = read_policies([file])
     assert [u.name for u in held.undefined] == ["x", "y"]
     assert passed(held, route()) is None
+
+
+def test_where_policies_narrow_no_route_target_comes_on_top(tmp_path: Path) -> None:
+    held = loaded(
+        tmp_path,
+        """
+policies:
+  p: [{set: {route-target: {replace: ["1:1", "1:3"]}}, then: accept}]
+  q: [{set: {extended-community: {add: ["rt:1:3", "soo:1:3"]}}, then: accept}]
+""",
+    )
+    one, two = RouteTarget.parse("1:1"), RouteTarget.parse("1:2")
+    path, context = route(extended_communities=(one, two)), Context(narrows=True)
+    found = evaluate(held, ["p"], path, default="reject", context=context)
+    assert isinstance(found, Accepted)
+    assert found.attributes.route_targets == {one}
+    told = trace(held, ["p"], path, default="reject", context=context)
+    assert "1:3 not added: the route has not been exported with it" in told.steps[0].changes
+    found = evaluate(held, ["q"], path, default="reject", context=context)
+    assert isinstance(found, Accepted)
+    assert found.attributes.extended_communities == (one, two, b"\x00\x03\x00\x01\x00\x00\x00\x03")
