@@ -148,7 +148,7 @@ class PathAttributes:
             return self.as_path[0].asns[0]
         return None
 
-    @property
+    @cached_property
     def as_path_text(self) -> str:
         """``64601 64602 {65001,65002}``, as routers print it."""
         words: list[str] = []
@@ -170,7 +170,7 @@ _WORKED_OUT = {
         "mobility",
         "link_bandwidth",
     ),
-    "as_path": ("as_path_length", "asns"),
+    "as_path": ("as_path_length", "asns", "as_path_text"),
 }
 """Which properties are worked out of which field."""
 

@@ -193,8 +193,11 @@ class CommunitySet:
             return literal.issubset(values) and all(
                 any(m.matches(v) for v in values) for m in others
             )
-        found = any(self.holds(v) for v in values)
-        return found if option == "any" else not found
+        literal, others = self._parts
+        found = not literal.isdisjoint(values)
+        if others and not found:
+            found = any(m.matches(v) for m in others for v in values)
+        return found is (option == "any")
 
     def missing(self, values: tuple[Any, ...]) -> Member | None:
         """For ``all``: the first member that no community meets."""

@@ -45,8 +45,11 @@ class PrefixCondition:
 
     def matches(self, prefix: Prefix | None) -> bool:
         """The same of a prefix alone."""
-        found = prefix is not None and any(held.matches(prefix) for held in self.sets)
-        return found is not self.invert
+        if prefix is not None:
+            for held in self.sets:
+                if held.matches(prefix):
+                    return not self.invert
+        return self.invert
 
     def holds(self, flight: Flight) -> bool:
         """See Condition."""
@@ -87,7 +90,10 @@ class CommunityCondition:
         if not self.sets:
             return self.option == "invert"
         union = self.union
-        return union.matches(union.kind.of(flight.attributes), self.option)
+        values = union.kind.of(flight.attributes)
+        if not values and self.option != "all":
+            return self.option == "invert"
+        return union.matches(values, self.option)
 
     def why(self, flight: Flight) -> str:
         """See Condition."""

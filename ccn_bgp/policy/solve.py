@@ -18,37 +18,40 @@ class TooHardError(Exception):
 
 
 def solve(full: Sequence[int], clauses: Sequence[Clause]) -> list[int] | None:
-    """For every dimension the cells that are left: whichever of them is taken, all clauses hold.
+    """One cell of each dimension (or several, if it does not matter which), so that all clauses
+    hold; the lowest cell of what is not asked for.
 
     ``full``: all cells of each dimension. TooHardError: given up.
     """
-    steps = [0]
-
-    def search(state: list[int], waiting: list[Clause]) -> list[int] | None:
-        steps[0] += 1
-        if steps[0] > MAX_STEPS:
-            raise TooHardError
-        found = _propagate(state, waiting)
-        if found is None:
+    branches: list[tuple[list[int], Sequence[Clause]]] = [(list(full), clauses)]
+    for _ in range(MAX_STEPS):
+        if not branches:
             return None
-        if not found:
+        state, waiting = branches.pop()
+        left = _propagate(state, waiting)
+        if left is None:
+            continue
+        if not left:
             return state
-        shortest = min(found, key=len)
-        for number, (dimension, mask) in enumerate(shortest):
+        # Most of what is open does not matter: whatever has a lowest cell takes it. What then does
+        # not hold has to be decided: by its first word, or its second without the first …
+        guess = [mask & -mask for mask in state]
+        broken = [c for c in left if not any(guess[d] & mask for d, mask in c)]
+        if not broken:
+            return guess
+        others: list[tuple[list[int], Sequence[Clause]]] = []
+        for dimension, mask in min(broken, key=len):
             branch = state.copy()
             branch[dimension] &= mask
-            for other, other_mask in shortest[:number]:
-                branch[other] &= ~other_mask
-            if all(branch[d] for d, _ in shortest[: number + 1]):
-                answer = search(branch, found)
-                if answer is not None:
-                    return answer
-        return None
-
-    return search(list(full), list(clauses))
+            others.append((branch, left))
+            state[dimension] &= ~mask
+            if not state[dimension]:
+                break
+        branches += reversed(others)
+    raise TooHardError
 
 
-def _propagate(state: list[int], waiting: list[Clause]) -> list[Clause] | None:
+def _propagate(state: list[int], waiting: Sequence[Clause]) -> list[Clause] | None:
     """Narrow the state by clauses with one literal left; returns those that are still open, each
     without what cannot hold any more; None: one cannot hold."""
     while True:

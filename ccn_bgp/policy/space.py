@@ -299,13 +299,16 @@ class Space:
         raise TooHardError
 
     def _no_path(self, state: Sequence[int]) -> Clause | None:
-        """A clause against what is asked of the AS path together, if there is no such path."""
+        """A clause against what is asked of the AS path together, if there is no such path; of no
+        more than it takes."""
         wanted, unwanted, _ = self._path_parts(state)
-        if not wanted and not unwanted:
+        if (not wanted and not unwanted) or _one_path(wanted, unwanted):
             return None
-        text, certain = text_for(AS_PATHS, [a for _, a in wanted], [a for _, a in unwanted])
-        if text is not None or not certain:
-            return None
+        for part in (unwanted, wanted):
+            for one in list(part):
+                part.remove(one)
+                if _one_path(wanted, unwanted):
+                    part.append(one)
         return (*((d, _NO) for d, _ in wanted), *((d, _YES) for d, _ in unwanted))
 
     def _path_parts(
@@ -382,6 +385,14 @@ class Space:
             gateway = Ip.parse("192.0.2.1") if shape != "5" else None
             return EvpnPrefix(rd, bytes(10), 0, prefix, gateway, Vni(vni))
         return UnicastNlri(prefix)
+
+
+def _one_path(
+    wanted: Sequence[tuple[int, Automaton]], unwanted: Sequence[tuple[int, Automaton]]
+) -> bool:
+    """Whether there may be a path that all of the first match and none of the others."""
+    text, certain = text_for(AS_PATHS, [a for _, a in wanted], [a for _, a in unwanted])
+    return text is not None or not certain
 
 
 def _lowest(mask: int) -> int:

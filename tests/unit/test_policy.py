@@ -19,8 +19,10 @@ from ccn_bgp.model.path import Path as BgpPath
 from ccn_bgp.model.reason import Denied
 from ccn_bgp.policy.changes import Change, CommunityChange, Med
 from ccn_bgp.policy.classes import PrefixClasses
+from ccn_bgp.policy.columns import Columns
 from ccn_bgp.policy.communities import KINDS
 from ccn_bgp.policy.evaluate import NO_POLICY, Accepted, evaluate
+from ccn_bgp.policy.flight import Context, Flight
 from ccn_bgp.policy.load import load_policies, read_policies, undefined_sets
 from ccn_bgp.policy.rules import PolicySet
 from ccn_bgp.policy.sets import PrefixRange, PrefixSet
@@ -303,3 +305,24 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_policies([one, two, tmp_path / "3.yaml"])
     assert len(caught.value.problems) == 4
+
+
+def test_columns_of_few_rows_among_many_kinds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two ways to number what occurs, by room; both number alike."""
+    held = policies(tmp_path)
+    bodies = [Flight(path("0.0.0.0/0").nlri, PathAttributes(med=n), Context()) for n in range(9)]
+    which = np.array([8, 0, 8, 3, 8], np.int64)
+    prefixes = ["10.1.0.0/16", "172.16.1.0/24", "172.16.2.0/24", "8.0.0.0/8", "10.1.0.0/16"]
+    raw = np.frombuffer(b"".join(Prefix.parse(p) for p in prefixes), np.uint8).reshape(-1, 5)
+    columns = Columns(held, ["import"], "accept")
+    found = [columns.judge(bodies, which, raw[:, :4], raw[:, 4])]
+    monkeypatch.setattr("ccn_bgp.policy.columns._SPARE", -(10**9))
+    found.append(columns.judge(bodies, which, raw[:, :4], raw[:, 4]))
+    for judged in found:
+        assert judged.accepted.tolist() == [False, True, True, True, False]
+        verdicts = [judged.verdicts[n] for n in judged.which.tolist()]
+        assert verdicts[0] is verdicts[4]
+        assert [v.attributes.med for v in verdicts if isinstance(v, Accepted)] == [7, 7, 3]
+    assert columns.judge(bodies, which[:0], raw[:0, :4], raw[:0, 4]).verdicts == ()
