@@ -51,7 +51,7 @@ _Static_assert(sizeof(struct ccn_acl_rule) == 88, "acl_rule");
 _Static_assert(sizeof(struct ccn_trace) == 536, "trace");
 _Static_assert(sizeof(struct ccn_trace_step) == 240, "trace_step");
 
-static const uint16_t sizes[32] = {
+const uint16_t client_sizes[32] = {
     sizeof(struct ccn_header),
     sizeof(struct ccn_hello),
     sizeof(struct ccn_hello_ack),
@@ -187,13 +187,13 @@ static void take_hello(struct client *client, const struct ccn_hello *hello)
 				    .pid = (uint32_t)getpid()};
 
 	if (hello->magic != CCN_WIRE_MAGIC || hello->version != CCN_WIRE_VERSION ||
-	    memcmp(hello->sizes, sizes, sizeof(sizes)) != 0) {
+	    memcmp(hello->sizes, client_sizes, sizeof(client_sizes)) != 0) {
 		refuse(client, CCN_NAK_VERSION, 0,
 		       "this forwarder was built from another ccn_wire.h; install both together");
 		client->closing = true;
 		return;
 	}
-	memcpy(ack.sizes, sizes, sizeof(sizes));
+	memcpy(ack.sizes, client_sizes, sizeof(client_sizes));
 	if (fib_current)
 		memcpy(ack.digest, fib_current->digest, sizeof(ack.digest));
 	for (unsigned i = 0; i < sizeof(hello->client) && hello->client[i]; i++)

@@ -19,6 +19,8 @@ struct buffer {
 	size_t length, capacity;
 };
 
+extern const uint16_t client_sizes[32]; /* of HELLO */
+
 /* All zero: a client that has said nothing yet. */
 struct client {
 	char name[sizeof(((struct ccn_hello *)0)->client) + 1];

@@ -99,10 +99,8 @@ static void say(struct client *client, uint16_t type, uint16_t flags, uint32_t c
 static void greet(struct client *client)
 {
 	struct ccn_hello hello = {.magic = CCN_WIRE_MAGIC, .version = CCN_WIRE_VERSION};
-	const uint16_t sizes[32] = {16, 104, 120,  16,	48, 8,	128, 80, 16,  12,  40, 32, 32,
-				    40, 88,  1088, 264, 24, 24, 72,  88, 536, 240, 28, 104};
 
-	memcpy(hello.sizes, sizes, sizeof(sizes));
+	memcpy(hello.sizes, client_sizes, sizeof(client_sizes));
 	say(client, CCN_HELLO, 0, 1, &hello, sizeof(hello));
 	CHECK(client->greeted);
 }
