@@ -144,7 +144,7 @@ def _forwarder(
         PORT_IN: f"pcap-loop:{directory}/in.pcap",
         PORT_OUT: f"pcap:{directory}/none.pcap,{outlet}",
     }
-    extra = ["--static-neighbors", "--memory", str(MEMORY_MB)]
+    extra = ["--static-neighbors", "--no-icmp", "--memory", str(MEMORY_MB)]
     command = forwarder_command(control, ports, name="bench", extra=extra)
     process = start_forwarder(command, control, directory / "forwarder.log")
     try:

@@ -261,7 +261,11 @@ class Tortured:
         senders = np.zeros(2, wire.VTEP)
         senders["vni"] = 10_000 + STAYS, 10_000 + COMES_AND_GOES
         senders["address"] = wire.octets(HOST, 4)
-        sources = [_vm(10_000 + STAYS, ip, HOST, HOST_MAC) for ip in (SOURCE4, SOURCE6)]
+        sources = [
+            _vm(10_000 + ccsi, ip, HOST, HOST_MAC)
+            for ccsi in (STAYS, COMES_AND_GOES)
+            for ip in (SOURCE4, SOURCE6)
+        ]
         hops, groups, routes = [], [], []
         for kind in (Kind.ROUTES, Kind.ROUTES6, Kind.NEXT_HOP):
             signature = self._signature(kind)
