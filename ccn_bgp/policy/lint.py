@@ -212,7 +212,9 @@ def _in_vain(
         if community.replace is not None and community.remove is not None:
             yield f"{word}: remove does nothing beside replace"
         for value in community.add:
-            if community.remove is not None and community.remove.holds(value):
+            # to remove by pattern and add one is how own communities are kept from being forged
+            removed = () if community.remove is None else community.remove.members
+            if any(member.value == value for member in removed):
                 text = community.kind.text(value)
                 yield f"{word}: {text} is removed and added; what is added stays"
     if statement.ends:
