@@ -98,12 +98,19 @@ def start_forwarder(
                     return process
         except UnreachableError:
             pass
+        except CcnError:  # it speaks another version: nobody could end it later
+            _end(process)
+            raise
         time.sleep(0.02)
-    process.kill()
-    process.wait()
+    _end(process)
     raise UnreachableError(
         Problem(f"forwarder {control_socket}", f"did not answer within {timeout:g} s", f"see {log}")
     )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 def _last_line(log: Path, begin: int) -> str:

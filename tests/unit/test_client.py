@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ccn_bgp.errors import UnreachableError
-from ccn_bgp.forwarder import wire
-from ccn_bgp.forwarder.client import ForwarderClient
+from ccn_bgp.forwarder import process, wire
+from ccn_bgp.forwarder.client import ForwarderClient, Nak
+from ccn_bgp.forwarder.wire import NakCode
 
 
 @pytest.fixture
@@ -60,3 +63,23 @@ def test_who_waits_gets_in_when_there_is_room(crowded: tuple[Path, socket.socket
         ForwarderClient.connect(path, timeout=20)  # whom the listener hangs up on after his HELLO
     server.join(20)
     assert int.from_bytes(greeted[0][4:6], "little") == wire.MessageType.HELLO
+
+
+def test_a_forwarder_of_another_version_is_not_left_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def popen(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(real(*words, **options))
+        return started[-1]
+
+    def refused(*_: object, **__: object) -> ForwarderClient:
+        raise Nak(NakCode.VERSION, "built from another ccn_wire.h", 0)
+
+    monkeypatch.setattr(process.subprocess, "Popen", popen)
+    monkeypatch.setattr(process.ForwarderClient, "connect", refused)
+    with pytest.raises(Nak, match="another ccn_wire"):
+        process.start_forwarder(["sleep", "60"], tmp_path / "s", tmp_path / "log")
+    assert started[0].poll() is not None
