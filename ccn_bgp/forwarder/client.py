@@ -95,6 +95,17 @@ class ForwarderClient:
         return cls(Path(path), timeout)
 
     def _open(self) -> None:
+        """Who has no room for one more hangs up at once: try again until the timeout."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return self._greet()
+            except (ConnectionResetError, BrokenPipeError) as error:
+                if time.monotonic() > deadline:
+                    raise self._unreachable(error) from None
+                time.sleep(0.02)
+
+    def _greet(self) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._socket.settimeout(self._timeout)
         greeting = np.zeros(1, wire.HELLO)
@@ -106,6 +117,9 @@ class ForwarderClient:
             self._connect()
             self._send(MessageType.HELLO, 0, greeting)
             ack = self._expect(MessageType.HELLO_ACK)[0]
+        except (ConnectionResetError, BrokenPipeError):
+            self._socket.close()
+            raise
         except OSError as error:
             self._socket.close()
             raise self._unreachable(error) from None
