@@ -293,6 +293,7 @@ static void stream_offender(void *context, const struct ccn_offender *offender)
 static void take_stats(struct client *client)
 {
 	stats_walk(stream_counter, client);
+	stats_walk_acls(fib_current, stream_counter, client);
 	for (unsigned i = 0; i < port_count(); i++) {
 		struct ccn_port_status status;
 

@@ -177,7 +177,15 @@ void stats_walk(void (*callback)(void *context, const struct ccn_counter *counte
 		emit(&to, scope, "packets", packets);
 		emit(&to, scope, "bytes", SUM(ccsi[i].bytes));
 	}
-	for (unsigned i = 0; fib_current && i < MAX_CCSIS; i++)
-		if (fib_current->acl[i])
-			walk_acl(&to, i, fib_current->acl[i]);
+}
+
+void stats_walk_acls(const struct fib *fib,
+		     void (*callback)(void *context, const struct ccn_counter *counter),
+		     void *context)
+{
+	const struct emitter to = {callback, context};
+
+	for (unsigned i = 0; fib && i < MAX_CCSIS; i++)
+		if (fib->acl[i])
+			walk_acl(&to, i, fib->acl[i]);
 }

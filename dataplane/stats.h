@@ -130,13 +130,18 @@ const char *stats_stage_name(enum stage stage);
 
 const char *stats_drop_name(unsigned reason);
 
+struct fib;
 struct rte_mempool;
 
 /* Where packets lie: how many buffers are free is told beside the counters. */
 void stats_watch_buffers(const struct rte_mempool *pool);
 
 /* Calls `emit` for every counter: of each worker, ports, drops, the slow path and each CCSI that has
- * forwarded something. */
+ * forwarded something. Any thread: it does not look at the tables. */
 void stats_walk(void (*emit)(void *context, const struct ccn_counter *counter), void *context);
+/* The same of what the access lists of these tables have counted; NULL: nothing. The control thread
+ * alone, which makes and frees them. */
+void stats_walk_acls(const struct fib *fib,
+		     void (*emit)(void *context, const struct ccn_counter *counter), void *context);
 
 #endif
