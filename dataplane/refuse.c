@@ -71,7 +71,10 @@ void refuse(struct worker *w, struct job *job, enum drop_reason reason, uint16_t
 		hand_up(w, job, PUNT_CUT, mtu);
 		return;
 	}
-	w->stats.drop[packet->own ? DROP_ANSWER : reason]++;
+	if (packet->own)
+		reason = DROP_ANSWER;
+	offence_note(&w->offences, reason, packet);
+	w->stats.drop[reason]++;
 	if (what == PUNT_WHATS || packet->own)
 		rte_pktmbuf_free(job->m);
 	else

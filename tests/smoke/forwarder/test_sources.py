@@ -277,3 +277,15 @@ def test_the_first_and_the_last_offender_are_kept(judged):
         assert said("unknown-vni", last) == (777, HOST, 0, "None", "None")
         assert said("outer-length", last) == (0, "None", 0, "None", "None")
     assert len(found) == 12
+
+
+def test_so_they_are_of_packets_whose_senders_are_told(judged):
+    lost, old = host("10.1.0.10"), host("10.1.0.10")
+    lost[VXLAN][IP].dst = "203.0.113.9"
+    old[VXLAN][IP].ttl = 1
+    judged(lost, old)
+    assert {(o.reason, o.last, str(o.source), str(o.destination)) for o in judged.offenders} == {
+        (reason, last, "10.1.0.10", to)
+        for reason, to in (("no-route", "203.0.113.9"), ("ttl", TARGET))
+        for last in (False, True)
+    }
