@@ -352,14 +352,15 @@ class Snapshot:
     def digest(self) -> bytes:
         """32 octets; equal for equal content, whatever the order in which it was learned.
 
-        Who said a route is not part of it: a reflector and a full mesh give the same digest.
+        Who said a route is not part of it, nor whom the gateway talks to: a reflector and a full
+        mesh give the same digest.
         """
         tables = _tables.octets(list(self.tables.values()))
         ids = tables[:, :4].copy().view(">u4").reshape(-1)
         if len(ids) > 1 and not (ids[1:] > ids[:-1]).all():
             tables = tables[np.argsort(ids)]
         fixed: tuple[tuple[NamedTuple, ...], ...]
-        fixed = self.interfaces, self.vnis, self.gateway_addresses, self.peers, self.sources
+        fixed = self.interfaces, self.vnis, self.gateway_addresses, self.sources
         content = [
             *(_digest_of(part) for part in fixed),
             hashlib.blake2b(_vteps.octets(self.vteps).tobytes(), digest_size=32).digest(),
