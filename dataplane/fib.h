@@ -32,6 +32,7 @@
 #include "vtep_set.h"
 
 #define NO_INTERFACE UINT16_MAX
+#define MAX_INTERFACES 4096
 #define NO_ADJACENCY UINT32_MAX
 #define MAX_VLAN 4096
 #define PAGE 4096U /* entries of a page of the VNI and next-hop tables */

@@ -79,7 +79,7 @@ const char *interfaces_apply(struct interface_table *table, const struct ccn_int
 		return fault;
 	if (slot == NO_INTERFACE)
 		slot = free_slot(table);
-	if (slot >= 4096)
+	if (slot >= MAX_INTERFACES)
 		return "more than 4096 interfaces";
 
 	struct interface *n = &table->at[slot];

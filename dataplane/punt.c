@@ -14,6 +14,7 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include "fib.h"
 #include "log.h"
 #include "stats.h"
 
@@ -51,6 +52,8 @@ static struct {
 	uint64_t full_at;
 } __rte_cache_aligned meters[PUNT_CLASSES];
 static uint64_t full_at_of[PUNT_WHATS][MAX_CCSIS];
+/* Of one hand-off: its routers are another CCN's than those of the next. */
+static uint64_t full_at_by[PUNT_VM][MAX_INTERFACES];
 
 int punt_init(bool metered)
 {
@@ -98,9 +101,16 @@ static bool class_takes(enum punt_class class)
 	return within_rate(&meters[class].full_at, classes[class].rate, classes[class].burst);
 }
 
-void punt(struct worker_stats *stats, struct rte_mbuf *m, enum punt_class class)
+static bool hand_off_may(enum punt_class class, uint16_t slot)
 {
-	if (!class_takes(class)) {
+	return slot == NO_INTERFACE ||
+	       within_rate(&full_at_by[class][slot], classes[class].rate / 10,
+			   classes[class].burst / 4);
+}
+
+void punt(struct worker_stats *stats, struct rte_mbuf *m, enum punt_class class, uint16_t hand_off)
+{
+	if (!hand_off_may(class, hand_off) || !class_takes(class)) {
 		stats->drop[DROP_PUNT_RATE]++;
 		stats->punt[class].refused++;
 		rte_pktmbuf_free(m);

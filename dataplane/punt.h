@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Between the workers and the slow path: punted frames one way, by class (punt_class.h) and
- * metered, so that a flood of one class takes nothing from another, nor one CCSI's from another's;
- * frames to send and packets to route the other way. Nobody waits: what has no room is dropped.
+ * metered, so that a flood of one class takes nothing from another, nor one CCSI's or hand-off's all
+ * from the others'; frames to send and packets to route the other way. Nobody waits: what has no room is dropped.
  *
  * A frame for ourselves is untagged; m->port is our port index, m->vlan_tci its VLAN, m->hash.usr
  * the interface's role. A packet of a CCSI has a note in front of it.
@@ -51,8 +51,9 @@ int punt_init(bool metered);
 
 /* --- for the workers --- */
 
-/* Takes the frame, or counts and frees it. punt_wake after the last. */
-void punt(struct worker_stats *stats, struct rte_mbuf *m, enum punt_class class);
+/* Takes the frame, or counts and frees it. `hand_off`: slot of the hand-off that it came by, which
+ * gets a tenth of the class and no more; NO_INTERFACE: an uplink. punt_wake after the last. */
+void punt(struct worker_stats *stats, struct rte_mbuf *m, enum punt_class class, uint16_t hand_off);
 /* The same of a packet of a CCSI: the buffer begins 14 octets before it and ends with it. One that
  * could not be forwarded has been counted by the caller. */
 void punt_packet(struct worker_stats *stats, struct rte_mbuf *m, const struct punt_note *note);

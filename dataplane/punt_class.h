@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Which class a frame for ourselves is punted in: each has a meter and a queue of its own, so that
- * a flood of one takes nothing from another. In: the frame and the BGP neighbours. Pure.
+ * a flood of one takes nothing from another; one hand-off gets a tenth of each (punt.h). In: the frame and the BGP neighbours. Pure.
  */
 #ifndef CCN_PUNT_CLASS_H
 #define CCN_PUNT_CLASS_H

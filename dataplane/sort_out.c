@@ -32,7 +32,8 @@ static void send_up(struct worker *w, const struct fib *fib,
 	m->hash.usr = in->role;
 	punt(&w->stats, m,
 	     punt_class(__atomic_load_n(&fib->peers, __ATOMIC_ACQUIRE), interface,
-			rte_pktmbuf_mtod(m, const uint8_t *), m->data_len));
+			rte_pktmbuf_mtod(m, const uint8_t *), m->data_len),
+	     in->role == CCN_UPLINK ? NO_INTERFACE : slot);
 	w->punted = true;
 }
 
