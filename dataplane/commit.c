@@ -207,6 +207,10 @@ static void publish(struct change *c)
 	void *old_interfaces = NULL;
 	struct adjacency_table *old_adjacencies = NULL;
 
+	/* routes alone waited for nobody: a reader may be on its way to a slot that they have left,
+	 * and that is about to be another table's */
+	if (!c->full && !only_routes(c))
+		reclaim_wait();
 	publish_rows(c);
 	publish_addresses(c);
 	if (c->interfaces) {

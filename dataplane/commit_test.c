@@ -346,6 +346,54 @@ static void *read_on(void *unused)
 	return NULL;
 }
 
+/* A slot that routes alone have left may become another table's next hop by the next transaction:
+ * not while a reader is still on its way there. */
+static void *put_last(void *messages)
+{
+	struct refusal refusal;
+
+	CHECK(put_into_force(messages, false, &refusal) == 0);
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void check_slot_used_again(void)
+{
+	static struct bytes first, moved, again;
+	struct ccn_route route = {.ccsi = 1, .next_hop = 5, .family = 4};
+	struct ccn_next_hop hop = {.slot = 5, .kind = CCN_ON_LINK, .vni = 101};
+	const struct ccn_ccsi ccsi = {.id = 1};
+	struct refusal refusal;
+	pthread_t writer;
+	uint32_t slot, address = 0;
+
+	add(&first, CCN_CCSI, 0, &ccsi);
+	add(&first, CCN_NEXT_HOP, 0, &hop);
+	hop.slot = 9;
+	add(&first, CCN_NEXT_HOP, 0, &hop);
+	add(&first, CCN_ROUTE, 0, &route);
+	CHECK(put_into_force(&first, true, &refusal) == 0);
+
+	rte_rcu_qsbr_thread_online(fib_qsbr, READER_WORKER);
+	lpm_lookup_burst4(&fib_current->lpm[0][1], &address, &slot, 1);
+	route.next_hop = 9;
+	add(&moved, CCN_ROUTE, 0, &route);
+	CHECK(put_into_force(&moved, false, &refusal) == 0); /* waits for nobody */
+
+	hop.slot = 5;
+	hop.vni = 102; /* another table's */
+	add(&again, CCN_NEXT_HOP, 0, &hop);
+	CHECK(pthread_create(&writer, NULL, put_last, &again) == 0);
+	for (int i = 0; i < 100; i++) {
+		usleep(500);
+		CHECK(slot == 5 && fib_next_hop(fib_current, slot)->record.vni == 101);
+	}
+	rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
+	pthread_join(writer, NULL);
+	CHECK(stop && fib_next_hop(fib_current, slot)->record.vni == 102);
+	stop = false;
+}
+
 int main(void)
 {
 	static struct bytes messages, before, after, again;
@@ -357,6 +405,7 @@ int main(void)
 	check_eal();
 	CHECK(fib_init() == 0);
 	neigh_init(true);
+	check_slot_used_again();
 	CHECK(pthread_create(&reader, NULL, read_on, NULL) == 0);
 	for (int step = 0; step < 8000; step++) {
 		bool full = random_below(&state, 200) == 0;

@@ -24,6 +24,14 @@ static void free_first(void)
 	count--;
 }
 
+void reclaim_wait(void)
+{
+	const unsigned last = (first + count - 1) % WAITING;
+
+	if (count > 0 && rte_rcu_qsbr_check(fib_qsbr, queue[last].token, false) != 1)
+		fib_wait_for_readers();
+}
+
 void reclaim_all(void)
 {
 	if (count > 0)

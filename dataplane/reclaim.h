@@ -12,6 +12,8 @@
 void reclaim_later(struct lpm_list *stale);
 /* Frees what earlier calls have left, as far as readers are done with it. */
 void reclaim_some(void);
+/* Until no reader is in what waits; frees nothing. */
+void reclaim_wait(void);
 /* Waits for the readers and frees everything. */
 void reclaim_all(void);
 
