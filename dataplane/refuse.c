@@ -7,6 +7,7 @@
 
 #include "fwd.h"
 #include "punt.h"
+#include "trace.h"
 
 #define L2 14
 
@@ -49,6 +50,11 @@ void hand_up(struct worker *w, struct job *job, enum punt_what what, uint16_t mt
 	};
 	uint8_t *data = rte_pktmbuf_mtod(job->m, uint8_t *);
 
+	if (unlikely(w->tracer != NULL) && trace_is_dry(w->tracer)) {
+		w->stats.punted += what < PUNT_TIME_EXCEEDED;
+		rte_pktmbuf_free(job->m);
+		return;
+	}
 	if (packet->ip < data + L2) /* our own packets stand alone */
 		rte_pktmbuf_prepend(job->m, (uint16_t)(data + L2 - packet->ip));
 	else

@@ -12,6 +12,7 @@
 
 #include "fwd.h"
 #include "punt.h"
+#include "trace.h"
 
 /* The class is told by neighbours of the interface, those of uplinks by those of all uplinks. */
 static void send_up(struct worker *w, const struct fib *fib,
@@ -21,6 +22,11 @@ static void send_up(struct worker *w, const struct fib *fib,
 	uint16_t slot = interfaces->by_vlan[in->role][in->port][in->vlan];
 	uint32_t interface = in->role == CCN_UPLINK ? 0 : interfaces->at[slot].record.id;
 
+	if (unlikely(w->tracer != NULL) && trace_is_dry(w->tracer)) {
+		w->stats.punted++;
+		rte_pktmbuf_free(m);
+		return;
+	}
 	if (in->tagged) { /* the slow path sees untagged frames */
 		uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
 

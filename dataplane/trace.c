@@ -209,6 +209,11 @@ void trace_acl(struct tracer *t, const struct ccsi_acl *acl, const struct acl_ve
 
 /* --- the worker --- */
 
+bool trace_is_dry(const struct tracer *t)
+{
+	return t->probe.dry_run;
+}
+
 static void flush_all(struct worker *w)
 {
 	for (unsigned port = 0; port < port_count(); port++)

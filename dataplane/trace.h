@@ -8,6 +8,7 @@
 #ifndef CCN_TRACE_H
 #define CCN_TRACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,8 @@ const char *trace_probe(const struct ccn_trace *probe, trace_emit emit, void *co
 
 /* --- of worker 0 --- */
 
+/* Of this probe nothing may leave: no error about it, no answer, no pieces of it. */
+bool trace_is_dry(const struct tracer *tracer);
 /* Once per poll: forwards the probe that waits, if any. */
 void trace_poll(struct worker *w, const struct fib *fib);
 /* After a stage: `count` is what it kept of the probe, 1 or 0. */

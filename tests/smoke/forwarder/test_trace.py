@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from scapy.all import ICMP, TCP, UDP, VXLAN, Ether, rdpcap
+from scapy.all import ARP, ICMP, TCP, UDP, VXLAN, Ether, rdpcap
 
 from ccn_bgp.forwarder.acl_records import acl_records
 from ccn_bgp.forwarder.client import ForwarderClient, Nak
@@ -63,12 +63,13 @@ def probe(to, protocol=1, port=33434, **more):
 
 
 @pytest.fixture
-def traced(forwarder, rows, tmp_path):
+def traced(request, forwarder, rows, tmp_path):
     """A forwarder that receives nothing of its own; the client, and what has left when it ends."""
     empty = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
     (tmp_path / "in.pcap").write_bytes(empty)
     ports = {"p0": f"pcap:{tmp_path}/in.pcap,{tmp_path}/out.pcap"}
-    path, process = forwarder(ports, "--static-neighbors", "--no-icmp")
+    options = getattr(request, "param", ("--no-icmp",))
+    path, process = forwarder(ports, "--static-neighbors", *options)
     with ForwarderClient.connect(path) as client:
         client.commit(0, 1, tables(rows), b"", full=True)
 
@@ -133,6 +134,27 @@ def test_a_dry_run_stops_before_the_port(traced, rows):
     assert ("port p0", "tx-packets") not in moved(counters)
     assert rows.counters(client)["port p0", "tx-packets"] == 0
     assert left() == []
+
+
+@pytest.mark.parametrize("traced", [()], indirect=True)
+def test_nor_does_anything_leave_about_it(traced, rows):
+    """The slow path would tell the VM of a packet that it never sent, answer, or cut it."""
+    client, left = traced
+
+    def said(frame, dry_run):
+        steps, _ = client.trace("p0", frame, dry_run=dry_run)
+        time.sleep(0.05)
+        return kinds(steps)[-1], rows.counters(client)["slow-path", "errors-sent"]
+
+    asked = Ether(dst=str(ROUTER_MAC)) / ARP(op=2, psrc="192.0.2.50", pdst=GATEWAY)
+    assert said(probe("10.9.0.1"), True) == ("DROPPED", 0)
+    assert said(bytes(asked), True) == ("PUNTED", 0)
+    assert rows.counters(client)["punt neighbor", "taken"] == 0
+    assert said(probe("10.9.0.1"), False) == ("DROPPED", 1)
+    assert said(bytes(asked), False) == ("PUNTED", 1)
+    assert rows.counters(client)["punt neighbor", "taken"] == 1
+    (told,) = left()
+    assert told[VXLAN][ICMP].type == 3
 
 
 def test_what_is_dropped_names_the_table(traced):
