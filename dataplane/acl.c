@@ -265,8 +265,11 @@ static struct acl *hold(const struct ccn_acl_rule *rows, uint32_t count, const c
 	acl->references = 1;
 	acl->row_count = count;
 	memcpy(acl->row, rows, count * sizeof(*rows));
-	for (uint32_t i = 0; i < count; i++)
+	memset(acl->first, 0xff, sizeof(acl->first));
+	for (uint32_t i = count; i-- > 0;) {
 		acl->rule_count = RTE_MAX(acl->rule_count, rows[i].rule + 1U);
+		acl->first[rows[i].rule] = (uint16_t)i;
+	}
 	for (unsigned v6 = 0; v6 < 2; v6++) {
 		if (of_family[v6] > 0 && compile(acl, v6, of_family[v6]) < 0) {
 			release(acl);
@@ -321,10 +324,9 @@ void ccsi_acl_free(struct ccsi_acl *acl)
 
 const struct ccn_acl_rule *acl_rule(const struct acl *acl, uint32_t rule)
 {
-	for (uint32_t i = 0; i < acl->row_count; i++)
-		if (acl->row[i].rule == rule)
-			return &acl->row[i];
-	return NULL;
+	const unsigned row = rule < ACL_MAX_RULES ? acl->first[rule] : ACL_NO_ROW;
+
+	return row == ACL_NO_ROW ? NULL : &acl->row[row];
 }
 
 uint64_t ccsi_acl_hits(const struct ccsi_acl *acl, uint32_t rule)
@@ -340,6 +342,11 @@ void ccsi_acl_take_over(struct ccsi_acl *acl, const struct ccsi_acl *old)
 {
 	if (!acl || !old)
 		return;
+	if (acl->acl == old->acl) {
+		for (uint32_t i = 0; i <= old->acl->rule_count; i++)
+			acl->base[i] += ccsi_acl_hits(old, i);
+		return;
+	}
 	for (uint32_t i = 0; i < old->acl->rule_count; i++) {
 		const struct ccn_acl_rule *was = acl_rule(old->acl, i), *is;
 

@@ -19,6 +19,7 @@
 
 #define ACL_MAX_ROWS 1024  /* of one family in one rule set */
 #define ACL_MAX_RULES 1024 /* that are counted apart */
+#define ACL_NO_ROW UINT16_MAX
 #define ACL_BURST 64
 
 struct packet;
@@ -32,6 +33,7 @@ struct acl {
 	size_t octets;		    /* of the contexts */
 	struct rte_acl_ctx *ctx[2]; /* IPv4, IPv6; NULL: no row */
 	struct acl *next;
+	uint16_t first[ACL_MAX_RULES]; /* row of each rule, or ACL_NO_ROW */
 	struct ccn_acl_rule row[];
 };
 

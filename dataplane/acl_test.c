@@ -6,6 +6,7 @@
 #include "acl.h"
 
 #include <string.h>
+#include <time.h>
 
 #include <netinet/in.h>
 
@@ -244,6 +245,40 @@ static void share_and_take_over(uint64_t *state)
 	ccsi_acl_free(third);
 }
 
+/* A thousand rules in each of many CCSIs are taken over by one commit, and told by one STATS. */
+static void many_rules(void)
+{
+	static struct ccn_acl_rule rows[ACL_MAX_ROWS];
+	struct ccsi_acl *first, *second;
+	const clock_t begun = clock();
+
+	for (uint32_t i = 0; i < ACL_MAX_ROWS; i++) {
+		rows[i] = (struct ccn_acl_rule){.sequence = i,
+						.rule = (uint16_t)i,
+						.action = CCN_ACL_PERMIT,
+						.family = 4,
+						.protocol = IPPROTO_TCP,
+						.source_port = {0, 65535},
+						.destination_port = {1, 1}};
+		memcpy(rows[i].name, &i, sizeof(i));
+	}
+	first = make(rows, ACL_MAX_ROWS);
+	rows[7].destination_port[1] = 2;
+	second = make(rows, ACL_MAX_ROWS);
+	for (uint32_t i = 0; i < ACL_MAX_ROWS; i++)
+		first->hits[i] = i;
+	for (unsigned i = 0; i < 20; i++)
+		ccsi_acl_take_over(second, first);
+	for (uint32_t i = 0; i < ACL_MAX_ROWS; i++) {
+		CHECK(ccsi_acl_hits(second, i) == 20 * i);
+		CHECK(acl_rule(second->acl, i) == &second->acl->row[i]);
+	}
+	CHECK(!acl_rule(second->acl, ACL_MAX_ROWS));
+	CHECK(clock() - begun < 2 * CLOCKS_PER_SEC);
+	ccsi_acl_free(first);
+	ccsi_acl_free(second);
+}
+
 static void faults(uint64_t *state)
 {
 	static struct ccn_acl_rule rows[ACL_MAX_ROWS + 1];
@@ -294,6 +329,7 @@ int main(void)
 	CHECK(denied > 1000 && denied < 300 * ACL_BURST - 1000);
 	for (unsigned i = 0; i < 20; i++)
 		share_and_take_over(&state);
+	many_rules();
 	faults(&state);
 	rte_eal_cleanup();
 	return 0;
