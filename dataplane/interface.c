@@ -112,6 +112,19 @@ static void note_plain(struct interface_table *table, unsigned port)
 	memcpy(&plain->mac[1], table->at[uplink].mac, 6);
 }
 
+/* Two hand-offs with one tap would join two CCNs, and the slow path finds a tap by where it is. */
+static bool shares_tap(const struct interface_table *table, uint16_t slot)
+{
+	const struct interface *n = &table->at[slot];
+
+	for (uint16_t i = 0; n->record.tap[0] && i < slot; i++)
+		if (table->at[i].present &&
+		    !strncmp((const char *)table->at[i].record.tap, (const char *)n->record.tap,
+			     sizeof(n->record.tap)))
+			return true;
+	return false;
+}
+
 const char *interfaces_index(struct interface_table *table, uint32_t *id)
 {
 	memset(table->by_vlan, 0xff, sizeof(table->by_vlan));
@@ -125,6 +138,8 @@ const char *interfaces_index(struct interface_table *table, uint32_t *id)
 		*id = n->record.id;
 		if (*place != NO_INTERFACE)
 			return "another interface has the same port, VLAN and role";
+		if (shares_tap(table, i))
+			return "another interface has the same tap";
 		*place = i;
 		memcpy(table->port_mac[n->port], port_mac(n->port), 6);
 	}

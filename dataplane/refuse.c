@@ -79,7 +79,8 @@ void refuse(struct worker *w, struct job *job, enum drop_reason reason, uint16_t
 	}
 	if (packet->own)
 		reason = DROP_ANSWER;
-	offence_note(&w->offences, reason, packet);
+	else
+		offence_note(&w->offences, reason, packet); /* own ones came by no port */
 	w->stats.drop[reason]++;
 	if (what == PUNT_WHATS || packet->own)
 		rte_pktmbuf_free(job->m);

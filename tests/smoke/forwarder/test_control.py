@@ -171,6 +171,10 @@ def bad_records(rows):
         "one to remove": [removal(rows.route(100, "10.5.0.0/16", 0))],
         "no such port": [rows.interface(3, Role.UPLINK, "p9", "192.0.2.12/24")],
         "same port, VLAN": [rows.interface(3, Role.UPLINK, "p0", "192.0.2.12/24")],
+        "same tap": [
+            rows.interface(n, Role.HAND_OFF, "p0", f"169.254.{n}.1/30", vlan=n, ccsi=100, tap="t0")
+            for n in (103, 104)
+        ],
         "MTU": [rows.interface(1, Role.UPLINK, "p0", "192.0.2.11/24", mtu=100)],
         "still leads to it": [removal(good[0]), removal(good[2]), removal(good[6])],
         "no hand-off 2": [removal(good[2])],
