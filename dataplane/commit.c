@@ -225,6 +225,9 @@ static void publish(struct change *c)
 	publish_next_hops(c, true, false); /* after their members */
 	acl_stage_publish(&c->routes, fib, true);
 	publish_sources(c);
+	/* what was judged by the lists before does not meet the routes after */
+	if (!c->full && (c->acls.count > 0 || c->sources.count > 0))
+		fib_wait_for_readers();
 	route_stage_publish(&c->routes, fib);
 	acl_stage_publish(&c->routes, fib, false);
 	publish_vnis(c);

@@ -394,6 +394,40 @@ static void check_slot_used_again(void)
 	stop = false;
 }
 
+/* A route that comes with an access list is not there for a packet that the list has not seen. */
+static void check_list_before_route(void)
+{
+	static struct bytes first, both;
+	const struct ccn_ccsi ccsi = {.id = 1};
+	const struct ccn_next_hop hop = {.slot = 5, .kind = CCN_ON_LINK, .vni = 101};
+	const struct ccn_route route = {.ccsi = 1, .next_hop = 5, .family = 4};
+	const struct ccn_acl_rule rule = {.ccsi = 1,
+					  .action = CCN_ACL_DENY,
+					  .family = 4,
+					  .any_protocol = 1,
+					  .source_port = {0, 65535},
+					  .destination_port = {0, 65535}};
+	struct refusal refusal;
+	pthread_t writer;
+
+	add(&first, CCN_CCSI, 0, &ccsi);
+	add(&first, CCN_NEXT_HOP, 0, &hop);
+	CHECK(put_into_force(&first, true, &refusal) == 0);
+	add(&both, CCN_ROUTE, 0, &route);
+	add(&both, CCN_ACL_RULE, 0, &rule);
+	rte_rcu_qsbr_thread_online(fib_qsbr, READER_WORKER);
+	CHECK(!fib_current->acl[1]); /* what this packet has seen of it */
+	CHECK(pthread_create(&writer, NULL, put_last, &both) == 0);
+	for (int i = 0; i < 100; i++) {
+		usleep(500);
+		CHECK(!__atomic_load_n(&fib_current->lpm[0][1], __ATOMIC_ACQUIRE));
+	}
+	rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
+	pthread_join(writer, NULL);
+	CHECK(stop && fib_current->lpm[0][1] && fib_current->acl[1]);
+	stop = false;
+}
+
 int main(void)
 {
 	static struct bytes messages, before, after, again;
@@ -406,6 +440,7 @@ int main(void)
 	CHECK(fib_init() == 0);
 	neigh_init(true);
 	check_slot_used_again();
+	check_list_before_route();
 	CHECK(pthread_create(&reader, NULL, read_on, NULL) == 0);
 	for (int step = 0; step < 8000; step++) {
 		bool full = random_below(&state, 200) == 0;

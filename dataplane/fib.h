@@ -5,8 +5,8 @@
  * Readers (the packet loop, the slow path) take `fib_current` once per burst and follow pointers
  * without locks; they report quiescent states to `fib_qsbr`. The control thread is the only writer.
  * A FULL commit builds a whole new struct fib and swaps the pointer. An incremental one changes the
- * current fib in this order: rows that others will refer to, routing tables (each by one pointer),
- * grace period, rows that nothing refers to any more. Nothing is freed before a grace period.
+ * current fib in this order: rows that others will refer to, a grace period if they judge packets,
+ * routing tables (each by one pointer), grace period, rows that nothing refers to any more. Nothing is freed before a grace period.
  */
 #ifndef CCN_FIB_H
 #define CCN_FIB_H
