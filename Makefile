@@ -51,7 +51,7 @@ check: setup
 test: check
 	$(VENV)/bin/meson test -C build/mesonpy --print-errorlogs
 	$(VENV)/bin/pytest -q -n 2 tests/property -m 'not long'
-	$(VENV)/bin/pytest -q tests/fuzz tests/smoke -m 'not long'
+	$(VENV)/bin/pytest -q -n 2 --dist loadfile tests/fuzz tests/smoke -m 'not long'
 
 ## make test-long  torture, fuzzing and soak
 test-long: test

@@ -305,6 +305,7 @@ struct change *commit_prepare(const uint8_t *messages, size_t length, bool full,
 		commit_give_up(c);
 		return NULL;
 	}
+	c->refusal = NULL; /* the caller's; from here on nothing is refused */
 	return c;
 }
 

@@ -129,9 +129,12 @@ def test_what_one_router_causes_the_other_does_not_see(gateway, tagged):
             ends["eth2"].send(bytes(frame / Dot1Q(vlan=101) / packet))
         else:
             ends["eth3"].send(bytes(frame / packet))
+    deadline = time.monotonic() + 10
+    while {c.name: c.value for c in gateway.counters()}["tap-written"] < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     time.sleep(0.5)
     seen = {port: received(sock) for port, sock in ends.items()}
-    assert {c.name: c.value for c in gateway.counters()}["tap-written"] >= 5
     ours = "eth2" if tagged else "eth3"
     for port, frames in seen.items():
         if port != ours:
