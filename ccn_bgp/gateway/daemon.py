@@ -51,7 +51,7 @@ RETRY = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a commit that failed is tried again."""
 PATIENCE = 2.0
 """Seconds that a commit waits at most, however long the last one took."""
-BITE = 20_000
+BITE = 8_000
 """Routes that may wait for a commit while more of them keep coming."""
 LONGEST = 0.03
 """Seconds after which a commit is made even while UPDATEs keep coming."""

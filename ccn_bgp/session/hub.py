@@ -31,7 +31,7 @@ from ccn_bgp.session.channel import (
 
 READ = 256 << 10
 WRITE_PER_TURN = 1 << 20
-PEER_LIMIT = 1 << 20
+PEER_LIMIT = 1 << 19
 """Octets of one peer that may wait for the gateway before its TCP is no longer read."""
 TOTAL_LIMIT = 64 << 20
 """Octets of all peers together."""

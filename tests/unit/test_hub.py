@@ -9,7 +9,7 @@ import pytest
 
 from ccn_bgp.session.hub import PEER_LIMIT, READ, Hub, Session
 
-PIECE = 1 << 20
+PIECE = PEER_LIMIT
 
 
 @pytest.fixture
