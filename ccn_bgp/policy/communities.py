@@ -137,6 +137,11 @@ class Member:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it may mean more than one community."""
+        return self.value is None
+
     @cached_property
     def _wild(self) -> re.Pattern[str]:
         parts = re.sub(r"[*]+", "*", self.text).split("*")

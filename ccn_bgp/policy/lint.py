@@ -20,11 +20,10 @@ from ccn_bgp.policy.automata import (
     text_for,
 )
 from ccn_bgp.policy.changes import Change
-from ccn_bgp.policy.communities import CommunitySet
 from ccn_bgp.policy.load import undefined_sets
 from ccn_bgp.policy.routes import route_json
 from ccn_bgp.policy.rules import Policy, PolicySet, Statement
-from ccn_bgp.policy.sets import AsPathSet
+from ccn_bgp.policy.sets import AsPathMember
 from ccn_bgp.policy.space import expression, pattern_expression
 from ccn_bgp.policy.ways import Example, Ways, field_of, fields_of
 
@@ -68,32 +67,27 @@ def unused_sets(policies: PolicySet) -> Iterator[Finding]:
 
 
 def dead_patterns(policies: PolicySet) -> Iterator[Finding]:
-    """Members of sets that no AS path and no community can match."""
-    for (section, name), held in sorted(policies.sets.items()):
-        kind = f"{section.removesuffix('-sets')} set"
-        words: list[tuple[str, Texts, str]] = []
-        if isinstance(held, AsPathSet):
-            words = [
-                (f"regex {m.regex.text}", AS_PATHS, expression(m))
-                for m in held.members
-                if m.regex is not None
-            ]
-        elif isinstance(held, CommunitySet) and held.kind.word in _TEXTS:
-            texts = _TEXTS[held.kind.word]
-            words = [
-                (str(m), texts, pattern_expression(m)) for m in held.members if m.value is None
-            ]
-        for text, texts, looked_for in dict.fromkeys(words):
+    """Members of sets that no AS path and no community can match, each where it stands."""
+    for (section, name), patterns in sorted(policies.patterns.items()):
+        kind = section.removesuffix("-sets")
+        for member, where in patterns.items():
+            if isinstance(member, AsPathMember):
+                texts, looked_for = AS_PATHS, expression(member)
+            elif member.kind.word in _TEXTS:
+                texts, looked_for = _TEXTS[member.kind.word], pattern_expression(member)
+            else:
+                continue
             made = automaton(looked_for, texts.alphabet)
-            if made is not None and text_for(texts, [made], []) == (None, True):
-                what = "AS path" if texts is AS_PATHS else kind.removesuffix(" set")
-                yield Finding(
-                    rule="dead-regex",
-                    message=f"{kind} {name}: '{text.removeprefix('regex ')}' matches no {what}"
-                    " that there can be",
-                    where=held.where,
-                    witness={"chain": [f"{kind} {name}", text, "nothing"]},
-                )
+            if made is None or text_for(texts, [made], []) != (None, True):
+                continue
+            what = "AS path" if texts is AS_PATHS else kind
+            text = str(member).removeprefix("regex ")
+            yield Finding(
+                rule="dead-regex",
+                message=f"{kind} set {name}: '{text}' matches no {what} that there can be",
+                where=where,
+                witness={"chain": [f"{kind} set {name}", str(member), "nothing"]},
+            )
 
 
 def unreachable(policy: Policy, ways: Ways) -> Iterator[Finding]:

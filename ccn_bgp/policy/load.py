@@ -107,6 +107,7 @@ class _Reader:
             undefined,
             frozenset(self.sets.used),
             tuple(test for test in tests if test is not None),
+            self.sets.patterns,
         )
 
     def section(self, at: At, key: str) -> Iterator[tuple[str, list[Any]]]:

@@ -206,6 +206,8 @@ class Sets:
         self._regexes = 0
         self.undefined: list[UndefinedSet] = []
         self.used: set[Key] = set()
+        self.patterns: dict[Key, dict[Any, str]] = {}
+        """Where the patterns stand that a set has of its own."""
 
     def add(self, section: str, name: str, at: At, items: list[Any]) -> None:
         """One set as it stands in a file."""
@@ -281,7 +283,10 @@ class Sets:
                 here.say(f"more than {MAX_REGEXES} regexes are in use")
                 break
             found = reader(here, item)
-            self._regexes += sum(getattr(m, "regex", None) is not None for m in found)
+            for pattern in found:
+                if isinstance(pattern, (AsPathMember, Member)) and pattern.is_pattern:
+                    self._regexes += pattern.regex is not None
+                    self.patterns.setdefault(key, {}).setdefault(pattern, here.where)
             members += found
         self._own[key] = members, included
         return members, included

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from ccn_bgp.model.path import Path
 from ccn_bgp.policy.changes import Change
-from ccn_bgp.policy.communities import CommunitySet
+from ccn_bgp.policy.communities import CommunitySet, Member
 from ccn_bgp.policy.conditions import Condition, NeighborCondition, PrefixCondition
 from ccn_bgp.policy.flight import Context
-from ccn_bgp.policy.sets import AddressSet, AsPathSet, NameSet, NeighborSet, PrefixSet
+from ccn_bgp.policy.sets import AddressSet, AsPathMember, AsPathSet, NameSet, NeighborSet, PrefixSet
 
 Then = Literal["accept", "reject", "next-statement", "next-policy"]
 THENS: tuple[Then, ...] = ("accept", "reject", "next-statement", "next-policy")
@@ -95,7 +95,8 @@ class PolicySet:
     """All policies of a topology, whichever file they stand in.
 
     ``sets`` by (section, name), as in ("prefix-sets", "idc-space"); ``used``: those that a
-    statement or another set asks for.
+    statement or another set asks for. ``patterns``: where the regexes and texts with ``*`` stand
+    that a set has of its own.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -103,6 +104,9 @@ class PolicySet:
     undefined: tuple[UndefinedSet, ...] = ()
     used: frozenset[tuple[str, str]] = frozenset()
     tests: tuple[PolicyTest, ...] = ()
+    patterns: Mapping[tuple[str, str], Mapping[AsPathMember | Member, str]] = field(
+        default_factory=dict
+    )
 
     def tells_neighbors_apart(self, names: Sequence[str]) -> bool:
         """Whether a chain asks which session it is."""

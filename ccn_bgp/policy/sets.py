@@ -150,6 +150,11 @@ class AsPathMember:
     origin: int | None = None
     length: tuple[int, int] | None = None
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it says what a path looks like."""
+        return self.regex is not None
+
     def matches(self, attributes: PathAttributes) -> bool:
         """Whether the AS path of these attributes is meant."""
         if self.regex is not None:

@@ -250,3 +250,14 @@ def test_a_large_set_is_looked_through_in_seconds(tmp_path: Path) -> None:
     said = lint(policies)
     assert [f.where for f in said] == [f"{file}:6:7", f"{file}:8:7"]
     assert time.process_time() - begun < 8  # 1 s on an idle machine
+
+
+def test_a_dead_pattern_is_named_where_it_stands_and_only_there(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "as-path-sets:\n  a:\n    - _1_\n    - '_065102_'\n  b: [{set: a}, '1$2']\n"
+        "community-sets:\n  c: ['1:*', {regex: '^9:9:9$'}]\n"
+        "policies:\n  p: [{match: {as-path-set: b, community-set: c}, then: accept}]\n"
+    )
+    places = [f.where for f in lint(load_policies([file])) if f.rule == "dead-regex"]
+    assert places == [f"{file}:4:7", f"{file}:5:17", f"{file}:7:14"]
