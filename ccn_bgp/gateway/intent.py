@@ -23,7 +23,7 @@ from ccn_bgp.model.path import Path, PathAttributes
 from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.suppression import marked, unused
 from ccn_bgp.model.topology import Gateway, Topology
-from ccn_bgp.policy.evaluate import Accepted, evaluate
+from ccn_bgp.policy.evaluate import Accepted, evaluate, targets_set
 from ccn_bgp.policy.load import load_policies, read_policies
 from ccn_bgp.policy.rules import PolicySet
 from ccn_bgp.table.verify import verify_world
@@ -59,7 +59,8 @@ class Intent:
         )
         if isinstance(result, Accepted):
             through = tuple((s.policy, s.name) for s in result.trace)
-            return Permitted(self.drain.heard(peer, result.attributes), through)
+            attributes = self.drain.heard(peer, result.attributes)
+            return Permitted(attributes, through, targets_set(result))
         return result
 
     def export_policy(self, peer: Peer, path: Path) -> PathAttributes | Denied:

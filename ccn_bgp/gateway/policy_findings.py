@@ -81,7 +81,6 @@ def _set_targets(
     for name in names:
         policy = policies.policies.get(name)
         for statement in policy.statements if policy is not None else ():
-            for change in statement.change.communities if statement.change is not None else ():
-                for value in (*(change.replace or ()), *change.add):
-                    if isinstance(value, bytes) and RouteTarget.is_target(value):
-                        yield statement, RouteTarget(value)
+            if statement.change is not None:
+                for target in sorted(statement.change.targets):
+                    yield statement, target

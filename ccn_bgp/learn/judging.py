@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ccn_bgp.learn.importing import Import, Imports, Origins, not_imported, shared
 from ccn_bgp.learn.loc_rib import LocRib
-from ccn_bgp.model.bgp import Ip
+from ccn_bgp.model.bgp import Ip, RouteTarget
 from ccn_bgp.model.ccsi import Ccsi, Peer
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import (
@@ -30,10 +30,12 @@ Claim = Callable[[Peer, str, Path], Finding | None]
 
 
 class Permitted(NamedTuple):
-    """Attributes after policy, and which word of policy permitted the path: that is counted."""
+    """Attributes after policy, and which word of policy permitted the path: that is counted.
+    ``targets``: the route targets among the attributes that policy itself has set."""
 
     attributes: PathAttributes
     by: Hashable
+    targets: frozenset[RouteTarget] = frozenset()
 
 
 ImportPolicy = Callable[[Peer, Path], PathAttributes | Permitted | Denied]
@@ -132,10 +134,12 @@ class Judge:
         judged = self.policy(peer, path)
         if isinstance(judged, Denied):
             return Judgement(reason=judged, finding=finding, by=judged)
-        attributes, by = judged if isinstance(judged, Permitted) else (judged, None)
+        permitted = judged if isinstance(judged, Permitted) else Permitted(judged, None)
+        attributes = permitted.attributes
         if peer.router is not None:
-            attributes = self._of_site(peer, attributes)
-        return Judgement(takers, attributes, None, finding, by)
+            narrowed = permitted.targets & takers[0].ccsi.export_rts
+            attributes = self._of_site(peer, attributes, narrowed)
+        return Judgement(takers, attributes, None, finding, permitted.by)
 
     def _looped(self, peer: Peer, path: Path) -> Looped | None:
         """RFC 4271 §9.1.2, RFC 4456 §8, and our own routes coming back from a reflector."""
@@ -149,17 +153,22 @@ class Judge:
             return Looped("the next hop is this gateway")
         return None
 
-    def _of_site(self, peer: Peer, attributes: PathAttributes) -> PathAttributes:
+    def _of_site(
+        self, peer: Peer, attributes: PathAttributes, targets: frozenset[RouteTarget]
+    ) -> PathAttributes:
         """An IDC's attributes as from its site: its own extended communities end here, but for the
-        bandwidth of its link, which is meant for us."""
+        bandwidth of its link, which is meant for us. ``targets``: those of the CCN that policy
+        has narrowed the route to, if any; see ``exported_targets``."""
+        said = sorted(targets)
         return self.once(
             attributes,
-            peer.name,
+            f"{peer.name} {b''.join(said).hex()}",
             lambda a: changed(
                 a,
                 extended_communities=(
                     peer.site,
                     *(c for c in a.extended_communities if c[:2] in LINK_BANDWIDTH),
+                    *said,
                 ),
             ),
         )

@@ -15,7 +15,7 @@ from ccn_bgp.learn.importing import Import, shared
 from ccn_bgp.learn.judging import Judge
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.originate import NO_ESI, tunnel_communities
-from ccn_bgp.model.bgp import Prefix
+from ccn_bgp.model.bgp import Prefix, RouteTarget
 from ccn_bgp.model.ccsi import Ccsi
 from ccn_bgp.model.path import EvpnPrefix, Nlri, Path, PathAttributes, changed
 from ccn_bgp.model.topology import Gateway
@@ -53,7 +53,9 @@ class Saying:
         else:
             self._unexport(nlri)
         slot = (f"table {table.ccsi.name}", nlri.key)
-        for other, prefixes in self.importers[table.ccsi.name]:
+        takers = self._takers(table, best) if best is not None else {}
+        for other, _ in self.importers[table.ccsi.name]:
+            prefixes = takers.get(other.ccsi.name, ())
             if best is None or not shared(nlri, prefixes) or other.ccsi.name in best.trail:
                 other.remove(prefix, slot)
                 continue
@@ -69,6 +71,11 @@ class Saying:
                     trail=(*best.trail, table.ccsi.name),
                 ),
             )
+
+    def _takers(self, table: LocRib, best: Candidate) -> dict[str, tuple[Prefix, ...] | None]:
+        """By name the tables that take this winner, and to what a share bounds them."""
+        targets = exported_targets(table.ccsi, best.path.attributes)
+        return {other.ccsi.name: bound for other, bound in self._judge.imports.of(targets)}
 
     def again(self, key: bytes) -> None:
         """The export with this key is another one, or none."""
@@ -86,7 +93,7 @@ class Saying:
 
     def reoriginated(self, ccsi: Ccsi, attributes: PathAttributes) -> PathAttributes:
         """An IDC's attributes as our type 5: AS path and communities kept, next hop self."""
-        sites = (c for c in attributes.extended_communities if c[:2] == b"\x00\x03")
+        sites = _sites(attributes)
         return self._judge.once(
             attributes,
             ccsi.name,
@@ -95,10 +102,23 @@ class Saying:
                 next_hop=self.gateway.vtep,
                 med=None,
                 extended_communities=(
-                    *tunnel_communities(ccsi.export_rts, self.gateway.mac),
+                    *tunnel_communities(exported_targets(ccsi, a), self.gateway.mac),
                     *sites,
                 ),
                 originator_id=None,
                 cluster_list=(),
             ),
         )
+
+
+def exported_targets(ccsi: Ccsi, attributes: PathAttributes) -> frozenset[RouteTarget]:
+    """What a route leaves a CCSI with: all that its CCN exports, or those of them that an import
+    policy has narrowed the route of a data centre to."""
+    if not _sites(attributes):
+        return ccsi.export_rts
+    return attributes.route_targets & ccsi.export_rts or ccsi.export_rts
+
+
+def _sites(attributes: PathAttributes) -> tuple[bytes, ...]:
+    """The route origin communities (RFC 4360 §5): which data centres it is from."""
+    return tuple(c for c in attributes.extended_communities if c[:2] == b"\x00\x03")

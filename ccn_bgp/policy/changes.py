@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ccn_bgp.model.bgp import Asn, Ip, RouteTarget
@@ -104,6 +105,16 @@ class Change:
             self._cache.clear()
         self._cache[key] = (attributes, where, made)
         return made
+
+    @cached_property
+    def targets(self) -> frozenset[RouteTarget]:
+        """The route targets that it names to be set."""
+        return frozenset(
+            RouteTarget(value)
+            for change in self.communities
+            for value in (*(change.replace or ()), *change.add)
+            if isinstance(value, bytes) and RouteTarget.is_target(value)
+        )
 
     @property
     def looks_around(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ccn_bgp.model.bgp import RouteTarget
 from ccn_bgp.model.path import Path, PathAttributes
 from ccn_bgp.model.reason import Denied
 from ccn_bgp.policy.flight import NOWHERE, Context, Flight
@@ -89,3 +90,12 @@ def undecided(
         return NO_POLICY
     nobody = "none decided" if hits else "none matched"
     return Denied(", ".join(names), f"{nobody} (default reject, RFC 8212)")
+
+
+def targets_set(result: Accepted) -> frozenset[RouteTarget]:
+    """The route targets of an accepted route that statements have named, not its sender alone."""
+    named: set[RouteTarget] = set()
+    for statement in result.trace:
+        if statement.change is not None:
+            named |= statement.change.targets
+    return frozenset(named & result.attributes.route_targets) if named else frozenset()
