@@ -57,7 +57,7 @@ struct change {
 	struct acl_stage acls;
 	bool ccsi_removed;
 	bool groups_counted;
-	bool vtep_set_removed;
+	bool vtep_set_removed, vtep_set_staged;
 };
 
 /* Notes why the transaction is refused; always -1. */

@@ -428,8 +428,10 @@ static void check_list_before_route(void)
 	stop = false;
 }
 
-int main(void)
+/* argv[1]: transactions that are tried; under sanitizers fewer will do. */
+int main(int argc, char **argv)
 {
+	const unsigned steps = argc > 1 ? (unsigned)atoi(argv[1]) : 8000;
 	static struct bytes messages, before, after, again;
 	struct refusal refusal;
 	uint64_t state = 2026;
@@ -442,7 +444,7 @@ int main(void)
 	check_slot_used_again();
 	check_list_before_route();
 	CHECK(pthread_create(&reader, NULL, read_on, NULL) == 0);
-	for (int step = 0; step < 8000; step++) {
+	for (unsigned step = 0; step < steps; step++) {
 		bool full = random_below(&state, 200) == 0;
 		uint32_t count = random_below(&state, 6);
 
@@ -469,8 +471,8 @@ int main(void)
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(reader, NULL);
-	CHECK(accepted > 1000 && refused > 1000 && followed > 1000 && spread > 1000 &&
-	      judged > 1000);
+	CHECK(accepted > steps / 16 && refused > steps / 16);
+	CHECK(steps < 8000 || (followed > 1000 && spread > 1000 && judged > 1000));
 	reclaim_all();
 	fib_free(fib_current);
 	free(fib_qsbr);

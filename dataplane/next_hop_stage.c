@@ -135,11 +135,14 @@ int stage_next_hop(struct change *c, const void *record, bool remove, uint32_t i
 
 int stage_group(struct change *c, const void *record, bool remove, uint32_t index)
 {
-	const struct ccn_next_hop_group *r = record;
-	const char *fault = remove ? NULL : group_fault(r);
+	struct ccn_next_hop_group copy,
+	    *r = &copy; /* keys of 64 bits, records at any multiple of 4 */
 	struct next_hop_entry *entry;
 	struct next_hop *hop = NULL;
+	const char *fault;
 
+	memcpy(&copy, record, sizeof(copy));
+	fault = remove ? NULL : group_fault(r);
 	if (fault)
 		return change_refuse(c, CCN_NAK_RECORD, index, "next hop %u: %s", r->slot, fault);
 	entry = claim_entry(c, r->slot, true, remove, index);

@@ -249,6 +249,7 @@ int stage_vtep_set(struct change *c, const void *record, bool remove, uint32_t i
 		return change_refuse(c, CCN_NAK_RECORD, index,
 				     "set of VTEPs: its name stands for others");
 	c->vtep_set_removed |= remove;
+	c->vtep_set_staged = true;
 	if (held) {
 		held->doomed = remove;
 		return 0;
@@ -283,7 +284,7 @@ void free_vtep_sets(struct change *c, bool published)
 {
 	struct vtep_sets *sets = &c->fib->vtep_sets;
 
-	for (uint32_t i = sets->end; i-- > 0;) {
+	for (uint32_t i = c->vtep_set_staged ? sets->end : 0; i-- > 0;) {
 		struct vtep_set *set = sets->at[i];
 
 		if (set && (published ? set->doomed : set->fresh)) {

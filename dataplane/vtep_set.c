@@ -54,7 +54,7 @@ uint32_t vtep_set_put(struct vtep_sets *sets, const struct ccn_vtep_set *record,
 	uint64_t key[CCN_MAX_MEMBERS];
 	uint8_t weight[CCN_MAX_MEMBERS];
 	struct vtep_set *set = map ? calloc(1, sizeof(*set)) : NULL;
-	uint32_t place = 0;
+	uint32_t place = sets->taken;
 
 	if (map && map != sets->place) {
 		free(sets->place);
@@ -62,6 +62,7 @@ uint32_t vtep_set_put(struct vtep_sets *sets, const struct ccn_vtep_set *record,
 	}
 	while (place < sets->end && sets->at[place])
 		place++;
+	sets->taken = place; /* where the next one begins to look */
 	if (!set || place == MAX_VTEP_SETS) {
 		free(set);
 		return MAX_VTEP_SETS;
@@ -88,6 +89,8 @@ struct vtep_set *vtep_set_take(struct vtep_sets *sets, uint32_t place)
 	keymap_remove(sets->place, key_of(set->record.name));
 	__atomic_store_n(&sets->at[place], NULL, __ATOMIC_RELEASE);
 	sets->count--;
+	if (place < sets->taken)
+		sets->taken = place;
 	while (sets->end > 0 && !sets->at[sets->end - 1])
 		sets->end--;
 	return set;

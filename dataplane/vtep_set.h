@@ -33,6 +33,7 @@ struct vtep_sets {
 	struct vtep_set **at; /* MAX_VTEP_SETS, mapped when they are used */
 	struct keymap *place; /* control: 1 << 32 | name */
 	uint32_t count, end;  /* all that are used stand before `end` */
+	uint32_t taken;	      /* all places before this one are used */
 };
 
 int vtep_sets_init(struct vtep_sets *sets); /* -1: out of memory */
