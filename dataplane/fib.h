@@ -95,13 +95,29 @@ struct adjacency_table {
 	struct adjacency at[];
 };
 
+/* How find_next_hops goes on from a next hop. */
+enum leads {
+	LEADS_AWAY = 0,	 /* REMOTE: `to` says all */
+	LEADS_TO_VM = 1, /* of IPv4; of what is on-link, of the packet's family */
+	LEADS_ELSEWHERE, /* out of a hand-off, into a group, nowhere */
+};
+
+/* The first line is what the packet loop needs of most, as it needs it. */
 struct next_hop {
-	struct ccn_next_hop record;
-	uint32_t adjacency;	      /* REMOTE */
+	struct vm_value to; /* REMOTE */
+	/* LEADS_TO_VM: vm_key4 of a VIP; of what is on-link the VNI, to which the mask lets the
+	 * packet's destination */
+	uint64_t key4;
+	uint32_t mask4;
+	uint8_t leads;		      /* enum leads */
 	struct neigh *neigh;	      /* NEIGHBOR */
 	struct next_hop_group *group; /* GROUP */
-	struct egress out;	      /* NEIGHBOR; beyond the first line, which most need alone */
-};
+	struct ccn_next_hop record;
+	struct egress out; /* NEIGHBOR */
+} __rte_cache_aligned;
+
+/* Fills what follows from the record; `adjacency`: of a REMOTE's VTEP. */
+void next_hop_prepare(struct next_hop *hop, uint32_t adjacency);
 
 struct next_hop_entry {
 	struct next_hop *live; /* what readers see */

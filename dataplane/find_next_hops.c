@@ -60,28 +60,31 @@ static void ask(struct to_vms *vms, int family, unsigned job, uint32_t vni, cons
 	}
 }
 
-static void take(struct worker *w, const struct fib *fib, struct job *jobs,
-		 const struct to_vms *vms, const struct vm_value *value, uint64_t found)
+/* How many have no VM. */
+static unsigned take(struct worker *w, const struct fib *fib, struct job *jobs,
+		     const struct to_vms *vms, const struct vm_value *value, uint64_t found)
 {
+	unsigned missed = 0;
+
 	for (unsigned i = 0; i < vms->count; i++) {
 		struct job *job = &jobs[vms->job[i]];
 
-		if (found >> i & 1) {
-			job->to = value[i];
-		} else {
-			miss(w, fib, job);
-			job->m = NULL;
-		}
+		job->to = value[i];
+		if (likely(found >> i & 1))
+			continue;
+		miss(w, fib, job);
+		job->m = NULL;
+		missed++;
 	}
+	return missed;
 }
 
-/* Where the next hop leads: fills job->to, or asks for a VM. False: the packet is dropped. */
-static bool follow(struct worker *w, const struct fib *fib, struct job *jobs, unsigned i,
+/* Groups, hand-offs and what leads nowhere. False: the packet is dropped. */
+static bool follow(struct worker *w, struct job *jobs, unsigned i, const struct next_hop *hop,
 		   struct to_vms *vm4, struct to_vms *vm6)
 {
 	struct job *job = &jobs[i];
 	const struct packet *packet = &job->packet;
-	const struct next_hop *hop = job->slot == LPM_NONE ? NULL : fib_next_hop(fib, job->slot);
 
 	if (hop && hop->record.kind == CCN_GROUP) /* of which no member is a group */
 		hop = fib_member(hop, frame_flow_hash(packet->ip, packet->family, packet->length));
@@ -96,32 +99,62 @@ static bool follow(struct worker *w, const struct fib *fib, struct job *jobs, un
 	else if (hop->record.kind == CCN_VIP)
 		ask(hop->record.family == 4 ? vm4 : vm6, hop->record.family, i, hop->record.vni,
 		    hop->record.ip);
-	else if (hop->record.kind == CCN_REMOTE) {
-		job->to.vni = hop->record.vni;
-		memcpy(job->to.mac, hop->record.mac, 8);
-		job->to.adjacency = hop->adjacency;
-	}
+	else if (hop->record.kind == CCN_REMOTE)
+		job->to = hop->to;
 	return true;
+}
+
+/* The same without a branch on where it leads, which no predictor knows of mixed traffic: every one
+ * takes what a REMOTE says and writes down a question, and the next overwrites those that are none. */
+static inline void lead(struct job *job, unsigned i, const struct next_hop *hop, struct to_vms *vm4,
+			struct to_vms *vm6)
+{
+	const uint8_t *ip = job->packet.ip;
+	uint32_t address;
+
+	job->hop = hop;
+	job->to = hop->to;
+	if (job->packet.family == 4 || !hop->mask4) {
+		memcpy(&address, ip + 16, 4);
+		vm4->job[vm4->count] = (uint8_t)i;
+		vm4->key4[vm4->count] = hop->key4 | (address & hop->mask4);
+		vm4->count += hop->leads;
+	} else {
+		vm6->job[vm6->count] = (uint8_t)i;
+		vm6->vni[vm6->count] = hop->to.vni;
+		memcpy(vm6->ip6[vm6->count], ip + 24, 16);
+		vm6->count += hop->leads;
+	}
 }
 
 unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count)
 {
 	struct vm_value value[BURST];
 	struct to_vms vm4, vm6;
-	unsigned kept = 0;
+	unsigned gone = 0, kept = 0;
 
 	vm4.count = vm6.count = 0;
 	fetch(fib, jobs, count);
-	for (unsigned i = 0; i < count; i++)
-		if (!follow(w, fib, jobs, i, &vm4, &vm6))
+	for (unsigned i = 0; i < count; i++) {
+		const struct next_hop *hop =
+		    jobs[i].slot == LPM_NONE ? NULL : fib_next_hop(fib, jobs[i].slot);
+
+		if (likely(hop && hop->leads <= LEADS_TO_VM)) {
+			lead(&jobs[i], i, hop, &vm4, &vm6);
+		} else if (!follow(w, jobs, i, hop, &vm4, &vm6)) {
 			jobs[i].m = NULL;
+			gone++;
+		}
+	}
 	if (vm4.count > 0)
-		take(w, fib, jobs, &vm4, value,
-		     vm_lookup_burst4(&fib->vms, vm4.key4, value, vm4.count));
+		gone += take(w, fib, jobs, &vm4, value,
+			     vm_lookup_burst4(&fib->vms, vm4.key4, value, vm4.count));
 	if (vm6.count > 0)
-		take(w, fib, jobs, &vm6, value,
-		     vm_lookup_burst6(&fib->vms, vm6.vni, (const uint8_t(*)[16])vm6.ip6, value,
-				      vm6.count));
+		gone += take(w, fib, jobs, &vm6, value,
+			     vm_lookup_burst6(&fib->vms, vm6.vni, (const uint8_t(*)[16])vm6.ip6,
+					      value, vm6.count));
+	if (gone == 0)
+		return count;
 	for (unsigned i = 0; i < count; i++) {
 		if (!jobs[i].m)
 			continue;

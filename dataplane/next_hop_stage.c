@@ -20,6 +20,32 @@ static struct next_hop_entry *next_hop_entry(struct change *c, uint32_t slot)
 	return &(*place)[slot % PAGE];
 }
 
+/* Zero; NULL: out of memory. */
+static struct next_hop *next_hop_new(void)
+{
+	struct next_hop *hop = aligned_alloc(_Alignof(struct next_hop), sizeof(*hop));
+
+	if (hop)
+		memset(hop, 0, sizeof(*hop));
+	return hop;
+}
+
+void next_hop_prepare(struct next_hop *hop, uint32_t adjacency)
+{
+	const struct ccn_next_hop *r = &hop->record;
+	uint32_t address;
+
+	memcpy(&address, r->ip, 4);
+	hop->to = (struct vm_value){.vni = r->vni, .adjacency = adjacency};
+	memcpy(hop->to.mac, r->mac, sizeof(hop->to.mac));
+	hop->key4 = vm_key4(r->vni, r->kind == CCN_VIP ? address : 0);
+	hop->mask4 = r->kind == CCN_VIP ? 0 : UINT32_MAX;
+	hop->leads = r->kind == CCN_REMOTE ? LEADS_AWAY
+		     : r->kind == CCN_ON_LINK || (r->kind == CCN_VIP && r->family == 4)
+			 ? LEADS_TO_VM
+			 : LEADS_ELSEWHERE;
+}
+
 static const char *next_hop_fault(const struct ccn_next_hop *r)
 {
 	bool tunnels = r->kind == CCN_ON_LINK || r->kind == CCN_VIP || r->kind == CCN_REMOTE;
@@ -41,19 +67,20 @@ static int make_next_hop(struct change *c, const struct ccn_next_hop *r, uint32_
 {
 	const struct interface_table *table = c->interfaces ? c->interfaces : c->fib->interfaces;
 	const char *fault = next_hop_fault(r);
+	uint32_t adjacency = NO_ADJACENCY;
 	struct next_hop *hop;
 
 	if (fault)
 		return change_refuse(c, CCN_NAK_RECORD, index, "next hop %u: %s", r->slot, fault);
-	hop = calloc(1, sizeof(*hop));
+	hop = next_hop_new();
 	if (!hop)
 		return change_no_memory(c);
 	hop->record = *r;
-	hop->adjacency = NO_ADJACENCY;
-	if (r->kind == CCN_REMOTE && change_adjacency(c, r->ip, &hop->adjacency) < 0) {
+	if (r->kind == CCN_REMOTE && change_adjacency(c, r->ip, &adjacency) < 0) {
 		free(hop);
 		return -1;
 	}
+	next_hop_prepare(hop, adjacency);
 	if (r->kind == CCN_NEIGHBOR) {
 		uint16_t slot = interfaces_find(table, r->interface);
 
@@ -149,13 +176,13 @@ int stage_group(struct change *c, const void *record, bool remove, uint32_t inde
 	if (!entry)
 		return -1;
 	if (!remove) {
-		hop = calloc(1, sizeof(*hop));
+		hop = next_hop_new();
 		if (!hop || !(hop->group = calloc(1, sizeof(*hop->group)))) {
 			next_hop_free(hop);
 			return change_no_memory(c);
 		}
 		hop->record = (struct ccn_next_hop){.slot = r->slot, .kind = CCN_GROUP};
-		hop->adjacency = NO_ADJACENCY;
+		next_hop_prepare(hop, NO_ADJACENCY);
 		hop->group->record = *r;
 		for (unsigned i = 0; i < r->count; i++) {
 			hop->group->member[i] = next_hop_entry(c, r->member[i].slot);
