@@ -18,7 +18,7 @@
 
 /* An enumeration, since the preprocessor would keep macros from cffi. */
 enum ccn_wire {
-	CCN_WIRE_VERSION = 3,
+	CCN_WIRE_VERSION = 4,
 	CCN_WIRE_MAGIC = 0x314e4343, /* "CCN1" */
 	CCN_MAX_MESSAGE = 16777216,  /* octets, header included */
 	CCN_MAX_MEMBERS = 16,	     /* of a group of next hops, of a set of VTEPs */
@@ -132,7 +132,7 @@ struct ccn_nak {
 };
 
 enum ccn_interface_role {
-	CCN_UPLINK = 1,	  /* underlay: VXLAN to `address` is decapsulated */
+	CCN_UPLINK = 1,	  /* underlay: VXLAN to `vtep` is decapsulated */
 	CCN_HAND_OFF = 2, /* IDC: plain IP inside CCSI `ccsi` */
 };
 
@@ -152,6 +152,7 @@ struct ccn_interface {
 	uint8_t address[4];
 	uint8_t via[4]; /* router for what is not on-link; zero = none */
 	uint8_t address6[16];
+	uint8_t vtep[4]; /* uplink: the tunnel address, the same of all; zero = `address` */
 };
 
 enum ccn_ccsi_flags {

@@ -203,8 +203,12 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 		return drop(in, DROP_RUNT);
 	if (off && off->address && h->dst_addr == off->address)
 		return send_up(in, off);
-	if (uplink == NO_INTERFACE || h->dst_addr != interfaces->at[uplink].address)
+	if (uplink == NO_INTERFACE)
 		return VERDICT_FORWARD;
+	if (h->dst_addr != interfaces->at[uplink].tunnel)
+		return h->dst_addr == interfaces->at[uplink].address
+			   ? send_up(in, &interfaces->at[uplink])
+			   : VERDICT_FORWARD;
 	header = h->ihl * 4U;
 	total = rte_be_to_cpu_16(h->total_length);
 	whole = (h->fragment_offset & RTE_BE16(0x3fff)) == 0;

@@ -30,7 +30,7 @@ _Static_assert(sizeof(struct ccn_begin) == 16, "begin");
 _Static_assert(sizeof(struct ccn_commit) == 48, "commit");
 _Static_assert(sizeof(struct ccn_ack) == 8, "ack");
 _Static_assert(sizeof(struct ccn_nak) == 128, "nak");
-_Static_assert(sizeof(struct ccn_interface) == 80, "interface");
+_Static_assert(sizeof(struct ccn_interface) == 84, "interface");
 _Static_assert(sizeof(struct ccn_ccsi) == 40, "ccsi");
 _Static_assert(sizeof(struct ccn_vni) == 16, "vni");
 _Static_assert(sizeof(struct ccn_vtep) == 12, "vtep");
@@ -293,7 +293,7 @@ static void stream_offender(void *context, const struct ccn_offender *offender)
 static void take_stats(struct client *client)
 {
 	stats_walk(stream_counter, client);
-	stats_walk_acls(fib_current, stream_counter, client);
+	stats_walk_tables(fib_current, stream_counter, client);
 	for (unsigned i = 0; i < port_count(); i++) {
 		struct ccn_port_status status;
 

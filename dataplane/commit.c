@@ -118,7 +118,7 @@ static int stage(struct change *c)
 	    each(c, CCN_PEER, stage_peer) < 0 || settle_addresses(c) < 0)
 		return -1;
 	if (c->full && c->interfaces) { /* nobody reads this fib yet */
-		free(c->fib->interfaces);
+		interfaces_free(c->fib->interfaces);
 		c->fib->interfaces = c->interfaces;
 		c->interfaces = NULL;
 	}
@@ -204,7 +204,7 @@ static bool only_routes(const struct change *c)
 static void publish(struct change *c)
 {
 	struct fib *fib = c->fib;
-	void *old_interfaces = NULL;
+	struct interface_table *old_interfaces = NULL;
 	struct adjacency_table *old_adjacencies = NULL;
 
 	/* routes alone waited for nobody: a reader may be on its way to a slot that they have left,
@@ -239,8 +239,8 @@ static void publish(struct change *c)
 	publish_next_hops(c, false, true);
 	if (!c->full && !only_routes(c))
 		fib_wait_for_readers();
-	free(old_interfaces);
 	adjacencies_free(old_adjacencies);
+	interfaces_free(old_interfaces);
 }
 
 /* Frees what is staged or, after publishing, what was replaced. */
@@ -272,8 +272,8 @@ static void clean(struct change *c, bool published)
 	for (uint32_t i = 0; i < c->retired_adjacency_count; i++)
 		adjacencies_free(c->retired_adjacencies[i]);
 	free(c->retired_adjacencies);
-	free(c->interfaces);
 	adjacencies_free(c->adjacencies);
+	interfaces_free(c->interfaces);
 	free(c->vnis);
 	free(c->slots);
 	clean_addresses(c);

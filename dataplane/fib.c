@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tables of one generation: making, freeing, adjacencies, look-ups for people, dump.
+ * The tables of one generation: making, freeing, look-ups for people, dump.
  */
 #include "fib.h"
 
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "interface.h"
 
 #define SPINS 1000 /* before others may have the CPU */
 
@@ -72,8 +74,8 @@ void fib_free(struct fib *fib)
 {
 	if (!fib)
 		return;
-	free(fib->interfaces);
 	adjacencies_free(fib->adjacencies);
+	interfaces_free(fib->interfaces);
 	free(fib->adjacency_of);
 	free(fib->vteps);
 	address_set_free(fib->gateway_addresses);
@@ -96,98 +98,6 @@ void fib_free(struct fib *fib)
 		free(fib->ccsi[i]);
 	}
 	free(fib);
-}
-
-void egress_of(struct egress *out, const struct interface *interface)
-{
-	*out = (struct egress){.address = interface->address,
-			       .port = interface->port,
-			       .vlan = interface->record.vlan,
-			       .mtu = interface->record.mtu};
-	memcpy(out->mac, interface->mac, 6);
-	memcpy(out->router_mac, interface->router_mac, 6);
-}
-
-/* The first uplink (by id) whose subnet holds the VTEP, else the first that has a router. */
-static void resolve(struct adjacency *adjacency, const struct interface_table *interfaces)
-{
-	const struct interface *chosen = NULL;
-	bool on_link = false;
-
-	adjacency->neigh = NULL;
-	for (unsigned i = 0; i < interfaces->count; i++) {
-		const struct interface *n = &interfaces->at[i];
-		bool match = (adjacency->vtep & n->mask) == (n->address & n->mask);
-
-		if (!n->present || n->record.role != CCN_UPLINK || (!match && !n->via))
-			continue;
-		if (n->address == adjacency->vtep)
-			return; /* a tunnel to ourselves: nobody would answer for it but a liar */
-		if (!chosen || (match && !on_link) ||
-		    (match == on_link && n->record.id < chosen->record.id)) {
-			chosen = n;
-			on_link = match;
-		}
-	}
-	if (!chosen)
-		return;
-
-	struct neigh_key key = {
-	    .port = chosen->port, .vlan = chosen->record.vlan, .role = CCN_UPLINK, .family = 4};
-
-	memcpy(key.ip, on_link ? &adjacency->vtep : &chosen->via, 4);
-	egress_of(&adjacency->out, chosen);
-	encap_prepare(&adjacency->outer,
-		      &(struct encapsulation){.outer_src = adjacency->out.mac,
-					      .inner_src = adjacency->out.router_mac,
-					      .src = adjacency->out.address,
-					      .dst = adjacency->vtep});
-	adjacency->neigh = neigh_hold(&key);
-}
-
-struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint32_t more,
-					 const struct interface_table *interfaces)
-{
-	uint32_t capacity = old->count + more;
-	const size_t size = sizeof(struct adjacency_table) + capacity * sizeof(struct adjacency);
-	struct adjacency_table *table = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
-
-	if (!table)
-		return NULL;
-	memset(table, 0, size);
-	table->capacity = capacity;
-	table->count = old->count;
-	for (uint32_t i = 0; i < old->count; i++) {
-		table->at[i].vtep = old->at[i].vtep;
-		resolve(&table->at[i], interfaces);
-	}
-	return table;
-}
-
-void adjacencies_free(struct adjacency_table *table)
-{
-	if (!table)
-		return;
-	for (uint32_t i = 0; i < table->count; i++)
-		neigh_release(table->at[i].neigh);
-	free(table->replaced);
-	free(table);
-}
-
-uint32_t adjacency_index(struct fib *fib, struct adjacency_table *table, uint32_t vtep_be)
-{
-	uint64_t index, key = 1ULL << 32 | vtep_be;
-
-	if (keymap_get(fib->adjacency_of, key, &index))
-		return (uint32_t)index;
-	if (table->count == table->capacity)
-		return NO_ADJACENCY;
-	index = table->count;
-	table->at[index].vtep = vtep_be;
-	resolve(&table->at[index], fib->interfaces);
-	__atomic_store_n(&table->count, table->count + 1, __ATOMIC_RELEASE);
-	keymap_put(fib->adjacency_of, key, index);
-	return (uint32_t)index;
 }
 
 static void vm_record(struct ccn_vm *record, const struct fib *fib, int family, const uint8_t *ip,

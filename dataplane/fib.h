@@ -28,6 +28,7 @@
 #include "neigh.h"
 #include "source_table.h"
 #include "stats.h"
+#include "underlay.h"
 #include "vm_table.h"
 #include "vtep_set.h"
 
@@ -47,6 +48,7 @@ struct interface {
 	uint8_t mac[6];		     /* of frames on the wire */
 	uint8_t router_mac[6];	     /* uplink: source of inner frames */
 	uint32_t address, mask, via; /* network order */
+	uint32_t tunnel;	     /* uplink: what VXLAN comes to and leaves from; else 0 */
 };
 
 /* Whether the address is the interface's own; one without an IPv6 address has not even "::". */
@@ -60,7 +62,7 @@ static inline bool interface_has6(const struct interface *interface, const uint8
 /* A port whose untagged frames are of an uplink and no hand-off: what nearly all of them look like. */
 struct plain_uplink {
 	bool on;
-	uint32_t address; /* network order */
+	uint32_t address; /* tunnel address, network order */
 	uint64_t mac[2];  /* the port's and the interface's, as memcpy puts them in a word */
 };
 
@@ -69,6 +71,7 @@ struct interface_table {
 	uint16_t count;
 	uint8_t port_mac[MAX_PORTS][6];
 	struct plain_uplink plain[MAX_PORTS];
+	struct underlay *underlay;		  /* of which states and buckets change */
 	uint16_t by_vlan[3][MAX_PORTS][MAX_VLAN]; /* [role][port][vlan] -> slot or NO_INTERFACE */
 	struct interface at[];
 };
@@ -76,18 +79,26 @@ struct interface_table {
 /* All that the packet loop must know of an interface to send out of it. A copy, made anew with the
  * interfaces: what leads out of one CCN's hand-off never meets another interface in its place. */
 struct egress {
-	uint32_t address; /* network order */
+	uint32_t address; /* source of tunnels, network order; hand-off: 0 */
 	uint16_t port, vlan, mtu;
 	uint8_t mac[6], router_mac[6];
 };
 
 /* How a VTEP is reached. */
 struct adjacency {
-	struct encap outer;  /* headers on the uplink, if it is untagged */
-	struct neigh *neigh; /* NULL: no uplink leads there, or it is ourselves */
-	struct egress out;   /* the uplink */
-	uint32_t vtep;	     /* network order */
+	struct encap outer;	     /* headers on the uplink, if it is untagged */
+	struct neigh *neigh;	     /* NULL: no uplink leads there, or it is ourselves */
+	struct egress out;	     /* the uplink */
+	uint32_t vtep;		     /* network order */
+	struct adjacency_ways *ways; /* NULL: no other uplink leads there */
 } __rte_cache_aligned;
+
+/* The same VTEP by each of several uplinks. */
+struct adjacency_ways {
+	const struct underlay *underlay;
+	const struct uplink *direct; /* its subnet holds the VTEP; or NULL */
+	struct adjacency by[];	     /* as many as uplinks; `neigh` is NULL without a router */
+};
 
 struct adjacency_table {
 	uint32_t count, capacity;
@@ -245,6 +256,17 @@ static inline bool fib_vm_is_at(const struct fib *fib, uint32_t adjacency, uint3
 	}
 	return adjacency < __atomic_load_n(&table->count, __ATOMIC_ACQUIRE) &&
 	       table->at[adjacency].vtep == vtep_be;
+}
+
+/* How a flow gets to a VTEP: of several uplinks, by the one on whose subnet it is while that has a
+ * link, else by one of those that have a router. */
+static inline const struct adjacency *adjacency_way(const struct adjacency *to, uint32_t flow_hash)
+{
+	const struct adjacency_ways *ways = to->ways;
+
+	if (!ways || (ways->direct && uplink_has_link(ways->direct)))
+		return to;
+	return &ways->by[underlay_way(ways->underlay, flow_hash) - ways->underlay->at];
 }
 
 /* Control thread only, from here. */

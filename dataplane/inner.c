@@ -46,10 +46,11 @@ static uint8_t *tunnel_begin(const struct fib *fib, const struct punt_note *note
 	uint64_t at;
 
 	if (!keymap_get(map, 1ULL << 32 | note->vtep, &at) ||
-	    at >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE) || !table->at[at].neigh ||
-	    !neigh_mac(table->at[at].neigh) || !(*m = rte_pktmbuf_alloc(buffers)))
+	    at >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE))
 		return NULL;
-	*to = &table->at[at];
+	*to = adjacency_way(&table->at[at], note->vtep); /* a host's answers are one flow */
+	if (!(*to)->neigh || !neigh_mac((*to)->neigh) || !(*m = rte_pktmbuf_alloc(buffers)))
+		return NULL;
 	return (uint8_t *)rte_pktmbuf_append(*m, length);
 }
 

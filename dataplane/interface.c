@@ -17,7 +17,16 @@ struct interface_table *interfaces_copy(const struct interface_table *old, size_
 
 	if (table)
 		memcpy(table, old, held);
+	if (table)
+		table->underlay = NULL; /* interfaces_index makes its own */
 	return table;
+}
+
+void interfaces_free(struct interface_table *table)
+{
+	if (table)
+		underlay_free(table->underlay);
+	free(table);
 }
 
 uint16_t interfaces_find(const struct interface_table *table, uint32_t id)
@@ -93,6 +102,9 @@ const char *interfaces_apply(struct interface_table *table, const struct ccn_int
 	memcpy(n->mac, own || record->role == CCN_UPLINK ? port_mac(n->port) : record->mac, 6);
 	memcpy(&n->address, record->address, 4);
 	memcpy(&n->via, record->via, 4);
+	if (record->role == CCN_UPLINK)
+		memcpy(&n->tunnel, memcmp(record->vtep, zero, 4) ? record->vtep : record->address,
+		       4);
 	n->mask = record->length ? htonl(UINT32_MAX << (32 - record->length)) : 0;
 	return NULL;
 }
@@ -107,7 +119,7 @@ static void note_plain(struct interface_table *table, unsigned port)
 					     table->by_vlan[CCN_HAND_OFF][port][0] == NO_INTERFACE};
 	if (!plain->on)
 		return;
-	plain->address = table->at[uplink].address;
+	plain->address = table->at[uplink].tunnel;
 	memcpy(&plain->mac[0], table->port_mac[port], 6);
 	memcpy(&plain->mac[1], table->at[uplink].mac, 6);
 }
@@ -125,8 +137,32 @@ static bool shares_tap(const struct interface_table *table, uint16_t slot)
 	return false;
 }
 
+/* A gateway has one tunnel address: hosts and other gateways know no second. */
+static const struct interface *other_tunnel(const struct interface_table *table)
+{
+	const struct interface *first = NULL;
+
+	for (uint16_t i = 0; i < table->count; i++) {
+		const struct interface *n = &table->at[i];
+
+		if (!n->present || n->record.role != CCN_UPLINK || n->tunnel == n->address)
+			continue;
+		if (first && first->tunnel != n->tunnel)
+			return n;
+		first = n;
+	}
+	return NULL;
+}
+
 const char *interfaces_index(struct interface_table *table, uint32_t *id)
 {
+	const struct interface *odd = other_tunnel(table);
+	const char *fault;
+
+	if (odd) {
+		*id = odd->record.id;
+		return "another uplink has another tunnel address";
+	}
 	memset(table->by_vlan, 0xff, sizeof(table->by_vlan));
 	for (uint16_t i = 0; i < table->count; i++) {
 		const struct interface *n = &table->at[i];
@@ -145,5 +181,7 @@ const char *interfaces_index(struct interface_table *table, uint32_t *id)
 	}
 	for (unsigned port = 0; port < MAX_PORTS; port++)
 		note_plain(table, port);
-	return NULL;
+	table->underlay =
+	    underlay_make(table, fib_current ? fib_current->interfaces->underlay : NULL, &fault);
+	return table->underlay ? NULL : fault ? fault : "out of memory";
 }

@@ -8,10 +8,11 @@
 
 /* A copy that can be changed, with room for `more`; NULL: out of memory. */
 struct interface_table *interfaces_copy(const struct interface_table *old, size_t more);
+void interfaces_free(struct interface_table *table);
 /* Adds, replaces or removes one; a text if the record is at fault. */
 const char *interfaces_apply(struct interface_table *table, const struct ccn_interface *record,
 			     bool remove);
-/* Fills by_vlan; a text, and the id at fault, if two interfaces claim the same packets. */
+/* Fills by_vlan, makes the underlay; a text, and the id at fault, if two interfaces claim the same packets. */
 const char *interfaces_index(struct interface_table *table, uint32_t *id);
 /* Slot of the interface with this id, or NO_INTERFACE. */
 uint16_t interfaces_find(const struct interface_table *table, uint32_t id);

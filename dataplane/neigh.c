@@ -13,6 +13,8 @@
 #define SLOW_RETRY_MS 5000U /* after fifteen requests without an answer */
 #define REFRESH_MS 20000U
 #define EXPIRE_MS 60000U
+#define WATCH_MS 1000U /* REFRESH_MS of those that are watched */
+#define SILENT 4U      /* requests without an answer */
 
 static struct {
 	pthread_mutex_t lock;
@@ -103,6 +105,18 @@ void neigh_release(struct neigh *neigh)
 	pthread_mutex_unlock(&table.lock);
 }
 
+void neigh_watch(struct neigh *neigh)
+{
+	pthread_mutex_lock(&table.lock);
+	neigh->watched = true;
+	pthread_mutex_unlock(&table.lock);
+}
+
+bool neigh_is_silent(const struct neigh *neigh)
+{
+	return __atomic_load_n(&neigh->unanswered, __ATOMIC_RELAXED) >= SILENT;
+}
+
 void neigh_learn(const struct neigh_key *key, const uint8_t mac[6], uint64_t now)
 {
 	static const uint8_t none[6];
@@ -115,7 +129,7 @@ void neigh_learn(const struct neigh_key *key, const uint8_t mac[6], uint64_t now
 	if (n && !table.fixed) {
 		__atomic_store_n(&n->mac, packed(mac), __ATOMIC_RELAXED);
 		n->heard = now;
-		n->unanswered = 0;
+		__atomic_store_n(&n->unanswered, 0, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&table.lock);
 }
@@ -124,11 +138,11 @@ static bool due(const struct neigh *n, uint64_t now)
 {
 	if (n->asked == 0)
 		return true;
-	if (n->mac != 0 && now - n->heard < REFRESH_MS)
+	if (n->mac != 0 && now - n->heard < (n->watched ? WATCH_MS : REFRESH_MS))
 		return false;
-	return now - n->asked >= (n->unanswered < 4    ? QUICK_RETRY_MS
-				  : n->unanswered < 15 ? RETRY_MS
-						       : SLOW_RETRY_MS);
+	return now - n->asked >= (n->unanswered < SILENT	     ? QUICK_RETRY_MS
+				  : n->unanswered < 15 || n->watched ? RETRY_MS
+								     : SLOW_RETRY_MS);
 }
 
 /* Asks those that are due and known (or unknown), going on where the budget ended last time. */
@@ -140,7 +154,7 @@ static unsigned ask_due(uint64_t now, bool known, unsigned budget, neigh_ask_fn 
 		if ((n->mac != 0) == known && due(n, now)) {
 			budget--;
 			n->asked = now;
-			n->unanswered++;
+			__atomic_store_n(&n->unanswered, n->unanswered + 1, __ATOMIC_RELAXED);
 			/* by unicast first; who changed its MAC answers a broadcast only */
 			ask(&n->key, known && n->unanswered <= 2 ? (const uint8_t *)&n->mac : NULL);
 		}

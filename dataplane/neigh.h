@@ -2,7 +2,7 @@
  *
  * Neighbours: (port, VLAN, role, IP) -> MAC. The tables hold a reference to each that they may
  * forward to; all of them are resolved ahead of traffic and kept fresh (RFC 826, RFC 1122 2.3.2.1).
- * Everything but neigh_mac takes a lock: the control and the slow-path thread share the table.
+ * Everything but neigh_mac and neigh_is_silent takes a lock: the control and the slow-path thread share the table.
  */
 #ifndef CCN_NEIGH_H
 #define CCN_NEIGH_H
@@ -24,7 +24,8 @@ struct neigh {
 	uint64_t mac; /* NEIGH_VALID | the six octets as stored by memcpy; 0 = not known */
 	struct neigh_key key;
 	uint32_t references;
-	uint32_t unanswered;   /* requests since the last answer */
+	uint32_t unanswered;   /* requests since the last answer; others read it too */
+	bool watched;	       /* asked every second: neigh_watch */
 	uint64_t asked, heard; /* milliseconds; 0 = never */
 	struct neigh *next, *all_next, **all_link;
 };
@@ -36,6 +37,11 @@ void neigh_init(bool fixed);
 struct neigh *neigh_hold(const struct neigh_key *key);
 /* Gives a reference back; after a grace period only, since readers may hold the pointer. */
 void neigh_release(struct neigh *neigh);
+
+/* From now on it is asked every second, so that its silence shows soon. */
+void neigh_watch(struct neigh *neigh);
+/* It has left several requests in a row unanswered; never true of one that is known for ever. */
+bool neigh_is_silent(const struct neigh *neigh);
 
 /* For the packet loop: 0 or NEIGH_VALID | MAC, in one load. */
 static inline uint64_t neigh_mac(const struct neigh *neigh)

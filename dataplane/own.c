@@ -31,8 +31,8 @@ static void discard(struct rte_mbuf *m, enum drop_reason reason)
 
 /* --- ARP (RFC 826) --- */
 
-static void send_arp(const struct interface *from, uint8_t operation, const uint8_t *to_mac,
-		     const uint8_t *target_mac, const uint8_t *target_ip)
+static void send_arp(const struct interface *from, uint8_t operation, const uint8_t *ip,
+		     const uint8_t *to_mac, const uint8_t *target_mac, const uint8_t *target_ip)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(buffers);
 	uint8_t *frame = m ? (uint8_t *)rte_pktmbuf_append(m, 60) : NULL;
@@ -42,7 +42,7 @@ static void send_arp(const struct interface *from, uint8_t operation, const uint
 	memset(frame, 0, 60);
 	struct arp *arp = (void *)(frame + frame_ethernet(frame, to_mac, from->mac, 0, ETHER_ARP));
 
-	arp_write(arp, operation, from->mac, from->record.address, target_mac, target_ip);
+	arp_write(arp, operation, from->mac, ip, target_mac, target_ip);
 	punt_inject(m, from->port, from->record.vlan);
 }
 
@@ -68,7 +68,8 @@ void own_ask(const struct interface_table *interfaces, const struct neigh_key *k
 		return;
 	slow_stats.neighbor_requests_sent++;
 	if (key->family == 4)
-		send_arp(&interfaces->at[slot], 1, mac ? mac : broadcast, unknown, key->ip);
+		send_arp(&interfaces->at[slot], 1, interfaces->at[slot].record.address,
+			 mac ? mac : broadcast, unknown, key->ip);
 	else
 		send_solicitation(&interfaces->at[slot], key->ip, mac);
 }
@@ -79,6 +80,15 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 + 1;
+}
+
+/* The address of the interface, or the tunnel address, which every uplink stands for. */
+static bool is_ours(const struct interface *n, const uint8_t *ip)
+{
+	uint32_t address;
+
+	memcpy(&address, ip, 4);
+	return address != 0 && (address == n->address || address == n->tunnel);
 }
 
 static void take_arp(const struct interface_table *interfaces, struct rte_mbuf *m)
@@ -104,13 +114,14 @@ static void take_arp(const struct interface_table *interfaces, struct rte_mbuf *
 		n = &interfaces->at[at];
 		memcpy(key.ip, arp->sender_ip, 4);
 		neigh_learn(&key, arp->sender_mac, now_ms());
-		if (n->address == 0 || memcmp(arp->target_ip, n->record.address, 4) != 0)
+		if (!is_ours(n, arp->target_ip))
 			continue;
 		kernel_role = role;
 		for_us = true;
 		if (request) {
 			slow_stats.neighbor_replies_sent++;
-			send_arp(n, 2, arp->sender_mac, arp->sender_mac, arp->sender_ip);
+			send_arp(n, 2, arp->target_ip, arp->sender_mac, arp->sender_mac,
+				 arp->sender_ip);
 		}
 	}
 	/* The kernel learns from replies and from announcements (RFC 5227), but answers nothing. */
@@ -195,7 +206,9 @@ void own_take(const struct interface_table *interfaces, struct rte_mbuf *m)
 	n = &interfaces->at[slot];
 	if (frame[12] == 8 && frame[13] == 6) {
 		take_arp(interfaces, m);
-	} else if (icmp4_echo_reply(frame, m->data_len, n->mac, n->record.address)) {
+	} else if (icmp4_echo_reply(frame, m->data_len, n->mac, n->record.address) ||
+		   (n->tunnel &&
+		    icmp4_echo_reply(frame, m->data_len, n->mac, (const uint8_t *)&n->tunnel))) {
 		slow_stats.echo_replies_sent++;
 		punt_inject(m, n->port, n->record.vlan);
 	} else if (!take_icmp6(m, n)) {

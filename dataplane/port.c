@@ -96,18 +96,41 @@ bool port_is_endless(unsigned port)
 	return ports[port].endless;
 }
 
-void port_status(unsigned port, struct ccn_port_status *status)
+/* The kernel's devices: their drivers do not tell DPDK when a link goes. */
+static bool kernel_has_link(const struct port *port)
+{
+	struct ifreq request = {0};
+	int fd;
+	bool running;
+
+	if (!port->link[0])
+		return true;
+	if (if_nametoindex(port->link) != port->link_index)
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return true; /* nobody knows */
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", port->link);
+	running = ioctl(fd, SIOCGIFFLAGS, &request) < 0 || (request.ifr_flags & IFF_RUNNING);
+	close(fd);
+	return running;
+}
+
+bool port_has_link(unsigned port)
 {
 	struct rte_eth_link link = {0};
 
-	*status = (struct ccn_port_status){0};
 	rte_eth_link_get_nowait(ports[port].id, &link);
+	return link.link_status == RTE_ETH_LINK_UP && kernel_has_link(&ports[port]);
+}
+
+void port_status(unsigned port, struct ccn_port_status *status)
+{
+	*status = (struct ccn_port_status){0};
 	memcpy(status->name, ports[port].name, sizeof(status->name));
 	memcpy(status->driver, ports[port].driver, sizeof(status->driver));
 	memcpy(status->mac, port_mac(port), 6);
-	status->up =
-	    link.link_status == RTE_ETH_LINK_UP &&
-	    (!ports[port].link[0] || if_nametoindex(ports[port].link) == ports[port].link_index);
+	status->up = port_has_link(port);
 }
 
 const char *port_replaced(void)

@@ -32,6 +32,8 @@ rte_spinlock_t *port_tx_lock(unsigned port, unsigned queue);
 const struct port_setup *port_setup(unsigned port);
 bool port_is_file(unsigned port);    /* reads a pcap file: not before the first commit */
 bool port_is_endless(unsigned port); /* never runs dry: --once does not wait for it */
+/* Any thread. */
+bool port_has_link(unsigned port);
 void port_status(unsigned port, struct ccn_port_status *status);
 
 /* A port whose device was deleted and made anew, while all devices are there; or NULL. The drivers

@@ -63,7 +63,7 @@ static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsi
 		if (job->to.adjacency >= count)
 			return DROP_NO_NEIGHBOR;
 	}
-	to = &table->at[job->to.adjacency];
+	to = adjacency_way(&table->at[job->to.adjacency], entropy);
 	if (!to->neigh)
 		return DROP_NO_UPLINK;
 	*mtu = (uint16_t)(to->out.mtu - OUTER_L3);

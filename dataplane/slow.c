@@ -19,6 +19,7 @@
 #include "log.h"
 #include "neigh.h"
 #include "own.h"
+#include "port.h"
 #include "punt.h"
 #include "tap.h"
 
@@ -102,6 +103,29 @@ static void ask(const struct neigh_key *key, const uint8_t *mac)
 	own_ask(slow.interfaces, key, mac);
 }
 
+/* An uplink has died or come back: say so, and let the kernel take the others' routes. */
+static void uplink_changed(const struct underlay *underlay, const struct uplink *uplink)
+{
+	static const char *const text[] = {
+	    [UPLINK_USED] = "is used",
+	    [UPLINK_LINK_DOWN] = "has no link",
+	    [UPLINK_SILENT] = "leads to a router that does not answer",
+	};
+
+	log_line("uplink %s %s%s", port_name(uplink->port), text[uplink->state],
+		 underlay_avoids(underlay, uplink) ? "; its flows go by the others" : "");
+}
+
+static void watch_uplinks(struct underlay *underlay)
+{
+	if (!underlay)
+		return;
+	underlay_refresh(underlay, port_has_link, uplink_changed);
+	for (unsigned i = 0; i < underlay->count; i++)
+		tap_carrier(underlay->at[i].port, 0, CCN_UPLINK,
+			    !underlay_avoids(underlay, &underlay->at[i]));
+}
+
 static void *run(void *unused)
 {
 	uint64_t next_tick = 0;
@@ -130,8 +154,10 @@ static void *run(void *unused)
 			taps_adopt(slow.interfaces);
 		if (kicked || now >= next_tick) {
 			taps_attach();
-			if (slow.interfaces)
+			if (slow.interfaces) {
 				neigh_tick(now, ASK_BUDGET, ask);
+				watch_uplinks(slow.interfaces->underlay);
+			}
 			next_tick = now + TICK_MS;
 		}
 		offline();

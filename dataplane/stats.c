@@ -179,12 +179,36 @@ void stats_walk(void (*callback)(void *context, const struct ccn_counter *counte
 	}
 }
 
-void stats_walk_acls(const struct fib *fib,
-		     void (*callback)(void *context, const struct ccn_counter *counter),
-		     void *context)
+/* "uplink eth1": what is known of it, and how many of 512 flows to routed VTEPs leave by it. */
+static void walk_uplink(const struct emitter *to, const struct underlay *u,
+			const struct uplink *uplink)
+{
+	const uint8_t state = __atomic_load_n(&uplink->state, __ATOMIC_RELAXED);
+	const ptrdiff_t index = uplink - u->at;
+	uint64_t flows = 0;
+	char scope[32];
+
+	for (unsigned b = 0; uplink->router && b < GROUP_BUCKETS; b++)
+		flows += __atomic_load_n(&u->bucket[b], __ATOMIC_RELAXED) == index;
+	snprintf(scope, sizeof(scope), "uplink %s", port_name(uplink->port));
+	emit(to, scope, "link", state != UPLINK_LINK_DOWN);
+	if (!uplink->router)
+		return;
+	emit(to, scope, "router-answers",
+	     neigh_mac(uplink->router) != 0 && !neigh_is_silent(uplink->router));
+	emit(to, scope, "flows-of-512", flows);
+	emit(to, scope, "failures", __atomic_load_n(&uplink->failures, __ATOMIC_RELAXED));
+}
+
+void stats_walk_tables(const struct fib *fib,
+		       void (*callback)(void *context, const struct ccn_counter *counter),
+		       void *context)
 {
 	const struct emitter to = {callback, context};
+	const struct underlay *u = fib ? fib->interfaces->underlay : NULL;
 
+	for (unsigned i = 0; u && i < u->count; i++)
+		walk_uplink(&to, u, &u->at[i]);
 	for (unsigned i = 0; fib && i < MAX_CCSIS; i++)
 		if (fib->acl[i])
 			walk_acl(&to, i, fib->acl[i]);

@@ -139,9 +139,10 @@ void stats_watch_buffers(const struct rte_mempool *pool);
 /* Calls `emit` for every counter: of each worker, ports, drops, the slow path and each CCSI that has
  * forwarded something. Any thread: it does not look at the tables. */
 void stats_walk(void (*emit)(void *context, const struct ccn_counter *counter), void *context);
-/* The same of what the access lists of these tables have counted; NULL: nothing. The control thread
+/* The same of what belongs to these tables: uplinks, access lists; NULL: nothing. The control thread
  * alone, which makes and frees them. */
-void stats_walk_acls(const struct fib *fib,
-		     void (*emit)(void *context, const struct ccn_counter *counter), void *context);
+void stats_walk_tables(const struct fib *fib,
+		       void (*emit)(void *context, const struct ccn_counter *counter),
+		       void *context);
 
 #endif

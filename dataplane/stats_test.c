@@ -4,6 +4,7 @@
 #include "stats.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -83,10 +84,13 @@ int main(void)
 	CHECK(mprotect(fib_current, sizeof(struct fib), PROT_READ | PROT_WRITE) == 0);
 	fib_current->acl[100] = ccsi_acl_make(&rule, 1, &fault, &memory);
 	CHECK(fib_current->acl[100]);
-	stats_walk_acls(fib_current, count, counts);
+	fib_current->interfaces = calloc(1, sizeof(*fib_current->interfaces));
+	CHECK(fib_current->interfaces);
+	stats_walk_tables(fib_current, count, counts);
 	CHECK(counts[1] == 2);
 	ccsi_acl_free(fib_current->acl[100]);
-	stats_walk_acls(NULL, count, counts);
+	free(fib_current->interfaces);
+	stats_walk_tables(NULL, count, counts);
 	CHECK(counts[1] == 2);
 	return 0;
 }

@@ -27,6 +27,7 @@ struct tap {
 	uint16_t port, vlan;
 	uint8_t role;
 	bool wanted;
+	bool carrierless; /* as told to the kernel */
 };
 
 static struct {
@@ -67,6 +68,7 @@ static void detach(struct tap *tap)
 	if (tap->fd >= 0)
 		close(tap->fd); /* which also leaves the epoll set */
 	tap->fd = -1;
+	tap->carrierless = false; /* who attaches gets one with a carrier */
 }
 
 void tap_write(struct rte_mbuf *m, unsigned role)
@@ -161,6 +163,17 @@ void taps_attach(void)
 		if (epoll_ctl(taps.epoll_fd, EPOLL_CTL_ADD, tap->fd, &event) < 0)
 			detach(tap);
 	}
+}
+
+void tap_carrier(uint16_t port, uint16_t vlan, unsigned role, bool carrier)
+{
+	struct tap *tap = taps.by_vlan[role][port][vlan];
+	int on = carrier;
+
+	if (!tap || tap->fd < 0 || tap->carrierless == !carrier)
+		return;
+	if (ioctl(tap->fd, TUNSETCARRIER, &on) == 0)
+		tap->carrierless = !carrier;
 }
 
 void taps_close(void)

@@ -21,6 +21,8 @@ void taps_attach(void);
 void tap_read(void *tap);
 /* To the kernel: by the port, VLAN and role of the frame, never by a table that may be newer. */
 void tap_write(struct rte_mbuf *m, unsigned role);
+/* Whether the kernel may route over it: one without a carrier it passes by, if it was told to. */
+void tap_carrier(uint16_t port, uint16_t vlan, unsigned role, bool carrier);
 void taps_close(void);
 
 #endif

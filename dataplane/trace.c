@@ -116,6 +116,7 @@ static void note_way(struct tracer *t, const struct fib *fib, const struct job *
 	const struct next_hop *hop = job->hop;
 	const struct packet *packet = &job->packet;
 	struct ccn_trace_step *step;
+	const uint32_t flow = frame_flow_hash(packet->ip, packet->family, packet->length);
 	uint32_t adjacency = job->to.adjacency;
 
 	if (!first)
@@ -138,16 +139,16 @@ static void note_way(struct tracer *t, const struct fib *fib, const struct job *
 			note_ip(step, hop->record.family, hop->record.ip);
 		else
 			note_ip(step, packet->family, packet->ip + (packet->family == 4 ? 16 : 24));
-		adjacency =
-		    vtep_set_member(&fib->vtep_sets, adjacency,
-				    frame_flow_hash(packet->ip, packet->family, packet->length));
+		adjacency = vtep_set_member(&fib->vtep_sets, adjacency, flow);
 	}
 
 	const struct adjacency_table *table = __atomic_load_n(&fib->adjacencies, __ATOMIC_ACQUIRE);
 
-	if (adjacency < __atomic_load_n(&table->count, __ATOMIC_ACQUIRE))
-		note_neighbor(t, &table->at[adjacency].out, table->at[adjacency].neigh, 4,
-			      (const uint8_t *)&table->at[adjacency].vtep);
+	if (adjacency < __atomic_load_n(&table->count, __ATOMIC_ACQUIRE)) {
+		const struct adjacency *to = adjacency_way(&table->at[adjacency], flow);
+
+		note_neighbor(t, &to->out, to->neigh, 4, (const uint8_t *)&to->vtep);
+	}
 }
 
 void trace_stage(struct tracer *t, const struct fib *fib, enum stage stage, const struct job *job,

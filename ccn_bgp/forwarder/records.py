@@ -221,6 +221,7 @@ def _interfaces(entries: Sequence[InterfaceEntry]) -> Array:
         record["address"] = wire.octets(entry.address, 4)
         record["via"] = wire.octets(entry.via, 4)
         record["address6"] = wire.octets(entry.address6, 16)
+        record["vtep"] = wire.octets(entry.vtep, 4)
     return records
 
 

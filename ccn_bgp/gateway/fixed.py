@@ -53,6 +53,7 @@ def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ..
                 length=uplink.address.length,
                 via=uplink.via or NONE,
                 mtu=topology.fabric.underlay_mtu,
+                vtep=gateway.vtep if gateway.has_own_tunnel_address else NONE,
             )
         )
     routers = [r for r in topology.routers if r.gateway == gateway.name]

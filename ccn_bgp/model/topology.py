@@ -84,6 +84,11 @@ class Gateway:
     import_: tuple[str, ...] = ()
     export: tuple[str, ...] = ()
 
+    @property
+    def has_own_tunnel_address(self) -> bool:
+        """Whether the VTEP is no uplink's address: then every uplink stands for it."""
+        return self.vtep.version == 4 and all(u.address.address != self.vtep for u in self.uplinks)
+
 
 class Vm(NamedTuple):
     """A virtual machine: where (VNI, ip) is reached. ``host`` is the VTEP of its host,

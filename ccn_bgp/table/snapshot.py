@@ -219,6 +219,8 @@ class InterfaceEntry(NamedTuple):
     address6: Ip = Ip(b"")
     length6: int = 0
     site: int = 0
+    vtep: Ip = Ip(bytes(4))
+    """Of an uplink: the tunnel address, if it is not ``address``."""
 
 
 class VniEntry(NamedTuple):

@@ -165,6 +165,7 @@ def counters(client: ForwarderClient) -> dict[tuple[str, str], int]:
 def rows() -> SimpleNamespace:
     """The record makers, for the tests' own tables."""
     return SimpleNamespace(
+        ip=ip,
         interface=interface,
         ccsi=ccsi,
         vni=vni,

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Adjacencies: how each VTEP is reached. In: the VTEPs that rows name, and the uplinks. Out: for
+ * each VTEP an uplink, a neighbour on it and the headers up to it; of several uplinks, one of each.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fib.h"
+
+void egress_of(struct egress *out, const struct interface *interface)
+{
+	*out = (struct egress){.address = interface->tunnel,
+			       .port = interface->port,
+			       .vlan = interface->record.vlan,
+			       .mtu = interface->record.mtu};
+	memcpy(out->mac, interface->mac, 6);
+	memcpy(out->router_mac, interface->router_mac, 6);
+}
+
+/* By this uplink, to the VTEP itself or to the router. */
+static void lead(struct adjacency *adjacency, const struct interface *uplink, uint32_t neighbor)
+{
+	struct neigh_key key = {
+	    .port = uplink->port, .vlan = uplink->record.vlan, .role = CCN_UPLINK, .family = 4};
+
+	memcpy(key.ip, &neighbor, 4);
+	egress_of(&adjacency->out, uplink);
+	encap_prepare(&adjacency->outer,
+		      &(struct encapsulation){.outer_src = adjacency->out.mac,
+					      .inner_src = adjacency->out.router_mac,
+					      .src = adjacency->out.address,
+					      .dst = adjacency->vtep});
+	adjacency->neigh = neigh_hold(&key);
+}
+
+static void lead_by_each(struct adjacency *adjacency, const struct interface_table *interfaces,
+			 const struct uplink *direct)
+{
+	const struct underlay *u = interfaces->underlay;
+	const size_t size = sizeof(struct adjacency_ways) + u->count * sizeof(struct adjacency);
+	struct adjacency_ways *ways = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
+
+	if (!ways)
+		return; /* one way is left */
+	memset(ways, 0, size);
+	ways->underlay = u;
+	ways->direct = direct;
+	for (unsigned i = 0; i < u->count; i++) {
+		ways->by[i].vtep = adjacency->vtep;
+		if (u->at[i].router)
+			lead(&ways->by[i], &interfaces->at[u->at[i].slot],
+			     interfaces->at[u->at[i].slot].via);
+	}
+	adjacency->ways = ways;
+}
+
+/* The first uplink (by id) whose subnet holds the VTEP, and the routers of the others in its need;
+ * else every uplink that has a router. */
+static void resolve(struct adjacency *adjacency, const struct interface_table *interfaces)
+{
+	const struct underlay *u = interfaces->underlay;
+	const struct uplink *direct = NULL, *routed = NULL;
+
+	adjacency->neigh = NULL;
+	adjacency->ways = NULL;
+	for (unsigned i = 0; u && i < u->count; i++) {
+		const struct interface *n = &interfaces->at[u->at[i].slot];
+
+		if (n->address == adjacency->vtep || n->tunnel == adjacency->vtep)
+			return; /* a tunnel to ourselves: nobody would answer for it but a liar */
+		if (!direct && (adjacency->vtep & n->mask) == (n->address & n->mask))
+			direct = &u->at[i];
+		if (!routed && n->via)
+			routed = &u->at[i];
+	}
+	if (direct)
+		lead(adjacency, &interfaces->at[direct->slot], adjacency->vtep);
+	else if (routed)
+		lead(adjacency, &interfaces->at[routed->slot], interfaces->at[routed->slot].via);
+	if (u && u->routers > (direct && direct->router ? 1U : direct ? 0U : 1U))
+		lead_by_each(adjacency, interfaces, direct);
+}
+
+static void forget(struct adjacency *adjacency)
+{
+	struct adjacency_ways *ways = adjacency->ways;
+
+	for (unsigned i = 0; ways && i < ways->underlay->count; i++)
+		neigh_release(ways->by[i].neigh);
+	free(ways);
+	neigh_release(adjacency->neigh);
+}
+
+struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint32_t more,
+					 const struct interface_table *interfaces)
+{
+	uint32_t capacity = old->count + more;
+	const size_t size = sizeof(struct adjacency_table) + capacity * sizeof(struct adjacency);
+	struct adjacency_table *table = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
+
+	if (!table)
+		return NULL;
+	memset(table, 0, size);
+	table->capacity = capacity;
+	table->count = old->count;
+	for (uint32_t i = 0; i < old->count; i++) {
+		table->at[i].vtep = old->at[i].vtep;
+		resolve(&table->at[i], interfaces);
+	}
+	return table;
+}
+
+void adjacencies_free(struct adjacency_table *table)
+{
+	if (!table)
+		return;
+	for (uint32_t i = 0; i < table->count; i++)
+		forget(&table->at[i]);
+	free(table->replaced);
+	free(table);
+}
+
+uint32_t adjacency_index(struct fib *fib, struct adjacency_table *table, uint32_t vtep_be)
+{
+	uint64_t index, key = 1ULL << 32 | vtep_be;
+
+	if (keymap_get(fib->adjacency_of, key, &index))
+		return (uint32_t)index;
+	if (table->count == table->capacity)
+		return NO_ADJACENCY;
+	index = table->count;
+	table->at[index].vtep = vtep_be;
+	resolve(&table->at[index], fib->interfaces);
+	__atomic_store_n(&table->count, table->count + 1, __ATOMIC_RELEASE);
+	keymap_put(fib->adjacency_of, key, index);
+	return (uint32_t)index;
+}
