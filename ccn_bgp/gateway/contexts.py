@@ -1,18 +1,22 @@
-"""In which Context a policy is asked. In: a peer of one gateway. Out: the Context of its session.
+"""In which Context a policy is asked. In: a peer of one gateway, and a Path. Out: the Context of
+its session, with the member that the route is from.
 
-One object per session and direction: changed attributes are shared by it.
+One object per session, direction and member: changed attributes are shared by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ccn_bgp.gateway.members import Member, Members
 from ccn_bgp.model.ccsi import Peer, export_targets
+from ccn_bgp.model.path import Path
 from ccn_bgp.model.topology import Gateway, Topology
 from ccn_bgp.policy.flight import Context, OriginKind
 
 _SAID_BY: Mapping[str, OriginKind] = {"idc": "idc", "gateway": "gateway", "host": "host"}
-"""What a route is by who says it; of what a reflector passes on nobody knows."""
+"""What a route is by who says it; what a reflector passes on is its gateway's."""
+_REMEMBERED = 100_000
 
 
 class Contexts:
@@ -21,35 +25,54 @@ class Contexts:
     def __init__(self, topology: Topology, gateway: Gateway) -> None:
         self._topology = topology
         self._gateway = gateway
-        self._known: dict[tuple[str, bool], Context] = {}
+        self.members = Members(topology)
+        self._known: dict[tuple[str, bool, Member], Context] = {}
 
-    def heard(self, peer: Peer) -> Context:
-        """Of what a data centre's router says: it is from that data centre, in this region."""
-        return self._of(peer, heard=True)
+    def heard(self, peer: Peer, path: Path) -> Context:
+        """Of what a peer says: a data centre's router speaks for that data centre, the others for
+        whom their routes are from."""
+        router = peer.router
+        if router is not None:
+            region = self._gateway.region
+            return self._of(peer, Member(router.ccn, "", router.idc, region, "idc"), heard=True)
+        member = self.members.of(path)
+        if (kind := _SAID_BY.get(peer.role)) is not None:
+            member = member._replace(kind=kind)
+        elif member.kind is not None:
+            member = member._replace(kind="gateway")
+        if peer.role == "host":
+            member = member._replace(region=self._gateway.region)
+        return self._of(peer, member, heard=True)
 
-    def told(self, peer: Peer) -> Context:
-        """Of what a data centre's router is told: of a CCN."""
-        return self._of(peer, heard=False)
+    def told(self, peer: Peer, path: Path) -> Context:
+        """Of what a peer is told: the member that the route is from, as what it began."""
+        ccn = "" if peer.router is None else peer.router.ccn
+        return self._of(peer, self.members.of(path, ccn), heard=False)
 
-    def _of(self, peer: Peer, *, heard: bool) -> Context:
-        found = self._known.get((peer.name, heard))
+    def _of(self, peer: Peer, member: Member, *, heard: bool) -> Context:
+        key = peer.name, heard, member
+        found = self._known.get(key)
         if found is None:
-            found = self._known[peer.name, heard] = self._made(peer, heard)
+            if len(self._known) > _REMEMBERED:
+                self._known.clear()
+            found = self._known[key] = self._made(peer, member)
         return found
 
-    def _made(self, peer: Peer, heard: bool) -> Context:
+    def _made(self, peer: Peer, member: Member) -> Context:
         router = peer.router
-        ccn = router.ccn if router is not None else ""
-        targets = export_targets(self._topology, self._topology.ccns[ccn]) if ccn else None
+        targets = None
+        if router is not None:
+            targets = export_targets(self._topology, self._topology.ccns[router.ccn])
         return Context(
             neighbor=peer.name,
             address=peer.address,
             asn=peer.asn,
             own_asn=peer.local_asn,
-            ccn=ccn,
-            idc=router.idc if router is not None and heard else "",
-            region=self._gateway.region if heard and peer.role in ("idc", "host") else "",
-            origin_kind=_SAID_BY.get(peer.role) if heard else None,
+            ccn=member.ccn,
+            vpc=member.vpc,
+            idc=member.idc,
+            region=member.region,
+            origin_kind=member.kind,
             exportable=targets,
             narrows=router is None,  # of many CCNs: each route has what its own may export
         )

@@ -55,7 +55,7 @@ class Intent:
             peer.imports,
             path,
             default=peer.default,
-            context=self.contexts.heard(peer),
+            context=self.contexts.heard(peer, path),
         )
         if isinstance(result, Accepted):
             through = tuple((s.policy, s.name) for s in result.trace)
@@ -72,7 +72,7 @@ class Intent:
             peer.exports,
             path,
             default=peer.default,
-            context=self.contexts.told(peer),
+            context=self.contexts.told(peer, path),
         )
         if isinstance(result, Accepted):
             return self.drain.told(peer, result.attributes)

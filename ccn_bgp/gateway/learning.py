@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.gateway.members import Members
+from ccn_bgp.gateway.prefix_classes import SessionClasses
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.topology import Gateway
-from ccn_bgp.policy.classes import PrefixClasses
 from ccn_bgp.policy.rules import PolicySet
 from ccn_bgp.table.verify.claims import Claims
 from ccn_bgp.table.verify.claims_rows import ClaimRows
@@ -25,9 +26,10 @@ U4 = npt.NDArray[np.uint32]
 class ImportClasses:
     """Which rows the import policies of a peer cannot tell apart."""
 
-    def __init__(self, policies: PolicySet) -> None:
+    def __init__(self, policies: PolicySet, members: Members) -> None:
         self._policies = policies
-        self._known: dict[tuple[str, ...], PrefixClasses] = {}
+        self._members = members
+        self._known: dict[tuple[str, ...], SessionClasses] = {}
 
     def __call__(self, peer: Peer, address: U1, length: U1) -> U4:
         """A class for each row: uint32[n]."""
@@ -36,8 +38,8 @@ class ImportClasses:
             return np.zeros(len(length), np.uint32)
         classes = self._known.get(names)
         if classes is None:
-            classes = self._known[names] = PrefixClasses(self._policies, names)
-        return classes.classes(address, length)
+            classes = self._known[names] = SessionClasses(self._policies, names, self._members)
+        return classes(address, length)
 
 
 def claim_rows(intent: Intent) -> ClaimRows:
@@ -52,6 +54,6 @@ def new_rib(intent: Intent, gateway: Gateway | None = None) -> Rib:
         gateway or intent.gateway,
         intent.import_policy,
         intent.claims,
-        row_policy=ImportClasses(intent.policies),
+        row_policy=ImportClasses(intent.policies, intent.contexts.members),
         row_claim=claim_rows(intent),
     )

@@ -9,12 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ccn_bgp.learn.adj_rib_out import Classes
-from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.model.outgoing import U1, U4, OutRows
+from ccn_bgp.model.outgoing import OutRows
 from ccn_bgp.model.path import PathAttributes
-from ccn_bgp.policy.classes import PrefixClasses
-from ccn_bgp.policy.rules import PolicySet
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +39,3 @@ def routes_of(rows: OutRows, table: int) -> OutRows:
     begin = int(np.searchsorted(rows.table, number, "left"))
     end = int(np.searchsorted(rows.table, number, "right"))
     return replace(rows.part(slice(begin, end)), table=None)
-
-
-def export_classes(policies: PolicySet, peer: Peer) -> Classes | None:
-    """Which prefixes the export policies of a peer cannot tell apart; None: all are alike. They
-    are laid out when they are first asked for."""
-    if not peer.exports:
-        return None
-    names = peer.exports
-    laid: list[PrefixClasses] = []
-
-    def classes(address: U1, length: U1) -> U4:
-        if not laid:
-            laid.append(PrefixClasses(policies, names))
-        return laid[0].classes(address, length)
-
-    return classes

@@ -22,8 +22,8 @@ from ccn_bgp.gateway import restarting
 from ccn_bgp.gateway.draining import Drain
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.limits import Limits
-from ccn_bgp.gateway.out_feed import export_classes
 from ccn_bgp.gateway.peer import PeerSession
+from ccn_bgp.gateway.prefix_classes import export_classes
 from ccn_bgp.gateway.speakers import Speakers, check
 from ccn_bgp.gateway.telling import (
     ExportChanges,
@@ -34,6 +34,7 @@ from ccn_bgp.gateway.withdrawals import REMEMBERED, Withdrawals
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family
 from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.outgoing import Classes
 from ccn_bgp.model.rows import PrefixRows
 from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
 from ccn_bgp.session.encode import route_refresh
@@ -86,10 +87,7 @@ class Sessions:
         self.withdrawn = Withdrawals()
         self.recorder = recorder or Unrecorded()
         self._preserves = preserves
-        self.groups = UpdateGroups(
-            self._apart,
-            lambda peer: export_classes(self.intent.policies, peer),
-        )
+        self.groups = UpdateGroups(self._apart, self._classes)
         if holding_back:  # what the forwarder holds is what peers were told before
             for session in self.peers.values():
                 session.preserved = True
@@ -444,6 +442,10 @@ class Sessions:
     def _apart(self, peer: Peer) -> Hashable:
         """By the Intent of the day."""
         return self.intent.apart(peer)
+
+    def _classes(self, peer: Peer) -> Classes | None:
+        """Which prefixes its export policies cannot tell apart."""
+        return export_classes(self.intent.policies, peer, self.intent.contexts.members)
 
     def _reset(self, session: PeerSession) -> None:
         """After a fault of ours; it then says all again, and so do we."""

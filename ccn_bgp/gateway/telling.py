@@ -15,13 +15,13 @@ from itertools import chain
 
 from ccn_bgp.gateway.out_feed import RowFeed, routes_of
 from ccn_bgp.gateway.peer import PeerSession
-from ccn_bgp.learn.adj_rib_out import AdjRibOut, Classes
+from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.out_changes import Changes, difference
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family, Prefix
 from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.model.outgoing import Origination
+from ccn_bgp.model.outgoing import Classes, Origination
 from ccn_bgp.model.path import Nlri, PathAttributes
 from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
 from ccn_bgp.session.encode_rows import PIECE, encode_rows

@@ -25,10 +25,17 @@ from ccn_bgp.learn.outbound import Outbound
 from ccn_bgp.learn.told_rows import NONE, ToldRows
 from ccn_bgp.learn.told_sets import ToldSets
 from ccn_bgp.learn.told_view import ToldView
-from ccn_bgp.learn.told_vms import ToldVms
+from ccn_bgp.learn.told_vms import ToldVms, vm_kinds
 from ccn_bgp.model.bgp import Family, Prefix, RouteDistinguisher
 from ccn_bgp.model.ccsi import Peer
-from ccn_bgp.model.outgoing import U1, U4, Origination, OutRows, OutVms, RowChanges, type5
+from ccn_bgp.model.outgoing import (
+    Classes,
+    Origination,
+    OutRows,
+    OutVms,
+    RowChanges,
+    type5,
+)
 from ccn_bgp.model.path import (
     EvpnPrefix,
     Nlri,
@@ -40,9 +47,6 @@ from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.route import Kind, Route
 
 ExportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
-Classes = Callable[[U1, U1], U4]
-"""Prefixes (addresses: uint8[n, 4 or 16], lengths: uint8[n]) → numbers of classes, uint32[n]: what
-the export policy makes of attributes is the same for all prefixes of one class."""
 _REMEMBERED = 100_000
 
 
@@ -162,14 +166,16 @@ class AdjRibOut:
         anything is told; what becomes of them later is offered one by one."""
         if self.vms is not None or self.objects:
             raise ValueError(f"peer {self.peer.name} has been told of VMs already")
-        numbers = vms.attributes
-        first = np.full(len(vms.sets) + 1, NONE, np.int64)
+        numbers, sets = vms.attributes, np.arange(len(vms.sets))
+        if self.peer.exports:
+            numbers, sets = vm_kinds(vms, self.classes)
+        first = np.full(len(sets) + 1, NONE, np.int64)
         first[numbers[::-1]] = np.arange(len(numbers))[::-1]
-        said = np.full(len(vms.sets) + 1, NONE, np.int32)  # the last place is what -1 points to
+        said = np.full(len(sets) + 1, NONE, np.int32)  # the last place is what -1 points to
         self.vms = told = ToldVms(vms.table, said[:0], vms.originations)
-        for number, row in enumerate(first[:-1].tolist()):
+        for number, (row, of) in enumerate(zip(first[:-1].tolist(), sets.tolist(), strict=True)):
             if row >= 0:
-                judged = self.policy(self.peer, Path("", told.nlri(row), vms.sets[number]))
+                judged = self.policy(self.peer, Path("", told.nlri(row), vms.sets[of]))
                 if not isinstance(judged, Denied):
                     judged = self._outbound(self.peer, judged)
                 said[number] = self.sets.number(judged)

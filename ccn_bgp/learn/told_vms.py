@@ -16,7 +16,15 @@ from ccn_bgp.learn.keys import I8, Bools
 from ccn_bgp.learn.told_rows import I4, NONE, grouped
 from ccn_bgp.learn.told_sets import ToldSets
 from ccn_bgp.model.bgp import Ip
-from ccn_bgp.model.outgoing import NOTHING, Origination, OutRows, RowChanges, type2
+from ccn_bgp.model.outgoing import (
+    NOTHING,
+    Classes,
+    Origination,
+    OutRows,
+    OutVms,
+    RowChanges,
+    type2,
+)
 from ccn_bgp.model.path import Nlri
 from ccn_bgp.model.vm_table import VmTable
 from ccn_bgp.model.vms import IP_OCTETS
@@ -122,3 +130,22 @@ def vm_difference(old: ToldVms, was: ToldSets, new: ToldVms, now: ToldSets) -> V
     fresh = wanted.copy()
     fresh[found[said_so]] = False
     return VmDifference(told & ~stays, fresh)
+
+
+def vm_kinds(vms: OutVms, classes: Classes | None) -> tuple[I8, I8]:
+    """Which VMs a policy cannot tell apart: equal attributes, one VNI, addresses of one class
+    (without ``classes`` none is like another). Returns int64[n], the kind of each row or NOTHING,
+    and for each kind the number of its attributes."""
+    rows, numbers = vms.table.rows, vms.attributes
+    class_ = np.arange(len(rows), dtype=np.int64)
+    if classes is not None:
+        for version, width in ((4, 4), (6, 16)):
+            mine = np.flatnonzero(rows["family"] == version)
+            address = np.ascontiguousarray(rows["ip"][mine, :width])
+            class_[mine] = classes(address, np.full(len(mine), width * 8, np.uint8))
+    said = np.flatnonzero(numbers >= 0)
+    keys = np.stack((numbers[said], rows["vni"][said].astype(np.int64), class_[said]))
+    known, which = np.unique(keys, axis=1, return_inverse=True)
+    kinds = np.full(len(rows), NOTHING, np.int64)
+    kinds[said] = which.reshape(-1)
+    return kinds, known[0]

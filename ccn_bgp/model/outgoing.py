@@ -7,7 +7,7 @@ the same thing: ``RowChanges.nlri`` makes the one of the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +24,9 @@ U4 = npt.NDArray[np.uint32]
 
 NOTHING = -1
 """In the place of a number of attributes: nothing is to be said of the prefix."""
+Classes = Callable[[U1, U1], U4]
+"""Prefixes (addresses: uint8[n, 4 or 16], lengths: uint8[n]) → numbers of classes, uint32[n]: what
+an export policy makes of attributes is the same for all prefixes of one class."""
 _NO_ESI = bytes(10)
 
 

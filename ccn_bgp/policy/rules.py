@@ -5,7 +5,7 @@ In from load.py; evaluate.py asks them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -13,7 +13,13 @@ from typing import Any, Literal
 from ccn_bgp.model.path import Path
 from ccn_bgp.policy.changes import Change
 from ccn_bgp.policy.communities import CommunitySet, Member
-from ccn_bgp.policy.conditions import Condition, NeighborCondition, PrefixCondition
+from ccn_bgp.policy.conditions import (
+    Condition,
+    NameCondition,
+    NeighborCondition,
+    PrefixCondition,
+    WordCondition,
+)
 from ccn_bgp.policy.flight import Context
 from ccn_bgp.policy.sets import AddressSet, AsPathMember, AsPathSet, NameSet, NeighborSet, PrefixSet
 
@@ -110,9 +116,17 @@ class PolicySet:
 
     def tells_neighbors_apart(self, names: Sequence[str]) -> bool:
         """Whether a chain asks which session it is."""
+        return any(isinstance(c, NeighborCondition) for c in self._asked(names))
+
+    def tells_members_apart(self, names: Sequence[str]) -> bool:
+        """Whether a chain asks which member of which CCN a route is from."""
         return any(
-            isinstance(condition, NeighborCondition)
-            for name in names
-            for statement in self.policies[name].statements
-            for condition in statement.conditions
+            isinstance(c, NameCondition)
+            or (isinstance(c, WordCondition) and c.field == "origin-kind")
+            for c in self._asked(names)
         )
+
+    def _asked(self, names: Sequence[str]) -> Iterator[Condition]:
+        for name in names:
+            for statement in self.policies[name].statements:
+                yield from statement.conditions

@@ -10,9 +10,9 @@ import pytest
 
 from ccn_bgp.gateway.intent import read_intent
 from ccn_bgp.gateway.learning import new_rib
-from ccn_bgp.gateway.out_feed import export_classes
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.policy_views import policy
+from ccn_bgp.gateway.prefix_classes import export_classes
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
@@ -126,7 +126,7 @@ def test_what_gateways_are_told_goes_through_their_policy(intent: Any) -> None:
     rib.settle()
     peer = rib.peers["hk-gw1"]
     sets, exports, _ = rib.row_exports.whole()
-    for classes in (None, export_classes(intent.policies, peer)):
+    for classes in (None, export_classes(intent.policies, peer, intent.contexts.members)):
         originations = {t.ccsi.id: Origination(t.ccsi.rd, t.ccsi.vni) for t in rib.tables.values()}
         out = AdjRibOut(peer, intent.export_policy, originations, classes)
         for rows in exports:

@@ -11,8 +11,9 @@ import pytest
 
 from ccn_bgp.gateway.intent import read_intent
 from ccn_bgp.gateway.learning import new_rib
-from ccn_bgp.gateway.out_feed import RowFeed, export_classes
+from ccn_bgp.gateway.out_feed import RowFeed
 from ccn_bgp.gateway.peer import PeerSession
+from ccn_bgp.gateway.prefix_classes import export_classes
 from ccn_bgp.gateway.telling import ExportChanges, UpdateGroups, again
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
@@ -283,7 +284,9 @@ def test_a_router_hears_the_columns_of_its_table_under_its_policy(rib: Rib) -> N
     )
     wanted = {"10.50.1.0/24", "10.50.2.0/24"} if mine == low else {"10.60.1.0/24"}
     router = Far(rib.peers["lf-r1"])
-    groups = UpdateGroups(classes=lambda peer: export_classes(INTENT.policies, peer))
+    groups = UpdateGroups(
+        classes=lambda peer: export_classes(INTENT.policies, peer, INTENT.contexts.members)
+    )
     deal(groups, rib, [router])
     before = router.prefixes
     deal(groups, rib, [router], RowFeed(SETS, routes=[routes]))
