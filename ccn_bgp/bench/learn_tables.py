@@ -146,7 +146,8 @@ def _peer(
 
 def trace(case: str, data: Path | None, updates: int, passes: int, say: Say) -> Iterator[Figure]:
     """Recorded UPDATEs of some peers at full speed, ``passes`` times over, to ours alone: how
-    fast, and does memory grow after the first pass?"""
+    fast, and does memory grow once the commits that are kept are as many as may be, or what waits
+    to be decided or to be sent?"""
     peers = full_table.churn(data, updates)
     some = [Router(n + 1, c.peer) for n, c in enumerate(peers)]
     said = [
@@ -158,6 +159,7 @@ def trace(case: str, data: Path | None, updates: int, passes: int, say: Say) -> 
     times: list[float] = []
     resident: list[float] = []
     held: list[int] = []
+    queued: list[int] = []
     with contextlib.ExitStack() as stack:
         both = stack.enter_context(wires(some))
         senders = [
@@ -184,6 +186,8 @@ def trace(case: str, data: Path | None, updates: int, passes: int, say: Say) -> 
             time.sleep(IDLE)
             resident.append(subject.memory().now)
             held.append(subject.held())
+            neighbors = subject.ask("neighbors")["neighbors"]
+            queued.append(max(n[queue] for n in neighbors for queue in ("waiting", "unsent")))
             if held[-1] != held[number % 2]:
                 text = f"{held[-1]} routes after pass {number + 1}, it were {held[number % 2]}"
                 raise CcnError(Problem("bench", text))
@@ -195,6 +199,9 @@ def trace(case: str, data: Path | None, updates: int, passes: int, say: Say) -> 
     yield Figure(case, "resident memory", "MB", resident[-1])
     yield Figure(case, "peak memory", "MB", peak)
     yield Figure(case, "growth after the first pass", "MB", resident[-1] - resident[0])
+    quarter = resident[passes // 4]
+    yield Figure(case, "growth after a quarter of the passes", "MB", resident[-1] - quarter)
+    yield Figure(case, "longest queue between passes", "routes or octets", max(queued))
 
 
 def _end(router: Router, asn4: bool, announce: bool) -> bytes:

@@ -17,7 +17,7 @@ GRACEFUL_SHUTDOWN = 0xFFFF0000
 """The well-known community 65535:0 (RFC 8326 §3)."""
 LEAST = 0
 """The local preference of what is to be left: lower than any other."""
-_REMEMBERED = 100_000
+_REMEMBERED = 1 << 14
 
 
 class Drain:

@@ -72,6 +72,8 @@ def neighbors(gateway: Running, filters: Filters) -> Json:
             "accepted": gateway.rib.accepted_count(name),
             "stale": adj.stale_count,
             "advertised": len(session.out.told),
+            "waiting": adj.waiting,
+            "unsent": gateway.sessions.speakers.backlog(peer),
             "updates": session.updates,
             "malformed": sum(session.causes.values()),
             "families": sorted(f.text for f in session.families),

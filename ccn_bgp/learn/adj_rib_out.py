@@ -47,7 +47,8 @@ from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.route import Kind, Route
 
 ExportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
-_REMEMBERED = 100_000
+_FEW = 1 << 13
+"""So many attribute sets of which nothing is told are no reason to look for them."""
 
 
 class AdjRibOut:
@@ -79,7 +80,7 @@ class AdjRibOut:
         self._outbound = Outbound()
         self._numbers: dict[tuple[int, int], tuple[PathAttributes, int]] = {}
         self._tables = {(o.rd, o.etag): table for table, o in self.originations.items()}
-        self._compact_at = 1 << 16
+        self._compact_at = _FEW
 
     def reset(self) -> None:
         """The session has ended: the peer knows nothing any more."""
@@ -248,8 +249,8 @@ class AdjRibOut:
                 return held[1]
         number = self._said(rows, at, attributes)
         if remembered:
-            if len(self._numbers) >= _REMEMBERED:
-                self._numbers.clear()
+            if len(self._numbers) >= 2 * len(self.sets) + _FEW:
+                self._numbers.clear()  # of attributes that are gone
             self._numbers[key] = (attributes, number)
         return number
 
@@ -385,7 +386,8 @@ class AdjRibOut:
             renumbered = np.append(renumbered, NONE)
             self.vms.numbers = renumbered[self.vms.numbers].astype(np.int32)
         self._numbers.clear()
-        self._compact_at = max(1 << 16, 2 * len(self.sets))
+        self._outbound = Outbound()
+        self._compact_at = 2 * len(self.sets) + _FEW
 
     # -- what is held -----------------------------------------------------------------------------
 

@@ -16,8 +16,10 @@ from ccn_bgp.learn.keys import I8, Array
 from ccn_bgp.learn.row_judging import RowJudge
 from ccn_bgp.model.rows import Vocabulary
 
-SPARE = 1 << 16
-"""So many dead numbers are no reason to count."""
+SPARE = 1 << 14
+"""So many dead numbers are no reason to count; a body with all that hangs on it takes 3 KB."""
+PER_ROW = 1 / 64
+"""Nor are so many for each row that would have to be numbered anew."""
 _NUMBER = np.uint64(0xFFFFFFFF)
 
 
@@ -56,10 +58,11 @@ class Compaction:
         dids = _used(len(words.distinguishers), numbers)
         verdicts = _used(len(judge.verdicts), [r.verdict for r in held])
         terms = _used(len(book), [judge.terms_of(verdicts), *(r.terms for r in rows.values())])
-        self._bodies = 2 * len(bodies) + SPARE
-        self._distinguishers = 2 * len(dids) + SPARE
-        self._verdicts = 2 * len(verdicts) + SPARE
-        self._terms = 2 * len(terms) + SPARE
+        spare = SPARE + int(PER_ROW * sum(map(len, held)))
+        self._bodies = 2 * len(bodies) + spare
+        self._distinguishers = 2 * len(dids) + spare
+        self._verdicts = 2 * len(verdicts) + spare
+        self._terms = 2 * len(terms) + spare
         if not self.due(words, judge):
             return
         new_body, new_did = words.keep_bodies(bodies), words.keep_distinguishers(dids)
@@ -75,7 +78,9 @@ class Compaction:
             did = new_did[(candidates.slot & _NUMBER).astype(np.int64)].astype(np.uint64)
             candidates.slot = candidates.slot & ~_NUMBER | did
             candidates.renumbered(book)
-        self._answers = 2 * len(book.answers) + SPARE
+        self._answers = 2 * len(book.answers) + spare
+        held_sets = [body.attributes for body in words.bodies]
+        judge.judge.keep((*held_sets, *(terms.attributes for terms in book.terms)))
 
 
 def _used(count: int, columns: Sequence[Array]) -> I8:

@@ -6,7 +6,7 @@ This is the definition; row_judging.py asks it once for many rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import NamedTuple
 
 from ccn_bgp.learn.importing import Import, Imports, Origins, not_imported, shared
@@ -188,6 +188,11 @@ class Judge:
             self._made.clear()
         self._made[id(attributes), use] = (attributes, made)
         return made
+
+    def keep(self, live: Iterable[PathAttributes]) -> None:
+        """Forget what was made of attributes other than these."""
+        alive = {id(attributes) for attributes in live}
+        self._made = {key: made for key, made in self._made.items() if key[0] in alive}
 
     def takers(self, peer: Peer, path: Path) -> tuple[Import, ...]:
         """The tables that may take a path with this body, whatever its prefix."""

@@ -20,7 +20,7 @@ from ccn_bgp.model.path import (
 
 DEFAULT_LOCAL_PREF = 100
 LONGEST_SEGMENT = 255
-_REMEMBERED = 100_000
+_REMEMBERED = 1 << 14
 
 
 class Outbound:

@@ -78,6 +78,10 @@ class AttributeCache:
             self._kept = cost
             self.generation += 1
 
+    def dropped(self, cost: int) -> None:
+        """Something that ``keep`` has counted is kept no more."""
+        self._kept = max(self._kept - cost, 0)
+
 
 def _cost(rest: bytes) -> int:
     """Octets that an AttributeSet takes: an AS number or a community of 4 takes 40 in Python."""

@@ -94,10 +94,11 @@ class Layout:
     """UPDATEs of one length with one NLRI field, at octet ``at`` up to ``behind``; the octets
     around it, from the type on, lead to its code."""
 
-    __slots__ = ("at", "behind", "codes", "length")
+    __slots__ = ("at", "behind", "codes", "cost", "length")
 
     def __init__(self, length: int, at: int, behind: int) -> None:
         self.length, self.at, self.behind = length, at, behind
+        self.cost = 0
         self.codes: dict[bytes, int] = {}
 
     def key(self, raw: bytes, start: int) -> bytes:
@@ -330,12 +331,18 @@ class FieldFinder:
         else:
             layout = Layout(length, at, behind)
             layouts.insert(0, layout)
+            for oldest in layouts[_LAYOUTS:]:
+                self._cache.dropped(oldest.cost)
             del layouts[_LAYOUTS:]
-            self._cache.keep(600)
+            self._keep(layout, 600)
         key = layout.key(raw, start)
         if key not in layout.codes:
-            self._cache.keep(150 + len(key))
+            self._keep(layout, 150 + len(key))
             layout.codes[key] = field[2]
+
+    def _keep(self, layout: Layout, cost: int) -> None:
+        layout.cost += cost
+        self._cache.keep(cost)
 
 
 def _located(blob: bytes) -> tuple[bytes, _Range | None, _Range | None] | None:

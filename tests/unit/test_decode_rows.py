@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -147,3 +149,20 @@ def test_caches_are_bounded_and_nothing_shows_of_it(monkeypatch: pytest.MonkeyPa
         assert [vocabulary.bodies[b].attributes.med for b in rows.body.tolist()] == some
     assert decoder.decoder.cache.generation > 10
     assert len(decoder.decoder.cache) < 100
+
+
+def test_what_a_session_repeats_is_never_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages of one length in more layouts than are kept: what gives way is not counted on."""
+    monkeypatch.setattr("ccn_bgp.session.decode_cache.CACHED_OCTETS", 50_000)
+    vocabulary = Vocabulary()
+    decoder = RowDecoder(SESSION, vocabulary)
+    said = []
+    for hops in range(1, 7):
+        path = (Segment(SegmentType.AS_SEQUENCE, (Asn(64602),) * hops),)
+        routes = [Unicast(Prefix.parse(f"10.{hops}.{n}.0/24")) for n in range(7 - hops)]
+        said.append(announce(replace(attributes(), as_path=path), *routes))
+    assert len({len(message) for message in said}) == 1
+    for _ in range(100):
+        rows_of(decoder, b"".join(said))
+    assert decoder.decoder.cache.generation == 0
+    assert len(vocabulary.bodies) == 6

@@ -47,6 +47,9 @@ class Speaker:
     def preserve(self, names: frozenset[str]) -> None:
         pass
 
+    def backlog(self, peer: str) -> int:
+        return len(self.sent.get(peer, b""))
+
     def heard(self, peer: str, *families: Family) -> list[Update]:
         """What ``peer`` would make of it; forgotten afterwards."""
         octets, found = self.sent.pop(peer, b""), []

@@ -42,6 +42,9 @@ class Speaker:
     def preserve(self, names: frozenset[str]) -> None:
         pass
 
+    def backlog(self, peer: str) -> int:
+        return 0
+
     def teardown(self, peer: str, code: int, subcode: int) -> None:
         self.ended.append((peer, code, subcode))
 

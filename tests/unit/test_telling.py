@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -15,12 +16,14 @@ from ccn_bgp.gateway.out_feed import RowFeed
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.prefix_classes import export_classes
 from ccn_bgp.gateway.telling import ExportChanges, UpdateGroups, again
+from ccn_bgp.learn import adj_rib_out, compaction
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.outgoing import NOTHING, OutRows
 from ccn_bgp.model.path import Nlri, Path, PathAttributes, Segment, SegmentType, Unicast
 from ccn_bgp.model.rows import Vocabulary
+from ccn_bgp.policy import changes
 from ccn_bgp.session.decode import Decoder, RouteRefresh, SessionParameters, Verdict
 from ccn_bgp.session.events import OpenFacts
 
@@ -316,3 +319,33 @@ def test_a_fault_of_ours_costs_one_group_its_sessions(rib: Rib) -> None:
     bad.up()
     bad.hear(groups.greet(bad.session, rib))
     assert bad.held == good.held
+
+
+def test_attributes_that_a_router_invents_are_forgotten_everywhere(
+    rib: Rib, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that is said with other attributes again and again: none of them stays."""
+    monkeypatch.setattr(compaction, "SPARE", 100)
+    monkeypatch.setattr(adj_rib_out, "_FEW", 100)
+    monkeypatch.setattr(changes, "_CACHE_BOUND", 100)
+    rib._compaction = compaction.Compaction()
+    groups, far = UpdateGroups(), gateway("far", rib)
+    deal(groups, rib, [far])
+    nlri = Unicast(Prefix.parse("172.16.7.0/24"))
+    before = alive()
+    for number in range(1000):
+        path = (Segment(SegmentType.AS_SEQUENCE, (Asn(65101), Asn(number + 1))),)
+        said = PathAttributes(as_path=path, next_hop=Ip.parse("169.254.1.2"))
+        rib.receive("lf-r1", [nlri], [], said)
+        rib.settle()
+        deal(groups, rib, [far], RowFeed(*rib.row_exports.take()))
+    (told,) = [a for n, a in far.held.values() if n.key.endswith(nlri.prefix)]
+    assert told is not None and told.as_path[0].asns[-1] == 1000
+    far.up()  # its own decoder remembers them
+    assert alive() - before < 600
+
+
+def alive() -> int:
+    """Attribute sets that something refers to; the collector tells of them, but none is in a
+    cycle."""
+    return sum(isinstance(o, PathAttributes) for o in gc.get_objects())
