@@ -12,6 +12,8 @@ listed in TOUCHED and compared with the installed package before anything starts
 * ``Peer`` (reactor.loop): session up and down, R bit (RFC 4724 §4.1), Cease on shutdown.
 * ``Capabilities._graceful`` (reactor.protocol): the F bit is true (RFC 4724 §3); ExaBGP always
   sets it.
+* ``time`` (bgp.timer, reactor.delay): a clock that nobody sets. When NTP sets the system's, ExaBGP
+  would end every session by its hold timer, or send no KEEPALIVE for an hour.
 * ``Processes`` (reactor.loop): instead of ExaBGP's text API, one turn of the channel per loop.
 
 This is the only file of the package that imports exabgp. When the gateway dies (EOF), the process
@@ -33,6 +35,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import exabgp.bgp.timer as exabgp_timer
+import exabgp.reactor.delay as exabgp_delay
 import exabgp.reactor.loop as exabgp_loop
 import exabgp.reactor.peer as exabgp_peer
 import exabgp.reactor.protocol as exabgp_protocol
@@ -90,6 +94,9 @@ _USED = (  # (function, names that it must use): attributes we rely on, and the 
     (Peer._send_open, ("new_open",)),
     (Protocol.new_open, ("_restarted", "Capabilities")),
     (Capabilities.new, ("_graceful",)),
+    (exabgp_timer.ReceiveTimer.check_ka_timer, ("time",)),
+    (exabgp_timer.SendTimer.need_ka, ("time",)),
+    (Delay.backoff, ("time",)),
     (Protocol.write, ("connection", "writer")),
     (exabgp_loop.Reactor.__init__, ("_poller", "signal")),
     (exabgp_loop.Reactor.run, ("Processes", "received", "fds", "_poller")),
@@ -141,6 +148,17 @@ def open_facts(negotiated: Any) -> dict[str, Any]:
             "forwarding": [[int(a), int(s)] for (a, s), flag in restart.items() if flag & 0x80],
         }
     return facts
+
+
+class SteadyTime:
+    """In the place of the module ``time`` where ExaBGP measures how long something takes."""
+
+    time = staticmethod(time.monotonic)
+
+
+def measure_steadily() -> None:
+    """Holds and back-offs by a clock that nobody sets."""
+    exabgp_timer.time = exabgp_delay.time = SteadyTime
 
 
 class SpokenProtocol(Protocol):  # type: ignore[misc]
@@ -205,7 +223,7 @@ class SpokenProtocol(Protocol):  # type: ignore[misc]
             # hold timer starts again when we read. A connection that is gone is seen at once.
             if self._refused():
                 raise LostConnection("the peer closed the connection")
-            self.peer.recv_timer.last_read = int(time.time())
+            self.peer.recv_timer.last_read = int(SteadyTime.time())
             return _NOP
         try:
             octets = self.connection.io.recv(READ)
@@ -408,6 +426,7 @@ def main() -> int:
     hub = Hub(channel, VERSION)
     SpokenProtocol.hub = SpokenPeer.hub = ChannelProcesses.hub = TrueCapabilities.hub = hub
     SpokenPeer.restarting = arguments.restarting
+    measure_steadily()
     exabgp_protocol.Capabilities = TrueCapabilities
     exabgp_peer.Protocol = SpokenProtocol
     exabgp_loop.Peer = SpokenPeer

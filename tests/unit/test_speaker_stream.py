@@ -3,8 +3,10 @@
 import random
 import socket
 import struct
+import time
 
 import pytest
+from exabgp.bgp.message.open.holdtime import HoldTime
 
 from ccn_bgp.session import launcher
 from ccn_bgp.session.bgp_stream import (
@@ -175,3 +177,26 @@ def test_another_exabgp_is_noticed(monkeypatch):
         "Delay.increase(absent)",
         "Protocol.write without no_such_name",
     ]
+
+
+@pytest.mark.parametrize("step", [7200, -7200])
+def test_a_clock_that_is_set_neither_ends_sessions_nor_silences_us(monkeypatch, step):
+    launcher.environment("stderr")
+    monkeypatch.setattr(launcher.exabgp_timer, "time", time)
+    monkeypatch.setattr(launcher.exabgp_delay, "time", time)
+    launcher.measure_steadily()
+    steady, set_ = time.monotonic(), time.time()
+    monkeypatch.setattr(launcher.SteadyTime, "time", lambda: steady)
+    monkeypatch.setattr(time, "time", lambda: set_)
+    receive = launcher.exabgp_timer.ReceiveTimer(lambda: "session", 90, 4, 0)
+    send = launcher.exabgp_timer.SendTimer(lambda: "session", HoldTime(90))
+    pause = launcher.ShortDelay()
+    pause.increase()
+    set_ += step
+    assert receive.check_ka_timer()  # no "hold timer expired"
+    steady += 31
+    assert send.need_ka()
+    assert not pause.backoff()
+    steady += 60
+    with pytest.raises(launcher.Notify):
+        receive.check_ka_timer()
