@@ -55,6 +55,8 @@ class PeerSession:
         self.timer: asyncio.TimerHandle | None = None
         self.asked: set[Family] = set()
         """Families that the peer wants to hear again (RFC 2918)."""
+        self.anew: set[Family] = set()
+        """Families of which the peer is saying all again, until it says that it has (RFC 7313)."""
         self.later: asyncio.TimerHandle | None = None
         """When they are to be said, if the peer has not read what was said before."""
         self.updates = 0
@@ -94,6 +96,7 @@ class PeerSession:
         )
         self.end_of_rib.clear()
         self.asked.clear()
+        self.anew.clear()
         self.greeted = False
         self.since = time.time()
         self.out = AdjRibOut(self.peer, self.policy)
@@ -103,6 +106,7 @@ class PeerSession:
         self.open = None
         self.decoder = None
         self.asked.clear()
+        self.anew.clear()
         self.since = time.time()
         self.last_reason = reason
         self.out = AdjRibOut(self.peer, self.policy)

@@ -28,9 +28,12 @@ def lost(facts: OpenFacts, last_reason: str) -> frozenset[Family]:
     """The families whose stale routes go at once when the session is up again (§4.2).
 
     Without the F bit the peer does not promise that it went on forwarding, whether it restarted
-    or not. Where the fault was ours (§4.1) it says everything again and forwarded all the time.
+    or not; nor does it say again what the session no longer carries. Where the fault was ours
+    (§4.1) it says everything again and forwarded all the time.
     """
-    return NOTHING if last_reason == CHILD_DOWN else EVERY_FAMILY - facts.forwarding
+    if last_reason == CHILD_DOWN:
+        return NOTHING
+    return EVERY_FAMILY - (facts.forwarding & facts.families)
 
 
 def seconds_kept(facts: OpenFacts | None, reason: str, stale_time: int) -> int:

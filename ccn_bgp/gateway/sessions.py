@@ -278,6 +278,8 @@ class Sessions:
         kept = restarting.kept(facts, reason)
         keep = bool(kept)
         self.recorder.left(name, State.CONNECT if ours else State.ACTIVE if keep else State.IDLE)
+        if session.up and not ours:
+            self._end_restart(session)
         session.end(reason)
         self.rib.session_down(name, keep=keep)
         for family in Family:
@@ -293,6 +295,13 @@ class Sessions:
         self._tell_preserved()
         self.changed()
 
+    def _end_restart(self, session: PeerSession) -> None:
+        """The session of a peer in restart is lost again: what was stale before is forgotten (a
+        MUST of RFC 4724 §4.2), or a peer that comes and goes would keep it alive for ever. What it
+        was about to say anew (RFC 7313) it has not lost."""
+        for family in sorted(frozenset(Family) - session.anew, key=lambda f: f.value):
+            self.rib.sweep(session.peer.name, family)
+
     def _tell_preserved(self) -> None:
         """Of whom the next OPEN may say that forwarding went on (the F bit)."""
         self.speakers.preserve(self._preserved())
@@ -305,6 +314,7 @@ class Sessions:
     def sweep(self, name: str, seconds: int) -> None:
         """The time to say everything again is over."""
         gone = self.rib.sweep(name, None)
+        self.peers[name].anew.clear()
         self.recorder.swept(name, up=self.peers[name].up)
         if gone:
             log.warning("peer %s: %d stale routes swept after %d s", name, gone, seconds)
@@ -314,18 +324,40 @@ class Sessions:
         name = session.peer.name
         session.end_of_rib.add(family)
         # The last End-of-RIB also ends what is stale of families that the session no longer has.
-        gone = self.rib.sweep(name, None if session.complete else family)
+        over = frozenset(Family) if session.complete else frozenset((family,))
+        gone = sum(self.rib.sweep(name, each) for each in over - session.anew)
         if gone:
             log.info("peer %s: End-of-RIB %s, %d stale routes swept", name, family.text, gone)
-        if session.complete:
+        if session.complete and not session.anew:
             session.stop_timer()
         self._check_complete()
 
     def _refresh(self, session: PeerSession, refresh: RouteRefresh) -> None:
         """Everything of one family is to be said again (RFC 2918): once, however often it was
-        asked for before the answer begins."""
-        if refresh.subtype == 0 and session.greeted:
-            session.asked.add(refresh.family)
+        asked for before the answer begins. Or the peer does so by itself (RFC 7313 §4)."""
+        family, facts = refresh.family, session.open
+        if refresh.subtype == 0:
+            if session.greeted:
+                session.asked.add(family)
+        elif facts is not None and facts.enhanced_refresh:
+            restarting_ = facts.restart_time is not None and family not in session.end_of_rib
+            if refresh.subtype == 2:
+                self._said_anew(session, family)
+            elif not restarting_:  # before its End-of-RIB a BoRR MUST be ignored
+                session.anew.add(family)
+                self.rib.said_anew(session.peer.name, family)
+                self._sweep_later(session, self.intent.topology.timers.stale)
+
+    def _said_anew(self, session: PeerSession, family: Family) -> None:
+        """The end of a refresh: what was not said again is gone. Without a beginning it is none."""
+        if family not in session.anew:
+            return
+        session.anew.discard(family)
+        name = session.peer.name
+        if gone := self.rib.sweep(name, family):
+            log.info("peer %s: refreshed %s, %d stale routes swept", name, family.text, gone)
+        if session.complete and not session.anew:
+            session.stop_timer()
 
     def _answer(self, session: PeerSession) -> None:
         """Say again what was asked for, framed if the peer can tell the frame (RFC 7313). A peer

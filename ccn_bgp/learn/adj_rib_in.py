@@ -167,11 +167,8 @@ class Rows:
     def sweep(self, family: Family | None) -> Delta | None:
         """Forget what is stale (of one family), None if nothing is."""
         stale = ~self.fresh
-        if family is not None and stale.any():
-            numbers = self.keys.number(self.key)
-            stale &= (numbers != UNICAST) if family is Family.EVPN else (numbers == UNICAST)
-            if family is not Family.EVPN and (family is Family.IPV4_UNICAST) != (self.width == 4):
-                return None
+        if stale.any():
+            stale &= self.of_family(family)
         rows = np.flatnonzero(stale)
         if not len(rows):
             return None
@@ -179,6 +176,17 @@ class Rows:
         delta = Delta(self.key[rows], self.verdict[rows], np.zeros(0, self.key.dtype), none)
         self._drop(rows)
         return delta
+
+    def of_family(self, family: Family | None) -> Bools:
+        """bool[n]: the routes of this family; None: all."""
+        if family is None:
+            return np.ones(len(self), np.bool_)
+        unicast: Bools = self.keys.number(self.key) == UNICAST
+        if family is Family.EVPN:
+            return np.logical_not(unicast)
+        if (family is Family.IPV4_UNICAST) is not (self.width == 4):
+            return np.zeros(len(self), np.bool_)
+        return unicast
 
     def take_over(self, other: Rows) -> None:
         """Hold what another has heard, all of it to be judged again."""
@@ -247,13 +255,15 @@ class AdjRibIn:
             )
         )
 
-    def mark_stale(self) -> None:
-        """The session has ended: all that is held is stale until said again."""
+    def mark_stale(self, family: Family | None = None) -> None:
+        """All that is held (of one family) is stale until said again: the session has ended, or
+        the peer begins to say it anew (RFC 7313 §4)."""
         self.stale = True
         for rows in self.rows.values():
-            rows.fresh[:] = False
+            rows.fresh[rows.of_family(family)] = False
         for heard in self.others.values():
-            heard.stale = True
+            if family in (None, heard.path.nlri.family):
+                heard.stale = True
 
     @property
     def stale_count(self) -> int:

@@ -234,6 +234,11 @@ class Rib:
         if not keep:
             self.sweep(peer, None)
 
+    def said_anew(self, peer: str, family: Family) -> None:
+        """What a peer has said of a family is stale until it says it again (RFC 7313 §4)."""
+        self._absorb(self.adj_in[peer])
+        self.adj_in[peer].mark_stale(family)
+
     def sweep(self, peer: str, family: Family | None) -> int:
         """End-of-RIB, or the restart timer has run out: forget what is still stale."""
         adj = self.adj_in[peer]

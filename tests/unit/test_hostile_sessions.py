@@ -15,8 +15,8 @@ from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
 from ccn_bgp.model.path import PathAttributes, Segment, SegmentType, Unicast
-from ccn_bgp.session.encode import encode_updates, end_of_rib
-from ccn_bgp.session.events import Block, OpenFacts, SessionDown, SessionUp
+from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
+from ccn_bgp.session.events import CHILD_DOWN, Block, OpenFacts, SessionDown, SessionUp
 
 TOPOLOGY = FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml"
 V4, V6 = Family.IPV4_UNICAST, Family.IPV6_UNICAST
@@ -59,7 +59,7 @@ def sessions(intent: Intent, tmp_path: FilePath) -> Sessions:
     return made
 
 
-def facts(*families: Family, restart_time: int | None = None) -> OpenFacts:
+def facts(*families: Family, restart_time: int | None = None, enhanced: bool = False) -> OpenFacts:
     return OpenFacts(
         asn=Asn(65101),
         router_id=Ip.parse("10.9.9.9"),
@@ -67,7 +67,7 @@ def facts(*families: Family, restart_time: int | None = None) -> OpenFacts:
         asn4=True,
         families=frozenset(families),
         route_refresh=True,
-        enhanced_refresh=False,
+        enhanced_refresh=enhanced,
         max_message=4096,
         restart_time=restart_time,
         restarted=False,
@@ -229,3 +229,105 @@ def test_a_reload_without_the_missing_peer_ends_the_waiting(
     idcs = {n: i for n, i in intent.topology.idcs.items() if n != "tianjin"}
     adopted(sessions, replace(intent, topology=replace(intent.topology, idcs=idcs)))
     assert not sessions.holding_back
+
+
+def test_a_peer_that_comes_and_goes_does_not_keep_what_it_never_says_again(
+    sessions: Sessions,
+) -> None:
+    """RFC 4724 §4.2: at the next loss, what was stale already MUST be deleted."""
+
+    async def run() -> None:
+        held = sessions.rib.adj_in["lf-r1"]
+        sessions.take(SessionUp("lf-r1", facts(V4, restart_time=60)))
+        sessions.take(Block("lf-r1", update("172.16.1.0/24", "172.16.2.0/24")))
+        sessions.take(SessionDown("lf-r1", "the peer closed the connection"))
+        sessions.take(SessionUp("lf-r1", facts(V4, restart_time=60)))
+        sessions.take(Block("lf-r1", update("172.16.2.0/24")))
+        assert (len(sessions.rib.heard("lf-r1")), held.stale_count) == (2, 1)
+        sessions.take(SessionDown("lf-r1", "the peer closed the connection"))
+        assert (len(sessions.rib.heard("lf-r1")), held.stale_count) == (1, 1)
+        sessions.peers["lf-r1"].stop_timer()
+
+    asyncio.run(run())
+
+
+def test_our_own_loss_costs_no_route_however_often(sessions: Sessions) -> None:
+    """The peer has not restarted; that it cannot finish saying all again is our fault."""
+
+    async def run() -> None:
+        sessions.take(SessionUp("lf-r1", facts(V4)))
+        sessions.take(Block("lf-r1", update("172.16.1.0/24", "172.16.2.0/24")))
+        for _ in range(2):
+            sessions.take(SessionDown("lf-r1", CHILD_DOWN))
+            sessions.take(SessionUp("lf-r1", facts(V4)))
+        assert len(sessions.rib.heard("lf-r1")) == 2
+        sessions.peers["lf-r1"].stop_timer()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def refreshing(sessions: Sessions):
+    """lf-r1 with three routes, up and complete, that can tell a refresh from news; what it says."""
+    run = asyncio.Runner()
+    sessions.changed = lambda: None
+
+    def say(*messages: bytes) -> list[str]:
+        async def take() -> None:
+            sessions.take(Block("lf-r1", b"".join(messages)))
+
+        run.run(take())
+        return sorted(str(h.path.nlri.prefix) for h in sessions.rib.heard("lf-r1").values())
+
+    sessions.take(SessionUp("lf-r1", facts(V4, restart_time=60, enhanced=True)))
+    say(update(*(f"172.16.{n}.0/24" for n in (1, 2, 3))), end_of_rib(V4))
+    yield say
+    sessions.peers["lf-r1"].stop_timer()
+    run.close()
+
+
+BEGIN, END = route_refresh(V4, 1), route_refresh(V4, 2)
+ALL = ["172.16.1.0/24", "172.16.2.0/24", "172.16.3.0/24"]
+
+
+def test_what_a_refresh_does_not_say_again_is_gone(sessions: Sessions, refreshing) -> None:
+    """RFC 7313 §4: whoever offers the capability MUST sweep at EoRR."""
+    assert refreshing(BEGIN, update(ALL[0])) == ALL
+    assert sessions.rib.adj_in["lf-r1"].stale_count == 2
+    assert refreshing(END) == ALL[:1]
+    assert sessions.peers["lf-r1"].timer is None
+
+
+def test_an_end_without_a_beginning_says_nothing(refreshing) -> None:
+    assert refreshing(END, route_refresh(V6, 1), route_refresh(V6, 2), END) == ALL
+
+
+def test_end_of_rib_is_not_the_end_of_a_refresh(refreshing) -> None:
+    assert refreshing(BEGIN, update(ALL[2]), end_of_rib(V4)) == ALL
+    assert refreshing(update(ALL[0]), END) == [ALL[0], ALL[2]]
+
+
+def test_a_refresh_that_never_ends_is_ended(sessions: Sessions, refreshing) -> None:
+    assert refreshing(BEGIN, update(ALL[1])) == ALL
+    assert sessions.peers["lf-r1"].timer is not None
+    sessions.sweep("lf-r1", 1)
+    assert refreshing(END) == ALL[1:2]
+
+
+def test_a_session_lost_in_a_refresh_keeps_all(sessions: Sessions, refreshing) -> None:
+    """What was about to be said anew was not lost by a restart before this one."""
+    refreshing(BEGIN, update(ALL[1]))
+
+    async def lost() -> None:
+        sessions.take(SessionDown("lf-r1", "the peer closed the connection"))
+        sessions.peers["lf-r1"].stop_timer()
+
+    asyncio.run(lost())
+    assert len(sessions.rib.heard("lf-r1")) == 3
+
+
+def test_before_its_end_of_rib_a_beginning_is_ignored(sessions: Sessions) -> None:
+    """RFC 7313 §4, of peers that can restart gracefully."""
+    sessions.take(SessionUp("lf-r1", facts(V4, restart_time=60, enhanced=True)))
+    sessions.take(Block("lf-r1", update(*ALL) + BEGIN + END))
+    assert len(sessions.rib.heard("lf-r1")) == 3
