@@ -41,6 +41,11 @@ class ImportClasses:
             classes = self._known[names] = SessionClasses(self._policies, names, self._members)
         return classes(address, length)
 
+    def blind(self, peer: Peer) -> bool:
+        """Whether it makes the same of attributes that differ in their route targets alone: where
+        there is no policy. Draining looks at communities, not at targets."""
+        return not peer.imports and peer.default == "accept"
+
 
 def claim_rows(intent: Intent) -> ClaimRows:
     """Which rows a peer may not say. What the topology accepts by name is asked one by one."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.model.bgp import Ip, Prefix, RouteTarget
 from ccn_bgp.model.ccsi import Ccsi, Peer, export_targets, owners_by_vni
-from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri, Path
+from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri, Path, PathAttributes
 from ccn_bgp.model.reason import Denied, NotImported, Reason
 from ccn_bgp.model.route import Kind, NextHop, joined_tables
 from ccn_bgp.model.topology import Topology, Vpc
@@ -105,10 +105,14 @@ class Origins:
 
     def of(self, path: Path) -> str:
         """``gateway/ccn``; the CCN by VNI, else by route target; the gateway by next hop."""
-        nlri, attributes = path.nlri, path.attributes
+        nlri = path.nlri
         vni = nlri.vni if isinstance(nlri, EvpnPrefix) else 0
         if isinstance(nlri, EvpnMacIp):
             vni = nlri.vni2 or nlri.vni
+        return self.of_vni(vni, path.attributes)
+
+    def of_vni(self, vni: int, attributes: PathAttributes) -> str:
+        """The same by the VNI and what came with it."""
         owner = self.owners.get(vni)
         if owner is None:
             claims = sorted(

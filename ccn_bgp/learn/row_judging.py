@@ -14,6 +14,7 @@ import numpy as np
 
 from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import AdjRibIn, Rows, Verdict
+from ccn_bgp.learn.alike import families, terms_of
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.growing import Growing
 from ccn_bgp.learn.importing import Import
@@ -31,10 +32,14 @@ from ccn_bgp.model.path import (
     Path,
 )
 from ccn_bgp.model.route import NextHop
-from ccn_bgp.model.rows import NO_ESI, new_numbers
+from ccn_bgp.model.rows import NO_ESI, PathBody, new_numbers
 
 NOBODY, SEVERAL = -3, -2
 """In the place of a table: none; several, or one that takes only what a share covers."""
+KINDS = 2_000_000
+"""Verdicts on kinds of rows that are remembered."""
+_REMOTE = ("gateway", "reflector")
+"""Roles of peers whose routes are taken by route target."""
 _CLASS = np.uint64(32)
 
 
@@ -46,6 +51,9 @@ class RowPolicy(Protocol):
 
     def __call__(self, peer: Peer, address: U1, length: U1) -> U4:
         """A class for each row."""
+
+    def blind(self, peer: Peer) -> bool:
+        """Whether it makes the same of attributes that differ in their route targets alone."""
 
 
 class RowClaim(Protocol):
@@ -80,6 +88,17 @@ class _Taker(NamedTuple):
     ccn: int
     region: int
     several: Several | None = None
+
+
+class _Asked(NamedTuple):
+    """A kind of row: body, class of prefixes and pattern of tables; the one table that takes it, if
+    there is one; and a row of that kind."""
+
+    body: int
+    class_: int
+    pattern: int
+    table: LocRib | None
+    row: int
 
 
 class _Known(NamedTuple):
@@ -235,36 +254,79 @@ class RowJudge:
             if self.row_policy is not None:
                 classes = self.row_policy(peer, address, length)
             first, kind = _kinds(which, len(bodies), classes, pattern)
-            found = np.zeros(len(first), np.uint32)
-            for number, (path, count, said, *alike) in enumerate(
-                zip(
-                    adj.paths_at(rows, at[together[first]]),
-                    np.bincount(kind, minlength=len(first)).tolist(),
+            asked = [
+                _Asked(body, class_, number, takers[said].table, row)
+                for said, body, row, class_, number in zip(
                     which[first].tolist(),
+                    bodies[which[first]].tolist(),
+                    at[together[first]].tolist(),
                     classes[first].tolist(),
                     pattern[first].tolist(),
                     strict=True,
                 )
-            ):
-                key_of_kind = (adj.number, int(bodies[said]), *alike)
-                known = self._known.get(key_of_kind)
-                if known is None:
-                    known, _ = self.verdict(adj, path, takers[said].table)
-                    if len(self._known) > 2_000_000:
-                        self._known.clear()
-                    self._known[key_of_kind] = known
-                found[number], by = known
-                if by is not None:
-                    self.judge.hits.add(peer.name, by, count, path.nlri)
+            ]
+            known = self._judged(adj, rows, asked)
+            found = np.array([verdict for verdict, _ in known], np.uint32)
+            heard = [number for number, (_, by) in enumerate(known) if by is not None]
+            if heard:
+                counts = np.bincount(kind, minlength=len(first))
+                some = adj.paths_at(rows, np.array([asked[number].row for number in heard]))
+                for number, path in zip(heard, some, strict=True):
+                    self.judge.hits.add(peer.name, known[number].by, int(counts[number]), path.nlri)
             verdicts[together] = found[kind]
         single = np.flatnonzero(alone)
         for row, path in zip(single.tolist(), adj.paths_at(rows, at[single]), strict=True):
-            known, finding = self.verdict(adj, path)
-            verdicts[row] = known.verdict
-            self.judge.hits.add(peer.name, known.by, 1, path.nlri)
+            judged, finding = self.verdict(adj, path)
+            verdicts[row] = judged.verdict
+            self.judge.hits.add(peer.name, judged.by, 1, path.nlri)
             if finding is not None:
                 accuse(path, finding)
         rows.verdict[at] = verdicts
+
+    def _judged(self, adj: AdjRibIn, rows: Rows, asked: Sequence[_Asked]) -> list[_Known]:
+        """The verdict on each of some kinds of rows, found out now or known from before."""
+        keys = [(adj.number, *kind[:3]) for kind in asked]
+        known = self._known
+        left = [number for number, key in enumerate(keys) if key not in known]
+        if left and len(known) > KINDS:
+            known.clear()
+            left = list(range(len(keys)))
+        if left:
+            peer, bodies = adj.peer, adj.vocabulary.bodies
+            if self.row_policy is not None and peer.role in _REMOTE and self.row_policy.blind(peer):
+                plain = []
+                for number in left:
+                    kind = asked[number]
+                    if kind.table is not None and (body := bodies[kind.body]).vni:
+                        plain.append((number, body))
+                for family in families(plain):
+                    self._judge_family(adj, [(asked[n], body) for n, body in family])
+                left = [number for number in left if keys[number] not in known]
+            paths = adj.paths_at(rows, np.array([asked[number].row for number in left], np.int64))
+            for number, path in zip(left, paths, strict=True):
+                known[keys[number]], _ = self.verdict(adj, path, asked[number].table)
+        return [known[key] for key in keys]
+
+    def _judge_family(self, adj: AdjRibIn, family: Sequence[tuple[_Asked, PathBody]]) -> None:
+        """Judge kinds that differ in their targets, tables and VNIs alone, if there are several and
+        they are accepted as they are."""
+        (first, said), *others = family
+        if not others:
+            return
+        assert first.table is not None
+        path = adj.vocabulary.path(adj.peer.name, 1, _ANY, first.body)
+        judged = self.judge.judge_unclaimed(adj.peer, path, first.table)
+        if judged.attributes is not said.attributes or judged.by is not None:
+            return
+        hop = None
+        if said.gateway is None:
+            hop = self._led(adj, path, Source.REMOTE, "", first.table)
+        terms = terms_of(adj.number, [body for _, body in family], hop, self.judge.origins)
+        for (kind, _), number in zip(family, self.book.numbers(terms), strict=True):
+            assert kind.table is not None
+            verdict = Verdict(None, (kind.table.ccsi.id,), number)
+            key = (adj.number, *kind[:3])
+            self._known[key] = _Known(self._numbered(verdict), None)
 
     def _suspects(self, adj: AdjRibIn, takers: Sequence[_Taker], said: _Said) -> tuple[Bools, I8]:
         """Which rows are to be judged one by one; and for those that more than one table may take

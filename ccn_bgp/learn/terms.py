@@ -7,7 +7,7 @@ A candidate of candidates.py is a key, a slot and the number of its Terms.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,8 @@ FACTS = np.dtype(
 """The columns of TermsBook; its properties say what they mean."""
 _HOPS = np.dtype([("hop", np.uint64)])
 _BANDWIDTHS = np.dtype([("bandwidth", np.uint64)])
+_Ranked = tuple[int, int, int, int, int, int]
+"""The first six of the FACTS."""
 Offer = tuple[int, int]
 """The number of an Answer, and the link bandwidth that was said with it."""
 LONGEST_PATH = 0xFFFF
@@ -105,7 +107,23 @@ class TermsBook:
         if found is None:
             found = self._number[key] = len(self.terms)
             self.terms.append(terms)
-            self._add(terms)
+            self._add(terms, self._ranked(terms))
+        return found
+
+    def numbers(self, alike: Sequence[Terms]) -> list[int]:
+        """The numbers of Terms of one peer and source whose attributes differ in their route
+        targets alone: what ranks them is found out once."""
+        ranked = self._ranked(alike[0])
+        known, held, found = self._number, self.terms, []
+        for terms in alike:
+            peer, attributes, esi, gateway, vni, _, origin, _ = terms
+            key = (peer, id(attributes), esi, gateway, vni, origin)
+            number = known.get(key)
+            if number is None:
+                number = known[key] = len(held)
+                held.append(terms)
+                self._add(terms, ranked)
+            found.append(number)
         return found
 
     def keep(self, live: I8) -> I8:
@@ -125,7 +143,7 @@ class TermsBook:
             self.number(terms)
         return renumbered
 
-    def _add(self, terms: Terms) -> None:
+    def _ranked(self, terms: Terms) -> _Ranked:
         attributes = terms.attributes
         local_pref = attributes.local_pref
         worse = 0xFFFFFFFF - (DEFAULT_LOCAL_PREF if local_pref is None else local_pref)
@@ -133,20 +151,25 @@ class TermsBook:
         rank |= (terms.source > Source.IDC) << 18
         rank |= min(attributes.as_path_length, LONGEST_PATH) << 2 | int(attributes.origin)
         originator, first = attributes.originator_id, attributes.first_asn
-        owner = terms.origin.rpartition("/")[2]
-        hop, answer = terms.answer, 0
-        if hop is not None:
-            following = self.next_table(hop)
-            answer = self.answer(Answer(hop, terms.origin, self.names[terms.peer], following))
-        if self.multipath:
-            self._bandwidths.add(attributes.link_bandwidth)
-        self._facts.add(
+        return (
             rank,
             -1 if originator is None else self.identity(originator),
             len(attributes.cluster_list),
             terms.peer,
             NO_MED_GROUP if first is None else first,
             attributes.med or 0,
+        )
+
+    def _add(self, terms: Terms, ranked: _Ranked) -> None:
+        owner = terms.origin.rpartition("/")[2]
+        hop, answer = terms.answer, 0
+        if hop is not None:
+            following = self.next_table(hop)
+            answer = self.answer(Answer(hop, terms.origin, self.names[terms.peer], following))
+        if self.multipath:
+            self._bandwidths.add(terms.attributes.link_bandwidth)
+        self._facts.add(
+            *ranked,
             hop is not None,
             terms.gateway is not None,
             self._ccns.setdefault(owner, len(self._ccns)),
