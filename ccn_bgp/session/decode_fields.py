@@ -17,6 +17,7 @@ from ccn_bgp.model.bgp import Family, Ip
 from ccn_bgp.model.path import PathAttributes
 from ccn_bgp.session import attributes as wire
 from ccn_bgp.session.decode import MARKER, NEXT_HOP_LENGTHS, UPDATE, Decoder, bad_mac
+from ccn_bgp.session.decode_alike import Examples, Reach
 from ccn_bgp.session.decode_cache import NOTHING
 
 I8 = npt.NDArray[np.int64]
@@ -94,27 +95,28 @@ class Layout:
     """UPDATEs of one length with one NLRI field, at octet ``at`` up to ``behind``; the octets
     around it, from the type on, lead to its code."""
 
-    __slots__ = ("at", "behind", "codes", "cost", "length")
+    __slots__ = ("at", "behind", "codes", "cost", "examples", "length")
 
     def __init__(self, length: int, at: int, behind: int) -> None:
         self.length, self.at, self.behind = length, at, behind
         self.cost = 0
         self.codes: dict[bytes, int] = {}
+        self.examples = Examples()
 
     def key(self, raw: bytes, start: int) -> bytes:
         """The octets around the field of the message at ``start``."""
         tail = raw[start + self.behind : start + self.length]
         return raw[start + 18 : start + self.at] + tail
 
-    def look_up(self, frames: Frames, starts: I8) -> I8:
-        """The codes of these messages, -1 where not known."""
+    def look_up(self, frames: Frames, starts: I8) -> tuple[I8, U1]:
+        """The codes of these messages, -1 where not known, and the octets around their fields."""
         head = gather(frames.octets, starts + 18, self.at - 18)
         if self.behind < self.length:
             tail = gather(frames.octets, starts + self.behind, self.length - self.behind)
             head = np.concatenate((head, tail), axis=1)
         keys: list[bytes] = head.view(f"V{head.shape[1]}").ravel().tolist()
         get = self.codes.get
-        return np.array([get(key, -1) for key in keys], np.int64)
+        return np.array([get(key, -1) for key in keys], np.int64), head
 
 
 class FieldFinder:
@@ -153,28 +155,37 @@ class FieldFinder:
         found: list[Fields] = []
         one_by_one: list[int] = []
         for messages in _by_size(np.flatnonzero(plain), frames.sizes):
-            length = int(frames.sizes[messages[0]])
-            left = messages
+            length, left = int(frames.sizes[messages[0]]), messages
             if len(messages) >= _FEW:
-                left = self._by_layout(frames, messages, length, found)
-            for message, start in zip(left.tolist(), starts[left].tolist(), strict=True):
-                fields = self._of_message(frames.raw, start, length)
-                if fields is None:
-                    others.append(message)
-                    continue
-                for field in fields:
-                    one_by_one.append(message)
-                    one_by_one += field
+                if length not in self._layouts:  # it may be an example for the others
+                    self._each(frames, messages[:1], one_by_one, others)
+                    left = messages[1:]
+                left = self._by_layout(frames, left, length, found)
+            self._each(frames, left, one_by_one, others)
         if one_by_one:
             columns = np.array(one_by_one, np.int64).reshape(-1, 4).T
             found.append(Fields(*columns))
         return _joined(found), sorted(others)
 
+    def _each(self, frames: Frames, messages: I8, fields_of: list[int], others: list[int]) -> None:
+        """Look at these messages one by one."""
+        starts, sizes = frames.starts[messages].tolist(), frames.sizes[messages].tolist()
+        for message, start, size in zip(messages.tolist(), starts, sizes, strict=True):
+            fields = self._of_message(frames.raw, start, size)
+            if fields is None:
+                others.append(message)
+                continue
+            for field in fields:
+                fields_of.append(message)
+                fields_of += field
+
     def _by_layout(self, frames: Frames, messages: I8, length: int, found: list[Fields]) -> I8:
         """Settle the messages of known layouts; returns the others."""
         for layout in self._layouts.get(length, ()):
             starts = frames.starts[messages]
-            codes = layout.look_up(frames, starts)
+            codes, around = layout.look_up(frames, starts)
+            if len(fresh := np.flatnonzero(codes < 0)):
+                codes[fresh] = self._by_example(layout, around[fresh])
             known = codes >= 0
             starts = starts[known]
             found.append(
@@ -184,6 +195,20 @@ class FieldFinder:
             if not len(messages):
                 break
         return messages
+
+    def _by_example(self, layout: Layout, around: U1) -> I8:
+        """The codes of new messages that are like a known one, -1 for the others."""
+        codes = np.full(len(around), -1, np.int64)
+        for alike in layout.examples.alike(around):
+            attributes = self._cache.shared(alike.rest, alike.reach.next_hop)
+            if attributes is None:
+                attributes = alike.made()
+                self._cache.put(attributes, alike.rest, alike.reach.next_hop)
+                codes[alike.number] = self._number(attributes, EVPN) << 2 | EVPN
+            elif (number := self._numbers.get(id(attributes) << 1 | 1)) is not None:
+                codes[alike.number] = code = number << 2 | EVPN
+                self._know(layout, around[alike.number].tobytes(), code)
+        return codes
 
     def _of_message(self, raw: bytes, start: int, length: int) -> list[Field] | None:
         """The fields of one message: (first octet, octet behind, code), or None if it is not
@@ -233,6 +258,9 @@ class FieldFinder:
             return None
         if len(found) == 1 and len(self.terms) == before:
             self._remember(raw, start, length, found[0])
+        elif len(found) == 1 and reach and found[0][2] & 3 == EVPN:
+            at = blob_at + reach[0]
+            self._exemplify(raw, start, length, (at, _next_hop_at(raw, at)), found[0])
         return found
 
     def _leading(self, raw: bytes, start: int, length: int, at: int, blob: bytes) -> Field | None:
@@ -245,6 +273,8 @@ class FieldFinder:
         field = self._reach(raw, at, at + size, blob[size:], False)
         if field and len(self.terms) == before:
             self._remember(raw, start, length, field)
+        elif field and field[2] & 3 == EVPN:
+            self._exemplify(raw, start, length, (at, _next_hop_at(raw, at)), field)
         return field
 
     def _unreach(self, raw: bytes, at: int, stop: int) -> Field | None:
@@ -324,25 +354,46 @@ class FieldFinder:
 
     def _remember(self, raw: bytes, start: int, length: int, field: Field) -> None:
         at, behind = field[0] - start, field[1] - start
+        layout = self._layout(length, at, behind)
+        self._know(layout, layout.key(raw, start), field[2])
+
+    def _know(self, layout: Layout, key: bytes, code: int) -> None:
+        if key not in layout.codes:
+            self._keep(layout, 150 + len(key))
+            layout.codes[key] = code
+
+    def _layout(self, length: int, at: int, behind: int) -> Layout:
         layouts = self._layouts.setdefault(length, [])
         for layout in layouts:
             if layout.at == at and layout.behind == behind:
-                break
-        else:
-            layout = Layout(length, at, behind)
-            layouts.insert(0, layout)
-            for oldest in layouts[_LAYOUTS:]:
-                self._cache.dropped(oldest.cost)
-            del layouts[_LAYOUTS:]
-            self._keep(layout, 600)
-        key = layout.key(raw, start)
-        if key not in layout.codes:
-            self._keep(layout, 150 + len(key))
-            layout.codes[key] = field[2]
+                return layout
+        layout = Layout(length, at, behind)
+        layouts.insert(0, layout)
+        for oldest in layouts[_LAYOUTS:]:
+            self._cache.dropped(oldest.cost)
+        del layouts[_LAYOUTS:]
+        self._keep(layout, 600)
+        return layout
 
     def _keep(self, layout: Layout, cost: int) -> None:
         layout.cost += cost
         self._cache.keep(cost)
+
+    def _exemplify(self, raw: bytes, start: int, length: int, reach: _Range, field: Field) -> None:
+        """Other messages may be like this one, which has one field and whose attributes are new;
+        ``reach``: where its MP_REACH_NLRI begins, and the first octet of its next hop."""
+        at, behind = field[0] - start, field[1] - start
+        layout = self._layout(length, at, behind)
+        next_hop = raw[reach[1] : reach[1] + min(raw[reach[1] - 1], 16)]
+        place = Reach(reach[0] - start - 18, at - 18, next_hop)
+        around = layout.key(raw, start)
+        if layout.examples.add(around, place, self.terms[-1]):
+            self._keep(layout, 600 + len(around))
+
+
+def _next_hop_at(raw: bytes, reach: int) -> int:
+    """The first octet of the next hop of the MP_REACH_NLRI that begins there."""
+    return reach + (4 if raw[reach] & wire.EXTENDED else 3) + 4
 
 
 def _located(blob: bytes) -> tuple[bytes, _Range | None, _Range | None] | None:
