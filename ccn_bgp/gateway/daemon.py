@@ -31,6 +31,7 @@ from ccn_bgp.gateway.intent import Intent, finding_line, read_intent, still_drai
 from ccn_bgp.gateway.learning import claim_rows, new_rib
 from ccn_bgp.gateway.link import ForwarderLink, NoForwarder
 from ccn_bgp.gateway.ports import PortWatch
+from ccn_bgp.gateway.rehearsal import rehearse
 from ccn_bgp.gateway.renewal import InventoryWatch
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.gateway.thawing import FreezeWatch
@@ -370,9 +371,15 @@ class Daemon:
         before = self.intent
         if self.forwarder is None:
             await prepare_taps(intent.topology, intent.gateway)
-        rib.adopt(self.rib)
-        rib.vms.clock = time.monotonic  # from now on: what was heard before are no moves
-        self.intent, self.rib, self.guard = intent, rib, Guard(intent, rib)
+        try:
+            guard = rehearse(before, self.proved, self.rib, intent, rib)
+        except CcnError:
+            if self.forwarder is None:
+                old, new = (wanted_taps(i.topology, i.gateway) for i in (before, intent))
+                await retire_taps(new, old)
+            self.changed()
+            raise
+        self.intent, self.rib, self.guard = intent, rib, guard
         self._intent_digest = intent_digest(intent)
         await self.sessions.adopt(intent, rib)
         if not self._tried():

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.policy_traces import import_trace, told
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.gateway.views import (
     attributes_json,
@@ -22,6 +23,7 @@ from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther
+from ccn_bgp.model.reason import Denied
 
 
 def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
         "paths": paths,
         "vms": claims_json(gateway, table, address) if _one(wanted) else [],
         "route": None,
+        "told": [],
         "findings": [
             f.as_json()
             for f in gateway.proved.findings
@@ -66,6 +69,7 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
             "next-hop": next_hop_json(chosen.next_hop),
             "text": str(chosen.next_hop),
         }
+        found["told"] = told(gateway, table, chosen.prefix)
     return found
 
 
@@ -143,6 +147,8 @@ def _candidate_json(
         "resolves-to": str(answer),
         "result": "chosen" if reason is None else str(reason),
     }
+    if policy := import_trace(gateway, candidate.path.peer, candidate.path.nlri):
+        found["policy"] = policy
     peer = gateway.rib.peers.get(candidate.path.peer)
     if peer and (text := gateway.intent.drain.reason(peer, candidate.path.attributes)):
         found["least-preferred"] = text
@@ -165,15 +171,16 @@ def _unused(
                 continue
             if adj.peer.router is None and not _meant_for(gateway, table, heard.path.attributes):
                 continue
-            rows.append(
-                {
-                    "prefix": str(nlri.prefix),
-                    "peer": name,
-                    **{k: v for k, v in nlri_json(nlri).items() if k != "prefix"},
-                    "attributes": attributes_json(heard.path.attributes),
-                    "result": str(heard.reason),
-                }
-            )
+            row = {
+                "prefix": str(nlri.prefix),
+                "peer": name,
+                **{k: v for k, v in nlri_json(nlri).items() if k != "prefix"},
+                "attributes": attributes_json(heard.path.attributes),
+                "result": str(heard.reason),
+            }
+            if isinstance(heard.reason, Denied):
+                row["policy"] = import_trace(gateway, name, nlri)
+            rows.append(row)
     return rows
 
 

@@ -63,7 +63,7 @@ class Intent:
             return Permitted(attributes, through, targets_set(result))
         return result
 
-    def export_policy(self, peer: Peer, path: Path) -> PathAttributes | Denied:
+    def export_policy(self, peer: Peer, path: Path) -> PathAttributes | Permitted | Denied:
         """The same defaults outward."""
         if not peer.exports and peer.default == "accept":
             return self.drain.told(peer, path.attributes)
@@ -75,7 +75,8 @@ class Intent:
             context=self.contexts.told(peer, path),
         )
         if isinstance(result, Accepted):
-            return self.drain.told(peer, result.attributes)
+            through = tuple((s.policy, s.name) for s in result.trace)
+            return Permitted(self.drain.told(peer, result.attributes), through)
         return result
 
     def apart(self, peer: Peer) -> Hashable:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ccn_bgp.gateway.running import Running
+from ccn_bgp.learn.judging import Hits
 from ccn_bgp.model.path import Nlri
 from ccn_bgp.model.reason import Denied
 from ccn_bgp.policy.rules import PolicySet
@@ -21,9 +23,10 @@ def policy(gateway: Running, filters: Filters) -> Json:
     """The statements of each session that a policy binds, in the order in which they are asked, and
     after them the default of the session.
 
-    ``hits`` of an import statement: paths that it matched since the policies in force were read, a
-    path once for each time that it was judged; of one that was rejected only the statement that did
-    it counts. ``last``: one of the most recent. Export statements are not counted.
+    ``hits``: routes that a statement matched since the policies in force were read, a route once
+    for each time that it was judged; of one that was rejected only the statement that did it
+    counts. ``last``: the last of them. Sessions that are told the same share the counts of
+    their export, which begin anew when all of them are down.
     """
     rows: list[dict[str, Any]] = []
     for name, session in sorted(gateway.sessions.peers.items()):
@@ -32,20 +35,25 @@ def policy(gateway: Running, filters: Filters) -> Json:
             continue
         if not (peer.imports or peer.exports or peer.default == "reject"):
             continue
-        hits, last, by_default = _hits(gateway, name)
-        for direction, names in (("import", peer.imports), ("export", peer.exports)):
+        heard, told = (gateway.rib.hits, name), (session.out.hits, "")
+        for direction, names, (hits, whose) in (
+            ("import", peer.imports, heard),
+            ("export", peer.exports, told),
+        ):
+            found = _found(hits, whose, gateway.intent.policies)
             for statement in _statements(gateway.intent.policies, names):
                 row = {"neighbor": name, "direction": direction, **statement}
-                if direction == "import":
-                    key = row["policy"], row["statement"]
-                    row["hits"] = hits[key]
-                    if key in last:
-                        row["last"] = last[key]
+                key = row["policy"], row["statement"]
+                row["hits"] = found.count[key]
+                if key in found.last:
+                    row["last"] = found.last[key]
                 rows.append(row)
             row = {"neighbor": name, "direction": direction, "policy": "", "statement": "default"}
             row["then"] = peer.default
-            if direction == "import" and names:
-                row["hits"] = by_default
+            if names:
+                row["hits"] = found.by_default
+                if found.last_by_default:
+                    row["last"] = found.last_by_default
             rows.append(row)
     return {"policy": rows}
 
@@ -63,17 +71,23 @@ def _statements(policies: PolicySet, names: tuple[str, ...]) -> list[dict[str, A
     ]
 
 
-def _hits(
-    gateway: Running, neighbor: str
-) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], str], int]:
-    """By (policy, statement): how many paths, and the last; and how many no statement decided."""
-    found: dict[tuple[str, str], int] = defaultdict(int)
-    last: dict[tuple[str, str], str] = {}
-    by_default = 0
-    hits, policies = gateway.rib.hits, gateway.intent.policies.policies
-    for (peer, by), count in hits.count.items():
-        if peer != neighbor:
+@dataclass(slots=True)
+class _Found:
+    """By (policy, statement): how many routes, and the last; the same of those that no statement
+    decided."""
+
+    count: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    last: dict[tuple[str, str], str] = field(default_factory=dict)
+    by_default: int = 0
+    last_by_default: str = ""
+
+
+def _found(hits: Hits, whose: str, policies: PolicySet) -> _Found:
+    found = _Found()
+    for (peer, by), nlri in hits.last.items():
+        if peer != whose:
             continue
+        count, last = hits.count[peer, by], _about(nlri)
         if isinstance(by, Denied):
             through = [(by.policy, by.statement)] if by.where else []
             decided = bool(by.where)
@@ -81,13 +95,17 @@ def _hits(
             assert isinstance(by, tuple)
             through = list(by)
             decided = bool(through) and any(
-                s.ends for s in policies[through[-1][0]].statements if s.name == through[-1][1]
+                s.ends
+                for s in policies.policies[through[-1][0]].statements
+                if s.name == through[-1][1]
             )
-        by_default += 0 if decided else count
+        if not decided:
+            found.by_default += count
+            found.last_by_default = last
         for statement in through:
-            found[statement] += count
-            last[statement] = _about(hits.last[peer, by])
-    return found, last, by_default
+            found.count[statement] += count
+            found.last[statement] = last
+    return found
 
 
 def _about(nlri: Nlri) -> str:

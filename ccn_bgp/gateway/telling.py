@@ -158,7 +158,11 @@ class UpdateGroups:
         for party in parties.values():
             first = party[0]
             if first.greeted:
-                pieces = encoded(difference(first.out, group.out), first.open)
+                news = difference(first.out, group.out)
+                if news:
+                    names = ", ".join(session.peer.name for session in party)
+                    log.info("%s: %d routes are told otherwise, %d withdrawn", names, *news.counts)
+                pieces = encoded(news, first.open)
             else:
                 ends = sorted(first.families, key=lambda f: f.value)
                 last = b"".join(map(end_of_rib, ends))

@@ -8,12 +8,13 @@ session/encode.py and encode_rows.py. One AdjRibOut may stand for many peers tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ccn_bgp.learn.candidate import Candidate
+from ccn_bgp.learn.judging import Hits, Permitted
 from ccn_bgp.learn.keys import I8, Array, member
 from ccn_bgp.learn.out_changes import (
     Changes,
@@ -46,13 +47,22 @@ from ccn_bgp.model.path import (
 from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.route import Kind, Route
 
-ExportPolicy = Callable[[Peer, Path], PathAttributes | Denied]
+ExportPolicy = Callable[[Peer, Path], PathAttributes | Permitted | Denied]
 _FEW = 1 << 13
 """So many attribute sets of which nothing is told are no reason to look for them."""
 
 
+class _Known(NamedTuple):
+    """What is said of rows with these attributes, and which word of policy was the last on it."""
+
+    attributes: PathAttributes
+    number: int
+    by: Hashable
+
+
 class AdjRibOut:
-    """What one peer, or all peers of an update group, have been told.
+    """What one peer, or all peers of an update group, have been told. ``hits``: which words of
+    export policy that was by, counted each time that a route was offered.
 
     ``originations``: what goes with the prefixes of each table (``OutRows.table``).
     ``classes``: see Classes; without it an export policy that is named is asked for each prefix.
@@ -78,7 +88,8 @@ class AdjRibOut:
         self._announce: dict[bytes, tuple[Nlri, PathAttributes]] = {}
         self._withdraw: dict[bytes, Nlri] = {}
         self._outbound = Outbound()
-        self._numbers: dict[tuple[int, int], tuple[PathAttributes, int]] = {}
+        self.hits = Hits()
+        self._numbers: dict[tuple[int, int], _Known] = {}
         self._tables = {(o.rd, o.etag): table for table, o in self.originations.items()}
         self._compact_at = _FEW
 
@@ -120,7 +131,8 @@ class AdjRibOut:
                 self.offer(told[0], None)
             return
         nlri, attributes = export
-        judged = self.policy(self.peer, Path("", nlri, attributes))
+        judged, by = self._judge(Path("", nlri, attributes))
+        self.hits.add("", by, 1, nlri)
         if isinstance(judged, Denied):
             self._denied[key] = judged
             self.offer(nlri, None)
@@ -145,13 +157,21 @@ class AdjRibOut:
             self._denied.pop(nlri.key, None)
             self.offer(nlri, None)
             return
-        judged = self.policy(self.peer, Path(route.path.peer, nlri, route.path.attributes))
+        judged, by = self._judge(Path(route.path.peer, nlri, route.path.attributes))
+        self.hits.add("", by, 1, nlri)
         if isinstance(judged, Denied):
             self._denied[nlri.key] = judged
             self.offer(nlri, None)
             return
         self._denied.pop(nlri.key, None)
         self.offer(nlri, self._outbound(self.peer, judged))
+
+    def _judge(self, path: Path) -> tuple[PathAttributes | Denied, Hashable]:
+        """What export policy makes of a path, and by which word."""
+        judged = self.policy(self.peer, path)
+        if isinstance(judged, Permitted):
+            return judged.attributes, judged.by
+        return judged, judged if isinstance(judged, Denied) else None
 
     def _object(self, key: bytes) -> tuple[Nlri, PathAttributes] | None:
         """What has been told of an NLRI one by one, or of a VM in columns."""
@@ -174,9 +194,12 @@ class AdjRibOut:
         first[numbers[::-1]] = np.arange(len(numbers))[::-1]
         said = np.full(len(sets) + 1, NONE, np.int32)  # the last place is what -1 points to
         self.vms = told = ToldVms(vms.table, said[:0], vms.originations)
+        count = np.bincount(numbers + 1, minlength=len(said))[1:]
         for number, (row, of) in enumerate(zip(first[:-1].tolist(), sets.tolist(), strict=True)):
             if row >= 0:
-                judged = self.policy(self.peer, Path("", told.nlri(row), vms.sets[of]))
+                nlri = told.nlri(row)
+                judged, by = self._judge(Path("", nlri, vms.sets[of]))
+                self.hits.add("", by, int(count[number]), nlri)
                 if not isinstance(judged, Denied):
                     judged = self._outbound(self.peer, judged)
                 said[number] = self.sets.number(judged)
@@ -213,16 +236,23 @@ class AdjRibOut:
             first[numbers[::-1]] = np.arange(len(numbers))[::-1]
             used = np.flatnonzero(first[:-1] >= 0)
             said = np.full(top + 2, NONE, np.int32)  # the last place is what -1 points to
+            often = np.bincount(numbers + 1, minlength=top + 2)[1:][used]
             said[used] = [
-                self._number(rows, at, sets, int(used_) % count)
-                for used_, at in zip(used.tolist(), first[used].tolist(), strict=True)
+                self._number(rows, at, sets, int(used_) % count, times)
+                for used_, at, times in zip(
+                    used.tolist(), first[used].tolist(), often.tolist(), strict=True
+                )
             ]
             return said[numbers]
-        used, example, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+        used, example, inverse, often = np.unique(
+            numbers, return_index=True, return_inverse=True, return_counts=True
+        )
         said = np.array(
             [
-                NONE if used_ < 0 else self._number(rows, at, sets, used_ % count)
-                for used_, at in zip(used.tolist(), example.tolist(), strict=True)
+                NONE if used_ < 0 else self._number(rows, at, sets, used_ % count, times)
+                for used_, at, times in zip(
+                    used.tolist(), example.tolist(), often.tolist(), strict=True
+                )
             ],
             np.int32,
         )
@@ -238,33 +268,38 @@ class AdjRibOut:
         # of an export to a gateway policy may look at the VNI, which is the table's
         return found if rows.table is None else found << 16 | rows.table
 
-    def _number(self, rows: OutRows, at: int, sets: Sequence[PathAttributes], class_: int) -> int:
-        """What is said of one row, and of all with its attributes and in its class."""
+    def _number(
+        self, rows: OutRows, at: int, sets: Sequence[PathAttributes], class_: int, times: int
+    ) -> int:
+        """What is said of one row, and of all with its attributes and in its class: ``times``."""
         attributes = sets[int(rows.attributes[at])]
         remembered = self.classes is not None or not self.peer.exports
         key = (id(attributes), class_)
-        if remembered:
-            held = self._numbers.get(key)
-            if held is not None and held[0] is attributes:
-                return held[1]
-        number = self._said(rows, at, attributes)
-        if remembered:
-            if len(self._numbers) >= 2 * len(self.sets) + _FEW:
-                self._numbers.clear()  # of attributes that are gone
-            self._numbers[key] = (attributes, number)
-        return number
+        known = self._numbers.get(key) if remembered else None
+        if known is None or known.attributes is not attributes:
+            known = self._said(rows, at, attributes)
+            if remembered:
+                if len(self._numbers) >= 2 * len(self.sets) + _FEW:
+                    self._numbers.clear()  # of attributes that are gone
+                self._numbers[key] = known
+        if known.by is not None:
+            self.hits.add("", known.by, times, self._nlri(rows, at))
+        return known.number
 
-    def _said(self, rows: OutRows, at: int, attributes: PathAttributes) -> int:
+    def _nlri(self, rows: OutRows, at: int) -> Nlri:
         prefix = Prefix(rows.address[at].tobytes() + rows.length[at].tobytes())
-        nlri: Nlri = Unicast(prefix)
         if rows.table is not None:
-            nlri = type5(self.originations[int(rows.table[at])], prefix)
-        elif self.peer.site and self.peer.site in attributes.extended_communities:
-            return NONE
-        judged = self.policy(self.peer, Path("", nlri, attributes))
-        if isinstance(judged, Denied):
-            return self.sets.number(judged)
-        return self.sets.number(self._outbound(self.peer, judged))
+            return type5(self.originations[int(rows.table[at])], prefix)
+        return Unicast(prefix)
+
+    def _said(self, rows: OutRows, at: int, attributes: PathAttributes) -> _Known:
+        site = self.peer.site if rows.table is None else b""
+        if site and site in attributes.extended_communities:
+            return _Known(attributes, NONE, None)
+        judged, by = self._judge(Path("", self._nlri(rows, at), attributes))
+        if not isinstance(judged, Denied):
+            judged = self._outbound(self.peer, judged)
+        return _Known(attributes, self.sets.number(judged), by)
 
     # -- what has changed -------------------------------------------------------------------------
 

@@ -53,7 +53,8 @@ class Judgement(NamedTuple):
 
 
 class Hits:
-    """How often a word of policy was the last on a path of a peer, and on which prefix."""
+    """How often a word of policy was the last on a path of a peer, and on which prefix; ``last``
+    in the order in which they were."""
 
     def __init__(self) -> None:
         self.count: Counter[tuple[str, Hashable]] = Counter()
@@ -63,6 +64,7 @@ class Hits:
         """``count`` paths of this peer, of which one was about ``nlri``."""
         if by is not None and count:
             self.count[peer, by] += count
+            self.last.pop((peer, by), None)
             self.last[peer, by] = nlri
 
 

@@ -36,6 +36,13 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.announce or self.withdraw or self.announce_rows or self.withdraw_rows)
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many routes are announced, and how many withdrawn."""
+        announced = sum(len(nlris) for _, nlris in self.announce)
+        announced += sum(len(changes.rows) for changes in self.announce_rows)
+        return announced, len(self.withdraw) + sum(len(c.rows) for c in self.withdraw_rows)
+
     def announced(self) -> Iterator[tuple[PathAttributes, tuple[Nlri, ...]]]:
         """All announcements as values, rows too."""
         yield from self.announce

@@ -12,11 +12,12 @@ candidates, decided (candidates.py). What needs more than a row can say is decid
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ccn_bgp.learn import keys as keyed
-from ccn_bgp.learn.adj_rib_in import AdjRibIn, Delta, Heard, HeardPaths, Rows
+from ccn_bgp.learn.adj_rib_in import UNJUDGED, AdjRibIn, Delta, Heard, HeardPaths, Rows
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.candidates import CandidateRows, slots
 from ccn_bgp.learn.compaction import Compaction
@@ -58,6 +59,14 @@ PATIENCE = 1 << 20
 """Rows that may wait in an Adj-RIB-In before they are absorbed without a settle."""
 PATIENCE_PARTS = 1 << 16
 """The same of parts, of which each message that is read by itself makes one for each route."""
+
+
+class Outcome(NamedTuple):
+    """Of a Path: why it is not used, or the attributes with which it is (None where they are not
+    kept)."""
+
+    reason: Reason | None
+    attributes: PathAttributes | None
 
 
 class Rib:
@@ -116,6 +125,8 @@ class Rib:
         self._again: dict[int, list[Array]] = {width: [] for width in WIDTHS}
         self._limits: set[str] = set()
         self._compaction = Compaction()
+        self.compacts = True
+        """False while another Rib uses the same vocabulary."""
         self._build()
 
     def _build(self) -> None:
@@ -214,6 +225,14 @@ class Rib:
         """Everything that a peer has said, by NLRI key."""
         self._absorb(self.adj_in[peer])
         return HeardPaths(self.adj_in[peer], self)
+
+    def outcome(self, verdict: int) -> Outcome:
+        """What the number of a verdict in an Adj-RIB-In stands for."""
+        if verdict == UNJUDGED:
+            return Outcome(None, None)
+        found = self._rows.verdicts[verdict]
+        attributes = self.book.terms[found.terms].attributes if found.terms >= 0 else None
+        return Outcome(found.reason, attributes)
 
     def opened(self, peer: str, router_id: Ip) -> None:
         """The OPEN of a peer: the router-id decides ties, also of what is held as stale."""
@@ -515,7 +534,7 @@ class Rib:
                 for prefix in table.decide_each(prefixes):
                     touched_prefixes.add(prefix)
                     self._saying.on(table, prefix)
-        if self._compaction.due(self.vocabulary, self._rows):
+        if self.compacts and self._compaction.due(self.vocabulary, self._rows):
             self._compaction.run(self.adj_in.values(), self.rows, self._rows, self.vocabulary)
 
     @property

@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from ccn_bgp.policy.trace import trace_lines
+
 Row = Mapping[str, Any]
 
 COLUMNS: Mapping[str, Sequence[str]] = {
@@ -154,6 +156,7 @@ def draw_explanation(answer: Row) -> None:
             console.print(f"    [yellow]{escape(path['least-preferred'])}[/]")
         if "resolves-to" in path:
             console.print(f"    resolves to {escape(path['resolves-to'])}")
+        _draw_policy(console, path.get("policy"))
     for vm in answer["vms"]:
         mark, style = _MARKS.get(vm["result"].partition(":")[0], ("-", "yellow"))
         console.print(
@@ -176,6 +179,16 @@ def draw_explanation(answer: Row) -> None:
     if (held := answer["forwarder"]) is not None:
         row = "  ".join(f"{k} {text(k, v)}" for k, v in held.items() if k != "found") or "no row"
         console.print(f"   forwarder: {escape(row)}")
+    for told in answer.get("told", ()):
+        style = "green" if told["result"] == "told" else "yellow"
+        console.print(f"   to {escape(told['neighbor'])}: [{style}]{escape(told['result'])}[/]")
+        _draw_policy(console, told.get("policy"))
+
+
+def _draw_policy(console: Console, told: Row | None) -> None:
+    if told is not None:
+        for line in trace_lines(told):
+            console.print(f"    [dim]|[/] {escape(line)}")
 
 
 def draw_trace(answer: Row) -> None:

@@ -6,7 +6,7 @@ It is evaluate() that decides; a property test holds the two equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,26 +54,7 @@ class Trace:
 
     def lines(self) -> Iterator[str]:
         """To be read by a person."""
-        yield f"policies: {', '.join(self.names) or 'none'}; default: {self.default}"
-        for step in self.steps:
-            statement = step.statement
-            word = "matches" if step.matched else "does not match"
-            yield f"{statement.policy}/{statement.name} ({statement.where}): {word}"
-            for check in step.checks:
-                yield f"  {'yes' if check.held else 'no '}  {check.condition}: {check.why}"
-            if not step.checks:
-                yield "  yes  no condition: every route matches"
-            for change in step.changes:
-                yield f"  set  {change}"
-            if step.matched:
-                yield f"  then {statement.then}"
-        word = "accepted" if self.accepted else "rejected"
-        if self.by_default:
-            reason = " (RFC 8212)" if self.default == "reject" else ""
-            yield f"result: {word}: no statement decided, the default is {self.default}{reason}"
-        else:
-            last = self.steps[-1].statement
-            yield f"result: {word} by {last.policy}/{last.name}"
+        return trace_lines(self.as_json())
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -98,6 +79,30 @@ class Trace:
                 for step in self.steps
             ],
         }
+
+
+def trace_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """``as_json`` of a Trace, to be read by a person."""
+    default = told["default"]
+    yield f"policies: {', '.join(told['policies']) or 'none'}; default: {default}"
+    for step in told["steps"]:
+        word = "matches" if step["matched"] else "does not match"
+        yield f"{step['policy']}/{step['statement']} ({step['where']}): {word}"
+        for check in step["conditions"]:
+            yield f"  {'yes' if check['held'] else 'no '}  {check['condition']}: {check['why']}"
+        if not step["conditions"]:
+            yield "  yes  no condition: every route matches"
+        for change in step["changes"]:
+            yield f"  set  {change}"
+        if step["matched"]:
+            yield f"  then {step['then']}"
+    word = f"{told['result']}ed"
+    if told["by-default"]:
+        reason = " (RFC 8212)" if default == "reject" else ""
+        yield f"result: {word}: no statement decided, the default is {default}{reason}"
+    else:
+        last = told["steps"][-1]
+        yield f"result: {word} by {last['policy']}/{last['statement']}"
 
 
 def trace(

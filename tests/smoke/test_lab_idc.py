@@ -1,7 +1,10 @@
-"""What an IDC router may and may not do to its CCN: a real FRR withdraws, hijacks and floods."""
+"""What an IDC router may and may not do to its CCN: a real FRR withdraws, hijacks and floods; and
+what an edit of its policy does while packets flow."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -97,6 +100,65 @@ def test_the_other_ccn_does_not_notice(running: Any) -> None:
     routes = running.show("routes")["routes"]
     finance = {r["prefix"]: r["peer"] for r in routes if r["ccn"] == "finance"}
     assert finance["172.16.0.0/24"] == "tj-r1"
+
+
+class Edits:
+    """Edits of the lab's own copy of the policies, taken by bj-gw1 on SIGHUP."""
+
+    def __init__(self, running: Any) -> None:
+        state = running.lab.gateway_state("bj-gw1")
+        self.file = running.lab.topology_file.parent / "policies" / "idc.yaml"
+        self.text = self.file.read_text()
+        self.log = state / "gateway.log"
+        self.pid = int((state / "gateway.pid").read_text())
+
+    def reload(self, text: str) -> list[str]:
+        """What the gateway logs until it has taken or refused it."""
+        before = len(self.log.read_text())
+        self.file.write_text(text)
+        os.kill(self.pid, signal.SIGHUP)
+
+        def told() -> list[str]:
+            return self.log.read_text()[before:].splitlines()
+
+        assert within(10, lambda: any("is in force" in x or "refused" in x for x in told()))
+        return [line for line in told() if "reload" in line]
+
+
+def heard(running: Any) -> dict[str, int]:
+    """UPDATEs of each data centre's router."""
+    rows = running.show("neighbors")["neighbors"]
+    return {n["name"]: n["updates"] for n in rows if n["role"] == "idc"}
+
+
+def test_an_edit_is_told_first_and_packets_follow(running: Any, prober: Prober) -> None:
+    edits, updates = Edits(running), heard(running)
+    sessions = edits.log.read_text().count(": up")
+    assert arrives(prober)
+    digest = running.show("digest")["digest"]
+
+    broken = edits.reload(edits.text.replace("local-pref: 200", "local-prf: 200"))
+    assert len(broken) == 1
+    assert "old state goes on" in broken[0]
+    assert "idc.yaml:8:63: " in broken[0]
+    assert "unknown key 'local-prf'" in broken[0]
+    assert running.show("digest")["digest"] == digest
+    assert arrives(prober)
+
+    lines = edits.reload(edits.text.replace("then: accept}", "then: reject}", 1))
+    assert "lf-r1: 1 route is no longer accepted, such as 172.16.0.0/24" in lines[0]
+    assert "accepted by from-idc/own-space" in lines[0]
+    assert within(3, lambda: not arrives(prober))
+    assert "172.16.0.0/24" not in learned(running, "lf-r1")
+
+    lines = edits.reload(edits.text.replace("local-pref: 200", "local-pref: 300"))
+    assert "lf-r1: 1 route is accepted now, such as 172.16.0.0/24" in lines[0]
+    assert within(3, lambda: arrives(prober))
+    lines = edits.reload(edits.text)
+    assert "local-pref 300 → 200" in lines[0]
+    assert running.show("digest")["digest"] == digest
+    assert edits.log.read_text().count(": up") == sessions > 0, "no session was reset"
+    assert heard(running) == updates, "and nobody was asked to say anything again"
 
 
 def test_more_than_max_prefixes_are_not_taken(running: Any, prober: Prober) -> None:

@@ -214,7 +214,7 @@ def test_a_route_that_is_said_again_does_not_lose_its_place(rib):
 def running(intent, rib):
     """As much of a gateway as the views ask for."""
     proved = Guard(intent, rib).prove()
-    sessions = SimpleNamespace(withdrawn=())
+    sessions = SimpleNamespace(withdrawn=(), peers={})
     return SimpleNamespace(
         name="gw", intent=intent, rib=rib, proved=proved, sessions=sessions, lookup=lambda *_: None
     )

@@ -91,7 +91,7 @@ def running(rib: Rib, folder: FilePath):
         intent=intent,
         rib=rib,
         proved=SimpleNamespace(findings=()),
-        sessions=SimpleNamespace(withdrawn=()),
+        sessions=SimpleNamespace(withdrawn=(), peers={}),
         lookup=lambda *_: forwarder,
     )
 

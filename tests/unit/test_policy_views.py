@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from ccn_bgp.gateway.explain import explain
 from ccn_bgp.gateway.intent import read_intent
 from ccn_bgp.gateway.learning import new_rib
+from ccn_bgp.gateway.out_feed import routes_of
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.policy_views import policy
 from ccn_bgp.gateway.prefix_classes import export_classes
@@ -51,8 +53,12 @@ def intent(tmp_path: Path) -> Any:
     return read_intent(file, "bj-gw1")
 
 
-def shown(intent: Any, rib: Rib) -> dict[tuple[str, str, str], Any]:
+def shown(
+    intent: Any, rib: Rib, out: dict[str, AdjRibOut] | None = None
+) -> dict[tuple[str, str, str], Any]:
     peers = {n: PeerSession(p, intent.export_policy) for n, p in rib.peers.items()}
+    for name, told in (out or {}).items():
+        peers[name].out = told
     sessions = SimpleNamespace(peers=peers)
     rows = policy(SimpleNamespace(intent=intent, rib=rib, sessions=sessions), {})["policy"]  # type: ignore[arg-type]
     return {(r["neighbor"], r["direction"], r["statement"]): r for r in rows}
@@ -81,11 +87,12 @@ def test_each_statement_counts_what_it_matched(intent: Any) -> None:
         "statement": "default",
         "then": "reject",
         "hits": 1,
+        "last": "172.16.1.128/25",
     }
     rib.receive("lf-r1", own[:1], [], attributes)
     rib.settle()
     assert shown(intent, rib)["lf-r1", "import", "small"]["hits"] == 10, "nothing was judged anew"
-    assert "hits" not in found["lf-r1", "export", "all"]
+    assert found["lf-r1", "export", "all"]["hits"] == 0, "nobody has been told anything"
 
 
 def test_policies_bind_the_sessions_of_gateways(intent: Any) -> None:
@@ -137,3 +144,74 @@ def test_what_gateways_are_told_goes_through_their_policy(intent: Any) -> None:
         assert "10.1.0.0/16" in told
         assert "172.16.1.0/24" not in told
         assert len(exports) == 1
+        found = shown(intent, rib, {"hk-gw1": out})
+        assert found["hk-gw1", "export", "no-idc"]["hits"] == 1
+        assert found["hk-gw1", "export", "no-idc"]["last"] == "172.16.1.0/24"
+        assert found["hk-gw1", "export", "default"]["hits"] == len(out.told)
+
+
+def test_what_a_data_centre_is_told_is_counted_row_by_row_and_in_columns(intent: Any) -> None:
+    rib = new_rib(intent)
+    attributes = PathAttributes(
+        as_path=(Segment(SegmentType.AS_SEQUENCE, (Asn(64602),)),),
+        next_hop=Ip.parse("198.51.100.21"),
+        extended_communities=tunnel_communities(
+            [RouteTarget.parse("64600:100")], Mac.parse("02:cc:c6:33:64:15")
+        ),
+    )
+    rd = RouteDistinguisher.parse("198.51.100.21:100")
+    said = [
+        EvpnPrefix(rd, bytes(10), 0, Prefix.parse(f"10.2.{n}.0/24"), None, 20100) for n in range(20)
+    ]
+    rib.receive("hk-gw1", said, [], attributes)
+    rib.settle()
+    peer, table = rib.peers["lf-r1"], rib.tables["bj-gw1/retail"]
+    sets, _, routes = rib.row_exports.whole()
+    for classes in (None, export_classes(intent.policies, peer, intent.contexts.members)):
+        out = AdjRibOut(peer, intent.export_policy, {}, classes)
+        for prefix, (route, best) in table.single.items():
+            out.offer_route(prefix, route, best)
+        single = len(out.take().announce)
+        for rows in routes:
+            out.offer_rows(routes_of(rows, table.ccsi.id), sets)
+        out.take()
+        counted = shown(intent, rib, {"lf-r1": out})["lf-r1", "export", "all"]
+        assert counted["hits"] == len(out.told) >= 20
+        assert single < 20
+        assert counted["last"] in {str(nlri.prefix) for nlri, _ in out.told.values()}
+
+
+def test_explain_tells_the_way_of_live_routes(intent: Any) -> None:
+    rib = new_rib(intent)
+    attributes = PathAttributes(
+        as_path=(Segment(SegmentType.AS_SEQUENCE, (Asn(65101),)),),
+        next_hop=Ip.parse("169.254.1.2"),
+    )
+    own, long = (Unicast(Prefix.parse(p)) for p in ("172.16.1.0/24", "172.16.2.128/25"))
+    rib.receive("lf-r1", [own, long], [], attributes)
+    rib.settle()
+    session = PeerSession(rib.peers["hk-gw1"], intent.export_policy)
+    session.open = SimpleNamespace()  # type: ignore[assignment]
+    session.out.offer_evpn(*next((k, e) for k, e in rib.exports.items() if k[-5:] == own.prefix))
+    gateway: Any = SimpleNamespace(
+        name="bj-gw1",
+        intent=intent,
+        rib=rib,
+        sessions=SimpleNamespace(peers={"hk-gw1": session}, withdrawn=()),
+        proved=SimpleNamespace(findings=()),
+        counters=list,
+        lookup=lambda ccsi, ip: None,
+    )
+    found = explain(gateway, "172.16.1.0/24", "retail")
+    (path,) = (p for p in found["paths"] if p["prefix"] == "172.16.1.0/24")
+    steps = [(s["statement"], s["matched"]) for s in path["policy"]["steps"]]
+    assert steps == [("mark", True), ("small", True)]
+    assert path["policy"]["steps"][0]["changes"] == ["med unset → 5"]
+    (told,) = found["told"]
+    assert told["neighbor"] == "hk-gw1"
+    assert told["result"].startswith("denied")
+    assert [s["statement"] for s in told["policy"]["steps"]] == ["no-idc"]
+
+    (path,) = (p for p in explain(gateway, "172.16.2.128/25", "retail")["paths"] if "policy" in p)
+    assert path["policy"]["by-default"] is True
+    assert [s["matched"] for s in path["policy"]["steps"]] == [True, False]
