@@ -191,11 +191,12 @@ static void walk_uplink(const struct emitter *to, const struct underlay *u,
 	for (unsigned b = 0; uplink->router && b < GROUP_BUCKETS; b++)
 		flows += __atomic_load_n(&u->bucket[b], __ATOMIC_RELAXED) == index;
 	snprintf(scope, sizeof(scope), "uplink %s", port_name(uplink->port));
-	emit(to, scope, "link", state != UPLINK_LINK_DOWN);
+	/* what is wrong is not zero */
+	emit(to, scope, "link-down", state == UPLINK_LINK_DOWN);
 	if (!uplink->router)
 		return;
-	emit(to, scope, "router-answers",
-	     neigh_mac(uplink->router) != 0 && !neigh_is_silent(uplink->router));
+	emit(to, scope, "router-silent",
+	     neigh_mac(uplink->router) == 0 || neigh_is_silent(uplink->router));
 	emit(to, scope, "flows-of-512", flows);
 	emit(to, scope, "failures", __atomic_load_n(&uplink->failures, __ATOMIC_RELAXED));
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ccn_bgp.config import acls, identity, overlap, sessions, space
+from ccn_bgp.config import acls, identity, overlap, sessions, space, uplinks
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.topology import Topology
 from ccn_bgp.source import place
@@ -21,6 +21,7 @@ CATALOGUE: tuple[Rule, ...] = (
     identity.rt_collisions,
     identity.rd_collisions,
     identity.vtep_collisions,
+    uplinks.uplink_mismatches,
     identity.duplicate_vms,
     space.vms_outside,
     space.unresolved_gateways,

@@ -99,7 +99,7 @@ class GatewayEntry(Entry):
     region: Name
     asn: AsnNumber
     vtep: IpText
-    uplinks: Annotated[list[UplinkEntry], BeforeValidator(empty)] = []
+    uplinks: Annotated[list[UplinkEntry], BeforeValidator(empty), Field(max_length=16)] = []
     router_id: Ipv4Text | None = None
     mac: MacText | None = None
     forwarder: Annotated[ForwarderEntry, BeforeValidator(absent)] = ForwarderEntry()

@@ -39,6 +39,9 @@ FEW = 100
 def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ...]:
     """Uplinks, then hand-offs by port and VLAN; ids count from 1 in that order."""
     found: list[InterfaceEntry] = []
+    apart = gateway.has_own_tunnel_address or (
+        gateway.vtep.version == 4 and len(gateway.uplinks) > 1
+    )
     for uplink in sorted(gateway.uplinks, key=lambda u: u.port):
         found.append(
             InterfaceEntry(
@@ -53,7 +56,7 @@ def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ..
                 length=uplink.address.length,
                 via=uplink.via or NONE,
                 mtu=topology.fabric.underlay_mtu,
-                vtep=gateway.vtep if gateway.has_own_tunnel_address else NONE,
+                vtep=gateway.vtep if apart else NONE,
             )
         )
     routers = [r for r in topology.routers if r.gateway == gateway.name]

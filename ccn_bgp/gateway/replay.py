@@ -2,7 +2,7 @@
 
 In: an Intent, a pcap of frames. Out: a pcap of what the forwarder sent, and its counters. The
 interfaces lie on one pcap port and are told apart as on a shared wire: by VLAN, and VXLAN to an
-uplink's address goes to the uplink. Every neighbour resolves to 02:00 + its address. The same
+tunnel address goes to the uplinks. Every neighbour resolves to 02:00 + its address. The same
 input gives the same output: frames are numbered in microseconds instead of stamped, and what the
 forwarder answers by itself comes between the bursts that asked for it, without a limit of rate.
 """
@@ -28,7 +28,6 @@ from ccn_bgp.gateway.declared import declared_tables
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.table.snapshot import Snapshot
 
-UPLINK = 1
 HEADER = 24
 """Octets of the header of a pcap file."""
 RECORD = struct.Struct("<4I")
@@ -104,15 +103,15 @@ def replay(intent: Intent, packets_in: FilePath, packets_out: FilePath) -> dict[
 def on_wires(snapshot: Snapshot) -> tuple[Snapshot, tuple[str, ...]]:
     """The same tables with the interfaces on pcap ports and no taps; the names of those ports.
 
-    All lie on the first; a hand-off whose VLAN is taken there goes to a further one, which receives
-    nothing and whose frames are merged into the same file.
+    All lie on the first; a further uplink, or a hand-off whose VLAN is taken there, goes to another
+    one, which receives nothing and whose frames are merged into the same file.
     """
     taken: set[tuple[int, int, int]] = set()
     placed = []
     most = 0
     for entry in snapshot.interfaces:
         number = 0
-        while entry.role != UPLINK and (number, entry.role, entry.vlan) in taken:
+        while (number, entry.role, entry.vlan) in taken:
             number += 1
         taken.add((number, entry.role, entry.vlan))
         most = max(most, number)

@@ -83,6 +83,8 @@ def scripts(layout: Layout) -> Iterator[Script]:
     """The scripts of all nodes, underlay first; they may run in any order."""
     for subnet in layout.subnets:
         yield _underlay(layout, subnet)
+    for region in sorted({subnet.region for subnet in layout.subnets}):
+        yield _tunnel_addresses(layout, region)
     for one, two in _region_pairs(layout):
         yield _region_link(layout, one, two, 1)
         yield _region_link(layout, two, one, 2)
@@ -131,6 +133,16 @@ def _underlay(layout: Layout, subnet: Subnet) -> Script:
     return Script(underlay_node(subnet.region), "\n".join(lines))
 
 
+def _tunnel_addresses(layout: Layout, region: str) -> Script:
+    """Tunnel addresses that are no uplink's: behind all uplinks of their gateway, flows spread."""
+    lines = ["sysctl -qw net.ipv4.fib_multipath_hash_policy=1"]
+    for gateway in layout.topology.gateways.values():
+        if gateway.region == region and gateway.has_own_tunnel_address:
+            ways = " ".join(f"nexthop via {u.address.address}" for u in gateway.uplinks)
+            lines.append(f"ip route add {gateway.vtep} {ways}")
+    return Script(underlay_node(region), "\n".join(lines))
+
+
 def underlay_port(subnet: Subnet, port: str, mtu: int) -> list[str]:
     """The lines that join a veth end to a subnet's bridge."""
     return [
@@ -152,6 +164,11 @@ def _region_link(layout: Layout, here: str, there: str, end: int) -> Script:
         f"ip route add {subnet.prefix} via inet6 fe80::{3 - end} dev {port}"
         for subnet in layout.subnets
         if subnet.region == there
+    ]
+    lines += [
+        f"ip route add {gateway.vtep} via inet6 fe80::{3 - end} dev {port}"
+        for gateway in layout.topology.gateways.values()
+        if gateway.region == there and gateway.has_own_tunnel_address
     ]
     return Script(underlay_node(here), "\n".join(lines))
 

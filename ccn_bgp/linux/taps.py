@@ -48,6 +48,12 @@ class Tap:
     mtu: int
     via: Ip | None = None
     routes: tuple[Prefix, ...] = ()
+    metric: int = 0
+    """Of ``routes``; 0: the kernel's own. Among several uplinks those without a carrier do not
+    count: the forwarder takes it from the tap of an uplink that is dead."""
+    extra: tuple[Interface, ...] = ()
+    source: Ip | None = None
+    """Of what the kernel sends over ``routes``; None: ``address``."""
     bound: bool = False
     """Only sockets bound to the tap reach its subnet: a hand-off, which may share its addresses."""
 
@@ -56,7 +62,8 @@ def wanted_taps(topology: Topology, gateway: Gateway) -> tuple[Tap, ...]:
     """The taps of a gateway, uplinks first.
 
     Over an uplink with ``via`` the kernel reaches the uplink subnets of the other regions and every
-    BGP peer that is not on-link. The first uplink with a ``via`` carries them.
+    BGP peer that is not on-link. Of several such uplinks the first that is alive carries them, and
+    also the subnets of the others. A tunnel address of its own is on the first uplink's tap.
     """
     on_link = [uplink.address.subnet for uplink in gateway.uplinks]
     far = {
@@ -70,10 +77,10 @@ def wanted_taps(topology: Topology, gateway: Gateway) -> tuple[Tap, ...]:
         near = any(prefix.contains(peer.address) for prefix in (*on_link, *far))
         if not local and not near and peer.address.version == 4:
             far.add(peer.address.host_prefix)
-    found = []
+    routed = [uplink for uplink in gateway.uplinks if uplink.via]
+    found: list[Tap] = []
     for uplink in gateway.uplinks:
-        routes = tuple(sorted(far)) if uplink.via else ()
-        far = set() if uplink.via else far
+        others = {u.address.subnet for u in gateway.uplinks} - {uplink.address.subnet}
         found.append(
             Tap(
                 uplink_tap(uplink.port),
@@ -81,7 +88,14 @@ def wanted_taps(topology: Topology, gateway: Gateway) -> tuple[Tap, ...]:
                 uplink.address,
                 topology.fabric.underlay_mtu,
                 uplink.via,
-                routes,
+                routes=tuple(sorted(far | others if len(routed) > 1 else far))
+                if uplink.via
+                else (),
+                metric=routed.index(uplink) + 1 if uplink.via and len(routed) > 1 else 0,
+                extra=(Interface(gateway.vtep, 32),)
+                if gateway.has_own_tunnel_address and not found
+                else (),
+                source=gateway.vtep if gateway.has_own_tunnel_address else None,
             )
         )
     found += [
@@ -185,25 +199,27 @@ async def _prepare(ip: AsyncIPRoute, tap: Tap, port: Link) -> None:
     set_sysctl("ipv4", tap.name, "rp_filter", 2)
     set_sysctl("ipv4", tap.name, "arp_ignore", 1)
     set_sysctl("ipv4", tap.name, "arp_announce", 2)
+    set_sysctl("ipv4", tap.name, "ignore_routes_with_linkdown", 1 if tap.metric else 0)
     await ip.link(
         "set", index=present.index, mtu=tap.mtu, address=str(port.mac), txqlen=1000, state="up"
     )
-    wanted = str(tap.address)
+    wanted = {str(one): one for one in (tap.address, *tap.extra)}
     held = await addresses(ip, present.index)
-    for other in sorted(held - {wanted}):
+    for other in sorted(held - wanted.keys()):
         address, _, length = other.partition("/")
         await ip.addr("del", index=present.index, address=address, prefixlen=int(length))
     if tap.bound:
         await _sink(ip, tap.address.subnet)
-    if wanted not in held:
-        metric = {"rt_priority": _TAP_METRIC} if tap.bound else {}
-        await ip.addr(
-            "add",
-            index=present.index,
-            address=str(tap.address.address),
-            prefixlen=tap.address.length,
-            **metric,
-        )
+    for text, one in wanted.items():
+        if text not in held:
+            metric = {"rt_priority": _TAP_METRIC} if tap.bound else {}
+            await ip.addr(
+                "add",
+                index=present.index,
+                address=str(one.address),
+                prefixlen=one.length,
+                **metric,
+            )
     await _routes(ip, tap, present.index)
 
 
@@ -230,21 +246,23 @@ async def _drop_stale_sinks(ip: AsyncIPRoute) -> None:
 
 
 async def _routes(ip: AsyncIPRoute, tap: Tap, index: int) -> None:
-    wanted = {str(prefix) for prefix in tap.routes}
+    wanted = {(str(prefix), tap.metric) for prefix in tap.routes}
     held = set()
     async for message in await ip.get_routes(family=socket.AF_INET, oif=index):
         if message["proto"] == ROUTE_PROTOCOL and message.get("oif") == index:
-            held.add(f"{message.get('dst')}/{message['dst_len']}")
-    for prefix in sorted(held - wanted):
-        await ip.route("del", dst=prefix, oif=index, proto=ROUTE_PROTOCOL)
-    for prefix in sorted(wanted):
+            prefix = f"{message.get('dst')}/{message['dst_len']}"
+            held.add((prefix, message.get("priority") or 0))
+    for prefix, metric in sorted(held - wanted):
+        await ip.route("del", dst=prefix, oif=index, priority=metric, proto=ROUTE_PROTOCOL)
+    for prefix, metric in sorted(wanted):
         try:
             await ip.route(
                 "replace",
                 dst=prefix,
                 gateway=str(tap.via),
-                prefsrc=str(tap.address.address),
+                prefsrc=str(tap.source or tap.address.address),
                 oif=index,
+                priority=metric,
                 proto=ROUTE_PROTOCOL,
             )
         except NetlinkError as error:

@@ -11,7 +11,7 @@ Severity = Literal["error", "warning"]
 ERRORS = frozenset(
     "schema leak rt-leak hijack ambiguous-owner transit-leak owned-space vni-collision rt-collision"
     " rd-collision vtep-collision duplicate-vm vm-outside-cidr unresolved-gateway blackhole loop"
-    " misdelivery mtu undefined-set policy-target session-mismatch bogon".split()
+    " misdelivery mtu undefined-set policy-target session-mismatch uplink-mismatch bogon".split()
 )
 WARNINGS = frozenset(
     "overlap-in-ccn latent-leak asymmetric capacity missing-policy unreachable-statement"

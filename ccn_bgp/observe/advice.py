@@ -104,6 +104,10 @@ ADVICE: Mapping[str, Advice] = {
         "The two ends of a session disagree.",
         "make address, subnet, AS number and hand-off the same as at the other end",
     ),
+    "uplink-mismatch": Advice(
+        "Two uplinks claim the same port or subnet, or a router is not on its uplink's subnet.",
+        "give each uplink a port, a subnet and a router in it of its own",
+    ),
     "bogon": Advice(
         "Space that no network may use.",
         "use another prefix; {prefix} is reserved",

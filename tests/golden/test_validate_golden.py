@@ -21,7 +21,7 @@ FOLDER = ROOT / "topologies" / "broken"
 BROKEN = sorted(p.stem for p in FOLDER.glob("*.yaml"))
 MENDED = sorted(p.stem for p in (FOLDER / "mended").glob("*.yaml"))
 TABLES = "loop"
-GOOD = ("two-regions", "quickstart", "shared-services", "dual-homed", "floating-vip")
+GOOD = ("two-regions", "quickstart", "shared-services", "dual-homed", "floating-vip", "two-uplinks")
 
 
 def ccn(

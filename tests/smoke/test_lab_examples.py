@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.smoke
 
 SOURCE = Path(__file__).parents[2]
 Ccn = Callable[..., subprocess.CompletedProcess[str]]
-NAMES = ("shared-services", "dual-homed", "floating-vip")
+NAMES = ("shared-services", "dual-homed", "floating-vip", "two-uplinks")
 
 
 @pytest.fixture(params=NAMES)
@@ -66,9 +67,12 @@ def test_it_comes_up_clean_and_does_what_it_shows(example: tuple[str, Path, Ccn]
         shown = ccn("show", "findings", "--gateway", gateway.name, "--json")
         found = json.loads(shown.stdout)["findings"]
         assert [f for f in found if "suppressed" not in f] == []
-    {"shared-services": shared, "dual-homed": dual_homed, "floating-vip": floating}[which](
-        ccn, file
-    )
+    {
+        "shared-services": shared,
+        "dual-homed": dual_homed,
+        "floating-vip": floating,
+        "two-uplinks": two_uplinks,
+    }[which](ccn, file)
 
 
 def shared(ccn: Ccn, file: Path) -> None:
@@ -100,3 +104,34 @@ def floating(ccn: Ccn, file: Path) -> None:
     assert pings(ccn, file.stem, client, behind)
     done = ccn("lab", "check", str(file), "--probes", "200", "--json")
     assert json.loads(done.stdout)["ok"], done.stdout
+
+
+def two_uplinks(ccn: Ccn, file: Path) -> None:
+    """A router of the underlay stops: packets and the BGP session go by the other uplink."""
+
+    def uplink(name: str) -> dict[str, int]:
+        done = ccn("show", "counters", "--gateway", "bj-gw1", "--json")
+        return json.loads(done.stdout)["counters"][f"uplink {name}"]
+
+    def session() -> tuple[str, float]:
+        done = ccn("show", "neighbors", "--gateway", "bj-gw1", "--json")
+        (peer,) = json.loads(done.stdout)["neighbors"]
+        return peer["state"], peer["seconds"]
+
+    assert 0 < uplink("eth2")["flows-of-512"] < 512
+    before = session()
+    here = ("lab", "exec", "--lab", file.stem, "underlay-beijing", "--")
+    # the first carries BGP; the host of the VM is behind it, so only its answers fail
+    assert ccn(*here, "sysctl", "-qw", "net.ipv4.conf.br0.arp_ignore=8").returncode == 0
+    end = time.monotonic() + 6
+    while uplink("eth1")["flows-of-512"]:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    done = ccn("lab", "check", str(file), "--probes", "500", "--json")
+    assert json.loads(done.stdout)["ok"], done.stdout
+    assert session()[0] == before[0] == "established" and session()[1] >= before[1]
+    assert ccn(*here, "sysctl", "-qw", "net.ipv4.conf.br0.arp_ignore=0").returncode == 0
+    end = time.monotonic() + 6
+    while not uplink("eth1")["flows-of-512"]:
+        assert time.monotonic() < end
+        time.sleep(0.2)

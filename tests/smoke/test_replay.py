@@ -167,3 +167,19 @@ def test_a_file_without_frames_is_done_at_once(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["frames"] == {"in": 0, "out": 0}
     assert len((tmp_path / "out.pcap").read_bytes()) == 24
+
+
+def test_two_uplinks_share_the_flows(tmp_path: Path) -> None:
+    """By the tunnel address, and to the router of either, half and half."""
+    packets = []
+    for n in range(200):
+        frame = tunnelled(HOST, WEB, "10.1.0.10", "10.2.0.10")
+        frame[IP].dst = "10.255.0.11"
+        frame[VXLAN].payload[UDP].sport = 1024 + 7 * n
+        packets.append(frame)
+    sent, counters = replayed(tmp_path, TOPOLOGIES / "two-uplinks.yaml", packets)
+    ways = [frame.dst for frame in sent]
+    assert set(ways) == {"02:00:c0:00:02:01", "02:00:c0:00:03:01"}
+    assert 60 < ways.count("02:00:c0:00:02:01") < 140 and len(ways) == 200
+    assert {(f[IP].src, f[IP].dst) for f in sent} == {("10.255.0.11", "10.255.0.21")}
+    assert counters["port wire1"]["tx-packets"] == ways.count("02:00:c0:00:03:01")

@@ -187,20 +187,20 @@ def test_flows_leave_a_silent_router_and_come_back(gateway, rows):
     assert wire.ways(by="eth2") == first  # received by the other uplink, sent by the same
     seen = rows.counters(client)
     assert seen["uplink eth1", "flows-of-512"] + seen["uplink eth2", "flows-of-512"] == 512
-    assert seen["uplink eth2", "router-answers"] == 1 and seen["uplink eth2", "failures"] == 0
+    assert seen["uplink eth2", "router-silent"] == 0 and seen["uplink eth2", "failures"] == 0
 
     sh("ip netns exec upl-r2 sysctl -qw net.ipv4.conf.e0.arp_ignore=8")  # the router stops
     took = wire.until(lambda ways: ways["eth1"] == ALL, 6)
     assert took < 5
     seen = rows.counters(client)
     assert seen["uplink eth1", "flows-of-512"] == 512
-    assert seen["uplink eth2", "router-answers"] == 0 and seen["uplink eth2", "failures"] == 1
+    assert seen["uplink eth2", "router-silent"] == 1 and seen["uplink eth2", "failures"] == 1
     assert "uplink eth2 leads to a router that does not answer; its flows go by" in log.read_text()
     assert carrier("eth1") and not carrier("eth2")
 
     sh("ip netns exec upl-r2 sysctl -qw net.ipv4.conf.e0.arp_ignore=0")
     wire.until(lambda ways: ways == first, 6)  # each flow where it was
-    assert rows.counters(client)["uplink eth2", "router-answers"] == 1
+    assert rows.counters(client)["uplink eth2", "router-silent"] == 0
     assert carrier("eth2")
 
 
@@ -212,7 +212,7 @@ def test_flows_leave_a_link_that_is_down(gateway, rows):
     sh("ip -n upl-r2 link set e0 down")
     assert wire.until(lambda ways: ways["eth1"] == ALL, 3) < 3
     assert first["eth1"] <= wire.ways()["eth1"]
-    assert rows.counters(client)["uplink eth2", "link"] == 0
+    assert rows.counters(client)["uplink eth2", "link-down"] == 1
     assert "uplink eth2 has no link; its flows go by the others" in log.read_text()
     # a tunnel to that uplink's own subnet takes the other's router meanwhile
     assert wire.ways(network=3)["eth1"] == ALL
