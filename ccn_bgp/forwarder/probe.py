@@ -1,5 +1,5 @@
-"""Frames of a trace: what a VM's host would send comes in as values, goes out as octets; and what
-the forwarder made of it is read back.
+"""Frames of a trace: what a VM's host or a data centre's router would send comes in as values, goes
+out as octets; and what the forwarder made of it is read back.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A packet from a VM and the tunnel that its host sends it through."""
+    """A packet of a VM, or of a machine in a data centre."""
 
     source: Ip
     destination: Ip
@@ -27,6 +27,12 @@ class Probe:
     source_port: int
     destination_port: int
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """What a VM's host puts around its packets."""
+
     vni: int
     vm_mac: Mac
     router_mac: Mac
@@ -34,21 +40,33 @@ class Probe:
     gateway: Ip
 
 
-def host_frame(probe: Probe) -> bytes:
+def host_frame(probe: Probe, tunnel: Tunnel) -> bytes:
     """Ethernet (to the port, whatever its MAC), IPv4, UDP, VXLAN, Ethernet, IP, and the probe (RFC
     7348)."""
     packet = inner_packet(probe)
     ethertype = _ETHERTYPES[probe.source.version]
-    inner = probe.router_mac + probe.vm_mac + ethertype + packet
-    vxlan = struct.pack("!II", 0x08 << 24, probe.vni << 8) + inner
+    inner = tunnel.router_mac + tunnel.vm_mac + ethertype + packet
+    vxlan = struct.pack("!II", 0x08 << 24, tunnel.vni << 8) + inner
     entropy = 49152 + zlib.crc32(packet[:40]) % 16384
     datagram = struct.pack("!HHHH", entropy, VXLAN, 8 + len(vxlan), 0) + vxlan
-    outer = _ipv4(probe.host, probe.gateway, UDP, datagram)
-    return bytes(6) + b"\x02\x00" + probe.host[-4:] + b"\x08\x00" + outer
+    outer = _ipv4(tunnel.host, tunnel.gateway, UDP, datagram)
+    return bytes(6) + b"\x02\x00" + tunnel.host[-4:] + b"\x08\x00" + outer
+
+
+def router_frame(probe: Probe, vlan: int | None) -> bytes:
+    """What a data centre's router sends to its hand-off: Ethernet, a tag if there is one, IP."""
+    tag = b"" if vlan is None else b"\x81\x00" + vlan.to_bytes(2, "big")
+    start = bytes(6) + b"\x02\x00" + probe.source[-4:]
+    return start + tag + _ETHERTYPES[probe.source.version] + inner_packet(probe)
+
+
+def to_any_mac(frame: bytes) -> bytes:
+    """The same to the port that it is given to, whatever its MAC."""
+    return bytes(6) + frame[6:]
 
 
 def inner_packet(probe: Probe) -> bytes:
-    """The IP packet of the VM, its checksums right."""
+    """The IP packet, its checksums right."""
     body = _body(probe)
     if probe.source.version == 4:
         return _ipv4(probe.source, probe.destination, probe.protocol, body)

@@ -192,23 +192,30 @@ def _draw_policy(console: Console, told: Row | None) -> None:
 
 
 def draw_trace(answer: Row) -> None:
-    """One line per table that the probe met, then the counters that it moved."""
+    """One line per table that the probe met, gateway by gateway, each with the counters moved."""
     console = Console(soft_wrap=True, highlight=False)
     dry = ", dry run" if answer["dry-run"] else ""
+    legs = [answer, *answer.get("onward", ())]
     console.print(
         f"[bold]{answer['from']} -> {answer['to']}[/] at {answer['gateway']}:"
         f" {answer['protocol']}, mark ccn-trace {answer['mark']}{dry}"
     )
-    for step in answer["steps"]:
-        style = "red" if step["step"] == "dropped" or step.get("action") == "deny" else "cyan"
-        words = _TRACED[step["step"]](step)
-        console.print(f"  [{style}]{step['step']:<11}[/]{escape(words)}")
-    for scope, counts in answer["counters"].items():
-        moved = "  ".join(f"{name} +{value}" for name, value in counts.items())
-        console.print(f"  [dim]counted    {escape(scope)}: {escape(moved)}[/]")
+    for number, leg in enumerate(legs):
+        if number:
+            console.print(f"[bold]handed to {leg['gateway']}[/], without the underlay between")
+        for step in leg["steps"]:
+            style = "red" if step["step"] == "dropped" or step.get("action") == "deny" else "cyan"
+            words = _TRACED[step["step"]](step)
+            console.print(f"  [{style}]{step['step']:<11}[/]{escape(words)}")
+        for scope, counts in leg["counters"].items():
+            moved = "  ".join(f"{name} +{value}" for name, value in counts.items())
+            console.print(f"  [dim]counted    {escape(scope)}: {escape(moved)}[/]")
     style = "red" if answer["result"] == "dropped" else "green"
     said = "would be forwarded" if dry and answer["result"] == "forwarded" else answer["result"]
-    console.print(f"=> [{style}]{said}[/]")
+    more = legs[-1].get("next")
+    console.print(
+        f"=> [{style}]{said}[/]" + (f" to {more}, which does not run here" if more else "")
+    )
 
 
 def _frame(step: Row) -> str:

@@ -1,5 +1,6 @@
 """Access lists and traces in a lab: a marked packet is seen by the VM that it is for, and by nobody
-if a rule denies it; a changed list is in force with the next commit."""
+if a rule denies it; a trace goes on from gateway to gateway; a changed list is in force with its
+commit."""
 
 from __future__ import annotations
 
@@ -100,6 +101,48 @@ def test_a_rule_stops_it_and_says_so(running: Any) -> None:
     assert "front: rule no-ssh: deny" in text.stdout
 
 
+def test_a_trace_goes_on_at_the_next_gateway(running: Any) -> None:
+    words = ("--from", "web:10.1.0.10", "--to", "10.2.0.10")
+    with seen_by(running, "vm-orders-10-2-0-10") as frames:
+        document = trace(running, *words)
+        dry = trace(running, *words, "--dry-run")
+    (far,) = document["onward"]
+    assert (document["gateway"], document["next"], far["gateway"]) == ("bj-gw1", "hk-gw1", "hk-gw1")
+    assert far["mark"] == document["mark"] and not far["dry-run"]
+    steps = {step["step"]: step for step in far["steps"]}
+    assert steps["classified"]["vtep"] == "192.0.2.11" and steps["classified"]["vni"] == 20100
+    assert steps["vm"]["ip"] == "10.2.0.10"
+    assert steps["sent"]["tunnel-to"] == "198.51.100.102"
+    # once for the whole way (and once in the answer), and not at all in a dry run
+    arrived = [f for f in frames if f[30:34] == bytes((10, 2, 0, 10))]
+    assert sum(document["mark"].encode() in frame for frame in arrived) == 1
+    assert not any(dry["mark"].encode() in frame for frame in frames)
+    text = running.ccn("trace", *words).stdout
+    assert "handed to hk-gw1" in text and text.count("  classified ") == 2
+    assert "=> forwarded" in text
+
+
+def test_what_the_next_gateway_drops_is_dropped(running: Any) -> None:
+    document = trace(running, "--from", "web:10.1.0.10", "--to", "10.2.0.99", code=1)
+    assert [s["step"] for s in document["steps"]][-1] == "sent"
+    assert document["result"] == "dropped"
+    assert {"step": "dropped", "reason": "no-vm"} in document["onward"][0]["steps"]
+
+
+def test_a_trace_from_a_data_centre(running: Any) -> None:
+    document = trace(
+        running, "--from", "lf-r1:172.16.0.10", "--to", "10.2.0.10", "--protocol", "udp"
+    )
+    first = {step["step"]: step for step in document["steps"]}
+    assert first["received"]["port"] == "eth2" and first["received"]["vlan"] == 101
+    assert first["classified"] == {"step": "classified", "ccsi": 100, "ccn": "retail"}
+    (far,) = document["onward"]
+    assert document["result"] == far["result"] == "forwarded"
+    assert {s["step"]: s for s in far["steps"]}["sent"]["source"] == "172.16.0.10"
+    liar = trace(running, "--from", "lf-r1:10.2.0.10", "--to", "10.1.0.10", code=1)
+    assert liar["steps"][-1] == {"step": "dropped", "reason": "source-hand-off"}
+
+
 def test_a_changed_list_is_in_force_with_the_commit(running: Any) -> None:
     words = ("--from", "web:10.1.0.10", "--to", "10.2.0.10", "--dry-run")
     before = running.show("counters")["counters"]["acl 100"]["permit default"]
@@ -124,8 +167,12 @@ def test_a_changed_list_is_in_force_with_the_commit(running: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("--from", "web", "--to", "10.2.0.10"), 2, "is not VPC:IP"),
-        (("--from", "wep:10.1.0.10", "--to", "10.2.0.10"), 2, "there is no vpc 'wep'"),
+        (("--from", "web", "--to", "10.2.0.10"), 2, "is not VPC:IP or ROUTER:IP"),
+        (
+            ("--from", "wep:10.1.0.10", "--to", "10.2.0.10"),
+            2,
+            "there is no vpc or IDC router 'wep'",
+        ),
         (("--from", "web:10.1.0.99", "--to", "10.2.0.10"), 2, "has no VM 10.1.0.99"),
         (("--from", "web:10.1.0.10", "--to", "fd00::1"), 2, "different IP versions"),
         (("--from", "web:10.1.0.10", "--to", "10.2.0.10", "--port", "9"), 2, "ICMP has no ports"),

@@ -11,7 +11,7 @@ from scapy.all import ARP, ICMP, TCP, UDP, VXLAN, Ether, rdpcap
 
 from ccn_bgp.forwarder.acl_records import acl_records
 from ccn_bgp.forwarder.client import ForwarderClient, Nak
-from ccn_bgp.forwarder.probe import Probe, host_frame, read_frame
+from ccn_bgp.forwarder.probe import Probe, Tunnel, host_frame, read_frame
 from ccn_bgp.forwarder.wire import MessageType, NextHopKind, Role, TraceKind, VniKind, text_of
 from ccn_bgp.model.acl import Acl, AclRule
 from ccn_bgp.model.bgp import Ip, Mac
@@ -56,10 +56,13 @@ def probe(to, protocol=1, port=33434, **more):
     fields = {
         "source": Ip.parse(VM), "destination": Ip.parse(to), "protocol": protocol,
         "source_port": 33434, "destination_port": port, "payload": b"ccn-trace 0123456789abcdef",
+    }  # fmt: skip
+    tunnel = {
         "vni": 10001, "vm_mac": Mac.parse("02:00:0a:01:00:0a"), "router_mac": ROUTER_MAC,
         "host": Ip.parse(HOST), "gateway": Ip.parse(GATEWAY),
     }  # fmt: skip
-    return host_frame(Probe(**(fields | more)))
+    tunnel |= {name: more.pop(name) for name in tunnel.keys() & more}
+    return host_frame(Probe(**(fields | more)), Tunnel(**tunnel))
 
 
 @pytest.fixture
