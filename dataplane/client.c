@@ -165,6 +165,7 @@ static void give_up(struct client *client)
 	if (client->prepared)
 		commit_give_up(client->prepared);
 	client->prepared = NULL;
+	client->patience = 0;
 	clear(&client->records);
 }
 
@@ -175,6 +176,14 @@ static void refuse(struct client *client, uint32_t code, uint32_t record, const 
 	snprintf((char *)nak.text, sizeof(nak.text), "%s", text);
 	answer(client, CCN_NAK, &nak, sizeof(nak));
 	give_up(client);
+}
+
+/* With a constant as text: it is logged when the connection is closed. */
+static void hang_up(struct client *client, uint32_t code, const char *text)
+{
+	refuse(client, code, 0, text);
+	client->closing = true;
+	client->fault = text;
 }
 
 /* --- messages --- */
@@ -188,9 +197,8 @@ static void take_hello(struct client *client, const struct ccn_hello *hello)
 
 	if (hello->magic != CCN_WIRE_MAGIC || hello->version != CCN_WIRE_VERSION ||
 	    memcmp(hello->sizes, client_sizes, sizeof(client_sizes)) != 0) {
-		refuse(client, CCN_NAK_VERSION, 0,
-		       "this forwarder was built from another ccn_wire.h; install both together");
-		client->closing = true;
+		hang_up(client, CCN_NAK_VERSION,
+			"this forwarder was built from another ccn_wire.h; install both together");
 		return;
 	}
 	memcpy(ack.sizes, client_sizes, sizeof(client_sizes));
@@ -264,8 +272,10 @@ static bool prepare(struct client *client, const struct ccn_commit *end, const c
 
 static void take_prepare(struct client *client, const struct ccn_commit *end)
 {
-	if (prepare(client, end, "PREPARE without BEGIN"))
-		acknowledge(client);
+	if (!prepare(client, end, "PREPARE without BEGIN"))
+		return;
+	client->patience = RTE_MIN(end->patience, CLIENT_MAX_PATIENCE_S);
+	acknowledge(client);
 }
 
 static void take_commit(struct client *client, const struct ccn_commit *end)
@@ -357,8 +367,7 @@ static void take_message(struct client *client, const struct ccn_header *header,
 	struct ccn_lookup_result result;
 
 	if (!client->greeted && header->type != CCN_HELLO) {
-		refuse(client, CCN_NAK_SEQUENCE, 0, "the first message must be HELLO");
-		client->closing = true;
+		hang_up(client, CCN_NAK_SEQUENCE, "the first message must be HELLO");
 		return;
 	}
 	if (record_size(header->type)) {
@@ -404,8 +413,7 @@ static void take_message(struct client *client, const struct ccn_header *header,
 		take_trace(client, &body.trace);
 		break;
 	default:
-		refuse(client, CCN_NAK_SEQUENCE, 0, "not a request");
-		client->closing = true;
+		hang_up(client, CCN_NAK_SEQUENCE, "not a request");
 	}
 }
 
@@ -419,9 +427,8 @@ void client_handle(struct client *client)
 
 		memcpy(&header, client->in.data + at, sizeof(header));
 		if (header.length > CCN_MAX_MESSAGE || !length_is_right(&header)) {
-			refuse(client, CCN_NAK_LENGTH, 0,
-			       "type, length and count of the header disagree");
-			client->closing = true;
+			hang_up(client, CCN_NAK_LENGTH,
+				"type, length and count of the header disagree");
 			break;
 		}
 		if (client->in.length - at < header.length)
@@ -448,6 +455,23 @@ bool client_hear(struct client *client, const uint8_t *data, size_t length)
 bool client_holds_transaction(const struct client *client)
 {
 	return holder == client;
+}
+
+const char *client_owes(const struct client *client)
+{
+	if (!client->greeted)
+		return "it does not say HELLO";
+	if (client->out.length > 0)
+		return "it does not take its answers";
+	if (holder != client)
+		return NULL;
+	return client->prepared ? "it has prepared a transaction and does not commit it"
+				: "it has begun a transaction and does not go on";
+}
+
+unsigned client_patience(const struct client *client)
+{
+	return RTE_MAX(client->patience, (unsigned)CLIENT_PATIENCE_S);
 }
 
 void client_answered(struct client *client)

@@ -12,6 +12,9 @@
 
 #include "ccn_wire.h"
 
+#define CLIENT_PATIENCE_S 10 /* without an octet, while others wait or memory is held */
+#define CLIENT_MAX_PATIENCE_S 600U
+
 struct change;
 
 struct buffer {
@@ -25,11 +28,13 @@ extern const uint16_t client_sizes[32]; /* of HELLO */
 struct client {
 	char name[sizeof(((struct ccn_hello *)0)->client) + 1];
 	bool greeted;
-	bool closing;	/* to be closed once it has taken its answers */
-	bool committed; /* there are new tables; whoever acts on it clears it */
-	size_t tidy;	/* octets of transactions to tidy up after, once they are answered */
+	bool closing;	   /* to be closed once it has taken its answers */
+	const char *fault; /* why it is closed; NULL: it said nothing wrong */
+	bool committed;	   /* there are new tables; whoever acts on it clears it */
+	size_t tidy;	   /* octets of transactions to tidy up after, once they are answered */
 	bool full;
 	struct change *prepared; /* of its transaction, after PREPARE */
+	unsigned patience;	 /* seconds that it may be silent then */
 	uint64_t next;
 	struct buffer in, out, records;
 	size_t open_message; /* offset in out of the record message being filled */
@@ -43,6 +48,10 @@ void client_handle(struct client *client);
 /* All of `out` has been taken. */
 void client_answered(struct client *client);
 bool client_holds_transaction(const struct client *client);
+/* What it owes: the reason to hang up on it after client_patience seconds without an octet. NULL: it
+ * may be silent for ever. */
+const char *client_owes(const struct client *client);
+unsigned client_patience(const struct client *client);
 /* Gives up its transaction and its memory. */
 void client_forget(struct client *client);
 

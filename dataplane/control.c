@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <rte_common.h>
+
 #include "client.h"
 #include "commit.h"
 #include "log.h"
@@ -26,7 +28,7 @@
 
 #define MAX_CLIENTS 32
 #define READ_CHUNK 262144
-#define PATIENCE_S 10 /* without an octet */
+#define LINES_AT_ONCE 10 /* of the log, about clients that are hung up on */
 
 struct connection {
 	int fd;
@@ -52,10 +54,40 @@ static time_t seconds(void)
 	return t.tv_sec;
 }
 
-static void hang_up(unsigned index)
+/* Whoever knocks may cause a line, but not fill a disk: ten at once, then one each second. */
+static void note(const char *name, const char *fault)
+{
+	static unsigned lines = LINES_AT_ONCE, untold;
+	static time_t since;
+	const time_t now = seconds();
+
+	lines = (unsigned)RTE_MIN((time_t)LINES_AT_ONCE, lines + (now - since));
+	since = now;
+	if (lines == 0) {
+		untold++;
+		return;
+	}
+	lines--;
+	if (untold)
+		log_line("control socket: %u more clients hung up on meanwhile", untold);
+	untold = 0;
+	log_line("control socket: client %s hung up on: %s", name[0] ? name : "without a name",
+		 fault);
+}
+
+/* `fault`: why; NULL: what the client itself says, which may be nothing. */
+static void hang_up(unsigned index, const char *fault)
 {
 	struct connection *c = control.connections[index];
 
+	if (!fault)
+		fault = c->client.fault;
+	if (!fault && c->client.in.length > 0)
+		fault = "it went in the middle of a message";
+	if (!fault && client_holds_transaction(&c->client))
+		fault = "it went in the middle of a transaction";
+	if (fault)
+		note(c->client.name, fault);
 	close(c->fd);
 	client_forget(&c->client);
 	free(c);
@@ -111,13 +143,12 @@ static bool transmit(struct connection *c)
 	return !c->client.closing;
 }
 
-/* Nothing has moved, and others may be kept waiting or memory held by it. */
-static bool is_stuck(const struct connection *c)
+/* Nothing has moved, and others may be kept waiting or memory held by it: what for, or NULL. */
+static const char *stuck(const struct connection *c)
 {
-	bool owes =
-	    !c->client.greeted || c->client.out.length > 0 || client_holds_transaction(&c->client);
+	const bool late = seconds() - c->moved > (time_t)client_patience(&c->client);
 
-	return owes && seconds() - c->moved > PATIENCE_S;
+	return late ? client_owes(&c->client) : NULL;
 }
 
 /* All who wait are taken in, and who is too many is hung up on at once: a queue that is left to
@@ -130,6 +161,7 @@ static void welcome(void)
 		struct connection *c = control.count == MAX_CLIENTS ? NULL : calloc(1, sizeof(*c));
 
 		if (!c) {
+			note("", "there are too many; close some that are served");
 			close(fd);
 			continue;
 		}
@@ -167,8 +199,10 @@ static void *run(void *unused)
 				alive = transmit(c);
 			else if (fds[i + 2].revents)
 				alive = receive(c) && transmit(c);
-			if (!alive || is_stuck(c))
-				hang_up(i);
+			const char *fault = alive ? stuck(c) : NULL;
+
+			if (!alive || fault)
+				hang_up(i, fault);
 		}
 		if (fds[1].revents)
 			welcome();
@@ -251,7 +285,7 @@ void control_stop(void)
 		if (write(control.wake_fd, &one, 8) == 8)
 			pthread_join(control.thread, NULL);
 		while (control.count > 0)
-			hang_up(0);
+			hang_up(0, NULL);
 	}
 	if (control.path[0])
 		unlink(control.path);

@@ -113,13 +113,16 @@ static void begin(struct client *client, uint16_t flags)
 	say(client, CCN_BEGIN, flags, 1, &record, sizeof(record));
 }
 
-static void end(struct client *client)
+/* COMMIT or PREPARE. */
+static void end(struct client *client, uint16_t type)
 {
-	struct ccn_commit record = {.next = generation + 1};
+	struct ccn_commit record = {.next = generation + 1, .patience = 300};
 
 	if (recorded)
 		record.crc = rte_net_crc_calc(records, (uint32_t)recorded, RTE_NET_CRC32_ETH);
-	say(client, CCN_COMMIT, 0, 1, &record, sizeof(record));
+	say(client, type, 0, 1, &record, sizeof(record));
+	if (type == CCN_PREPARE)
+		return;
 	recorded = 0;
 	generation = fib_current ? fib_current->generation : 0;
 }
@@ -170,7 +173,7 @@ static size_t one_operation(struct client *client, const uint8_t *data, size_t s
 	    CCN_INTERFACE, CCN_VNI,	 CCN_VTEP,	     CCN_NEXT_HOP,	  CCN_VM,
 	    CCN_ROUTE,	   CCN_CCSI,	 CCN_NEXT_HOP_GROUP, CCN_GATEWAY_ADDRESS, CCN_PEER,
 	    CCN_VTEP_SET,  CCN_ACL_RULE, CCN_SOURCE};
-	uint8_t body[512] = {0};
+	uint8_t body[1024] = {0};
 	size_t used, want;
 	uint16_t type = types[(data[0] & 15) % RTE_DIM(types)];
 
@@ -179,9 +182,15 @@ static size_t one_operation(struct client *client, const uint8_t *data, size_t s
 		begin(client, data[0] & 1 ? CCN_FULL : 0);
 		return 1;
 	case 1:
-		end(client);
+		end(client, data[0] & 1 ? CCN_PREPARE : CCN_COMMIT);
 		return 1;
 	case 2:
+		if (data[0] & 2) {
+			used = size - 1 < 24 ? size - 1 : 24;
+			memcpy(body, data + 1, used);
+			say(client, CCN_TRACE, 0, 1, body, sizeof(struct ccn_trace));
+			return 1 + used;
+		}
 		say(client, data[0] & 1 ? CCN_DUMP : CCN_STATS, 0, 0, NULL, 0);
 		return 1;
 	case 3:
@@ -232,7 +241,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	say(&client, CCN_DUMP, 0, 0, NULL, 0);
 	client_answered(&client);
 	begin(&client, CCN_FULL);
-	end(&client);
+	end(&client, CCN_COMMIT);
 	CHECK(fib_current->routes == 0 && fib_current->next_hops == 0);
 	emptied = fib_current->generation;
 	client_forget(&client);

@@ -12,7 +12,9 @@
 #include "punt_class.h"
 
 #define MAX_PORTS 16
+#ifndef MAX_CCSIS /* fewer where every input of a fuzzer has all tables made anew */
 #define MAX_CCSIS 65536
+#endif
 
 #define DROP_REASONS(X)                                                                            \
 	X(DROP_NO_INTERFACE, "no-interface") /* no interface for this port and VLAN */             \

@@ -6,8 +6,10 @@ Arrays are sent as they lie in memory, in messages below CCN_MAX_MESSAGE.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
+import struct
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +26,16 @@ from ccn_bgp.model.bgp import Ip
 Array = np.ndarray[Any, np.dtype[Any]]
 Records = Sequence[tuple[int, int, Array]]
 """(message type, flags, array of that type's dtype), in the order in which they are sent."""
+
+
+PROOF = 300
+"""Seconds that may lie between ``prepare`` and ``finish``: a busy machine takes long to prove."""
+OCTETS_PER_SECOND = 1e6
+"""Of a transaction, at the slowest: who takes longer to answer is taken for stopped."""
+
+
+class SilentError(UnreachableError):
+    """The forwarder is there and does not answer: it was stopped, or has no CPU."""
 
 
 class Hello(NamedTuple):
@@ -86,12 +98,15 @@ class ForwarderClient:
         self._timeout = timeout
         self._socket: socket.socket
         self._prepared: Array | None = None
+        self._pid = 0
+        self._told = 0  # octets of the transaction
         self.hello: Hello
         self._open()
 
     @classmethod
     def connect(cls, path: str | Path, timeout: float = 5.0) -> Self:
-        """Connect and greet. UnreachableError if nobody answers within ``timeout`` seconds."""
+        """Connect and greet. UnreachableError if nobody is there, SilentError if somebody is who
+        does not answer within ``timeout`` seconds."""
         return cls(Path(path), timeout)
 
     def _open(self) -> None:
@@ -142,17 +157,23 @@ class ForwarderClient:
         deadline = time.monotonic() + self._timeout
         while True:
             try:
-                return self._socket.connect(str(self._path))
+                self._socket.connect(str(self._path))
+                break
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise TimeoutError from None
                 time.sleep(0.002)
+        with contextlib.suppress(OSError):
+            held = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            self._pid = struct.unpack("3i", held)[0]
 
     def _unreachable(self, error: OSError) -> UnreachableError:
-        what = "does not answer" if isinstance(error, TimeoutError) else error.strerror or error
-        return UnreachableError(
-            Problem(f"forwarder {self._path}", str(what), "is ccn-forwarder running?")
-        )
+        where = f"forwarder {self._path}"
+        if isinstance(error, TimeoutError):
+            hint = f"if it was stopped: `kill -CONT {self._pid}`" if self._pid else ""
+            return SilentError(Problem(where, "is there and does not answer", hint))
+        what = str(error.strerror or error)
+        return UnreachableError(Problem(where, what, "is ccn-forwarder running?"))
 
     def close(self) -> None:
         """Close the connection; an open transaction is forgotten by the forwarder."""
@@ -191,6 +212,7 @@ class ForwarderClient:
         """Let the forwarder check and stage a transaction, and do not wait for it: nothing is in
         force, and nothing else may be asked, before ``finish`` or ``give_up``."""
         end = self._tell(base, next, records, digest, full)
+        end["patience"] = PROOF
         try:
             self._send(MessageType.PREPARE, 0, end)
         except OSError as error:
@@ -224,6 +246,7 @@ class ForwarderClient:
         end["next"] = next
         end["digest"] = wire.octets(digest, 32)
         crc = 0
+        self._told = sum(array.nbytes for _, _, array in pieces)
         try:
             self._send(MessageType.BEGIN, Flag.FULL if full else 0, begin)
             for kind, flags, array in pieces:
@@ -239,7 +262,7 @@ class ForwarderClient:
         try:
             self._send(MessageType.COMMIT, 0, end)
             # a large commit may take the forwarder longer than an answer should
-            self._socket.settimeout(max(self._timeout, 60.0))
+            self._socket.settimeout(self._timeout + self._told / OCTETS_PER_SECOND)
             if prepared:
                 self._expect(MessageType.ACK)
             generation = int(self._expect(MessageType.ACK)[0]["generation"])

@@ -17,7 +17,14 @@ from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 from ccn_bgp.errors import CcnError, Problem, UnreachableError
-from ccn_bgp.forwarder.client import Counter, ForwarderClient, Nak, Offender, Records
+from ccn_bgp.forwarder.client import (
+    Counter,
+    ForwarderClient,
+    Nak,
+    Offender,
+    Records,
+    SilentError,
+)
 from ccn_bgp.forwarder.process import forwarder_command, settings_arguments, start_forwarder
 from ccn_bgp.forwarder.wire import MessageType
 from ccn_bgp.gateway.intent import Intent
@@ -31,6 +38,8 @@ Answer = TypeVar("Answer")
 
 LOOK = 0.05
 """Seconds between two looks whether the forwarder still lives."""
+PATIENCE = 5.0
+"""Seconds that a forwarder may take to answer."""
 BACKOFF = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Seconds before the next attempt to reach or restart a forwarder."""
 
@@ -109,6 +118,7 @@ class ForwarderLink:
         self.client: ForwarderClient | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pid_file = state / "forwarder.pid"
+        self._pid = 0
 
     @property
     def preserves(self) -> bool:
@@ -116,25 +126,27 @@ class ForwarderLink:
         return self.client is not None and self.generation > 0
 
     async def start(self) -> None:
-        """Adopt the forwarder that runs, or start one. CcnError, UnreachableError."""
+        """Adopt the forwarder that runs, or start one. CcnError, UnreachableError; SilentError: one
+        is there, and a second one would have no port."""
         try:
-            self._connect()
+            await self._connect()
             self.adopted = True
             log.info("forwarder %d adopted, generation %d", self._pid, self.generation)
+        except SilentError:
+            raise
         except UnreachableError:
+            self._pid = 0
             if not self.ours:
                 raise
             await self._spawn()
 
-    def _connect(self) -> None:
-        self.client = ForwarderClient.connect(self.path, timeout=5.0)
+    async def _connect(self) -> None:
+        # In a thread: one that was stopped is waited for, and sessions and `ccn show` are not.
+        self.client = await asyncio.to_thread(ForwarderClient.connect, self.path, PATIENCE)
+        self._pid = self.client.hello.pid
         self.generation = self.client.hello.generation
         if self.ours:
             self._pid_file.write_text(f"{self._pid}\n")
-
-    @property
-    def _pid(self) -> int:
-        return self.client.hello.pid if self.client is not None else 0
 
     async def _spawn(self) -> None:
         topology, gateway = self.intent.topology, self.intent.gateway
@@ -147,7 +159,7 @@ class ForwarderLink:
         self._process = await asyncio.to_thread(
             start_forwarder, command, self.path, self.state / "forwarder.log"
         )
-        self._connect()
+        await self._connect()
         self.adopted = False
         log.info("forwarder %d started on %s", self._pid, ", ".join(ports))
 
@@ -158,7 +170,7 @@ class ForwarderLink:
             self.client = None
 
     async def stop(self) -> None:
-        """End our own forwarder; an external one goes on."""
+        """End our own forwarder, also one that does not answer; an external one goes on."""
         pid = self._pid
         if self.client is not None:
             self.client.close()
@@ -167,6 +179,7 @@ class ForwarderLink:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)  # it may have been stopped
             for _ in range(100):
                 await asyncio.sleep(0.03)
                 self._reap()
@@ -185,7 +198,7 @@ class ForwarderLink:
         while True:
             await self._lost()
             then = "restarting it" if self.ours else "waiting for it"
-            log.error("forwarder %d is gone: %s", self._pid, then)
+            log.error("forwarder %d is gone or does not answer: %s", self._pid, then)
             if self.client is not None:
                 self.client.close()
             self.client = None

@@ -1,13 +1,15 @@
 """Coverage-guided fuzzing of the forwarder's C: frames, and what a client of the socket may say.
 
 The targets (dataplane/fuzz_*.c) are built with clang, AddressSanitizer and UBSan into build/fuzz;
-shortly run here, for ten minutes each in test-long.
+shortly run here, for ten minutes each in test-long. They begin with what is written down below and
+with corpus/, what earlier runs have found worth keeping (docs/architecture.md, "Fuzzing").
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +26,11 @@ from scapy.all import (
     Dot1Q,
     Ether,
     ICMPv6EchoRequest,
+    ICMPv6ND_NA,
     ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptSrcLLAddr,
+    IPOption_LSRR,
     IPOption_NOP,
     IPv6,
     IPv6ExtHdrFragment,
@@ -35,10 +40,11 @@ from scapy.all import (
 
 from ccn_bgp.bench import rows
 from ccn_bgp.forwarder import wire
-from ccn_bgp.forwarder.wire import MessageType
+from ccn_bgp.forwarder.wire import MessageType, NextHopKind, Role
 
 SOURCE = Path(__file__).parents[2]
 BUILD = SOURCE / "build" / "fuzz"
+CORPUS = Path(__file__).parent / "corpus"
 TOOLS = Path(sys.executable).parent
 OPERATIONS = [
     MessageType.INTERFACE,
@@ -55,7 +61,8 @@ OPERATIONS = [
     MessageType.ACL_RULE,
     MessageType.SOURCE,
 ]
-BEGIN, BEGIN_FULL, COMMIT, STATS, DUMP, LOOKUP, ANYTHING = 0x00, 0x01, 0x10, 0x20, 0x21, 0x30, 0x40
+BEGIN, BEGIN_FULL, COMMIT, PREPARE, STATS, DUMP = 0x00, 0x01, 0x10, 0x11, 0x20, 0x21
+TRACE, LOOKUP, ANYTHING = 0x22, 0x30, 0x40
 
 
 @pytest.fixture(scope="session")
@@ -88,10 +95,12 @@ def frames():
         / UDP(),
         ARP(pdst="10.1.0.1"),
         IPv6(src="fd00:1::1", dst="ff02::1:ff00:1", hlim=255) / ICMPv6ND_NS(tgt="fd00:1::1"),
+        IP(src="10.1.0.1", dst="10.1.0.2", options=IPOption_LSRR(routers=["10.1.0.3"])) / UDP(),
+        IP(src="10.1.0.1", dst="10.1.0.2", tos=1) / UDP(),  # ECT: the tunnel's CE goes into it
     ]
     for inner in packets:
         for last in (100, 200):
-            tunnel = IP(src=f"192.0.2.{last}", dst="192.0.2.11") / UDP(dport=4789)
+            tunnel = IP(src=f"192.0.2.{last}", dst="192.0.2.11", tos=3) / UDP(dport=4789)
             tunnel = tunnel / VXLAN(vni=10000 + last, flags=8) / Ether(dst=ours, src=peer) / inner
             yield b"\0" + bytes(Ether(src=peer, dst=ours) / tunnel)
             yield b"\0" + bytes(Ether(src=peer, dst=ours) / Dot1Q(vlan=0, prio=5) / tunnel)
@@ -108,6 +117,8 @@ def frames():
     for mine in (
         ICMPv6EchoRequest(data=b"x" * 9),
         ICMPv6ND_NS(tgt="fd00::1") / ICMPv6NDOptSrcLLAddr(lladdr=peer),
+        ICMPv6ND_NA(tgt="fe80::1") / ICMPv6NDOptDstLLAddr(lladdr=peer),
+        ICMPv6ND_NA(tgt="fe80::1"),
     ):
         network = IPv6(src="fe80::1", dst="fd00::1", hlim=255)
         yield b"\3" + bytes(Ether(src=peer, dst="02:00:00:00:00:02") / network / mine)
@@ -117,6 +128,47 @@ def operation(kind, record, remove=False):
     """The octet that says "this record", with its key made small, and the record."""
     first = 0xC0 if remove else 0x80
     return bytes([first | OPERATIONS.index(kind)]) + record.tobytes()
+
+
+def more_tables():
+    """What the tables of the benches lack: groups, sources, addresses, all of both families."""
+    addresses = {4: b"\x0a\x01", 6: b"\xfd\x00\x00\x01"}
+    link = np.zeros(1, wire.INTERFACE)
+    link["id"], link["role"], link["ccsi"] = 2, Role.HAND_OFF, rows.FIRST_CCSI
+    link["length"], link["vlan"], link["mtu"] = 30, 101, 1500
+    link["port"], link["address"] = wire.octets(b"p0", 16), [169, 254, 1, 1]
+    hops = np.zeros(4, wire.NEXT_HOP)
+    hops["slot"], hops["kind"], hops["vni"] = [40, 41, 42, 44], NextHopKind.ON_LINK, 1
+    hops["kind"][3], hops["interface"][3], hops["family"][3] = NextHopKind.NEIGHBOR, 2, 4
+    hops["ip"][3, :4] = 169, 254, 1, 2
+    group = np.zeros(1, wire.NEXT_HOP_GROUP)
+    group["slot"], group["count"] = 43, 3
+    group["member"]["slot"][0, :3], group["member"]["weight"][0, :3] = [40, 41, 44], [1, 2, 255]
+    found = [(MessageType.INTERFACE, link)]
+    found += [(MessageType.NEXT_HOP, hops[i : i + 1]) for i in range(4)]
+    found.append((MessageType.NEXT_HOP_GROUP, group))
+    for family, start in addresses.items():
+        for length in (8, 16):
+            for kind, dtype in ((MessageType.SOURCE, wire.SOURCE), (MessageType.ROUTE, wire.ROUTE)):
+                row = np.zeros(1, dtype)
+                row["ccsi"], row["family"], row["length"] = rows.FIRST_CCSI, family, length
+                row["prefix"] = wire.octets(start[: length // 8], 16)
+                if kind is MessageType.ROUTE:
+                    row["next_hop"] = 43
+                found.append((kind, row))
+        vm = np.zeros(1, wire.VM)
+        vm["vni"], vm["family"], vm["ip"] = 1, family, wire.octets(start, 16)
+        vm["vtep"] = 192, 0, 2, 9
+        gateway, peer = np.zeros(1, wire.GATEWAY_ADDRESS), np.zeros(1, wire.PEER)
+        gateway["vni"], gateway["family"] = 1, family
+        peer["interface"], peer["family"] = 2, family
+        gateway["ip"] = peer["ip"] = wire.octets(start[:2], 16)
+        found += [
+            (MessageType.VM, vm),
+            (MessageType.GATEWAY_ADDRESS, gateway),
+            (MessageType.PEER, peer),
+        ]
+    return found
 
 
 def transactions():
@@ -140,6 +192,7 @@ def transactions():
     rules["destination_port"][0] = 22, 23
     rules["source_length"][1] = 8
     tables += [(MessageType.ACL_RULE, rules[i : i + 1]) for i in range(3)]
+    tables += more_tables()
     everything = b"".join(operation(kind, record) for kind, record in tables)
     yield bytes([BEGIN_FULL]) + everything + bytes([COMMIT, DUMP, STATS])
     yield bytes([BEGIN]) + everything + bytes([COMMIT, BEGIN]) + everything + bytes([COMMIT])
@@ -151,15 +204,18 @@ def transactions():
     question = np.zeros(1, wire.LOOKUP)
     question["ccsi"], question["family"] = rows.FIRST_CCSI, 4
     yield bytes([BEGIN]) + everything + bytes([COMMIT, LOOKUP]) + question.tobytes()
+    yield bytes([BEGIN]) + everything + bytes([PREPARE, COMMIT, BEGIN, PREPARE, DUMP])
+    yield bytes([TRACE]) + b"p0" + bytes(22)
     yield bytes([ANYTHING]) + bytes(64)
 
 
 def fuzz(target: Path, seeds, directory: Path, seconds: int) -> int:
-    """Runs the target; what it found must be nothing. Runs done."""
+    """Runs the target; what it found must be nothing. Runs done, beyond those of the corpus."""
     corpus = directory / "corpus"
-    corpus.mkdir()
+    shutil.copytree(CORPUS / target.name.removeprefix("fuzz_"), corpus)
     for number, seed in enumerate(seeds):
         (corpus / f"seed-{number:03}").write_bytes(seed)
+    begun = len(list(corpus.iterdir()))
     done = subprocess.run(
         [target, corpus, f"-max_total_time={seconds}", "-max_len=4096", "-timeout=10"],
         cwd=directory,
@@ -171,7 +227,7 @@ def fuzz(target: Path, seeds, directory: Path, seconds: int) -> int:
     )
     found = [p.read_bytes().hex() for p in directory.glob("*-*") if p.is_file()]
     assert done.returncode == 0 and not found, f"{found}\n{done.stderr[-6000:]}"
-    return int(re.search(r"Done (\d+) runs", done.stderr)[1])
+    return int(re.search(r"Done (\d+) runs", done.stderr)[1]) - begun
 
 
 def test_frames(targets, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -83,17 +84,80 @@ def test_a_thousand_questions_at_once_cost_no_memory(served):
         assert data > wanted
 
 
-def test_a_reader_that_stops_is_hung_up_on(served):
+def hung_up_on(path) -> list[str]:
+    """What the log says of clients."""
+    lines = path.with_suffix(".log").read_text().splitlines()
+    return [line for line in lines if "hung up on" in line]
+
+
+def test_who_is_slow_is_hung_up_on_but_for_one_who_proves(served):
     client, path, _ = served
-    with connection(path) as lazy:
+    with (
+        connection(path) as lazy,
+        connection(path) as mute,
+        connection(path) as half,
+        ForwarderClient.connect(path) as prover,
+    ):
         lazy.sendall(hello() + message(MessageType.DUMP) * 3)
+        half.sendall(hello()[:50])
+        prover.prepare(5, 6, [], b"six")
         time.sleep(12)
         taken = 0
         with pytest.raises((ConnectionResetError, AssertionError)):
             while piece := lazy.recv(1 << 20):
                 taken += len(piece)
             assert taken > 3 * 640_000, "hung up"
+        assert mute.recv(1) == half.recv(1) == b""
+        assert prover.finish() == 6
     assert client.counters()
+    said = [line.rpartition(": ")[2] for line in hung_up_on(path)]
+    assert sorted(said) == [
+        "it does not say HELLO",
+        "it does not say HELLO",
+        "it does not take its answers",
+    ]
+
+
+def test_each_that_is_hung_up_on_has_a_line_in_the_log(served):
+    _, path, _ = served
+    begun = hello() + message(MessageType.BEGIN, begin(5, 6))
+    cases = {
+        hello() + b"\xff" * 64: "type, length and count of the header disagree",
+        message(MessageType.STATS): "the first message must be HELLO",
+        hello() + message(MessageType.ACK): "not a request",
+        hello()[:9]: "it went in the middle of a message",
+        begun: "it went in the middle of a transaction",
+    }
+    for number, (octets, reason) in enumerate(cases.items(), start=1):
+        with connection(path) as sock:
+            sock.sendall(octets)
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(4096):
+                pass
+        line = eventually(lambda n=number: hung_up_on(path)[n - 1 : n])[0]
+        assert line.startswith("ccn-forwarder: control socket: client ")
+        assert line.endswith(reason)
+    for _ in range(3000):  # whoever knocks must not fill a disk
+        with connection(path) as sock, contextlib.suppress(OSError):  # it may be one too many
+            sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            sock.shutdown(socket.SHUT_WR)
+    with ForwarderClient.connect(path) as other:
+        assert other.hello.generation == 5
+    assert len(hung_up_on(path)) < 100
+
+
+def begin(base, following):
+    record = np.zeros(1, wire.BEGIN)
+    record["base"], record["next"] = base, following
+    return record
+
+
+def eventually(look):
+    deadline = time.monotonic() + 5
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
 
 
 def test_silent_connections_do_not_keep_others_out(served):

@@ -76,6 +76,27 @@ def test_a_stopped_gateway_costs_no_session_and_no_route(net, gateway, seconds):
     assert "5 192.0.2.11:100 172.16.1.0/24" not in net.evpn.rib()
 
 
+@pytest.mark.long
+def test_a_stopped_forwarder_costs_no_session_and_holds_up_no_question(net, gateway):
+    frr = net.frrs[0]
+    (forwarder,) = [p for p in net.processes if "ccn-forwarder" in str(p.args)]
+    forwarder.send_signal(signal.SIGSTOP)
+    stopped, slowest = time.monotonic(), 0.0
+    for third in range(2, 52):
+        network(frr, third)
+    while time.monotonic() - stopped < 3 * HOLD:
+        asked = time.monotonic()
+        gateway.show("neighbors")
+        slowest = max(slowest, time.monotonic() - asked)
+    forwarder.send_signal(signal.SIGCONT)
+    wanted = {f"172.16.{third}.0/24" for third in range(1, 52)}
+    net.until(lambda: wanted <= set(gateway.routes()), 10)
+    net.until(lambda: gateway.lines("taken over"), 10)
+    assert slowest < 8  # once, until the first answer is given up
+    assert not gateway.lines("down:")
+    assert [f.sessions("169.254.1.1") for f in net.frrs] == [1, 1]
+
+
 def stale_everywhere(net):
     """FRR and GoBGP hold what we said, marked as stale."""
     frr = all(

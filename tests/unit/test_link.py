@@ -1,0 +1,76 @@
+"""The forwarder as the gateway sees it: one that is there and does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from ccn_bgp.forwarder.client import SilentError
+from ccn_bgp.gateway import link
+from ccn_bgp.gateway.link import ForwarderLink
+
+
+@pytest.fixture
+def deaf(tmp_path, monkeypatch):
+    """A forwarder that was stopped: its socket takes connections, and nothing answers."""
+    monkeypatch.setattr(link, "PATIENCE", 0.4)
+    monkeypatch.setattr(link, "start_forwarder", lambda *_: pytest.fail("a second one is started"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "forwarder.sock"))
+        listener.listen(8)
+        yield tmp_path
+
+
+async def longest_stall(work: asyncio.Task[object]) -> float:
+    """Seconds for which the loop did nothing else while this went on."""
+    longest, before = 0.0, time.monotonic()
+    while not work.done():
+        await asyncio.sleep(0.005)
+        now = time.monotonic()
+        longest, before = max(longest, now - before), now
+    return longest
+
+
+def test_one_that_does_not_answer_holds_up_nobody_and_is_not_doubled(deaf):
+    ours = ForwarderLink(SimpleNamespace(), deaf, None)
+
+    async def start():
+        work = asyncio.create_task(ours.start())
+        stalled = await longest_stall(work)
+        with pytest.raises(SilentError, match=r"is there and does not answer.*kill -CONT \d+"):
+            await work
+        return stalled
+
+    assert asyncio.run(start()) < 0.3
+
+
+def test_one_that_does_not_answer_is_waited_for(deaf, caplog):
+    ours = ForwarderLink(SimpleNamespace(), deaf, None)
+
+    async def watch():
+        task = asyncio.create_task(ours.watch(lambda: pytest.fail("it is not back")))
+        await asyncio.sleep(1.2)
+        assert not task.done()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(watch())
+    assert [r.message for r in caplog.records if "does not answer" in r.message][1:]
+
+
+def test_one_that_does_not_answer_is_ended_all_the_same(deaf):
+    ours = ForwarderLink(SimpleNamespace(), deaf, None)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        ours._pid, ours._process = process.pid, process
+        asyncio.run(ours.stop())
+        assert process.wait(5) == -signal.SIGTERM
+    assert not (deaf / "forwarder.sock").exists()
