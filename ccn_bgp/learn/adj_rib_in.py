@@ -96,6 +96,10 @@ class Rows:
         if not self.waiting:
             return None
         key, announced, body = self._last_words()
+        if (not len(self.key) or key[0] > self.key[-1]) and announced.all():
+            verdicts = np.full(len(key), UNJUDGED, np.uint32)  # a peer begins: nothing to compare
+            self._append(key, body)
+            return Delta(key[:0], verdicts[:0], key, verdicts)
         place, held = keyed.member(self.key, key)
         gone = place[held & ~announced]
         again = held & announced
@@ -123,7 +127,7 @@ class Rows:
         key = _joined([make(r.distinguisher, r.address, r.length) for r in waiting])
         announced = _joined([r.announced for r in waiting])
         body = _joined([r.body for r in waiting])
-        if len(key) > 1 and not (key[1:] > key[:-1]).all():
+        if not keyed.rising(key):
             order = np.argsort(key, kind="stable" if len(waiting) < 3 else None)
             ordered = key[order]
             last = np.ones(len(key), np.bool_)
@@ -145,11 +149,8 @@ class Rows:
     def _insert(self, key: Array, body: U4) -> None:
         if not len(key):
             return
-        count = len(key)
         if not len(self.key):
-            self.key, self.body = key, body
-            self.verdict = np.full(count, UNJUDGED, np.uint32)
-            self.fresh, self.held_back = np.ones(count, np.bool_), np.zeros(count, np.bool_)
+            self._append(key, body)
             return
         at = np.searchsorted(self.key, key)
         self.key = np.insert(self.key, at, key)
@@ -158,10 +159,20 @@ class Rows:
         self.fresh = np.insert(self.fresh, at, True)
         self.held_back = np.insert(self.held_back, at, False)
 
+    def _append(self, key: Array, body: U4) -> None:
+        """Rows behind all others."""
+        old = len(self.key)
+        self.key = key if not old else np.concatenate((self.key, key))
+        self.body = body if not old else np.concatenate((self.body, body))
+        self.verdict = _grown(self.verdict, len(key), UNJUDGED)
+        self.fresh = _grown(self.fresh, len(key), 1)
+        self.held_back = _grown(self.held_back, len(key), 0)
+
     def at(self, keys: Array) -> I8:
         """Where these keys (ascending, each once) stand; they must be there."""
-        if len(keys) == len(self.key):
-            return np.arange(len(keys))
+        count = len(self.key)
+        if len(keys) and keys[0] == self.key[-len(keys)]:
+            return np.arange(count - len(keys), count)
         return np.searchsorted(self.key, keys)
 
     def sweep(self, family: Family | None) -> Delta | None:
@@ -195,6 +206,14 @@ class Rows:
         self.verdict = np.full(len(self.key), UNJUDGED, np.uint32)
         self.held_back = np.zeros(len(self.key), np.bool_)
         self.waiting, self.waiting_rows = list(other.waiting), other.waiting_rows
+
+
+def _grown(column: Array, count: int, value: int) -> Array:
+    """The column with as many rows more of one value."""
+    grown = np.empty(len(column) + count, column.dtype)
+    grown[: len(column)] = column
+    grown[len(column) :] = value
+    return grown
 
 
 def _joined(parts: Sequence[Array]) -> Array:

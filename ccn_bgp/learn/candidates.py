@@ -63,6 +63,9 @@ class CandidateRows:
 
     def ranges(self, keys: Array) -> tuple[I8, I8]:
         """(first row, row behind the last) of each key."""
+        if self._ends_with(keys):
+            first = np.arange(len(self.key) - len(keys), len(self.key))
+            return first, first + 1
         if len(keys) > len(self.key) // 4 and (found := self._all_ranges(keys)) is not None:
             return found
         first = np.searchsorted(self.key, keys)
@@ -109,6 +112,8 @@ class CandidateRows:
 
     def chosen(self, keys: Array) -> I8:
         """The row that fills each key, -1 where none does."""
+        if self.behind_all(keys):
+            return np.full(len(keys), -1, np.int64)
         first, behind = self.ranges(keys)
         found = np.full(len(keys), -1, np.int64)
         left = np.flatnonzero(first < behind)
@@ -126,6 +131,9 @@ class CandidateRows:
         """Take candidates away and put others; who is in both has new terms. Any order; each (key,
         slot) at most once among those put."""
         keys, slots, terms = put
+        if not len(gone[0]) and self.behind_all(keys):
+            self._append(keys, slots, terms)
+            return
         place = self.locate(keys, slots)
         leaving = self.locate(*gone)
         drop = np.zeros(len(self.key), np.bool_)
@@ -145,13 +153,6 @@ class CandidateRows:
         if len(keys) > 1 and not (keys[1:] >= keys[:-1]).all():
             order = np.argsort(keys)
             keys, slots, terms = keys[order], slots[order], terms[order]
-        if not len(self.key):
-            self.key, self.slot, self.terms = keys, slots, terms
-            self.best = np.zeros(len(keys), np.bool_)
-            if self.limits:
-                self.sharing = np.zeros(len(keys), np.bool_)
-                self.group = np.zeros(len(keys), np.uint32)
-            return
         at = np.searchsorted(self.key, keys)
         self.key = np.insert(self.key, at, keys)
         self.slot = np.insert(self.slot, at, slots)
@@ -160,6 +161,30 @@ class CandidateRows:
         if self.sharing is not None and self.group is not None:
             self.sharing = np.insert(self.sharing, at, False)
             self.group = np.insert(self.group, at, 0)
+
+    def behind_all(self, keys: Array) -> bool:
+        """Whether these keys rise, and stand behind all that there are."""
+        if len(self.key) and len(keys) and not keys[0] > self.key[-1]:
+            return False
+        return keyed.rising(keys)
+
+    def _ends_with(self, keys: Array) -> bool:
+        """Whether these are the last keys, with one candidate each."""
+        begin = len(self.key) - len(keys)
+        if len(keys) < keyed.FEW or begin < 0 or self.key[begin] != keys[0]:
+            return False
+        alone = begin == 0 or bool(self.key[begin - 1] != keys[0])
+        return alone and np.array_equal(self.key[begin:], keys)
+
+    def _append(self, keys: Array, slots: U8, terms: U4) -> None:
+        held, count = len(self.key), len(keys)
+        self.key = np.concatenate((self.key, keys)) if held else keys
+        self.slot = np.concatenate((self.slot, slots)) if held else slots
+        self.terms = np.concatenate((self.terms, terms)) if held else terms
+        self.best = np.concatenate((self.best, np.zeros(count, np.bool_)))
+        if self.sharing is not None and self.group is not None:
+            self.sharing = np.concatenate((self.sharing, np.zeros(count, np.bool_)))
+            self.group = np.concatenate((self.group, np.zeros(count, np.uint32)))
 
     def decide(self, keys: Array, book: TermsBook, words: Vocabulary) -> Decided:
         """Choose for each key (ascending, each once); nothing is changed."""

@@ -27,9 +27,9 @@ class Compaction:
     """Looks from time to time whether it is worth while: when there are twice as many numbers as
     were alive the last time."""
 
-    def __init__(self) -> None:
-        self._bodies = self._distinguishers = self._verdicts = SPARE
-        self._terms = self._answers = SPARE
+    def __init__(self, tables: int = 0) -> None:
+        self._bodies = self._distinguishers = self._verdicts = self._terms = SPARE
+        self._answers = SPARE + 4 * tables  # each has some of its own
 
     def due(self, words: Vocabulary, judge: RowJudge) -> bool:
         """True if it is time to look."""

@@ -183,6 +183,26 @@ def numbered(values: Array, count: int) -> tuple[I8, I8]:
     return found, place[values]
 
 
+def taken(column: Array, at: I8) -> Array:
+    """These rows of a column, ascending and each once; a view where they stand together."""
+    if len(at) and at[-1] - at[0] == len(at) - 1:
+        return column[at[0] : at[-1] + 1]
+    return column[at]
+
+
+def runs(column: Array) -> tuple[I8, I8]:
+    """Where the runs of equal values begin, and how long each is."""
+    new = np.ones(len(column), np.bool_)
+    np.not_equal(column[1:], column[:-1], out=new[1:])
+    begin = np.flatnonzero(new)
+    return begin, np.diff(begin, append=len(column))
+
+
+def rising(column: Array) -> bool:
+    """Whether each value is greater than the one before."""
+    return bool((column[1:] > column[:-1]).all())
+
+
 def distinct(sorted_keys: Array) -> Array:
     """Sorted keys, each once."""
     if len(sorted_keys) < 2:

@@ -70,6 +70,7 @@ class LocRib:
         columnar: Columnar,
     ) -> None:
         self.ccsi = ccsi
+        self.name = ccsi.name
         self.taps = taps
         self.next_table = next_table
         self.columnar = columnar

@@ -124,7 +124,7 @@ class Rib:
         self.exports.rows = self.row_exports
         self._again: dict[int, list[Array]] = {width: [] for width in WIDTHS}
         self._limits: set[str] = set()
-        self._compaction = Compaction()
+        self._compaction = Compaction(len(topology.ccns))
         self.compacts = True
         """False while another Rib uses the same vocabulary."""
         self._build()
@@ -353,7 +353,9 @@ class Rib:
             judged.rows(adj, rows, at, self._accuse)
         gone_keys = np.concatenate((delta.gone, delta.put[before]))
         gone_verdicts = np.concatenate((delta.gone_verdicts, delta.put_verdicts[before]))
-        self._move(adj, width, (gone_keys, gone_verdicts), (delta.put, rows.verdict[at]))
+        self._move(
+            adj, width, (gone_keys, gone_verdicts), (delta.put, keyed.taken(rows.verdict, at))
+        )
 
     def _move(
         self, adj: AdjRibIn, width: int, gone: tuple[Array, U4], put: tuple[Array, U4]
@@ -364,9 +366,12 @@ class Rib:
         gone_slots = slots(adj.number, keys.number(gone[0][row]))
         gone_keys = keys.renumbered(gone[0][row], table)
         row, table, terms = self._rows.placed(put[1])
-        put_slots = slots(adj.number, keys.number(put[0][row]))
-        put_keys = keys.renumbered(put[0][row], table)
-        touched = keyed.distinct(np.sort(np.concatenate((gone_keys, put_keys))))
+        said = keyed.taken(put[0], row)
+        put_slots = slots(adj.number, keys.number(said))
+        put_keys = keys.renumbered(said, table)
+        touched = put_keys
+        if len(gone_keys) or not keyed.rising(put_keys):
+            touched = keyed.distinct(np.sort(np.concatenate((gone_keys, put_keys))))
         if not len(touched):
             return
         rows = self.rows[width]
@@ -430,16 +435,18 @@ class Rib:
             return
         rows, of_idc = self.rows[width], self.book.of_idc
         numbers = rows.keys.number(touched)
-        begin = np.flatnonzero(np.diff(numbers, prepend=-1) != 0)
-        counts = np.diff(begin, append=len(numbers))
+        begin, counts = keyed.runs(numbers)
         said = np.zeros(len(touched), np.bool_)
-        said[before >= 0] = of_idc[before[before >= 0]]
-        said[after >= 0] |= of_idc[after[after >= 0]]
-        for first, count in zip(begin.tolist(), counts.tolist(), strict=True):
-            table = self.by_id[int(numbers[first])]
-            self.changed.add(table.ccsi.name)
-            self.decided.add(table.ccsi.name)
+        if of_idc.any():
+            said[before >= 0] = of_idc[before[before >= 0]]
+            said[after >= 0] |= of_idc[after[after >= 0]]
+        names = []
+        for number, count in zip(numbers[begin].tolist(), counts.tolist(), strict=True):
+            table = self.by_id[number]
+            names.append(table.name)
             table.decided += count
+        self.changed.update(names)
+        self.decided.update(names)
         self.decisions += len(touched)
         anew = before != after  # and not only who shares a prefix
         self.row_exports.note(width, touched[anew], said[anew])

@@ -72,10 +72,11 @@ class RowClaim(Protocol):
 
 
 class _Said(NamedTuple):
-    """Rows to be judged: bodies, and for each row which of them, its address and length."""
+    """Rows to be judged: which of the bodies each run has, how long it is; by row address and
+    length."""
 
-    bodies: I8
     which: I8
+    size: I8
     address: U1
     length: U1
 
@@ -239,20 +240,25 @@ class RowJudge:
         self, adj: AdjRibIn, rows: Rows, at: I8, accuse: Callable[[Path, Finding], None]
     ) -> None:
         """Judge the rows ``at`` of a peer and write their verdicts into them."""
-        key, peer = rows.key[at], adj.peer
-        bodies, which = keyed.numbered(rows.body[at], len(adj.vocabulary.bodies))
+        key, peer = keyed.taken(rows.key, at), adj.peer
+        # What one peer says in a row mostly has one body: most of this is done once for a run.
+        begin, count = keyed.runs(body := keyed.taken(rows.body, at))
+        bodies, which = keyed.numbered(body[begin], len(adj.vocabulary.bodies))
         address, length = rows.keys.address(key), rows.keys.length(key)
-        takers = [self._take(adj, body) for body in bodies.tolist()]
-        alone, pattern = self._suspects(adj, takers, _Said(bodies, which, address, length))
-        together = np.flatnonzero(~alone)
+        takers = [self._take(adj, number) for number in bodies.tolist()]
+        said = _Said(which, count, address, length)
+        alone, pattern = self._suspects(adj, takers, said)
+        classes = np.zeros(len(at), np.uint32)
+        if self.row_policy is not None and not self.row_policy.blind(peer):
+            classes = self.row_policy(peer, address, length)
+        together, single = begin, np.flatnonzero(alone)
+        if len(single) or classes.any() or pattern.any():
+            which, count = np.repeat(which, count), np.ones(len(at), np.int64)
+            together = np.flatnonzero(~alone)
+            which, count = which[together], count[together]
+        classes, pattern = classes[together], pattern[together]
         verdicts = np.zeros(len(at), np.uint32)
         if len(together):
-            if len(together) < len(at):
-                which, address, length = which[together], address[together], length[together]
-                pattern = pattern[together]
-            classes = np.zeros(len(together), np.uint32)
-            if self.row_policy is not None:
-                classes = self.row_policy(peer, address, length)
             first, kind = _kinds(which, len(bodies), classes, pattern)
             asked = [
                 _Asked(body, class_, number, takers[said].table, row)
@@ -269,12 +275,14 @@ class RowJudge:
             found = np.array([verdict for verdict, _ in known], np.uint32)
             heard = [number for number, (_, by) in enumerate(known) if by is not None]
             if heard:
-                counts = np.bincount(kind, minlength=len(first))
+                counts = np.bincount(kind, weights=count, minlength=len(first))
                 some = adj.paths_at(rows, np.array([asked[number].row for number in heard]))
                 for number, path in zip(heard, some, strict=True):
                     self.judge.hits.add(peer.name, known[number].by, int(counts[number]), path.nlri)
-            verdicts[together] = found[kind]
-        single = np.flatnonzero(alone)
+            if together is begin:
+                verdicts = np.repeat(found[kind], count)
+            else:
+                verdicts[together] = found[kind]
         for row, path in zip(single.tolist(), adj.paths_at(rows, at[single]), strict=True):
             judged, finding = self.verdict(adj, path)
             verdicts[row] = judged.verdict
@@ -337,17 +345,17 @@ class RowJudge:
         suspects = self.row_claim.suspects
         ccn = np.array([taker.ccn for taker in takers], np.int64)
         region = np.array([taker.region for taker in takers], np.int64)
-        of_row = ccn[said.which]
+        of_row = np.repeat(ccn[said.which], said.size)
+        of_next_hop = np.repeat(region[said.which], said.size)
         if len(ccn) and ccn.min() > SEVERAL:
-            found = suspects(adj.peer, of_row, region[said.which], said.address, said.length)
-            return found, pattern
+            return suspects(adj.peer, of_row, of_next_hop, said.address, said.length), pattern
         found = np.zeros(len(said.length), np.bool_)
         ask = np.flatnonzero(of_row > SEVERAL)
         if len(ask):
             found[ask] = suspects(
                 adj.peer,
                 of_row[ask],
-                region[said.which][ask],
+                of_next_hop[ask],
                 said.address[ask],
                 said.length[ask],
             )
@@ -358,7 +366,7 @@ class RowJudge:
         for (several, there), numbers in alike.items():
             mine = np.zeros(len(takers), np.bool_)
             mine[numbers] = True
-            some = np.flatnonzero(mine[said.which])
+            some = np.flatnonzero(np.repeat(mine[said.which], said.size))
             pattern[some], found[some] = several.judge(
                 suspects, adj.peer, there, said.address[some], said.length[some]
             )
@@ -388,14 +396,16 @@ class RowJudge:
             several = self._several[imports] = Several(imports, ccns)
         return _Taker(None, SEVERAL, region, several)
 
-    def placed(self, verdicts: U4, held_back: Bools | None = None) -> tuple[I8, I8, I8]:
+    def placed(self, verdicts: U4) -> tuple[I8, I8, I8]:
         """Where rows with these verdicts are candidates: (row, table id, number of Terms), a row
         once for each table that takes it."""
-        table = self._facts["table"][verdicts]
-        if held_back is not None:
-            table = np.where(held_back, -1, table)
+        begin, count = keyed.runs(verdicts)
+        table, terms = self._facts["table"][verdicts[begin]], self._facts["terms"]
+        if len(table) and table.min() >= 0:
+            of_run = terms[verdicts[begin]]
+            return np.arange(len(verdicts)), np.repeat(table, count), np.repeat(of_run, count)
+        table = np.repeat(table, count)
         one = np.flatnonzero(table >= 0)
-        terms = self._facts["terms"]
         found = one, table[one], terms[verdicts[one]]
         several = np.flatnonzero(table == SEVERAL)
         if not len(several):
