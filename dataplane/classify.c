@@ -22,22 +22,6 @@ static enum verdict send_up(struct frame_in *in, const struct interface *to)
 	return VERDICT_PUNT;
 }
 
-/* Sum over the IPv4 header without options; what most packets have. Right if it is 0xffff. */
-static inline uint16_t sum_of_20(const uint8_t *ip)
-{
-	uint64_t a, b;
-	uint32_t c;
-
-	memcpy(&a, ip, 8);
-	memcpy(&b, ip + 8, 8);
-	memcpy(&c, ip + 16, 4);
-	a = (a >> 32) + (uint32_t)a + (b >> 32) + (uint32_t)b + c;
-	a = (a >> 32) + (uint32_t)a;
-	a = (a >> 16) + (a & 0xffff);
-	a = (a >> 16) + (a & 0xffff);
-	return (uint16_t)((a >> 16) + a);
-}
-
 /* Options are forwarded as they are, but for source routes: nobody outside may choose the way of a
  * packet (RFC 7126 sections 4.3 and 4.4). */
 static enum drop_reason take_options(const uint8_t *option, const uint8_t *end)
@@ -72,7 +56,7 @@ static enum drop_reason take_ip4(struct packet *packet, uint8_t *ip, size_t room
 		return DROP_IP_LENGTH;
 	packet->ip = ip;
 	if (header == sizeof(*h))
-		return sum_of_20(ip) == 0xffff ? DROP_REASON_COUNT : DROP_IP_CHECKSUM;
+		return frame_sum_right(frame_sum20(ip)) ? DROP_REASON_COUNT : DROP_IP_CHECKSUM;
 	if (frame_checksum(ip, header) != 0)
 		return DROP_IP_CHECKSUM;
 	return take_options(ip + sizeof(*h), ip + header);
@@ -103,30 +87,6 @@ static enum drop_reason take_ip(struct packet *packet, uint8_t *ip, size_t room,
 	if (ether_type == RTE_ETHER_TYPE_IPV6)
 		return take_ip6(packet, ip, room);
 	return DROP_INNER_TYPE;
-}
-
-/* What no router may forward, whatever its routes: to this network, this host, one link or a group
- * (RFC 1812 section 5.3.7, RFC 3927 section 7, RFC 4291 section 2.5), or from nobody that could be
- * answered. Sources in 169.254/16 pass: an IDC router's time-exceeded messages come from there. */
-static bool is_martian(const struct packet *packet)
-{
-	static const uint8_t loopback[16] = {[15] = 1}, unspecified[16];
-	const uint8_t *src, *dst;
-
-	if (packet->family == 4) {
-		const struct rte_ipv4_hdr *h = (const void *)packet->ip;
-		const uint32_t to = rte_be_to_cpu_32(h->dst_addr);
-		const uint32_t from = rte_be_to_cpu_32(h->src_addr);
-
-		return to - (1U << 24) >= 223U << 24 || to >> 24 == 127 || to >> 16 == 0xa9fe ||
-		       from >> 24 >= 224 || from >> 24 == 127;
-	}
-	src = packet->ip + 8;
-	dst = packet->ip + 24;
-	if (dst[0] == 0xff || src[0] == 0xff || (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80) ||
-	    (src[0] == 0xfe && (src[1] & 0xc0) == 0x80))
-		return true;
-	return dst[0] == 0 && (!memcmp(dst, loopback, 16) || !memcmp(dst, unspecified, 16));
 }
 
 /* ARP and neighbour discovery, which nobody forwards (RFC 4861 section 6.1): a VM asks its gateway. */
@@ -186,7 +146,7 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 			rte_be_to_cpu_16(inner->ether_type));
 	if (fault != DROP_REASON_COUNT)
 		return fault;
-	return is_martian(packet) ? DROP_MARTIAN : DROP_REASON_COUNT;
+	return frame_is_martian(packet->ip, packet->family) ? DROP_MARTIAN : DROP_REASON_COUNT;
 }
 
 /* IPv4: to ourselves, VXLAN to an uplink, or to be routed for a hand-off. */
@@ -223,8 +183,8 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 		return send_up(in, &interfaces->at[uplink]);
 	if (!whole)
 		return drop(in, DROP_OUTER_FRAGMENT);
-	if (!in->checked &&
-	    (header == sizeof(*h) ? sum_of_20(ip) != 0xffff : frame_checksum(ip, header) != 0))
+	if (!in->checked && (header == sizeof(*h) ? !frame_sum_right(frame_sum20(ip))
+						  : frame_checksum(ip, header) != 0))
 		return drop(in, DROP_OUTER_CHECKSUM);
 	in->reason =
 	    take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header, &neighbor);
@@ -255,38 +215,6 @@ static bool is_on_link(const struct interface *off, const struct packet *packet)
 	       memcmp(src, off->record.address6, 16) != 0;
 }
 
-static inline uint32_t load32(const uint8_t *at)
-{
-	uint32_t word;
-
-	memcpy(&word, at, 4);
-	return word;
-}
-
-/* VXLAN to an uplink in the shape that nearly all of it has: untagged, unicast, no options, no
- * fragment. What this says yes to passes every check before take_vxlan; `*length`: of the outer
- * IPv4 packet. */
-static inline bool is_plain_vxlan(const struct plain_uplink *uplink, const struct frame_in *in,
-				  size_t *length)
-{
-	const uint8_t *frame = in->data, *ip = frame + 14;
-	uint64_t to;
-
-	if (!uplink->on || in->vlan || in->length < 14 + 20 + sizeof(struct vxlan_frame))
-		return false;
-	memcpy(&to, frame, 8);
-	to &= 0xffffffffffff;
-	*length = rte_be_to_cpu_16(((const struct rte_ipv4_hdr *)ip)->total_length);
-	return (in->any_mac || to == uplink->mac[0] || to == uplink->mac[1]) &&
-	       /* IPv4 without options */
-	       (load32(frame + 12) & 0xffffff) == 0x450008 &&
-	       (((const struct rte_ipv4_hdr *)ip)->fragment_offset & RTE_BE16(0x3fff)) == 0 &&
-	       ip[9] == IPPROTO_UDP && load32(ip + 16) == uplink->address &&
-	       ((const struct vxlan_frame *)(ip + 20))->dst_port == RTE_BE16(VXLAN_PORT) &&
-	       *length >= 20 + 8 && *length <= in->length - 14 &&
-	       (in->checked || sum_of_20(ip) == 0xffff);
-}
-
 enum verdict classify(const struct fib *fib, const struct interface_table *interfaces,
 		      struct frame_in *in, struct packet *packet)
 {
@@ -298,19 +226,9 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	uint8_t *ip;
 
 	packet->ip = NULL;
-	packet->own = false;
+	packet->own = packet->vouched = false;
 	packet->port = (uint8_t)in->port;
 	packet->vni = packet->vtep = packet->interface = 0;
-	if (interfaces && is_plain_vxlan(&interfaces->plain[in->port], in, &room)) {
-		bool neighbor = false;
-
-		ip = in->data + sizeof(*eth);
-		in->reason = take_vxlan(fib, packet, in->any_mac, (const void *)ip, ip + 20,
-					room - 20, &neighbor);
-		if (in->reason != DROP_REASON_COUNT)
-			return VERDICT_DROP;
-		return neighbor ? VERDICT_NEIGHBOR : VERDICT_FORWARD;
-	}
 	if (in->length < sizeof(*eth))
 		return drop(in, DROP_RUNT);
 	ether_type = rte_be_to_cpu_16(eth->ether_type);
@@ -364,5 +282,6 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	packet->sender =
 	    is_on_link(&interfaces->at[hand_off], packet) ? SENDER_ROUTER : SENDER_HAND_OFF;
 	packet->site = interfaces->at[hand_off].record.site;
-	return is_martian(packet) ? drop(in, DROP_MARTIAN) : VERDICT_FORWARD;
+	return frame_is_martian(packet->ip, packet->family) ? drop(in, DROP_MARTIAN)
+							    : VERDICT_FORWARD;
 }

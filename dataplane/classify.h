@@ -46,6 +46,7 @@ struct packet {
 	uint8_t family;
 	uint8_t ecn;	    /* of the outer header */
 	bool own;	    /* it came from the slow path: not from outside */
+	bool vouched;	    /* its source has been judged before: origin.h */
 	uint8_t sender;	    /* enum sender */
 	uint8_t vtep_flags; /* enum ccn_vtep_flags of the outer source */
 	uint32_t vni;	    /* 0 = plain */

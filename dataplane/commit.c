@@ -201,6 +201,14 @@ static bool only_routes(const struct change *c)
 	return c->routes.count > 0 && c->routes.count == c->records;
 }
 
+/* What workers remember of the rows before is forgotten. Before the grace period, if one follows: then
+ * nobody goes by it when the transaction is over. */
+static void begin_epoch(struct change *c)
+{
+	if (!only_routes(c))
+		fib_begin_epoch(c->fib);
+}
+
 static void publish(struct change *c)
 {
 	struct fib *fib = c->fib;
@@ -225,16 +233,19 @@ static void publish(struct change *c)
 	publish_next_hops(c, true, false); /* after their members */
 	acl_stage_publish(&c->routes, fib, true);
 	publish_sources(c);
+	begin_epoch(c);
 	/* what was judged by the lists before does not meet the routes after */
 	if (!c->full && (c->acls.count > 0 || c->sources.count > 0))
 		fib_wait_for_readers();
 	route_stage_publish(&c->routes, fib);
 	acl_stage_publish(&c->routes, fib, false);
 	publish_vnis(c);
+	begin_epoch(c);
 	/* routes alone leave nothing that is to be removed or freed at once: see reclaim.h */
 	if (!c->full && !only_routes(c))
 		fib_wait_for_readers();
 	remove_rows(c);
+	begin_epoch(c);
 	publish_next_hops(c, true, true);
 	publish_next_hops(c, false, true);
 	if (!c->full && !only_routes(c))

@@ -428,13 +428,25 @@ static void check_list_before_route(void)
 	stop = false;
 }
 
+static bool only_has(const struct bytes *messages, uint16_t type)
+{
+	struct ccn_header header;
+
+	for (size_t at = 0; at < messages->length; at += header.length) {
+		memcpy(&header, messages->data + at, sizeof(header));
+		if (header.type != type)
+			return false;
+	}
+	return true;
+}
+
 /* argv[1]: transactions that are tried; under sanitizers fewer will do. */
 int main(int argc, char **argv)
 {
 	const unsigned steps = argc > 1 ? (unsigned)atoi(argv[1]) : 8000;
 	static struct bytes messages, before, after, again;
 	struct refusal refusal;
-	uint64_t state = 2026;
+	uint64_t state = 2026, epoch;
 	unsigned accepted = 0, refused = 0;
 	pthread_t reader;
 
@@ -449,6 +461,7 @@ int main(int argc, char **argv)
 		uint32_t count = random_below(&state, 6);
 
 		dump(&before);
+		epoch = fib_current ? fib_current->epoch : 0;
 		messages.length = 0;
 		for (uint32_t i = 0; i <= count; i++)
 			random_record(&state, &messages, !full);
@@ -462,6 +475,7 @@ int main(int argc, char **argv)
 			continue;
 		}
 		accepted++;
+		CHECK(fib_current->epoch != epoch || only_has(&messages, CCN_ROUTE));
 		if (step % 10 != 0)
 			continue;
 		dump(&after);

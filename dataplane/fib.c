@@ -37,12 +37,23 @@ void fib_wait_for_readers(void)
 			sched_yield();
 }
 
+void fib_begin_epoch(struct fib *fib)
+{
+	static uint64_t last;
+
+	do
+		last++;
+	while ((last & ORIGIN_TAG) == 0);
+	__atomic_store_n(&fib->epoch, last, __ATOMIC_RELEASE);
+}
+
 struct fib *fib_new(void)
 {
 	struct fib *fib = calloc(1, sizeof(*fib));
 
 	if (!fib)
 		return NULL;
+	fib_begin_epoch(fib);
 	fib->interfaces = calloc(1, sizeof(*fib->interfaces));
 	fib->adjacencies = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*fib->adjacencies));
 	if (fib->adjacencies)

@@ -26,6 +26,7 @@
 #include "keymap.h"
 #include "lpm.h"
 #include "neigh.h"
+#include "origin.h"
 #include "source_table.h"
 #include "stats.h"
 #include "underlay.h"
@@ -64,6 +65,8 @@ struct plain_uplink {
 	bool on;
 	uint32_t address; /* tunnel address, network order */
 	uint64_t mac[2];  /* the port's and the interface's, as memcpy puts them in a word */
+	/* VXLAN to that address: of its first 64 octets those where the mask has ones */
+	uint8_t line[64] __attribute__((aligned(16))), mask[64] __attribute__((aligned(16)));
 };
 
 /* Immutable. `slot`s are stable for the life of an interface. For what comes in only. */
@@ -167,6 +170,9 @@ struct ccsi {
 
 struct fib {
 	uint64_t generation;
+	/* Another one, of no other fib, with each change of VNIs, VTEPs, VMs or CCSIs, behind it: what is
+	 * remembered of them (origin.h) holds for an epoch that was loaded before they were read. */
+	uint64_t epoch;
 	uint8_t digest[32];
 	struct interface_table *interfaces;
 	struct adjacency_table *adjacencies;
@@ -274,6 +280,7 @@ static inline const struct adjacency *adjacency_way(const struct adjacency *to, 
 struct fib *fib_new(void); /* NULL: out of memory */
 /* After a grace period. */
 void fib_free(struct fib *fib);
+void fib_begin_epoch(struct fib *fib);
 void fib_wait_for_readers(void);
 void next_hop_free(struct next_hop *hop);
 

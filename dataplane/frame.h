@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include <netinet/in.h>
-#include <nmmintrin.h>
+#include <immintrin.h>
 
 #define VXLAN_PORT 4789
 #define VXLAN_FLAG_VNI 0x08
@@ -47,6 +47,57 @@ size_t frame_ethernet(uint8_t *frame, const uint8_t *dst, const uint8_t *src, ui
 uint16_t frame_checksum(const uint8_t *data, size_t length);
 
 /* --- for every packet --- */
+
+/* Sum over the IPv4 header without options, which is what most packets have: folded to 32 bits. */
+static inline uint32_t frame_sum20(const uint8_t *ip)
+{
+	unsigned long long a, b, sum;
+	unsigned char carry;
+	uint32_t c;
+
+	memcpy(&a, ip, 8);
+	memcpy(&b, ip + 8, 8);
+	memcpy(&c, ip + 16, 4);
+	carry = _addcarry_u64(0, a, b, &sum);
+	carry = _addcarry_u64(carry, sum, c, &sum);
+	sum += carry;
+	sum = (sum >> 32) + (uint32_t)sum;
+	return (uint32_t)(sum >> 32) + (uint32_t)sum;
+}
+
+/* Whether a header of that sum, folded to 32 bits, has the right checksum. */
+static inline bool frame_sum_right(uint32_t sum)
+{
+	/* in the upper half: both halves and the carry of the lower */
+	return sum + (sum << 16 | sum >> 16) >= 0xffff0000;
+}
+
+/* What no router may forward, whatever its routes: to this network, this host, one link or a group
+ * (RFC 1812 section 5.3.7, RFC 3927 section 7, RFC 4291 section 2.5), or from nobody that could be
+ * answered. Sources in 169.254/16 pass: an IDC router's time-exceeded messages come from there. */
+static inline bool frame_is_martian(const uint8_t *ip, int family)
+{
+	uint64_t high, low;
+	uint32_t from, to;
+	const uint8_t *src, *dst;
+
+	if (family == 4) {
+		memcpy(&from, ip + 12, 4);
+		memcpy(&to, ip + 16, 4);
+		from = __builtin_bswap32(from);
+		to = __builtin_bswap32(to);
+		return to - (1U << 24) >= 223U << 24 || to >> 24 == 127 || to >> 16 == 0xa9fe ||
+		       from >> 24 >= 224 || from >> 24 == 127;
+	}
+	src = ip + 8;
+	dst = ip + 24;
+	if (dst[0] == 0xff || src[0] == 0xff || (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80) ||
+	    (src[0] == 0xfe && (src[1] & 0xc0) == 0x80))
+		return true;
+	memcpy(&high, dst, 8);
+	memcpy(&low, dst + 8, 8);
+	return high == 0 && (low == 0 || __builtin_bswap64(low) == 1);
+}
 
 /* Over addresses, protocol and (not in a fragment) ports. */
 static inline uint32_t frame_flow_hash(const uint8_t *ip, int family, size_t length)

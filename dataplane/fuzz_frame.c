@@ -15,6 +15,7 @@
 #include "icmp4.h"
 #include "icmp6.h"
 #include "icmp_error.h"
+#include "plain.h"
 #include "port.h"
 #include "punt_class.h"
 
@@ -167,6 +168,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct frame_in in = {0};
 	struct packet packet = {0};
+	enum verdict verdict;
+	int plain;
 
 	if (size < 1)
 		return 0;
@@ -181,7 +184,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *exact = in.length ? realloc(in.data, in.length) : in.data;
 
 	in.data = exact;
-	switch (classify(fib_current, fib_current->interfaces, &in, &packet)) {
+	plain = fib_current->interfaces->plain[in.port].on && in.vlan == 0
+		    ? plain_is(&fib_current->interfaces->plain[in.port], in.data, in.length,
+			       in.any_mac, false)
+		    : 0;
+	verdict = classify(fib_current, fib_current->interfaces, &in, &packet);
+	CHECK(!plain ||
+	      (verdict == VERDICT_FORWARD && packet.ip == in.data + PLAIN_IP &&
+	       packet.family == plain && packet.length == plain_length(in.data, plain)) ||
+	      (verdict == VERDICT_DROP &&
+	       (in.reason == DROP_UNKNOWN_VNI || in.reason == DROP_UNKNOWN_VTEP)));
+	switch (verdict) {
 	case VERDICT_FORWARD:
 		forwarded(&in, &packet);
 		break;

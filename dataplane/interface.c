@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 
+#include "frame.h"
 #include "port.h"
 
 struct interface_table *interfaces_copy(const struct interface_table *old, size_t more)
@@ -109,6 +110,13 @@ const char *interfaces_apply(struct interface_table *table, const struct ccn_int
 	return NULL;
 }
 
+static void plain_say(struct plain_uplink *plain, unsigned at, unsigned length, const char *octets,
+		      uint8_t mask)
+{
+	memcpy(plain->line + at, octets, length);
+	memset(plain->mask + at, mask, length);
+}
+
 /* What untagged frames of a port are, if they are of one uplink alone. */
 static void note_plain(struct interface_table *table, unsigned port)
 {
@@ -122,6 +130,14 @@ static void note_plain(struct interface_table *table, unsigned port)
 	plain->address = table->at[uplink].tunnel;
 	memcpy(&plain->mac[0], table->port_mac[port], 6);
 	memcpy(&plain->mac[1], table->at[uplink].mac, 6);
+	plain_say(plain, 12, 2, "\x08\x00", 0xff); /* IPv4 */
+	plain_say(plain, 14, 1, "\x45", 0xff);	   /* without options */
+	plain_say(plain, 20, 2, "\0\0", 0xff);	   /* no fragment; */
+	plain->mask[20] = 0x3f;			   /* "do not" is not looked at */
+	plain_say(plain, 23, 1, "\x11", 0xff);	   /* UDP */
+	plain_say(plain, 30, 4, (const char *)&plain->address, 0xff);
+	plain_say(plain, 36, 2, "\x12\xb5", 0xff); /* VXLAN */
+	plain_say(plain, 42, 1, "\x08", VXLAN_FLAG_VNI);
 }
 
 /* Two hand-offs with one tap would join two CCNs, and the slow path finds a tap by where it is. */

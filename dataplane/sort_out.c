@@ -11,6 +11,7 @@
 #include <rte_prefetch.h>
 
 #include "fwd.h"
+#include "plain.h"
 #include "punt.h"
 #include "trace.h"
 
@@ -84,22 +85,85 @@ static bool sort_one(struct worker *w, const struct fib *fib,
 	return verdict == VERDICT_FORWARD;
 }
 
-/* Asks for the rows of the VNI and the VTEP where an untagged VXLAN frame has them; of any other
- * frame this reads nonsense, which does no harm. */
-static void fetch(const struct fib *fib, struct rte_mbuf *const *packets, unsigned count)
+/* --- plain frames: plain.h --- */
+
+/* Of a burst, by their place in it. */
+struct plain_frames {
+	uint64_t plain;		      /* a bit for each */
+	struct origin_key key[BURST]; /* of what is not IPv4 one that nobody has */
+	struct origin *set[BURST];
+	uint8_t family[BURST];
+};
+
+static void find_plain(struct worker *w, const struct fib *fib, const struct plain_uplink *uplink,
+		       struct rte_mbuf *const *packets, unsigned count, struct plain_frames *f)
+{
+	const bool any_mac = w->options->any_mac;
+	const uint64_t epoch = __atomic_load_n(&fib->epoch, __ATOMIC_ACQUIRE);
+
+	origins_begin(&w->origins, epoch);
+	f->plain = 0;
+	for (unsigned i = 0; i < count; i++) {
+		const struct rte_mbuf *m = packets[i];
+		const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+		int family;
+
+		if (unlikely(m->nb_segs != 1 || (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)))
+			continue;
+		family = plain_is(uplink, frame, m->data_len, any_mac, is_checked(m));
+		if (unlikely(family == 0))
+			continue;
+		f->plain |= 1ULL << i;
+		f->family[i] = (uint8_t)family;
+		f->key[i] = origin_key(epoch, plain_vni(frame), plain_outer_source(frame),
+				       family == 4 ? plain_inner_source4(frame) : UINT32_MAX);
+		f->set[i] = origin_set(&w->origins, &f->key[i]);
+		rte_prefetch0(f->set[i]);
+	}
+}
+
+static inline void make_job(struct job *job, struct rte_mbuf *m, unsigned port,
+			    const struct plain_frames *f, unsigned i)
+{
+	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+
+	job->m = m;
+	job->hop = NULL;
+	job->packet = (struct packet){
+	    .ip = frame + PLAIN_IP,
+	    .length = plain_length(frame, f->family[i]),
+	    .family = f->family[i],
+	    .ecn = frame[PLAIN_OUTER_IP + 1] & 3,
+	    .sender = SENDER_HOST,
+	    .vni = origin_vni(&f->key[i]),
+	    .vtep = (uint32_t)f->key[i].addresses,
+	    .port = (uint8_t)port,
+	};
+	job->packet.vouched = origin_find(f->set[i], &f->key[i], &job->packet.ccsi);
+}
+
+/* Asks for the rows of VNI and VTEP. */
+static void fetch(const struct fib *fib, const struct packet *packet)
 {
 	const struct keymap *vteps = __atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE);
 
-	for (unsigned i = 0; i < count; i++) {
-		const uint8_t *ip = rte_pktmbuf_mtod_offset(packets[i], uint8_t *, 14);
-		uint32_t vni, from;
+	rte_prefetch0(fib_vni_place(fib, packet->vni));
+	rte_prefetch0(keymap_place(vteps, vtep_key(packet->vni, packet->vtep)));
+}
 
-		memcpy(&vni, ip + 32, 4);
-		memcpy(&from, ip + 12, 4);
-		vni = rte_be_to_cpu_32(vni) >> 8;
-		rte_prefetch0(fib_vni_place(fib, vni));
-		rte_prefetch0(keymap_place(vteps, vtep_key(vni, from)));
-	}
+/* Where a plain packet came from, by the tables. False: it is to be dropped. */
+static bool place(const struct fib *fib, struct packet *packet)
+{
+	const uint32_t entry = fib_vni(fib, packet->vni);
+	uint64_t vtep;
+
+	if (entry == 0 || !keymap_get(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE),
+				      vtep_key(packet->vni, packet->vtep), &vtep))
+		return false;
+	packet->ccsi = (uint16_t)entry;
+	packet->sender = entry >> 16 == CCN_VNI_L3 ? SENDER_GATEWAY : SENDER_HOST;
+	packet->vtep_flags = (uint8_t)vtep;
+	return true;
 }
 
 unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
@@ -107,13 +171,43 @@ unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct
 {
 	const struct interface_table *interfaces =
 	    fib ? __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE) : NULL;
-	unsigned n = 0;
+	struct plain_frames f;
+	uint8_t strange[BURST]; /* jobs whose origin nobody remembers */
+	unsigned n = 0, strangers = 0, gone = 0, kept = 0;
 
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
-	if (fib)
-		fetch(fib, packets, count);
-	for (unsigned i = 0; i < count; i++)
-		n += sort_one(w, fib, interfaces, packets[i], port, &jobs[n]);
-	return n;
+		rte_prefetch0(rte_pktmbuf_mtod_offset(packets[i], void *, PLAIN_IP));
+	}
+	f.plain = 0;
+	if (interfaces && interfaces->plain[port].on)
+		find_plain(w, fib, &interfaces->plain[port], packets, count, &f);
+	for (unsigned i = 0; i < count; i++) {
+		if (unlikely(!(f.plain >> i & 1))) {
+			n += sort_one(w, fib, interfaces, packets[i], port, &jobs[n]);
+			continue;
+		}
+		make_job(&jobs[n], packets[i], port, &f, i);
+		if (!jobs[n].packet.vouched) {
+			fetch(fib, &jobs[n].packet);
+			strange[strangers++] = (uint8_t)n;
+		}
+		n++;
+	}
+	origins_end(&w->origins, n, n - strangers);
+	for (unsigned i = 0; i < strangers; i++) {
+		struct job *job = &jobs[strange[i]];
+
+		if (likely(place(fib, &job->packet)) ||
+		    sort_one(w, fib, interfaces, job->m, port, job))
+			continue;
+		job->m = NULL;
+		gone++;
+	}
+	if (gone == 0)
+		return n;
+	for (unsigned i = 0; i < n; i++)
+		if (jobs[i].m && kept++ != i)
+			jobs[kept - 1] = jobs[i];
+	return kept;
 }

@@ -193,11 +193,12 @@ static void judge_routed(const struct fib *fib, const struct packet *const *pack
 	}
 }
 
-void source_judge(const struct fib *fib, const struct packet *const *packets, unsigned count,
-		  enum drop_reason *verdicts)
+uint64_t source_judge(const struct fib *fib, const struct packet *const *packets, unsigned count,
+		      enum drop_reason *verdicts)
 {
 	uint8_t hosts[SOURCE_BURST], routed[SOURCE_BURST];
-	unsigned h = 0, r = 0;
+	uint64_t lasting = 0;
+	unsigned h = 0, r = 0, vms;
 
 	for (unsigned i = 0; i < count; i++) {
 		const struct packet *packet = packets[i];
@@ -205,14 +206,20 @@ void source_judge(const struct fib *fib, const struct packet *const *packets, un
 		verdicts[i] = DROP_REASON_COUNT;
 		if (__atomic_load_n(&fib->source_open[packet->ccsi], __ATOMIC_RELAXED) ||
 		    packet->sender == SENDER_ROUTER)
-			continue;
-		if (packet->sender == SENDER_HOST)
+			lasting |= (uint64_t)(packet->sender == SENDER_HOST) << i;
+		else if (packet->sender == SENDER_HOST)
 			hosts[h++] = (uint8_t)i;
 		else
 			routed[r++] = (uint8_t)i;
 	}
+	vms = r;
 	if (h > 0)
 		r += judge_hosts(fib, packets, hosts, h, verdicts, routed + r);
+	for (unsigned i = 0; i < h; i++)
+		lasting |= (uint64_t)(verdicts[hosts[i]] == DROP_REASON_COUNT) << hosts[i];
+	for (unsigned i = vms; i < r; i++) /* those that are no VM's are left for their route */
+		lasting &= ~(1ULL << routed[i]);
 	if (r > 0)
 		judge_routed(fib, packets, routed, r, verdicts);
+	return lasting;
 }

@@ -11,8 +11,10 @@
 
 #define SOURCE_BURST 64
 
-/* `count` <= SOURCE_BURST. Look-ups of the burst overlap. */
-void source_judge(const struct fib *fib, const struct packet *const *packets, unsigned count,
-		  enum drop_reason *verdicts);
+/* `count` <= SOURCE_BURST. Look-ups of the burst overlap. Bit i of the result: packet i may pass, and
+ * another of the same VNI, outer and inner source may as long as the epoch of the tables lasts; what
+ * routes vouch for is not among them. */
+uint64_t source_judge(const struct fib *fib, const struct packet *const *packets, unsigned count,
+		      enum drop_reason *verdicts);
 
 #endif

@@ -200,6 +200,10 @@ static struct worker *make_worker(unsigned index)
 	w->options = &options;
 	w->index = index;
 	w->reader = READER_WORKER + index;
+	if (origins_init(&w->origins) < 0) {
+		free(w);
+		return NULL;
+	}
 	for (unsigned port = 0; port < port_count(); port++) {
 		struct tx_queue *q = &w->tx[port];
 

@@ -15,6 +15,7 @@
 #include <rte_spinlock.h>
 
 #include "offence.h"
+#include "origin.h"
 #include "stats.h"
 
 #define BURST 64
@@ -57,6 +58,7 @@ struct worker {
 	bool sampled; /* this poll's stages are timed: lap.h */
 	uint64_t lap; /* TSC of the last lap */
 	unsigned rx_count;
+	struct origins origins;
 	struct tracer *tracer; /* while it forwards a probe: trace.h */
 	struct rx_queue rx[MAX_RX_QUEUES];
 	struct tx_queue tx[MAX_PORTS];
