@@ -101,6 +101,15 @@ static bool class_takes(enum punt_class class)
 	return within_rate(&meters[class].full_at, classes[class].rate, classes[class].burst);
 }
 
+/* Beyond its tenth a session gets what the class has to spare: half a full bucket and most of the
+ * ring stay with those who are within theirs. A full table is not slowed down by sessions that say
+ * nothing, nor is theirs by it. */
+static bool class_spares(enum punt_class class)
+{
+	return class == PUNT_BGP && rte_ring_count(queues.punted[class]) < RING / 4 &&
+	       within_rate(&meters[class].full_at, classes[class].rate, classes[class].burst / 2);
+}
+
 static bool hand_off_may(enum punt_class class, uint16_t slot)
 {
 	return slot == NO_INTERFACE ||
@@ -110,7 +119,7 @@ static bool hand_off_may(enum punt_class class, uint16_t slot)
 
 void punt(struct worker_stats *stats, struct rte_mbuf *m, enum punt_class class, uint16_t hand_off)
 {
-	if (!hand_off_may(class, hand_off) || !class_takes(class)) {
+	if (hand_off_may(class, hand_off) ? !class_takes(class) : !class_spares(class)) {
 		stats->drop[DROP_PUNT_RATE]++;
 		stats->punt[class].refused++;
 		rte_pktmbuf_free(m);

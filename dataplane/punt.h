@@ -52,7 +52,7 @@ int punt_init(bool metered);
 /* --- for the workers --- */
 
 /* Takes the frame, or counts and frees it. `hand_off`: slot of the hand-off that it came by, which
- * gets a tenth of the class and no more; NO_INTERFACE: an uplink. punt_wake after the last. */
+ * gets a tenth of the class, and of PUNT_BGP also what others leave; NO_INTERFACE: an uplink. punt_wake after the last. */
 void punt(struct worker_stats *stats, struct rte_mbuf *m, enum punt_class class, uint16_t hand_off);
 /* The same of a packet of a CCSI: the buffer begins 14 octets before it and ends with it. One that
  * could not be forwarded has been counted by the caller. */
