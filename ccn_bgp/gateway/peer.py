@@ -59,6 +59,8 @@ class PeerSession:
         """Families of which the peer is saying all again, until it says that it has (RFC 7313)."""
         self.later: asyncio.TimerHandle | None = None
         """When they are to be said, if the peer has not read what was said before."""
+        self.behind = False
+        """It does not read what it is told, and is told nothing until it has (telling.py)."""
         self.updates = 0
         self.causes: Counter[str] = Counter()
         self.malformed: deque[MalformedMessage] = deque(maxlen=RING)
@@ -97,7 +99,7 @@ class PeerSession:
         self.end_of_rib.clear()
         self.asked.clear()
         self.anew.clear()
-        self.greeted = False
+        self.greeted = self.behind = False
         self.since = time.time()
         self.out = AdjRibOut(self.peer, self.policy)
 
@@ -107,6 +109,7 @@ class PeerSession:
         self.decoder = None
         self.asked.clear()
         self.anew.clear()
+        self.behind = False
         self.since = time.time()
         self.last_reason = reason
         self.out = AdjRibOut(self.peer, self.policy)

@@ -30,6 +30,7 @@ from ccn_bgp.gateway.telling import (
     UpdateGroups,
     again,
 )
+from ccn_bgp.gateway.unread import PAUSE, UNREAD, Unread
 from ccn_bgp.gateway.withdrawals import REMEMBERED, Withdrawals
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family
@@ -54,10 +55,6 @@ log = logging.getLogger("ccn.session")
 
 BEGINNING = 60.0
 """Seconds after which nobody expects the End-of-RIB of a peer that may not say it at all."""
-UNREAD = 8 << 20
-"""Octets that a peer may have left unread before it is told all again at its own request."""
-PAUSE = 0.5
-"""Seconds after which is seen whether it has read them."""
 
 
 class Sessions:
@@ -87,6 +84,7 @@ class Sessions:
         self.withdrawn = Withdrawals()
         self.recorder = recorder or Unrecorded()
         self._preserves = preserves
+        self.unread = Unread(self.speakers.backlog, changed)
         self.groups = UpdateGroups(self._apart, self._classes)
         if holding_back:  # what the forwarder holds is what peers were told before
             for session in self.peers.values():
@@ -122,6 +120,7 @@ class Sessions:
     async def stop(self, *, keep_routes: bool = False) -> None:
         """End the speakers; with ``keep_routes`` peers hold on to what we said."""
         await self.speakers.stop(keep_routes=keep_routes)
+        self.unread.stop()
         for session in self.peers.values():
             session.stop_timer()
         self.limits.stop()
@@ -451,6 +450,7 @@ class Sessions:
 
     def tell_all(self) -> None:
         """After a commit: every peer that is up hears what has changed, or everything at first."""
+        self.groups.leave_behind(self.unread.full(self.peers.values()))
         changes = ExportChanges.of(self.rib)
         for sessions, piece in self.groups.tell(self.peers.values(), self.rib, changes):
             if piece is not None:

@@ -121,7 +121,8 @@ class Speakers:
 
     def backlog(self, peer: Peer) -> int:
         """Octets that were sent to this peer and that its TCP has not taken yet."""
-        return self.running[group_of(peer)].backlog(peer.name)
+        speaker = self.running.get(group_of(peer))
+        return 0 if speaker is None else speaker.backlog(peer.name)  # None: it has yet to start
 
     def teardown(self, peer: Peer, code: int, subcode: int) -> None:
         """End a session with this NOTIFICATION."""

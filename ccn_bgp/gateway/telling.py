@@ -93,7 +93,7 @@ class UpdateGroups:
         """
         told: dict[Hashable, list[PeerSession]] = {}
         for session in sessions:
-            if session.up:
+            if session.up and not session.behind:
                 told.setdefault(self._identity(session, rib), []).append(session)
         self._groups = {key: group for key, group in self._groups.items() if key in told}
         for key, members in told.items():
@@ -117,6 +117,16 @@ class UpdateGroups:
                 yield in_step, piece
         if others := [s for s in members if group is None or s.out is not group.out]:
             yield from self._join(others, key, rib)
+
+    def leave_behind(self, sessions: Iterable[PeerSession]) -> None:
+        """Tell these sessions nothing more: what they know stands still, and so does what waits
+        for them. One that is no longer ``behind`` is told the difference."""
+        still: dict[int, AdjRibOut] = {}
+        for session in sessions:
+            session.behind = True
+            held = still.get(id(session.out)) or session.out.frozen()
+            still[id(session.out)] = session.out = held
+            still[id(held)] = held
 
     def greet(self, session: PeerSession, rib: Rib) -> Pieces:
         """The first words on a new session: everything, then End-of-RIB of each family."""

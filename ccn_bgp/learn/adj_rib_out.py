@@ -8,6 +8,7 @@ session/encode.py and encode_rows.py. One AdjRibOut may stand for many peers tha
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -102,6 +103,16 @@ class AdjRibOut:
         for rows in self.rows.values():
             rows.clear()
         self.vms = None
+
+    def frozen(self) -> AdjRibOut:
+        """What has been told so far, for itself: of a peer that is told nothing for a while."""
+        held = copy.copy(self)
+        held.objects, held._denied = dict(self.objects), dict(self._denied)
+        held._announce, held._withdraw, held._numbers = {}, {}, {}
+        held.rows = {width: rows.frozen() for width, rows in self.rows.items()}
+        held.vms = self.vms and self.vms.frozen()
+        held.hits = Hits()
+        return held
 
     # -- one by one ---------------------------------------------------------------------------
 

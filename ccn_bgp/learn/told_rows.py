@@ -6,6 +6,7 @@ octets for an IPv4 prefix, twenty-five for an IPv6 one, however many peers share
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,6 +103,12 @@ class ToldRows:
         keys, numbers = self.offered()
         mask = np.asarray(keep)
         self._offers = [(keys[mask], numbers[mask])]
+
+    def frozen(self) -> ToldRows:
+        """What has been told so far, for itself."""
+        held = copy.copy(self)
+        held.numbers, held._offers = self.numbers.copy(), []
+        return held
 
     def clear(self) -> None:
         """Nothing has been told."""

@@ -7,6 +7,7 @@ a VM that is told one by one from then on leaves it for good.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -43,6 +44,12 @@ class ToldVms:
         self._vnis: dict[bytes, list[int]] = {}
         for vni, origination in originations.items():
             self._vnis.setdefault(bytes(origination.rd), []).append(vni)
+
+    def frozen(self) -> ToldVms:
+        """What has been told so far, for itself."""
+        held = copy.copy(self)
+        held.numbers = self.numbers.copy()
+        return held
 
     def find(self, key: bytes) -> int | None:
         """The row of an NLRI key, if it is told here."""

@@ -35,6 +35,10 @@ PEER_LIMIT = 1 << 19
 """Octets of one peer that may wait for the gateway before its TCP is no longer read."""
 TOTAL_LIMIT = 64 << 20
 """Octets of all peers together."""
+SEND_HOLD = 480.0
+"""Seconds without a single octet taken after which a peer is given up, or twice the hold time if
+that is longer (RFC 9687 §5). It sends KEEPALIVEs, and what it forwards by is what it read last."""
+SEND_HOLD_EXPIRED = (8, 0)
 
 
 def gateway_is_gone() -> NoReturn:
@@ -45,7 +49,7 @@ def gateway_is_gone() -> NoReturn:
 class Session:
     """One Established session: its number, its buffers."""
 
-    def __init__(self, number: int, name: str, protocol: Any) -> None:
+    def __init__(self, number: int, name: str, protocol: Any, hold_time: int = 0) -> None:
         self.number = number
         self.name = name
         self.protocol = protocol
@@ -54,6 +58,8 @@ class Session:
         self.pushed: deque[tuple[int, int]] = deque()  # their blocks: the queue's position, octets
         self.buffer = SendBuffer()
         self.sent = 0
+        self.patience = max(SEND_HOLD, 2.0 * hold_time) if hold_time else float("inf")
+        self.moved = time.monotonic()  # when TCP took something, or nothing waited
         self.broken = ""
         self.notify: tuple[int, int] | None = None
 
@@ -62,10 +68,15 @@ class Session:
         connection = self.protocol.connection
         if self.broken or connection is None or connection.io is None:
             return
+        before, now = self.buffer.octets, time.monotonic()
         try:
             self.sent += self.buffer.flush(connection.io.send, WRITE_PER_TURN)
         except OSError as error:
             self.broken = f"cannot write: {error.strerror}"
+        if self.buffer.octets < before or not self.buffer.octets:
+            self.moved = now
+        elif now - self.moved > self.patience and self.notify is None:
+            self.notify = SEND_HOLD_EXPIRED
 
     def writer(self, data: bytes) -> Iterator[bool]:
         """Stand-in for Connection.writer: KEEPALIVE and NOTIFICATION between our messages."""
@@ -116,7 +127,8 @@ class Hub:
         """A session is Established; ``facts`` become OpenFacts on the other side."""
         self.greet()
         self._number += 1
-        session = Session(self._number, protocol.neighbor["description"], protocol)
+        name, hold_time = protocol.neighbor["description"], facts.get("hold-time", 0)
+        session = Session(self._number, name, protocol, hold_time)
         self.sessions[session.number] = session
         self.push(Kind.UP, session.number, jsoned({"peer": session.name, "open": facts}))
         self.flush()

@@ -55,7 +55,7 @@ from exabgp.reactor.peer import ACTION, Peer
 from exabgp.reactor.protocol import Protocol
 
 from ccn_bgp.session.bgp_stream import cut
-from ccn_bgp.session.hub import READ, Hub, Session
+from ccn_bgp.session.hub import READ, SEND_HOLD_EXPIRED, Hub, Session
 from ccn_bgp.session.listening import bind_check
 
 VERSION = "5.0.15"
@@ -361,7 +361,9 @@ class ChannelProcesses(Processes):  # type: ignore[misc]
 def reason_of(message: str, error: Any) -> str:
     """One printable line out of ExaBGP's two; a peer may have written part of it."""
     text = f"{error}"
-    if isinstance(error, Notify):
+    if isinstance(error, Notify) and (error.code, error.subcode) == SEND_HOLD_EXPIRED:
+        text = "NOTIFICATION sent: Send Hold Timer Expired (RFC 9687): the peer reads nothing"
+    elif isinstance(error, Notify):
         text = f"NOTIFICATION sent: {text}"
     elif isinstance(error, Notification):
         text = f"NOTIFICATION received: {text}"

@@ -331,3 +331,9 @@ def test_before_its_end_of_rib_a_beginning_is_ignored(sessions: Sessions) -> Non
     sessions.take(SessionUp("lf-r1", facts(V4, restart_time=60, enhanced=True)))
     sessions.take(Block("lf-r1", update(*ALL) + BEGIN + END))
     assert len(sessions.rib.heard("lf-r1")) == 3
+
+
+def test_who_asks_before_the_speakers_have_started_gets_an_answer(sessions: Sessions) -> None:
+    """The API answers first: `ccn show neighbors` in that moment is no fault of ours."""
+    sessions.speakers.running = {}
+    assert [sessions.speakers.backlog(s.peer) for s in sessions.peers.values()] == [0, 0, 0]

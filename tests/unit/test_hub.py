@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ccn_bgp.session.hub import PEER_LIMIT, READ, Hub, Session
+import ccn_bgp.session.hub as hub_module
+from ccn_bgp.session.hub import PEER_LIMIT, READ, SEND_HOLD_EXPIRED, Hub, Session
 
 PIECE = PEER_LIMIT
 
@@ -65,3 +66,52 @@ def test_a_peer_waits_for_a_gateway_that_does_not_read(
         hub.flush()
     assert not hub.full(session)
     assert session.waiting == 0
+
+
+class Wire:
+    """A session's TCP that takes ``room`` octets."""
+
+    def __init__(self) -> None:
+        self.room = 0
+        self.connection = self.io = self
+
+    def send(self, octets: memoryview) -> int:
+        taken = min(self.room, len(octets))
+        self.room -= taken
+        if not taken:
+            raise BlockingIOError
+        return taken
+
+
+@pytest.mark.parametrize(("hold_time", "patience"), [(90, 480), (300, 600), (0, None)])
+def test_a_peer_that_reads_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, hold_time: int, patience: int | None
+) -> None:
+    """RFC 9687: it keeps its own hold timer happy, and never hears of a withdrawal."""
+    clock = [1000.0]
+    monkeypatch.setattr(hub_module.time, "monotonic", lambda: clock[0])
+    wire = Wire()
+    session = Session(1, "a", wire, hold_time)
+    session.buffer.append(b"\xff" * 16 + b"\0\x64\x02" + bytes(81))
+    for room in (1, 0, 5):  # slow is not dead
+        clock[0] += 400
+        wire.room = room
+        session.flush()
+    assert session.notify is None
+    clock[0] += (patience or 100_000) + 1
+    for _ in session.writer(b"\xff" * 16 + b"\0\x13\x04"):  # a KEEPALIVE of ours
+        pass
+    assert session.notify == (SEND_HOLD_EXPIRED if patience else None)
+
+
+def test_who_has_read_all_may_be_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(hub_module.time, "monotonic", lambda: clock[0])
+    wire = Wire()
+    session = Session(1, "a", wire, 90)
+    for _ in range(40):
+        clock[0] += 30
+        wire.room = 19
+        for _ in session.writer(b"\xff" * 16 + b"\0\x13\x04"):
+            pass
+    assert session.notify is None

@@ -190,6 +190,41 @@ def test_who_leaves_and_comes_back_disturbs_nobody(rib: Rib) -> None:
     assert flaps.session.out is stays.session.out
 
 
+def test_who_is_left_behind_is_told_later_what_has_come_of_the_news(rib: Rib) -> None:
+    """It reads nothing; the others hear all. Then it hears what differs, and not what has been."""
+    groups, first, lagging = UpdateGroups(), gateway("first", rib), gateway("lagging", rib)
+    deal(groups, rib, [first, lagging])
+    idc(rib, "172.16.1.0/24")
+    deal(groups, rib, [first, lagging])
+    groups.leave_behind([lagging.session])
+    heard = len(lagging.heard)
+    for number in (2, 3, 4):
+        idc(rib, f"172.16.{number}.0/24")
+        assert deal(groups, rib, [first, lagging]) == [["first"]]
+    for number in (1, 3):
+        idc(rib, f"172.16.{number}.0/24", announced=False)
+        deal(groups, rib, [first, lagging])
+    assert len(lagging.heard) == heard and "172.16.1.0/24" in lagging.prefixes
+    assert len(lagging.session.out.told) == len(lagging.held)  # what is shown is what it knows
+    lagging.session.behind = False
+    assert deal(groups, rib, [first, lagging]) == [["lagging"]]
+    assert lagging.held == first.held
+    assert len(lagging.heard) - heard < 400  # one withdrawal, two announcements
+    idc(rib, "172.16.5.0/24")
+    assert deal(groups, rib, [first, lagging]) == [["first", "lagging"]]
+
+
+def test_a_group_all_of_whom_are_behind_is_made_anew(rib: Rib) -> None:
+    groups, only = UpdateGroups(), gateway("only", rib)
+    deal(groups, rib, [only])
+    groups.leave_behind([only.session])
+    idc(rib, "172.16.1.0/24")
+    assert deal(groups, rib, [only]) == []
+    only.session.behind = False
+    deal(groups, rib, [only])
+    assert "172.16.1.0/24" in only.prefixes
+
+
 def test_a_refresh_is_answered_to_the_one_who_asked(rib: Rib) -> None:
     groups, asks, other = UpdateGroups(), gateway("asks", rib, enhanced=True), gateway("other", rib)
     deal(groups, rib, [asks, other])
