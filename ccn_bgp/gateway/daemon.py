@@ -50,6 +50,10 @@ LINGER = 0.001
 """Seconds that a commit waits for more of the same burst."""
 RETRY = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a commit that failed is tried again."""
+QUIET = 0.01
+"""The same of a burst that a peer begins with: what it says at first it may say with pauses."""
+EARLY = 50_000
+"""Routes that may wait while their peer draws breath before they are decided meanwhile."""
 PATIENCE = 2.0
 """Seconds that a commit waits at most, however long the last one took."""
 BITE = 8_000
@@ -251,14 +255,21 @@ class Daemon:
         after that a peer that storms must not keep the others waiting."""
         sessions, rib = self.sessions, self.rib
         beginning = sessions.beginning
-        seen = -1
-        while seen != sessions.events:
-            waited = time.monotonic() - self._dirty_since
-            if waited > (PATIENCE if beginning else patience):
+        seen, heard = -1, 0.0
+        while True:
+            now = time.monotonic()
+            if now - self._dirty_since > (PATIENCE if beginning else patience):
                 return
             if not beginning and rib.waiting > BITE:
                 return
-            seen = sessions.events
+            if seen != sessions.events:
+                seen, heard = sessions.events, now
+            elif not beginning or rib.waiting + rib.decisions <= BITE or now - heard > QUIET:
+                return
+            elif rib.waiting > max(EARLY, rib.held // 4):
+                with contextlib.suppress(Exception):  # the commit meets it again, and says so
+                    rib.settle()
+                heard = time.monotonic()  # what has come since then has not been read yet
             await asyncio.sleep(LINGER)
 
     def _tried(self) -> bool:

@@ -549,6 +549,11 @@ class Rib:
         """Rows that were heard and are not yet decided."""
         return sum(adj.waiting for adj in self.adj_in.values())
 
+    @property
+    def held(self) -> int:
+        """Candidates in all tables."""
+        return sum(map(len, self.rows.values()))
+
     def takers(self, name: str) -> tuple[str, ...]:
         """The tables of this gateway that take over what a table has."""
         return tuple(other.ccsi.name for other, _ in self._saying.importers[name])
