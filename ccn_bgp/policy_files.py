@@ -28,7 +28,7 @@ SETS = (
     "idc-sets",
     "region-sets",
 )
-KEYS = (INCLUDE, *SETS, "policies", "tests")
+KEYS = (INCLUDE, *SETS, "policies", "aggregates", "tests")
 """What may stand at the top of a policy file."""
 MAX_FILES = 500
 

@@ -25,6 +25,7 @@ class View(enum.StrEnum):
     DIGEST = "digest"
     MALFORMED = "malformed"
     POLICY = "policy"
+    AGGREGATES = "aggregates"
 
 
 def show(

@@ -70,11 +70,11 @@ def load_topology(path: Path, progress: Progress | None = None) -> Topology:
             what = f"this is no topology file: {error.error_count()} faults"
             raise InputError(Problem(f"{path}:1:1", what)) from None
         problems += [_problem(source, fault) for fault in error.errors(include_url=False)]
-    policies, unreadable = _policy_names(source)
+    policies, aggregates, unreadable = _policy_names(source)
     problems += unreadable
     problems += _password_files(source)
     problems += _inventory_files(source)
-    problems += references.undefined_names(source.data, source.positions, policies)
+    problems += references.undefined_names(source.data, source.positions, policies, aggregates)
     if file is not None:
         problems += acls.problems(file.acls, source.positions)
     for check in references.CHECKS:
@@ -123,12 +123,16 @@ def _problem(source: Source, fault: ErrorDetails) -> Problem:
     return Problem(where, f"{name}: {what}")
 
 
-def _policy_names(source: Source) -> tuple[frozenset[str] | None, list[Problem]]:
-    """The names that the policy files define; None if one cannot be understood.
+def _policy_names(
+    source: Source,
+) -> tuple[frozenset[str] | None, frozenset[str] | None, list[Problem]]:
+    """The names of policies and of aggregates that the policy files define; None if one cannot be
+    understood.
 
     A file that cannot be read is a problem of the topology; what is in it, of the policy's reader.
     """
     names: set[str] = set()
+    aggregates: set[str] = set()
     problems: list[Problem] = []
     clear = True
     listed = source.data.get("policies")
@@ -145,7 +149,11 @@ def _policy_names(source: Source) -> tuple[frozenset[str] | None, list[Problem]]
         for found in files.sources:
             held = found.data.get("policies")
             names.update(held if isinstance(held, dict) else ())
-    return (frozenset(names) if clear else None), problems
+            held = found.data.get("aggregates")
+            aggregates.update(held if isinstance(held, dict) else ())
+    if not clear:
+        return None, None, problems
+    return frozenset(names), frozenset(aggregates), problems
 
 
 def _password_files(source: Source) -> list[Problem]:
@@ -225,6 +233,7 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
                 ccn.multipath,
                 ccn.acl,
                 ccn.source_check,
+                tuple(ccn.aggregates),
             )
             for name, ccn in file.ccns.items()
         },

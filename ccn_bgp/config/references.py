@@ -18,11 +18,14 @@ Raw = Mapping[str, Any]
 
 
 def undefined_names(
-    data: Raw, positions: Positions, policies: frozenset[str] | None
+    data: Raw,
+    positions: Positions,
+    policies: frozenset[str] | None,
+    aggregates: frozenset[str] | None = None,
 ) -> list[Problem]:
     """Every name that nothing defines, with the nearest right one.
 
-    ``policies`` are the names defined by the policy files; None if those could not be read.
+    ``policies`` and ``aggregates`` are those of the policy files; None if they could not be read.
     """
     gateways, vpcs, idcs, ccns = (_section(data, k) for k in ("gateways", "vpcs", "idcs", "ccns"))
     regions = {g["region"] for g in gateways.values() if isinstance(g.get("region"), str)}
@@ -75,6 +78,9 @@ def undefined_names(
     names = lists if isinstance(lists, dict) else {}
     for name, ccn in ccns.items():
         need(ccn.get("acl"), names, "acl", "acls", "ccns", name, "acl")
+        for index, word in enumerate(_items(ccn, "aggregates") if aggregates is not None else ()):
+            at3 = ("ccns", name, "aggregates", index)
+            need(word, aggregates or (), "aggregate", "aggregates", *at3)
     for index, share in enumerate(_dicts(data, "shares")):
         for key in ("from", "to"):
             need(share.get(key), ccns, "ccn", "ccns", "shares", index, key)

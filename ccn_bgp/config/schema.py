@@ -207,6 +207,7 @@ class CcnEntry(Entry):
     source_check: Switch = True
     multipath: Annotated[int, number(1, MAX_MEMBERS)] = 1
     acl: Name | None = None
+    aggregates: Annotated[list[Name], BeforeValidator(empty)] = []
 
 
 class AclRuleEntry(Entry):

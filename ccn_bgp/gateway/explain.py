@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.aggregate_views import around
 from ccn_bgp.gateway.policy_traces import import_trace, told
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.gateway.views import (
@@ -58,6 +59,7 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
             and (f.prefix or f.rule == "duplicate-vm")
             and _concerns(_of(f), wanted, address)
         ],
+        "aggregates": around(gateway, table.ccsi.name, wanted or address.host_prefix),
         "acl": _acl(gateway, table, wanted or address.host_prefix),
         "forwarder": gateway.lookup(table.ccsi.id, address),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ccn_bgp.gateway.aggregates import aggregates_of
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.members import Members
 from ccn_bgp.gateway.prefix_classes import SessionClasses
@@ -61,4 +62,5 @@ def new_rib(intent: Intent, gateway: Gateway | None = None) -> Rib:
         intent.claims,
         row_policy=ImportClasses(intent.policies, intent.contexts.members),
         row_claim=claim_rows(intent),
+        aggregates=aggregates_of(intent.topology, intent.policies, gateway or intent.gateway),
     )

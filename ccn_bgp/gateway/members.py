@@ -64,6 +64,8 @@ class Members:
         nlri, attributes = path.nlri, path.attributes
         if isinstance(nlri, EvpnOther):
             return Member(ccn)
+        if path.peer.startswith("aggregate "):
+            return Member(ccn, kind="aggregate")
         ccn = self._ccn(path, ccn)
         for community in attributes.extended_communities:
             if idc := self._idc_of_site.get(community, ""):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ccn_bgp.gateway.aggregates import aggregate_findings
 from ccn_bgp.model.bgp import RouteTarget
 from ccn_bgp.model.ccsi import export_targets
 from ccn_bgp.model.finding import Finding
@@ -29,7 +30,8 @@ def policy_findings(topology: Topology, policies: PolicySet) -> list[Finding]:
         for names in (session.import_, session.export)
         if names and all(name in policies.policies for name in names)
     ]
-    return [*lint(policies, chains), *_foreign_targets(topology, policies)]
+    found = [*lint(policies, chains), *_foreign_targets(topology, policies)]
+    return [*found, *aggregate_findings(topology, policies)]
 
 
 def _foreign_targets(topology: Topology, policies: PolicySet) -> Iterator[Finding]:

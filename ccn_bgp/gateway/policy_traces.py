@@ -13,7 +13,7 @@ from ccn_bgp.gateway.running import Running
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.originate import NO_ESI
 from ccn_bgp.model.bgp import Prefix
-from ccn_bgp.model.path import EvpnPrefix, Nlri, Path, PathAttributes, Unicast
+from ccn_bgp.model.path import EvpnPrefix, Nlri, Path, Unicast
 from ccn_bgp.policy.trace import trace
 
 Json = dict[str, Any]
@@ -43,20 +43,20 @@ def told(gateway: Running, table: LocRib, prefix: Prefix) -> list[Json]:
     exported = gateway.rib.exports.get(export.key)
     for name, session in sorted(gateway.sessions.peers.items()):
         router = session.peer.router
-        offered: tuple[Nlri, PathAttributes] | None = exported
+        offered = None if exported is None else Path("", *exported)
         if router is not None:
-            offered = (Unicast(prefix), route.path.attributes)
+            offered = route.path._replace(nlri=Unicast(prefix))
             if router.ccn != table.ccsi.ccn:
                 continue
         elif session.peer.role == "host":
             continue
         if offered is not None and session.up:
-            found.append({"neighbor": name, **_told(gateway, session, *offered)})
+            found.append({"neighbor": name, **_told(gateway, session, offered)})
     return found
 
 
-def _told(gateway: Running, session: PeerSession, nlri: Nlri, attributes: PathAttributes) -> Json:
-    peer, intent = session.peer, gateway.intent
+def _told(gateway: Running, session: PeerSession, path: Path) -> Json:
+    peer, intent, nlri = session.peer, gateway.intent, path.nlri
     said = session.out.told.get(nlri.key)
     if said is not None:
         result = "told"
@@ -66,7 +66,6 @@ def _told(gateway: Running, session: PeerSession, nlri: Nlri, attributes: PathAt
         return {"result": "not offered: it is from there, or of another family"}
     found: Json = {"result": result}
     if peer.exports or peer.default == "reject":
-        path = Path("", nlri, attributes)
         context = intent.contexts.told(peer, path)
         found["policy"] = trace(
             intent.policies, peer.exports, path, default=peer.default, context=context

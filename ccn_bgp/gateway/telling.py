@@ -19,6 +19,8 @@ from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.out_changes import Changes, difference
 from ccn_bgp.learn.rib import Rib
+from ccn_bgp.learn.summaries import Summaries
+from ccn_bgp.model.aggregate import Aggregate
 from ccn_bgp.model.bgp import Family, Prefix
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.outgoing import Classes, Origination
@@ -151,7 +153,8 @@ class UpdateGroups:
         role = "evpn" if peer.role in EVPN_ROLES else peer.role
         encoding = (facts.families, facts.asn4, facts.max_message)
         policy = peer.exports, self._aside(peer)
-        return rib, role, peer.external, peer.local_asn, table, policy, encoding
+        told = tuple(a.name for a in told_summaries(session, rib))
+        return rib, role, peer.external, peer.local_asn, table, policy, told, encoding
 
     def _join(
         self, sessions: Sequence[PeerSession], key: Hashable, rib: Rib
@@ -186,7 +189,8 @@ class UpdateGroups:
         """A group that has been told everything, with a first member to be."""
         peer = session.peer
         originations = {t.ccsi.id: Origination(t.ccsi.rd, t.ccsi.vni) for t in rib.tables.values()}
-        out = AdjRibOut(peer, session.policy, originations, self._classes(peer))
+        summaries = Summaries(told_summaries(session, rib))
+        out = AdjRibOut(peer, session.policy, originations, self._classes(peer), summaries)
         group = _Group(out, rib)
         _offer_all(group, self._whole(rib))
         out.take()
@@ -196,6 +200,25 @@ class UpdateGroups:
     def _renew(group: _Group, member: PeerSession) -> None:
         """Policy is asked in the name of a member, as it is now."""
         group.out.peer, group.out.policy = member.peer, member.policy
+
+
+def told_summaries(session: PeerSession, rib: Rib) -> list[Aggregate]:
+    """The summary-only aggregates that an IDC router is told, as its policy and its site have it;
+    what lies in them it is not told. As one comes or goes the session is told as another group."""
+    peer = session.peer
+    if peer.router is None:
+        return []
+    table = rib.tables[f"{rib.gateway.name}/{peer.router.ccn}"]
+    found = []
+    for standing in rib.aggregates.of(table.ccsi.name):
+        aggregate = standing.aggregate
+        if not (aggregate.summary_only and standing.held):
+            continue
+        asked = AdjRibOut(peer, session.policy)
+        asked.offer_route(aggregate.prefix, *table.single[aggregate.prefix])
+        if asked.take():
+            found.append(aggregate)
+    return found
 
 
 def again(session: PeerSession, families: frozenset[Family]) -> Pieces:

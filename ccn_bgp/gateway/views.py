@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway.aggregate_views import aggregates
 from ccn_bgp.gateway.counter_views import counters_json
 from ccn_bgp.gateway.history import intent_digest
 from ccn_bgp.gateway.intent import Intent
@@ -200,6 +201,10 @@ def attributes_json(attributes: PathAttributes) -> dict[str, Any]:
         found["med"] = attributes.med
     if attributes.local_pref is not None:
         found["local-pref"] = attributes.local_pref
+    if attributes.atomic_aggregate:
+        found["atomic-aggregate"] = True
+    if attributes.aggregator is not None:
+        found["aggregator"] = " ".join(map(str, attributes.aggregator))
     if attributes.tag is not None:
         found["tag"] = attributes.tag
     if attributes.preference != DEFAULT_PREFERENCE:
@@ -415,6 +420,7 @@ VIEWS: Mapping[str, Callable[[Running, Filters], Json]] = {
     "digest": digest,
     "malformed": malformed,
     "policy": policy,
+    "aggregates": aggregates,
 }
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ccn_bgp.learn.candidate import Candidate
+from ccn_bgp.learn.candidate import Candidate, Source
 from ccn_bgp.learn.judging import Hits, Permitted
 from ccn_bgp.learn.keys import I8, Array, member
 from ccn_bgp.learn.out_changes import (
@@ -24,6 +25,7 @@ from ccn_bgp.learn.out_changes import (
     withdrawn_rows,
 )
 from ccn_bgp.learn.outbound import Outbound
+from ccn_bgp.learn.summaries import NO_SUMMARIES, Summaries
 from ccn_bgp.learn.told_rows import NONE, ToldRows
 from ccn_bgp.learn.told_sets import ToldSets
 from ccn_bgp.learn.told_view import ToldView
@@ -67,6 +69,7 @@ class AdjRibOut:
 
     ``originations``: what goes with the prefixes of each table (``OutRows.table``).
     ``classes``: see Classes; without it an export policy that is named is asked for each prefix.
+    ``summaries``: aggregates that are told in the place of others (IDC routers).
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class AdjRibOut:
         policy: ExportPolicy,
         originations: Mapping[int, Origination] | None = None,
         classes: Classes | None = None,
+        summaries: Summaries = NO_SUMMARIES,
     ) -> None:
         self.peer = peer
+        self.summaries = summaries
         self.policy = policy
         self.originations: Mapping[int, Origination] = originations or {}
         self.classes = classes
@@ -160,12 +165,16 @@ class AdjRibOut:
         told = route is not None and best is not None
         if route is not None and best is not None:
             told = (
-                route.next_hop.kind is not Kind.DROP
+                (route.next_hop.kind is not Kind.DROP or best.source is Source.AGGREGATE)
                 and prefix.version == router.gateway_address.address.version
                 and self.peer.site not in best.path.attributes.extended_communities
             )
         if not told or route is None:
             self._denied.pop(nlri.key, None)
+            self.offer(nlri, None)
+            return
+        if (held_back := self.summaries.reason(prefix)) is not None:
+            self._denied[nlri.key] = held_back
             self.offer(nlri, None)
             return
         judged, by = self._judge(Path(route.path.peer, nlri, route.path.attributes))
@@ -232,6 +241,16 @@ class AdjRibOut:
         held = self.rows[rows.width]
         table = np.zeros(1, np.uint32) if rows.table is None else rows.table
         keys = held.of.make(table, rows.address, rows.length)
+        if self.summaries:
+            of = self.summaries.rows(rows.address, rows.length)
+            inside = (of >= 0) & (rows.attributes >= 0)
+            said = self._judged(
+                replace(rows, attributes=np.where(inside, -1, rows.attributes)), sets
+            )
+            reasons = [self.sets.number(reason) for reason in self.summaries.reasons]
+            said[inside] = np.array(reasons, said.dtype)[of[inside]]
+            held.offer(keys, said)
+            return
         held.offer(keys, self._judged(rows, sets))
 
     def _judged(self, rows: OutRows, sets: Sequence[PathAttributes]) -> Array:

@@ -35,13 +35,17 @@ PREFERRED = "higher preference by policy"
 """What step 3 asks first."""
 MED = 6
 """The step that compares groups, not ranks."""
+_STANDING = {Source.DECLARED: 0, Source.AGGREGATE: 2}
+"""What step 1 compares; 1 is all else. An aggregate drops: any route of its prefix is better."""
+AGGREGATED = "an aggregate fills its prefix only where no route does"
+"""What step 1 says of one that does not."""
 
 
 def _before_med(candidate: Candidate) -> tuple[int, ...]:
     attributes = candidate.path.attributes
     local_pref = attributes.local_pref
     return (
-        0 if candidate.source is Source.DECLARED else 1,
+        _STANDING.get(candidate.source, 1),
         -(DEFAULT_LOCAL_PREF if local_pref is None else local_pref),
         (HIGHEST_PREFERENCE - attributes.preference) << 1
         | (0 if candidate.source <= Source.IDC else 1),
@@ -102,6 +106,8 @@ def why_not(loser: Candidate, candidates: Sequence[Candidate]) -> NotBest:
     least, own = min(ranks), _before_med(loser)
     for step, (mine, wins) in enumerate(zip(own, least, strict=True)):
         if mine != wins:
+            if loser.source is Source.AGGREGATE:
+                return NotBest(1, AGGREGATED)
             preferred = step + 1 == PREFERENCE and mine >> 1 != wins >> 1
             return NotBest(step + 1, PREFERRED if preferred else STEPS[step])
     survivors = [c for c, rank in zip(candidates, ranks, strict=True) if rank == least]

@@ -20,6 +20,7 @@ class Source(enum.IntEnum):
     IDC = 1
     LOCAL_IMPORT = 2
     REMOTE = 3
+    AGGREGATE = 4
 
     @property
     def text(self) -> str:

@@ -11,13 +11,14 @@ candidates, decided (candidates.py). What needs more than a row can say is decid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import UNJUDGED, AdjRibIn, Delta, Heard, HeardPaths, Rows
+from ccn_bgp.learn.aggregates import Aggregates
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.candidates import CandidateRows, slots
 from ccn_bgp.learn.compaction import Compaction
@@ -35,6 +36,7 @@ from ccn_bgp.learn.row_exports import RowExports
 from ccn_bgp.learn.row_judging import RowClaim, RowJudge, RowPolicy
 from ccn_bgp.learn.saying import Saying
 from ccn_bgp.learn.terms import TermsBook
+from ccn_bgp.model.aggregate import Aggregate
 from ccn_bgp.model.bgp import Family, Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi, Peer, ccsis, peers, tap_name
 from ccn_bgp.model.finding import Finding
@@ -55,6 +57,7 @@ __all__ = ["Claim", "ImportPolicy", "Rib"]
 
 ONE_BY_ONE = 64
 """Up to so many prefixes the special ones are looked up one by one, not in a sorted column."""
+NO_AGGREGATES: Mapping[str, Sequence[Aggregate]] = {}
 PATIENCE = 1 << 20
 """Rows that may wait in an Adj-RIB-In before they are absorbed without a settle."""
 PATIENCE_PARTS = 1 << 16
@@ -81,6 +84,7 @@ class Rib:
         *,
         row_policy: RowPolicy | None = None,
         row_claim: RowClaim | None = None,
+        aggregates: Mapping[str, Sequence[Aggregate]] = NO_AGGREGATES,
     ) -> None:
         self.topology = topology
         self.gateway = gateway
@@ -124,6 +128,7 @@ class Rib:
         self.exports.rows = self.row_exports
         self._again: dict[int, list[Array]] = {width: [] for width in WIDTHS}
         self._limits: set[str] = set()
+        self._wanted = aggregates
         self._compaction = Compaction(len(topology.ccns))
         self.compacts = True
         """False while another Rib uses the same vocabulary."""
@@ -148,6 +153,7 @@ class Rib:
             self.changed.add(ccsi.name)
             for vpc in ccsi.vpcs:
                 self.vpcs.setdefault(vpc.vni, (ccsi, vpc))
+        self.aggregates = Aggregates(gateway, self.tables, self._wanted)
         self._judge.know(self.tables)
         self._saying.know(self.tables)
         self._vms = RegionVms(
@@ -532,6 +538,14 @@ class Rib:
                 before = Standing.of(self.rows[width], touched)
                 self._decide(width, touched, before)
                 again.clear()
+        self._decide_dirty()
+        while self.aggregates.settle():
+            self._decide_dirty()
+        self.aggregates.settled()
+        if self.compacts and self._compaction.due(self.vocabulary, self._rows):
+            self._compaction.run(self.adj_in.values(), self.rows, self._rows, self.vocabulary)
+
+    def _decide_dirty(self) -> None:
         while self.dirty:
             for name in sorted(self.dirty):
                 self.dirty.discard(name)
@@ -541,8 +555,7 @@ class Rib:
                 for prefix in table.decide_each(prefixes):
                     touched_prefixes.add(prefix)
                     self._saying.on(table, prefix)
-        if self.compacts and self._compaction.due(self.vocabulary, self._rows):
-            self._compaction.run(self.adj_in.values(), self.rows, self._rows, self.vocabulary)
+                    self.aggregates.note(table, prefix)
 
     @property
     def waiting(self) -> int:

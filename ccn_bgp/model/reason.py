@@ -45,6 +45,14 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class Summarised(Denied):
+    """An aggregate that is ``summary-only`` says it; ``policy`` names the aggregate."""
+
+    def __str__(self) -> str:
+        return f"held back by {self.policy}, {self.statement} ({self.where})"
+
+
+@dataclass(frozen=True, slots=True)
 class NotImported:
     """No CCSI of this gateway imports any of its route targets."""
 

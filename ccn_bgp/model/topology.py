@@ -200,7 +200,8 @@ class Attachment:
 class Ccn:
     """One private network. None for route targets or re-export means: as derived. Up to
     ``multipath`` equal paths share a prefix. ``acl`` names the access list that its packets must
-    pass. ``source_check``: see docs/concepts.md, Sources."""
+    pass. ``source_check``: see docs/concepts.md, Sources. ``aggregates`` names those of policy
+    files that stand in its tables."""
 
     name: str
     id: int
@@ -212,6 +213,7 @@ class Ccn:
     multipath: int = 1
     acl: str | None = None
     source_check: bool = True
+    aggregates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "findings": "severity rule ccn prefix peer message".split(),
     "malformed": "when peer verdict causes hex".split(),
     "policy": "neighbor direction policy statement then hits last where".split(),
+    "aggregates": "ccn name prefix state contributing routes summary-only told-to".split(),
 }
 _MARKS = {"chosen": ("*", "green"), "multipath": ("+", "green")}
 """Of paths in use, by the first word of their result."""
@@ -133,6 +134,16 @@ def _member(member: Row) -> str:
     return f"{text('next-hop', hop)} (weight {member['weight']})"
 
 
+def _aggregate(row: Row) -> str:
+    """One aggregate that the target lies in."""
+    words = [f"aggregate {row['name']} {row['prefix']}: {row['state']}"]
+    words.append(f"{row['contributing']} contributing ({', '.join(row['routes'])})")
+    if row["told-to"]:
+        instead = " in their place" if row["summary-only"] else ""
+        words.append(f"told{instead} to {', '.join(row['told-to'])}")
+    return "; ".join(words)
+
+
 def draw_explanation(answer: Row) -> None:
     """The paths, longest prefix first, then the answer."""
     console = Console(soft_wrap=True, highlight=False)
@@ -164,6 +175,8 @@ def draw_explanation(answer: Row) -> None:
             f" {vm['sequence']}, from {escape(vm['said-by'])}: [{style}]{escape(vm['result'])}[/]"
             f" {vm.get('state', '')}".rstrip()
         )
+    for aggregate in answer.get("aggregates", ()):
+        console.print(f"  {escape(_aggregate(aggregate))}")
     for finding in answer["findings"]:
         console.print(
             f"[red]! {finding['rule']}[/] {finding.get('prefix', '')}: {escape(finding['message'])}"

@@ -11,8 +11,8 @@ from typing import Literal
 from ccn_bgp.model.bgp import Ip, Prefix, RouteTarget
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri, Path, PathAttributes
 
-OriginKind = Literal["vpc", "idc", "gateway", "host", "static"]
-ORIGIN_KINDS: tuple[OriginKind, ...] = ("vpc", "idc", "gateway", "host", "static")
+OriginKind = Literal["vpc", "idc", "gateway", "host", "static", "aggregate"]
+ORIGIN_KINDS: tuple[OriginKind, ...] = ("vpc", "idc", "gateway", "host", "static", "aggregate")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ from ccn_bgp.policy.automata import (
     text_for,
 )
 from ccn_bgp.policy.changes import Change
+from ccn_bgp.policy.expressions import expression, pattern_expression
 from ccn_bgp.policy.load import undefined_sets
 from ccn_bgp.policy.routes import route_json
 from ccn_bgp.policy.rules import Policy, PolicySet, Statement
 from ccn_bgp.policy.sets import AsPathMember
-from ccn_bgp.policy.space import expression, pattern_expression
 from ccn_bgp.policy.ways import Example, Ways, field_of, fields_of
 
 Chain = tuple[str, ...]

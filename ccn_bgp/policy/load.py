@@ -15,6 +15,7 @@ from ccn_bgp.errors import InputError, Problem
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.nearest import nearest
 from ccn_bgp.policy.at import At
+from ccn_bgp.policy.read_aggregate import read_aggregate
 from ccn_bgp.policy.read_change import read_change
 from ccn_bgp.policy.read_match import read_match
 from ccn_bgp.policy.read_sets import Sets, kind_name
@@ -76,6 +77,7 @@ class _Reader:
         self.places: dict[tuple[str, str], str] = {}
         self.raw: list[tuple[str, At, list[Any]]] = []
         self.tests: list[tuple[At, int, Any]] = []
+        self.aggregates: list[tuple[str, At, Any]] = []
 
     def read(self, source: Source) -> None:
         """Take in one file; statements wait until the sets of all files are known."""
@@ -91,6 +93,8 @@ class _Reader:
             (at / "tests").say("tests must be a list")
         for name, items in self.section(at / "policies", "policies"):
             self.raw.append((name, at / "policies" / name, items))
+        for name, entry in self.section(at / "aggregates", "aggregates", dict):
+            self.aggregates.append((name, at / "aggregates" / name, entry))
 
     def finish(self) -> PolicySet:
         """Compile the statements."""
@@ -99,6 +103,7 @@ class _Reader:
             name: Policy(name, at.where, tuple(self.statements(name, at, items)))
             for name, at, items in self.raw
         }
+        aggregates = [read_aggregate(n, at, entry, self.sets) for n, at, entry in self.aggregates]
         undefined = tuple(dict.fromkeys(self.sets.undefined))
         tests = [read_test(at, index, item, tuple(policies)) for at, index, item in self.tests]
         return PolicySet(
@@ -107,30 +112,33 @@ class _Reader:
             undefined,
             frozenset(self.sets.used),
             tuple(test for test in tests if test is not None),
+            {a.name: a for a in aggregates if a is not None},
             self.sets.patterns,
         )
 
-    def section(self, at: At, key: str) -> Iterator[tuple[str, list[Any]]]:
-        """The named lists under one key of a file; what is none is reported and passed over."""
+    def section(self, at: At, key: str, form: type = list) -> Iterator[tuple[str, Any]]:
+        """The named lists (or mappings) under one key of a file; what is none is reported and
+        passed over."""
         held = at.source.data.get(key)
         if held is None:
             return
         if not isinstance(held, dict):
             at.say(f"{key} must be a mapping of names")
             return
-        kind = "policy" if key == "policies" else kind_name(key)
+        kind = {"policies": "policy", "aggregates": "aggregate"}.get(key) or kind_name(key)
+        form_name = "list" if form is list else "mapping"
         for name, items in held.items():
             here = at / name
             if not _NAME.match(name):
                 here.say_key(f"'{name[:64]}' is not a name")
-            elif items is not None and not isinstance(items, list):
-                here.say(f"{key}.{name} must be a list")
+            elif items is not None and not isinstance(items, form):
+                here.say(f"{key}.{name} must be a {form_name}")
             elif (key, name) in self.places:
                 first = f"first at {self.places[key, name]}"
                 here.say_key(f"the {kind} '{name}' is defined twice", first)
             else:
                 self.places[key, name] = here.key
-                yield name, items or []
+                yield name, form() if items is None else items
 
     def statements(self, policy: str, at: At, items: list[Any]) -> Iterator[Statement]:
         """The statements of a policy that have the right form."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.path import Path
 from ccn_bgp.policy.changes import Change
 from ccn_bgp.policy.communities import CommunitySet, Member
@@ -67,6 +68,19 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class AggregateRule:
+    """One item of ``aggregates:``: ``prefix`` in the place of ``least`` or more routes in it, with
+    the attributes that ``change`` makes. ``where`` is its ``file:line:column``."""
+
+    name: str
+    where: str
+    prefix: Prefix
+    summary_only: bool = False
+    least: int = 1
+    change: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UndefinedSet:
     """Somebody asks for a set that no file defines; it matches nothing.
 
@@ -110,6 +124,7 @@ class PolicySet:
     undefined: tuple[UndefinedSet, ...] = ()
     used: frozenset[tuple[str, str]] = frozenset()
     tests: tuple[PolicyTest, ...] = ()
+    aggregates: Mapping[str, AggregateRule] = field(default_factory=dict)
     patterns: Mapping[tuple[str, str], Mapping[AsPathMember | Member, str]] = field(
         default_factory=dict
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ccn_bgp.model.path import HIGHEST_PREFERENCE
-from ccn_bgp.policy import read_change, read_match
+from ccn_bgp.policy import read_aggregate, read_change, read_match
 from ccn_bgp.policy.at import U32
 from ccn_bgp.policy.communities import KINDS
 from ccn_bgp.policy.load import STATEMENT_KEYS
@@ -120,6 +120,18 @@ def _set() -> Schema:
     return _mapping({key: known[key] for key in read_change.KEYS})
 
 
+def _aggregate() -> Schema:
+    known: dict[str, Schema] = {
+        "prefix": TEXT,
+        "summary-only": {"type": "boolean"},
+        "min-contributing": _number(1, read_aggregate.MOST),
+        "as-set": {"const": False},
+        "set": _set(),
+    }
+    about = "A prefix in the place of the routes in it, at CCNs that name it."
+    return _mapping({key: known[key] for key in read_aggregate.KEYS}, "prefix", about=about)
+
+
 def _test() -> Schema:
     result = {"enum": ["accept", "reject"]}
     attributes = {"type": "object", "propertyNames": {"enum": list(ATTRIBUTES)}}
@@ -154,6 +166,11 @@ def schema() -> Schema:
             "include": {"type": "array", "items": TEXT},
             **{section: named(item) for section, item in _members().items()},
             "policies": named(statement),
+            "aggregates": {
+                "type": ["object", "null"],
+                "propertyNames": NAME,
+                "additionalProperties": _aggregate(),
+            },
             "tests": {"type": "array", "items": _test()},
         }
     )

@@ -12,20 +12,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteDistinguisher, RouteTarget, Vni
+from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteDistinguisher, Vni
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther, EvpnPrefix, Nlri, Origin, Path, PathAttributes
 from ccn_bgp.model.path import Unicast as UnicastNlri
-from ccn_bgp.policy.automata import (
-    AS_PATHS,
-    COMMUNITIES,
-    LARGE_COMMUNITIES,
-    Automaton,
-    automaton,
-    signatures,
-    text_for,
-)
+from ccn_bgp.policy.automata import AS_PATHS, Automaton, automaton, text_for
 from ccn_bgp.policy.classes import PrefixClasses
-from ccn_bgp.policy.communities import CommunitySet, Member
+from ccn_bgp.policy.communities import CommunitySet
 from ccn_bgp.policy.conditions import (
     AsPathCondition,
     CommunityCondition,
@@ -38,6 +30,7 @@ from ccn_bgp.policy.conditions import (
     PrefixCondition,
     WordCondition,
 )
+from ccn_bgp.policy.expressions import expression, holders, patterned
 from ccn_bgp.policy.flight import ORIGIN_KINDS, Context
 from ccn_bgp.policy.routes import RouteError, read_attributes
 from ccn_bgp.policy.rules import PolicySet
@@ -49,7 +42,6 @@ _EVPN = 0b11111100
 _TYPES = {"5": 0b1100, "2": 1 << 4, "1": 1 << 5, "3": 1 << 6, "4": 1 << 7}
 _NUMBER_TOPS = {"vni": 2**24 - 1, "local-pref": 2**32 - 1, "med": 2**32 - 1, "tag": 2**32 - 1}
 _EXTENDED = ("extended-community", "route-target")
-_TEXTS = {"community": COMMUNITIES, "large-community": LARGE_COMMUNITIES}
 MAX_AT_ONCE = 300
 """Members of sets that are asked for with ``all``."""
 _YES, _NO = 0b10, 0b01
@@ -74,7 +66,10 @@ class Space:
         self._cells: list[tuple[int, Prefix | None]] = [(0, None)]
         self._cells += [cell for width in (4, 16) for cell in self._classes.cells(width)]
         self._prefix = self._dimension(len(self._cells))
-        self._words = {"origin": self._dimension(3), "origin-kind": self._dimension(6)}
+        self._words = {
+            "origin": self._dimension(3),
+            "origin-kind": self._dimension(len(ORIGIN_KINDS) + 1),
+        }
         self._fit_shapes()
         for field in _NUMBER_TOPS:
             self._lay_numbers(field, [c for c in conditions if isinstance(c, NumberCondition)])
@@ -152,19 +147,19 @@ class Space:
         self._bits |= {(words[0], key): bit for key, bit in bits.items()}
         found: dict[int, Hashable] = {}
         for value in {m.value for held, _ in sets for m in held.members if m.value is not None}:
-            found.setdefault(_holders(sets, value), value)
+            found.setdefault(holders(sets, value), value)
         patterns = list(
             dict.fromkeys(m for held, _ in sets for m in held.members if m.value is None)
         )
-        for matched, value in _patterned(words[0], patterns):
-            holders = 0
+        for matched, value in patterned(words[0], patterns):
+            held_by = 0
             for held, bit in sets:
                 if any(m in matched for m in held.members):
-                    holders |= bit
-            found.setdefault(holders, value)
+                    held_by |= bit
+            found.setdefault(held_by, value)
         found.pop(0, None)
         self._atoms[words[0]] = [
-            (self._dimension(2), value, holders) for holders, value in sorted(found.items())
+            (self._dimension(2), value, held_by) for held_by, value in sorted(found.items())
         ]
 
     @staticmethod
@@ -239,7 +234,7 @@ class Space:
 
         def held(key: Hashable) -> list[int]:
             bit = self._bits[section, (word, key)]
-            return [dimension for dimension, _, holders in atoms if holders & bit]
+            return [dimension for dimension, _, held_by in atoms if held_by & bit]
 
         if condition.option != "all":
             return self._some(held(union), condition.option == "invert")
@@ -397,61 +392,3 @@ def _one_path(
 
 def _lowest(mask: int) -> int:
     return (mask & -mask).bit_length() - 1
-
-
-def _holders(sets: Sequence[tuple[CommunitySet, int]], value: Any) -> int:
-    """Which sets hold a community of one kind (a target is an extended community, too)."""
-    found = 0
-    for held, bit in sets:
-        if held.kind.word == "route-target" and not RouteTarget.is_target(value):
-            continue
-        if held.holds(value):
-            found |= bit
-    return found
-
-
-def _patterned(
-    word: str, patterns: Sequence[Member]
-) -> Iterable[tuple[frozenset[Member], Hashable]]:
-    """Kinds of values that are no literals: (patterns that match them, such a value or None)."""
-    if not patterns:
-        return
-    texts = _TEXTS.get(word)
-    if texts is not None:
-        made = [automaton(pattern_expression(m), texts.alphabet) for m in patterns]
-        understood = [a for a in made if a is not None]
-        found = signatures(texts, understood) if len(understood) == len(made) else None
-        if found is not None:
-            for matched, text in found.items():
-                held = frozenset(m for m, hit in zip(patterns, matched, strict=True) if hit)
-                yield held, patterns[0].kind.parse(text)
-            return
-    # As if each could be met by itself: then any of them can be met together, by several values.
-    yield from ((frozenset((m,)), None) for m in patterns)
-
-
-def pattern_expression(member: Member) -> str:
-    """A pattern on communities as an expression that is looked for in their text."""
-    if member.regex is not None:
-        return member.regex.translated
-    return "^" + "[^:]*".join(member.text.split("*")) + "$"
-
-
-def expression(member: AsPathMember) -> str:
-    """A member of an as-path-set as an expression that is looked for in the text of the path."""
-    border = "(?:^|[ ,{}()]|$)"
-    if member.regex is not None:
-        return member.regex.translated
-    if member.contains is not None:
-        return f"{border}{member.contains}{border}"
-    if member.origin is not None:
-        return rf"(?:^|[ (]){member.origin}\)?$"
-    low, high = member.length or (0, 0)
-    hop, confed = r"(?:[0-9]+|\{[0-9,]+\})", r"(?:\([0-9 ]+\))"
-    nothing = f"^(?:{confed}(?: {confed})*)?$"
-    if high == 0:
-        return nothing
-    upper = "" if high > 255 else str(high - 1)
-    first, others = f"^(?:{confed} )*{hop}(?: {confed})*", f"(?: {hop}(?: {confed})*)"
-    path = f"{first}{others}{{{max(low, 1) - 1},{upper}}}$"
-    return path if low else f"{nothing}|{path}"
