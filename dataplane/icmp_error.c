@@ -60,6 +60,9 @@ static bool is_owed6(const uint8_t *ip, size_t length)
 			   next == IPPROTO_DSTOPTS) {
 			next = ip[at];
 			at += (ip[at + 1] + 1U) * 8;
+		} else if (next == IPPROTO_AH) { /* RFC 4302 section 2.2 */
+			next = ip[at];
+			at += (ip[at + 1] + 2U) * 4;
 		} else {
 			return true;
 		}

@@ -36,6 +36,7 @@ MARTIANS = [
         "fec0::1",
     )
 ]
+KNOWN_PORTS = [number.to_bytes(2, "big") for number in (0, 22, 80, 443, 65535)]
 OPTIONS = [
     b"\1\1\1\0",
     b"\7\7\4" + bytes(4) + b"\0",  # record route
@@ -131,11 +132,15 @@ class FrameMaker:
         traffic_class = random.choice((0, 0, random.randrange(256)))
         if random.random() < 0.1:
             return family, self.ping(random, source, destination, hops)
-        protocol = random.choice((UDP, UDP, TCP, TCP, ICMP, ICMPV6, 47, 0))
+        protocol = random.choice((UDP, UDP, TCP, TCP, ICMP, ICMPV6, 47, 132, 0))
         options = random.choice(OPTIONS) if random.random() < 0.1 else b""
         fixed = 20 + len(options) if family == 4 else 40
         payload = self.payload(random, fixed)
+        if protocol in (UDP, TCP, 132) and len(payload) >= 4 and random.random() < 0.7:
+            payload = b"".join(random.choice(KNOWN_PORTS) for _ in range(2)) + payload[4:]
         if family == 6:
+            if random.random() < 0.2:
+                protocol, payload = self.chain(random, protocol, payload)
             first = 6 << 28 | traffic_class << 20 | random.getrandbits(20)
             head = first.to_bytes(4, "big") + len(payload).to_bytes(2, "big")
             return family, head + bytes([protocol, hops]) + source + destination + payload
@@ -143,6 +148,18 @@ class FrameMaker:
         head = bytes([0x40 | fixed // 4, traffic_class]) + (fixed + len(payload)).to_bytes(2, "big")
         head += random.randbytes(2) + fragment.to_bytes(2, "big") + bytes([hops, protocol, 0, 0])
         return family, with_header_checksum(head + source + destination + options) + payload
+
+    def chain(self, random, protocol, payload):
+        """Extension headers before a payload: RFC 8200 §4, RFC 4302; now and then too long ones."""
+        for _ in range(random.choice((1, 1, 2, 3, 8, 9))):
+            kind = random.choice((0, 43, 44, 51, 51, 60))
+            units = rarely(random, random.choice((0, 0, 1)), 255)
+            octets = {44: 8, 51: (units + 2) * 4}.get(kind, (units + 1) * 8)
+            offset = random.choice((0, 0, 1, 8)) if kind == 44 else 0
+            octets = min(octets, 40)
+            head = bytes([protocol, units]) + offset.to_bytes(2, "big")
+            protocol, payload = kind, head + bytes(octets - 4) + payload
+        return protocol, payload
 
     def ping(self, random, source, destination, hops):
         """An ICMP message from one address to the other, mostly an echo request."""

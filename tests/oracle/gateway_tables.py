@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 from hypothesis import strategies as st
 from oracle.plain_tables import (
+    ANY_PORT,
     DROP,
     HAND_OFF,
     L3,
@@ -15,6 +16,7 @@ from oracle.plain_tables import (
     UPLINK,
     VIP,
     VPC,
+    AclRow,
     Group,
     Interface,
     NextHop,
@@ -155,6 +157,35 @@ def prefixes(draw):
 
 
 @st.composite
+def acls(draw):
+    """Rows of both families; the last one often lets pass what the others left."""
+    found = []
+    for _ in range(draw(st.integers(1, 5))):
+        source, destination = draw(prefixes()), draw(prefixes())
+        if len(source[0]) != len(destination[0]):
+            destination = bytes(len(source[0])), 0
+        protocol = draw(st.sampled_from((None, 6, 17, 17, 1, 58, 47, 132)))
+        ports = st.sampled_from((ANY_PORT, ANY_PORT, (22, 22), (80, 443), (1, 65535)))
+        has = protocol in (6, 17, 132)
+        found.append(
+            AclRow(
+                draw(st.booleans()),
+                4 if len(source[0]) == 4 else 6,
+                protocol,
+                source,
+                destination,
+                draw(ports) if has else ANY_PORT,
+                draw(ports) if has else ANY_PORT,
+            )
+        )
+    if draw(st.booleans()):
+        for size in (4, 16):
+            everything = bytes(size), 0
+            found.append(AclRow(True, 4 if size == 4 else 6, None, everything, everything))
+    return found
+
+
+@st.composite
 def tables(draw):
     """One generation that the forwarder takes."""
     ccsis = draw(st.lists(st.sampled_from(CCSIS), min_size=1, max_size=3, unique=True))
@@ -200,5 +231,6 @@ def tables(draw):
         next_hops=hops,
         vms=vms,
         routes=routes,
+        acls=draw(st.dictionaries(st.sampled_from(ccsis), acls(), max_size=1)),
         gateway_addresses=routers,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from oracle.plain_filter import denies
 from oracle.plain_inside import (
     NO_PORT,
     TOLD,
@@ -20,6 +21,7 @@ from oracle.plain_inside import (
 )
 from oracle.plain_own import answer
 from oracle.plain_packets import (
+    BUCKETS,
     CONGESTION_EXPERIENCED,
     ETHERTYPE_ARP,
     ETHERTYPE_IPV4,
@@ -249,7 +251,7 @@ class PlainForwarder:
         if (vm and source not in vm.vteps) or source not in self._endpoints():
             raise Drop("vm-neighbor")
         try:
-            out, neighbor = self._uplink_to(source)
+            out, neighbor = self._uplink_to(source, int.from_bytes(source, "little"))
             mac = self._neighbor_mac(neighbor)
         except Drop:
             raise Drop("vm-neighbor") from None
@@ -280,7 +282,11 @@ class PlainForwarder:
 
     def _route_if_legal(self, a, vtep=b""):
         reason = forged(self.tables, a, vtep)
-        return Dropped(reason) if reason else self._route(a)
+        if reason:
+            return Dropped(reason)
+        if a.ccsi in self.tables.acls and denies(self.tables.acls[a.ccsi], a.packet):
+            return self._refused(a, "acl")
+        return self._route(a)
 
     def _route(self, a):
         try:
@@ -339,7 +345,7 @@ class PlainForwarder:
     def _to_tunnel(self, vni, mac, vtep, a):
         """RFC 6040 §4.1 in normal mode; DSCP as in the uniform model of RFC 2983."""
         packet = a.packet
-        out, neighbor = self._uplink_to(vtep)
+        out, neighbor = self._uplink_to(vtep, packet.flow_hash)
         a.mtu = out.mtu - OUTER
         if len(packet.octets) > a.mtu:
             raise Drop("mtu")
@@ -408,9 +414,9 @@ class PlainForwarder:
         found += [b"\xc0\0\0\x08"] if size == 4 else []
         return next((address for address in found if address), None)
 
-    def _uplink_to(self, vtep):
-        """The uplink and the neighbour on it that a VTEP is reached by: on its own subnet first,
-        then by a router; of equals the one with the lowest id."""
+    def _uplink_to(self, vtep, flow_hash):
+        """The uplink and the neighbour on it that a VTEP is reached by: on its own subnet first, of
+        those the one with the lowest id; else by the routers, who share the flows."""
         uplinks = sorted(
             (i for i in self.tables.interfaces if i.role == UPLINK), key=lambda i: i.id
         )
@@ -419,10 +425,11 @@ class PlainForwarder:
         for i in uplinks:
             if covers(i.address, i.length, vtep):
                 return i, vtep
-        for i in uplinks:
-            if i.via:
-                return i, i.via
-        raise Drop("no-uplink")
+        routed = [i for i in uplinks if i.via]
+        if not routed:
+            raise Drop("no-uplink")
+        i = routed[winner([(i.id, 1) for i in routed], flow_hash >> 18 & BUCKETS - 1)]
+        return i, i.via
 
     def _neighbor_mac(self, address):
         if not self.static:

@@ -16,13 +16,14 @@ from oracle.plain_packets import (
     with_header_checksum,
 )
 
-TIME_EXCEEDED, NO_ROUTE, NO_HOST, NO_PORT, TOO_BIG = range(5)
+TIME_EXCEEDED, NO_ROUTE, NO_HOST, NO_PORT, TOO_BIG, PROHIBITED = range(6)
 ERRORS4 = {
     TIME_EXCEEDED: (11, 0),
     NO_ROUTE: (3, 0),
     NO_HOST: (3, 1),
     NO_PORT: (3, 3),
     TOO_BIG: (3, 4),
+    PROHIBITED: (3, 13),
 }
 ERRORS6 = {
     TIME_EXCEEDED: (3, 0),
@@ -30,13 +31,20 @@ ERRORS6 = {
     NO_HOST: (1, 3),
     NO_PORT: (1, 4),
     TOO_BIG: (2, 0),
+    PROHIBITED: (1, 1),
 }
-TOLD = {"ttl": TIME_EXCEEDED, "no-route": NO_ROUTE, "no-vm": NO_HOST, "mtu": TOO_BIG}
+TOLD = {
+    "ttl": TIME_EXCEEDED,
+    "no-route": NO_ROUTE,
+    "no-vm": NO_HOST,
+    "mtu": TOO_BIG,
+    "acl": PROHIBITED,
+}
 """The drop reasons that a sender is told."""
 CONTROL = 0xC0  # precedence of errors, RFC 1812 §4.3.2.5
 QUESTIONS4 = {0, 8, 13, 14, 15, 16, 17, 18}
 """Types of ICMP that are no errors."""
-HOP_BY_HOP, ROUTING, FRAGMENT, OPTIONS = 0, 43, 44, 60
+HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, OPTIONS = 0, 43, 44, 51, 60
 
 
 def vm_asks(frame):
@@ -97,6 +105,8 @@ def _is_owed6(packet):
             following, at = octets[at], at + 8
         elif following in (HOP_BY_HOP, ROUTING, OPTIONS):
             following, at = octets[at], at + (octets[at + 1] + 1) * 8
+        elif following == AUTHENTICATION:  # RFC 4302 §2.2
+            following, at = octets[at], at + (octets[at + 1] + 2) * 4
         else:
             return True
     return following != ICMPV6 and at <= len(octets)

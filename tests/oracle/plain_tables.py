@@ -61,6 +61,22 @@ class Vm:
     vteps: tuple[bytes, ...]
 
 
+ANY_PORT = 0, 65535
+
+
+@dataclass(frozen=True)
+class AclRow:
+    """``protocol`` None: any. Prefixes are (address, length), of the row's family."""
+
+    permit: bool
+    family: int
+    protocol: int | None
+    source: tuple[bytes, int]
+    destination: tuple[bytes, int]
+    source_ports: tuple[int, int] = ANY_PORT
+    destination_ports: tuple[int, int] = ANY_PORT
+
+
 @dataclass
 class Tables:
     """One generation."""
@@ -83,6 +99,8 @@ class Tables:
     routes: dict[tuple[int, bytes, int], int] = field(default_factory=dict)
     """CCSI, prefix, length -> slot of a next hop."""
 
+    acls: dict[int, list[AclRow]] = field(default_factory=dict)
+    """CCSI -> its access list; who has none lets everything pass."""
     gateway_addresses: set[tuple[int, bytes]] = field(default_factory=set)
     """VNI, the router's own address inside that VPC."""
 
@@ -188,7 +206,30 @@ def records(tables):
             site=site,
             flags=wire.SourceFlag.GATEWAYS if gateways else 0,
         )
+    for ccsi, rows in tables.acls.items():
+        for place, row in enumerate(rows):
+            found.append((MessageType.ACL_RULE, 0, _acl_row(ccsi, place, row)))
     return found
+
+
+def _acl_row(ccsi, place, row):
+    made = _row(
+        wire.ACL_RULE,
+        ccsi=ccsi,
+        sequence=place * 10,
+        rule=place,
+        action=1 if row.permit else 2,
+        family=row.family,
+        protocol=row.protocol or 0,
+        any_protocol=row.protocol is None,
+        source=row.source[0],
+        source_length=row.source[1],
+        destination=row.destination[0],
+        destination_length=row.destination[1],
+        name=b"rule-%d" % place,
+    )
+    made["source_port"], made["destination_port"] = row.source_ports, row.destination_ports
+    return made
 
 
 def _group_row(slot, group):

@@ -37,8 +37,11 @@ QUIET = 4
 MACS = {port: b"\x02\x70\x63\x61\x70" + bytes([n]) for n, port in enumerate(PORTS)}  # net_pcap's
 ORACLE = Path(__file__).parents[2] / "oracle"
 PCAP = struct.Struct("<IIII")
+FLOW = 90
+"""Octets of a frame that say, by any header that it may have, whose flow it is."""
 Frames = list[tuple[str, bytes]]
-Results = list[tuple[str, Outcome]]
+Results = list[tuple[str, bytes, Outcome]]
+"""The port that a frame came in by, the frame, and one of the things that become of it."""
 Seen = tuple[dict[str, list[bytes]], Counter[tuple[str, str]]]
 
 
@@ -58,7 +61,7 @@ def read_pcap(file: Path) -> list[bytes]:
     return found
 
 
-def run_real(directory: Path, model: PlainForwarder, frames: Frames) -> Seen:
+def run_real(directory: Path, model: PlainForwarder, frames: Frames, workers: int) -> Seen:
     """A ccn-forwarder with these tables that reads the frames from files, one for each port."""
     specs = {}
     for port in PORTS:
@@ -66,6 +69,7 @@ def run_real(directory: Path, model: PlainForwarder, frames: Frames) -> Seen:
         specs[port] = f"pcap:{directory}/{port}-in,{directory}/{port}-out"
     socket = directory / "f.sock"
     options = ["--static-neighbors"] * model.static + ["--no-icmp"] * (not model.icmp)
+    options += ["--workers", f"{workers}", "--fan-out"] * (workers > 1)
     command = forwarder_command(socket, specs, extra=["--memory", "96", *options])
     process = start_forwarder(command, socket, directory / "log")
     try:
@@ -110,7 +114,7 @@ def outcomes(counters: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
 
 def expected_counters(results: Results) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
-    for _, result in results:
+    for _, _, result in results:
         if isinstance(result, Dropped):
             found["drop", result.reason] += 1
         elif isinstance(result, Forwarded):
@@ -122,27 +126,32 @@ def expected_counters(results: Results) -> Counter[tuple[str, str]]:
     return found
 
 
-def check_frames(port: str, seen: list[bytes], results: Results) -> None:
-    """What left by the port: each expected frame once, those of one input in its order."""
-    left = [(by, r) for by, r in results if isinstance(r, Forwarded | Answered) and r.port == port]
+def check_frames(port: str, seen: list[bytes], results: Results, workers: int) -> None:
+    """What left by the port: each expected frame once; those of one input in its order or, of
+    several workers, those of one flow."""
+    left = [
+        (by if workers == 1 else by + frame[:FLOW].hex(), r)
+        for by, frame, r in results
+        if isinstance(r, Forwarded | Answered) and r.port == port
+    ]
     wanted = Counter([r.frame for _, r in left])
     assert Counter(seen) - wanted == Counter(), "frames that the model does not send"
     assert wanted - Counter(seen) == Counter(), "frames that only the model sends"
-    for origin in PORTS:
+    for origin in {by for by, _ in left}:
         in_order = iter(seen)
         for by, r in left:
             if by == origin and isinstance(r, Forwarded) and not r.own:
                 assert r.frame in in_order, f"order of what came in by {origin}"
 
 
-def compare(model: PlainForwarder, frames: Frames) -> None:
+def compare(model: PlainForwarder, frames: Frames, workers: int) -> None:
     """AssertionError if model and forwarder differ in what they send or count."""
-    results = [(port, r) for port, frame in frames for r in model.forward(port, frame)]
+    results = [(port, frame, r) for port, frame in frames for r in model.forward(port, frame)]
     with TemporaryDirectory() as directory:
-        seen, counters = run_real(Path(directory), model, frames)
+        seen, counters = run_real(Path(directory), model, frames, workers)
     if model.static:
         for port in PORTS:
-            check_frames(port, seen[port], results)
+            check_frames(port, seen[port], results, workers)
         assert outcomes(counters) == expected_counters(results)
     else:  # it asks for its neighbours whenever it likes
         assert drops(outcomes(counters)) == drops(expected_counters(results))
@@ -152,12 +161,22 @@ def drops(counters: Counter[tuple[str, str]]) -> dict[str, int]:
     return {name: value for (scope, name), value in counters.items() if scope == "drop"}
 
 
-def check(model: PlainForwarder, number: int, count: int) -> None:
+def in_flows(random: Random, frames: Frames) -> Frames:
+    """Each of the frames eight times, told apart by the last octet, in between the others; those
+    that are long enough for that."""
+    long = [(port, frame[:-1]) for port, frame in frames if FLOW < len(frame) < 600]
+    order = [long[random.randrange(len(long))] for _ in range(8 * len(long))]
+    return [(port, frame + bytes([n & 255])) for n, (port, frame) in enumerate(order)]
+
+
+def check(model: PlainForwarder, number: int, count: int, workers: int = 1) -> None:
     """Fails with few of the frames if model and forwarder differ."""
     maker, random = FrameMaker(model.tables, MACS), Random(number)
     frames = [maker.make(random) for _ in range(count)]
+    if workers > 1:
+        frames = in_flows(random, frames)
     try:
-        compare(model, frames)
+        compare(model, frames, workers)
     except AssertionError as difference:
         reason = difference
     else:
@@ -165,7 +184,7 @@ def check(model: PlainForwarder, number: int, count: int) -> None:
     while len(frames) > 1:
         for half in (frames[: len(frames) // 2], frames[len(frames) // 2 :]):
             try:
-                compare(model, half)
+                compare(model, half, workers)
             except AssertionError as difference:
                 frames, reason = half, difference
                 break
@@ -205,11 +224,22 @@ def test_what_senders_are_told(held: Tables, number: int) -> None:
     check(PlainForwarder(held, MACS, icmp=True), number, ERRORS)
 
 
+@examples(EXAMPLES // 4 + 1)
+@given(held=tables(), number=numbers, workers=st.integers(2, 3))
+def test_several_workers_keep_the_order_of_each_flow(
+    held: Tables, number: int, workers: int
+) -> None:
+    check(PlainForwarder(held, MACS), number, FRAMES // 8, workers)
+
+
 @pytest.mark.long
 @examples(EXAMPLES * 40)
-@given(held=tables(), number=numbers, icmp=st.booleans())
-def test_many_more(held: Tables, number: int, icmp: bool) -> None:
-    check(PlainForwarder(held, MACS, icmp=icmp), number, ERRORS if icmp else 2 * FRAMES)
+@given(held=tables(), number=numbers, icmp=st.booleans(), workers=st.sampled_from((1, 1, 3)))
+def test_many_more(held: Tables, number: int, icmp: bool, workers: int) -> None:
+    if workers > 1:
+        check(PlainForwarder(held, MACS), number, FRAMES // 4, workers)
+    else:
+        check(PlainForwarder(held, MACS, icmp=icmp), number, ERRORS if icmp else 2 * FRAMES)
 
 
 def test_every_end_is_met() -> None:
