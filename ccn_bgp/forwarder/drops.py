@@ -59,7 +59,9 @@ DROPS: Mapping[str, Drop] = {
     ),
     "acl": Drop("the CCN's access list denies it", "see the counters of the access list"),
     "no-route": Drop("no route in the CCN", "see `ccn explain ADDRESS`"),
-    "blackhole": Drop("the route says so", "nothing, if it is meant"),
+    "blackhole": Drop(
+        "the route says so: a blackhole, or a hole in an aggregate", "nothing, if it is meant"
+    ),
     "no-vm": Drop("no VM has the destination", "see `ccn show vms`; the VM may have been removed"),
     "no-uplink": Drop("no uplink reaches the VTEP", "give the uplink a via in the topology"),
     "no-neighbor": Drop(

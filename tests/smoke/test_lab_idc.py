@@ -3,6 +3,7 @@ what an edit of its policy does while packets flow."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -159,6 +160,54 @@ def test_an_edit_is_told_first_and_packets_follow(running: Any, prober: Prober) 
     assert running.show("digest")["digest"] == digest
     assert edits.log.read_text().count(": up") == sessions > 0, "no session was reset"
     assert heard(running) == updates, "and nobody was asked to say anything again"
+
+
+def told(running: Any) -> dict[str, Any]:
+    """What lf-r1 has in its BGP table of its gateway."""
+    words = ("--", "vtysh", "-c", "show bgp ipv4 unicast json")
+    table = json.loads(running.on("exec", "lf-r1", *words).stdout)["routes"]
+    return {
+        prefix: path
+        for prefix, paths in table.items()
+        for path in paths
+        if "169.254.1.1" in {hop["ip"] for hop in path["nexthops"]}
+    }
+
+
+def blackholed(running: Any) -> int:
+    drops = running.show("counters")["counters"].get("drop", {})
+    return int(drops.get("blackhole", 0))
+
+
+def test_an_aggregate_is_told_in_the_place_of_its_routes(running: Any, prober: Prober) -> None:
+    edits, topology = Edits(running), running.lab.topology_file
+    before, routes = topology.read_text(), set(told(running))
+    assert {"10.1.0.0/16", "10.2.0.0/16"} <= routes
+    topology.write_text(before.replace("retail: {", "retail: {aggregates: [tens], "))
+    tens = "aggregates: {tens: {prefix: 10.0.0.0/8, summary-only: true, set: {med: 7}}}\n"
+    try:
+        edits.reload(edits.text + tens)
+        assert within(5, lambda: set(told(running)) == {"10.0.0.0/8"})
+        detail = ("--", "vtysh", "-c", "show bgp ipv4 unicast 10.0.0.0/8 json")
+        (path,) = json.loads(running.on("exec", "lf-r1", *detail).stdout)["paths"]
+        assert path["aspath"]["string"] == "64601"
+        assert (path["aggregatorAs"], path["aggregatorId"]) == (64601, "192.0.2.11")
+        assert (path["metric"], path["atomicAggregate"]) == (7, True)
+        assert arrives(prober)
+        there = to_server(prober)
+        back = Pair(there.target, there.source)
+        assert prober.run([back], [1], control=False, linger=0.2).lost == 0, "it uses 10.0.0.0/8"
+        dropped = blackholed(running)
+        running.on("exec", "srv-lf-r1", "--", "ping", "-c", "3", "-i", "0.2", "-W", "1", "10.7.0.1")
+        assert blackholed(running) >= dropped + 3, "a hole in it leads nowhere"
+        (shown,) = running.show("aggregates")["aggregates"]
+        assert (shown["state"], shown["told-to"]) == ("in force", ["lf-r1"])
+        assert {"10.1.0.0/16", "10.2.0.0/16"} <= set(shown["routes"])
+        assert not [f for f in running.show("findings")["findings"] if f["severity"] == "error"]
+    finally:
+        topology.write_text(before)
+        edits.reload(edits.text)
+    assert within(5, lambda: set(told(running)) == routes)
 
 
 def test_more_than_max_prefixes_are_not_taken(running: Any, prober: Prober) -> None:
