@@ -24,7 +24,7 @@ from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.limits import Limits
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.prefix_classes import export_classes
-from ccn_bgp.gateway.speakers import Speakers, check
+from ccn_bgp.gateway.speakers import Speakers, check, same_on_the_wire
 from ccn_bgp.gateway.telling import (
     ExportChanges,
     UpdateGroups,
@@ -143,11 +143,15 @@ class Sessions:
                 if read_otherwise:  # what it has said means something else
                     self._teardown(name, 6, 6)
             else:
+                alike = False
                 if old is not None:
                     old.stop_timer()
+                    alike = old.up and same_on_the_wire(old.peer, peer)
                 if not len(rib.adj_in[name]):
                     self.recorder.forgotten(name)
                 self.peers[name] = PeerSession(peer, intent.export_policy)
+                if alike:  # the speaker would see no difference, and go on with what is over for us
+                    self._teardown(name, 6, 6)
         for gone in before.values():
             gone.stop_timer()
         self.limits.adopt(rib.peers)

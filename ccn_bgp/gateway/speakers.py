@@ -138,3 +138,9 @@ def check(peers: Sequence[Peer]) -> None:
     """InputError if the speakers could not serve these peers: nothing is changed."""
     for name in GROUPS:
         render([p for p in peers if group_of(p) == name])
+
+
+def same_on_the_wire(old: Peer, new: Peer) -> bool:
+    """Whether a speaker that serves ``old`` would go on with the session when it is given
+    ``new``."""
+    return render([old]) == render([new])

@@ -16,13 +16,14 @@ from ccn_bgp.model.ccsi import Ccsi, Peer
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import (
     LINK_BANDWIDTH,
+    EvpnMacIp,
     EvpnOther,
     Nlri,
     Path,
     PathAttributes,
     changed,
 )
-from ccn_bgp.model.reason import Denied, Looped, NotImported, Reason, Refused, Unresolved
+from ccn_bgp.model.reason import Denied, Looped, Malformed, NotImported, Reason, Refused, Unresolved
 from ccn_bgp.model.topology import Gateway, Vpc
 
 Claim = Callable[[Peer, str, Path], Finding | None]
@@ -103,6 +104,10 @@ class Judge:
         nlri = path.nlri
         if isinstance(nlri, EvpnOther):
             return Judgement(reason=NotImported(f"EVPN type {nlri.kind}"))
+        if isinstance(nlri, EvpnMacIp) and (nlri.mac[0] & 1 or not any(nlri.mac)):
+            # To forward to it would be to flood a VPC.
+            text = f"{nlri.mac} is not the address of one VM"
+            return Judgement(reason=Malformed("RFC 7432 §7.2", text))
         imports = self.imports.of_path(self.gateway.name, peer, path, self.vpcs)
         if not imports:
             return Judgement(reason=not_imported(peer, path))
@@ -151,6 +156,8 @@ class Judge:
                 return Looped(f"own AS {peer.local_asn} in the path {attributes.as_path_text}")
         if attributes.originator_id == self.gateway.router_id:
             return Looped("the originator is this gateway")
+        if self.gateway.router_id in attributes.cluster_list:
+            return Looped("the cluster list holds this gateway")
         if peer.role != "idc" and attributes.next_hop == self.gateway.vtep:
             return Looped("the next hop is this gateway")
         return None

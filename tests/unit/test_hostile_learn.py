@@ -3,6 +3,7 @@ the wrong CCN. The answer never depends on the order, and nothing comes back to 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path as FilePath
 
@@ -364,3 +365,25 @@ def test_a_tie_follows_the_router_id_of_a_peer_that_came_back(rib: Rib) -> None:
     rib.session_down("rr", keep=True)
     rib.opened("rr", Ip.parse("10.0.0.3"))
     assert chosen() == chosen("10.99.0.0/24") == "rr2"
+
+
+@pytest.mark.parametrize("mac", ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "00:00:00:00:00:00"])
+def test_a_vm_is_one_interface(rib: Rib, mac: str) -> None:
+    """A host that says a group's address would have every packet for the VM flooded."""
+    nlri, attributes = host_vm("192.0.2.101", None, mac=mac)
+    rib.receive("host1", [nlri], [], attributes)
+    assert vm_exports(rib, "10.1.0.20") == []
+    assert all(str(vm.ip) != "10.1.0.20" for vm in rib.vm_entries())
+    (heard,) = rib.heard("host1").values()
+    assert str(heard.reason) == (f"malformed: {mac} is not the address of one VM (RFC 7432 §7.2)")
+
+
+def test_our_identifier_in_the_cluster_list_is_a_loop(rib: Rib) -> None:
+    nlri, attributes = south("10.3.0.0/16", 20100, RETAIL)
+    ours, others = rib.gateway.router_id, Ip.parse("10.9.9.9")
+    for clusters, taken in (((others,), True), ((others, ours), False)):
+        rib.receive("rr", [nlri], [], replace(attributes, cluster_list=clusters))
+        rib.settle()
+        (heard,) = rib.heard("rr").values()
+        assert bool(heard.places) is taken
+        assert taken or str(heard.reason) == "loop: the cluster list holds this gateway"

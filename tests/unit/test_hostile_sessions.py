@@ -129,6 +129,22 @@ def test_labels_that_mean_something_else_are_said_anew(intent: Intent, sessions:
     assert decoder.decoder.session.label_is_mpls
 
 
+def test_a_role_that_changes_ends_the_session_for_both(intent: Intent, sessions: Sessions) -> None:
+    """The speaker sees no difference: it would go on with a session that we count as down."""
+    sessions.on_event(SessionUp("hk-gw1", facts(Family.EVPN)))
+    rib = new_rib(intent)
+    rib.adopt(sessions.rib)
+    rib.peers["hk-gw1"] = replace(rib.peers["hk-gw1"], role="reflector")
+    asyncio.run(sessions.adopt(intent, rib))
+    assert sessions.speakers.running["gateways"].ended == [("hk-gw1", 6, 6)]
+    # What an OPEN or TCP carries is the speaker's own affair.
+    sessions.on_event(SessionDown("hk-gw1", "notification sent (6,6)"))
+    sessions.on_event(SessionUp("hk-gw1", facts(Family.EVPN)))
+    rib.peers["hk-gw1"] = replace(rib.peers["hk-gw1"], port=1179)
+    asyncio.run(sessions.adopt(intent, rib))
+    assert len(sessions.speakers.running["gateways"].ended) == 1
+
+
 def test_a_fault_of_ours_costs_one_session_and_is_not_silent(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
