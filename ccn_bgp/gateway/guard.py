@@ -236,23 +236,20 @@ class Guard:
     def _quarantine(self, found: list[Finding]) -> list[tuple[str, Prefix]]:
         """Refuse the rows that errors name, and keep the findings: table and prefix of each row of
         which anything new was refused."""
-        acted = []
+        named: dict[str, dict[Prefix, list[Finding]]] = {}
         for finding in found:
-            table = self.rib.tables.get(finding.table)
-            if not finding.stands or table is None or not finding.prefix:
-                continue
-            prefix = Prefix.parse(finding.prefix)
-            sides = finding.witness.get("origins", ())
-            fresh = [
-                slot
-                for slot in table.accused(prefix, finding.peer, sides)
-                if (prefix, slot) not in table.refused
-            ]
-            for slot in fresh:
-                table.refuse(prefix, slot, Refused(finding.rule, finding.message))
-            if fresh:
-                self._quarantined.add(finding.table, prefix, finding)
-                acted.append((finding.table, prefix))
+            if finding.stands and finding.prefix and finding.table in self.rib.tables:
+                rows = named.setdefault(finding.table, {})
+                rows.setdefault(Prefix.parse(finding.prefix), []).append(finding)
+        acted = []
+        for name, rows in named.items():
+            table = self.rib.tables[name]
+            with table.located(rows):
+                for prefix, findings in rows.items():
+                    fresh = [f for f in findings if _refused(table, prefix, f)]
+                    for finding in fresh:
+                        self._quarantined.add(name, prefix, finding)
+                    acted += [(name, prefix)] * bool(fresh)
         return acted
 
     def _build(self, names: list[str]) -> dict[str, Table]:
@@ -294,6 +291,16 @@ class Guard:
             unchecked=self._unchecked,
             vms=self._vms,
         )
+
+
+def _refused(table: LocRib, prefix: Prefix, finding: Finding) -> bool:
+    """Refuse what the finding is about; False if that was refused already."""
+    sides = finding.witness.get("origins", ())
+    accused = table.accused(prefix, finding.peer, sides)
+    fresh = [slot for slot in accused if (prefix, slot) not in table.refused]
+    for slot in fresh:
+        table.refuse(prefix, slot, Refused(finding.rule, finding.message))
+    return bool(fresh)
 
 
 def _contenders(loc: LocRib) -> tuple[Contender, ...]:

@@ -48,12 +48,12 @@ def kin(attributes: PathAttributes) -> Hashable:
 
 
 def families(bodies: Iterable[tuple[int, PathBody]]) -> list[list[tuple[int, PathBody]]]:
-    """Bodies of type 5 routes with a VNI, in groups of which one can stand for all; what is kept
-    with each body comes along."""
+    """Bodies of type 5 routes with a VNI and without a gateway IP, in groups of which one can stand
+    for all; what is kept with each body comes along."""
     found: dict[Hashable, list[tuple[int, PathBody]]] = {}
     for item in bodies:
-        attributes, esi, gateway, _ = item[1]
-        found.setdefault((kin(attributes), esi, gateway), []).append(item)
+        attributes, esi, _, _ = item[1]
+        found.setdefault((kin(attributes), esi), []).append(item)
     return list(found.values())
 
 

@@ -63,11 +63,13 @@ class CandidateRows:
 
     def ranges(self, keys: Array) -> tuple[I8, I8]:
         """(first row, row behind the last) of each key."""
-        if self._ends_with(keys):
-            first = np.arange(len(self.key) - len(keys), len(self.key))
-            return first, first + 1
+        if (found := self._run(keys)) is not None:
+            return found
         if len(keys) > len(self.key) // 4 and (found := self._all_ranges(keys)) is not None:
             return found
+        if (place := keyed.gap(self.key, keys)) >= 0:
+            none = np.full(len(keys), place)
+            return none, none
         first = np.searchsorted(self.key, keys)
         if len(keys) < keyed.FEW or not len(self.key):
             return first, np.searchsorted(self.key, keys, side="right")
@@ -78,6 +80,16 @@ class CandidateRows:
         more = more[behind[more] <= last]
         behind[more] = np.searchsorted(self.key, keys[more], side="right")
         return first, behind
+
+    def _run(self, keys: Array) -> tuple[I8, I8] | None:
+        """``ranges`` without a search, if these stand one behind another, of one candidate each."""
+        begin = keyed.run(self.key, keys)
+        end = begin + len(keys)
+        if begin < 0 or (end < len(self.key) and self.key[end] == keys[-1]):
+            return None
+        if not (keys[1:] > keys[:-1]).all():
+            return None
+        return np.arange(begin, end), np.arange(begin + 1, end + 1)
 
     def _all_ranges(self, keys: Array) -> tuple[I8, I8] | None:
         """``ranges`` without a search, if these are all keys that there are."""
@@ -167,14 +179,6 @@ class CandidateRows:
         if len(self.key) and len(keys) and not keys[0] > self.key[-1]:
             return False
         return keyed.rising(keys)
-
-    def _ends_with(self, keys: Array) -> bool:
-        """Whether these are the last keys, with one candidate each."""
-        begin = len(self.key) - len(keys)
-        if len(keys) < keyed.FEW or begin < 0 or self.key[begin] != keys[0]:
-            return False
-        alone = begin == 0 or bool(self.key[begin - 1] != keys[0])
-        return alone and np.array_equal(self.key[begin:], keys)
 
     def _append(self, keys: Array, slots: U8, terms: U4) -> None:
         held, count = len(self.key), len(keys)

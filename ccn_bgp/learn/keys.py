@@ -163,10 +163,38 @@ def of(prefix: Prefix) -> int:
 def member(sorted_keys: Array, wanted: Array) -> tuple[I8, Bools]:
     """For each wanted key where it stands (or would stand) in the sorted ones, and whether it is
     there."""
+    begin = run(sorted_keys, wanted)
+    if begin >= 0:
+        return np.arange(begin, begin + len(wanted)), np.ones(len(wanted), np.bool_)
     place = np.searchsorted(sorted_keys, wanted)
     found = place < len(sorted_keys)
     found[found] = sorted_keys[place[found]] == wanted[found]
     return place, found
+
+
+def run(sorted_keys: Array, wanted: Array) -> int:
+    """Where many wanted keys begin that stand one behind another among the sorted ones, as those
+    of a table or of a peer often do; -1 if they do not, or are few. Seen at a glance: a search for
+    each takes twenty times as long."""
+    count = len(wanted)
+    if not FEW < count <= len(sorted_keys):
+        return -1
+    begin = int(np.searchsorted(sorted_keys, wanted[0]))
+    end = begin + count
+    if end > len(sorted_keys) or sorted_keys[end - 1] != wanted[-1]:
+        return -1
+    return begin if np.array_equal(sorted_keys[begin:end], wanted) else -1
+
+
+def gap(sorted_keys: Array, wanted: Array) -> int:
+    """Where many wanted keys, ascending, would all stand between two of the sorted ones; -1 if
+    they would not, or are few."""
+    if len(wanted) <= FEW:
+        return -1
+    begin = int(np.searchsorted(sorted_keys, wanted[0]))
+    if begin < len(sorted_keys) and not wanted[-1] < sorted_keys[begin]:
+        return -1
+    return begin if bool((wanted[1:] >= wanted[:-1]).all()) else -1
 
 
 def numbered(values: Array, count: int) -> tuple[I8, I8]:

@@ -3,12 +3,14 @@
 In: Candidates placed and taken away by rib.py, and the rows of candidates.py. Out: ``routes``
 (resolved winners), ``best`` (what may be re-announced) and the reason of every loser. The mass is
 decided in columns; here are the prefixes that something else bears on: a declaration, a local
-import, a gateway IP, a quarantine, two CCNs that contend. Holds no sockets and no clock.
+import, a gateway IP that several tables look up, a quarantine, two CCNs that contend. Holds no
+sockets and no clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +47,7 @@ class Columnar:
     ``special``: keys (by width) that are never decided in columns. ``dirty``: tables by name that
     have prefixes to decide one by one. ``changed``: those whose routes may not be what they were.
     ``decided``: those in which a prefix was decided.
+    ``vms_moved``: (id of a table, address) of VMs that rows lead to and that may have moved.
     ``moved`` is told (by width) of keys that were decided one by one: what fills them may have come
     out of the rows or gone into them.
     """
@@ -56,6 +59,7 @@ class Columnar:
     dirty: set[str]
     changed: set[str]
     decided: set[str]
+    vms_moved: set[tuple[int, Ip]]
     moved: Callable[[int, Array], None]
 
 
@@ -95,6 +99,8 @@ class LocRib:
         self._places: dict[Prefix, tuple[int, int]] = {}
         self._led: dict[tuple[Ip, str], NextHop | Unresolved | None] | None = None
         """Where candidates stand and VMs are, for as long as many prefixes are decided."""
+        self._moved: dict[int, list[Any]] = {width: [] for width in WIDTHS}
+        """Keys of which ``Columnar.moved`` is to be told."""
         self.stirred: set[Prefix] = set()
         """Quarantined prefixes that were decided: something is held of them that was not."""
         self._quarantined: dict[Prefix, list[Slot]] = {}
@@ -145,6 +151,13 @@ class LocRib:
             candidate = self.of_row(rows, row, prefix)
             found[candidate.path.peer, candidate.key] = candidate
         return found
+
+    def _slot(self, width: int, row: int, prefix: Prefix) -> Slot:
+        """The Slot of one row."""
+        rows, book = self.columnar.rows[width], self.columnar.book
+        number = int(rows.slot[row]) & _NUMBER
+        name = book.names[book.terms[int(rows.terms[row])].peer]
+        return name, self.columnar.words.key(number, prefix)
 
     def of_row(self, rows: CandidateRows, row: int, prefix: Prefix) -> Candidate:
         """The Candidate of one row."""
@@ -219,13 +232,17 @@ class LocRib:
             self._mark(prefix)
         self.ask((prefix,))
 
-    def _depends(self, prefix: Prefix, held: Mapping[Slot, Candidate]) -> None:
-        """Remember which gateway IPs a prefix waits for; forget those that it no longer does."""
-        now = frozenset(
-            c.path.nlri.gateway
-            for c in held.values()
-            if isinstance(c.path.nlri, EvpnPrefix) and c.path.nlri.gateway is not None
-        )
+    def _depends(self, prefix: Prefix) -> None:
+        """Remember which gateway IPs a prefix waits for, but for those that its rows follow; forget
+        those that it no longer does."""
+        rows, book = self.columnar.rows[keyed.of(prefix)], self.columnar.book
+        first, behind = self._place(prefix)
+        terms = rows.terms[first:behind]
+        asked = {book.terms[number].gateway for number in terms[book.gateway[terms]].tolist()}
+        for candidate in self.fixed.get(prefix, {}).values():
+            if isinstance(candidate.path.nlri, EvpnPrefix):
+                asked.add(candidate.path.nlri.gateway)
+        now = frozenset(ip for ip in asked if ip is not None)
         before = self._gateways.get(prefix, frozenset())
         if now == before:
             return
@@ -243,13 +260,13 @@ class LocRib:
 
     def decide_again(self, nlri: Nlri) -> None:
         """What ranks a type 2 has changed, not what it says."""
-        if isinstance(nlri, EvpnMacIp):
-            self.ask(self.dependents.get(nlri.ip or Ip(b""), ()))
+        if isinstance(nlri, EvpnMacIp) and nlri.ip is not None:
+            self.resolve_again(nlri.ip)
 
     def place_vm(self, ip: Ip, candidate: Candidate) -> None:
         """Add or replace a type 2; what resolves through the address is decided again."""
         self.vms.setdefault(ip, {})[(candidate.path.peer, candidate.key)] = candidate
-        self.ask(self.dependents.get(ip, ()))
+        self.resolve_again(ip)
 
     def remove_vm(self, ip: Ip, slot: Slot) -> None:
         """Take a type 2 away."""
@@ -257,11 +274,13 @@ class LocRib:
         if held.pop(slot, None) is not None:
             if not held:
                 del self.vms[ip]
-            self.ask(self.dependents.get(ip, ()))
+            self.resolve_again(ip)
 
     def resolve_again(self, ip: Ip) -> None:
-        """The VM of our own at an address is another one."""
+        """The VM at an address is another one, or may be."""
         self.ask(self.dependents.get(ip, ()))
+        if (self.ccsi.id, ip) in self.columnar.book.waiting:
+            self.columnar.vms_moved.add((self.ccsi.id, ip))
 
     def find_vm(self, ip: Ip, origin: str) -> NextHop | Unresolved | None:
         """Where the VM at an address is, by the chosen type 2 (several, if they are as good) in the
@@ -291,6 +310,10 @@ class LocRib:
         Without ``sides`` it is the row; with them, the tables that both claim the prefix, it is
         what comes from another CCN, and the row only where its rival is the CCN's own.
         """
+        first, behind = self._place(prefix)
+        if behind - first == 1 and prefix not in self.fixed:
+            only = self._slot(keyed.of(prefix), first, prefix)
+            return [only] if only[0] == peer else []
         held = {s: c for s, c in self.held(prefix).items() if s[0] == peer}
         best = self.best.get(prefix)
         row = (best.path.peer, best.key) if best is not None else None
@@ -327,20 +350,33 @@ class LocRib:
         """Choose and resolve these again, in order; each is given back when it is decided. No row
         and no VM may change meanwhile."""
         ordered = sorted(prefixes, key=lambda p: (len(p), p))
-        for width in WIDTHS if len(ordered) > 1 else ():
-            some = [p for p in ordered if len(p) == width + 1]
+        self._led = {}
+        try:
+            with self.located(ordered):
+                for prefix in ordered:
+                    self.decide(prefix)
+                    yield prefix
+        finally:
+            self._led = None
+            for width, moved in self._moved.items():
+                if moved:
+                    self.columnar.moved(width, self.columnar.rows[width].keys.many(moved))
+                    moved.clear()
+
+    @contextmanager
+    def located(self, prefixes: Collection[Prefix]) -> Iterator[None]:
+        """Look up together where the candidates of many prefixes stand. No row may change."""
+        for width in WIDTHS if len(prefixes) > 1 else ():
+            some = [p for p in prefixes if len(p) == width + 1]
             octets = np.frombuffer(b"".join(some), np.uint8).reshape(len(some), width + 1)
             rows = self.columnar.rows[width]
             keys = rows.keys.make(np.array([self.ccsi.id]), octets[:, :-1], octets[:, -1])
             first, behind = (column.tolist() for column in rows.ranges(keys))
             self._places.update(zip(some, zip(first, behind, strict=True), strict=True))
-        self._led = {}
         try:
-            for prefix in ordered:
-                self.decide(prefix)
-                yield prefix
+            yield
         finally:
-            self._places, self._led = {}, None
+            self._places = {}
 
     def decide(self, prefix: Prefix) -> None:
         """Choose and resolve one prefix again."""
@@ -349,7 +385,7 @@ class LocRib:
         if prefix in self._quarantined:
             self.stirred.add(prefix)
         held, before = self.held(prefix), self.chosen(prefix)
-        self._depends(prefix, held)
+        self._depends(prefix)
         usable = self._usable(prefix, held)
         chosen, sharing = None, list[Candidate]()
         if usable:
@@ -409,7 +445,7 @@ class LocRib:
         elif chosen is not None:
             self.single[prefix] = chosen
         if filled or mine:
-            self.columnar.moved(rows.width, self.keys(prefix))
+            self._moved[rows.width].append(self.key(prefix))
             rows.fill(first, behind, np.array(mine, np.int64), self.columnar.book)
         self._mark(prefix)
 

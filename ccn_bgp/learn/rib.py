@@ -58,6 +58,8 @@ __all__ = ["Claim", "ImportPolicy", "Rib"]
 ONE_BY_ONE = 64
 """Up to so many prefixes the special ones are looked up one by one, not in a sorted column."""
 NO_AGGREGATES: Mapping[str, Sequence[Aggregate]] = {}
+ELSEWHERE = -2
+"""In the place of a winner that leads elsewhere now: it differs from every other."""
 PATIENCE = 1 << 20
 """Rows that may wait in an Adj-RIB-In before they are absorbed without a settle."""
 PATIENCE_PARTS = 1 << 16
@@ -127,6 +129,7 @@ class Rib:
         self.row_exports = RowExports(self.rows, self.book, self.by_id, self._saying.reoriginated)
         self.exports.rows = self.row_exports
         self._again: dict[int, list[Array]] = {width: [] for width in WIDTHS}
+        self._vms_moved: set[tuple[int, Ip]] = set()
         self._limits: set[str] = set()
         self._wanted = aggregates
         self._compaction = Compaction(len(topology.ccns))
@@ -145,6 +148,7 @@ class Rib:
             self.dirty,
             self.changed,
             self.decided,
+            self._vms_moved,
             self._moved,
         )
         for ccsi in ccsis(topology, gateway):
@@ -532,6 +536,7 @@ class Rib:
         for name in sorted(self.adj_in):
             self._absorb(self.adj_in[name])
         self._apply_limits()
+        self._follow_vms()
         for width, again in self._again.items():
             if again:
                 touched = keyed.distinct(np.sort(np.concatenate(again)))
@@ -556,6 +561,31 @@ class Rib:
                     touched_prefixes.add(prefix)
                     self._saying.on(table, prefix)
                     self.aggregates.note(table, prefix)
+
+    def _follow_vms(self) -> None:
+        """Rows whose gateway IP is the address of a VM that has moved lead elsewhere now."""
+        moved: dict[int, list[int]] = {}
+        for number, ip in self._vms_moved:
+            if other := self._rows.follow(self.by_id[number], ip):
+                moved.setdefault(number, []).extend(other)
+        self._vms_moved.clear()
+        if not moved:
+            return
+        other_terms = np.zeros(len(self.book), np.bool_)
+        for numbers in moved.values():
+            other_terms[numbers] = True
+        tables = [self.by_id[number] for number in sorted(moved)]
+        for width, rows in self.rows.items():
+            found = [
+                rows.key[first:behind][other_terms[rows.terms[first:behind]]]
+                for first, behind in (table.extent(width) for table in tables)
+            ]
+            touched = keyed.distinct(np.concatenate(found))
+            if len(touched):
+                before = Standing.of(rows, touched)
+                winner = before.winner
+                winner[(winner >= 0) & other_terms[winner]] = ELSEWHERE
+                self._decide(width, touched, before)
 
     @property
     def waiting(self) -> int:

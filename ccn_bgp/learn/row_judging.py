@@ -210,7 +210,7 @@ class RowJudge:
         nlri, idc = path.nlri, adj.peer.role == "idc"
         origin = takers[0].ccsi.name if idc else self.judge.origins.of(path)
         source = Source.IDC if idc else Source.REMOTE
-        esi, gateway, vni = NO_ESI, None, 0
+        esi, gateway, vni, table = NO_ESI, None, 0, 0
         if isinstance(nlri, EvpnPrefix):
             esi, gateway, vni = nlri.esi, nlri.gateway, nlri.vni
         answer: NextHop | None = None
@@ -222,8 +222,21 @@ class RowJudge:
                     self._leads.clear()  # a peer may invent next hops for ever
                 self._leads[leads] = self._led(adj, path, source, origin, takers[0])
             answer = self._leads[leads]
-        terms = Terms(adj.number, path.attributes, esi, gateway, vni, source, origin, answer)
+        elif len(takers) == 1:
+            table = takers[0].ccsi.id
+            found = takers[0].find_vm(gateway, origin)
+            answer = found if isinstance(found, NextHop) else None
+        terms = Terms(adj.number, path.attributes, esi, gateway, vni, source, origin, answer, table)
         return self.book.number(terms)
+
+    def follow(self, table: LocRib, ip: Ip) -> list[int]:
+        """The VM of an address is another one: the Terms of this table that lead elsewhere now."""
+        found = []
+        for number in self.book.waiting.get((table.ccsi.id, ip), ()):
+            hop = table.find_vm(ip, self.book.terms[number].origin)
+            if self.book.follow(number, hop if isinstance(hop, NextHop) else None):
+                found.append(number)
+        return found
 
     def _led(
         self, adj: AdjRibIn, path: Path, source: Source, origin: str, table: LocRib
@@ -305,7 +318,8 @@ class RowJudge:
                 plain = []
                 for number in left:
                     kind = asked[number]
-                    if kind.table is not None and (body := bodies[kind.body]).vni:
+                    body = bodies[kind.body]
+                    if kind.table is not None and body.vni and body.gateway is None:
                         plain.append((number, body))
                 for family in families(plain):
                     self._judge_family(adj, [(asked[n], body) for n, body in family])
@@ -326,9 +340,7 @@ class RowJudge:
         judged = self.judge.judge_unclaimed(adj.peer, path, first.table)
         if judged.attributes is not said.attributes or judged.by is not None:
             return
-        hop = None
-        if said.gateway is None:
-            hop = self._led(adj, path, Source.REMOTE, "", first.table)
+        hop = self._led(adj, path, Source.REMOTE, "", first.table)
         terms = terms_of(adj.number, [body for _, body in family], hop, self.judge.origins)
         for (kind, _), number in zip(family, self.book.numbers(terms), strict=True):
             assert kind.table is not None

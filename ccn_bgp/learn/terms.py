@@ -60,7 +60,10 @@ class Terms(NamedTuple):
     source: Source
     origin: str
     answer: NextHop | None
-    """Where it leads; None if it leads nowhere, or where its gateway IP does."""
+    """Where it leads now; None if that is nowhere, or to a ``gateway`` and no table is said."""
+    table: int = 0
+    """The id of the table in which ``gateway`` is looked up, if it is one: these Terms then lead
+    where the VM there does."""
 
 
 class TermsBook:
@@ -84,7 +87,7 @@ class TermsBook:
         self.multipath = multipath
         self.terms: list[Terms] = []
         self.answers: list[Answer] = []
-        self._number: dict[tuple[int, int, bytes, Ip | None, int, str], int] = {}
+        self._number: dict[tuple[int, int, bytes, Ip | None, int, str, int], int] = {}
         self._answer: dict[Answer, int] = {}
         self._ccns: dict[str, int] = {}
         self._identities: list[Ip] = []
@@ -96,28 +99,32 @@ class TermsBook:
         self._hops = Growing(_HOPS)
         self._bandwidths = Growing(_BANDWIDTHS)
         self._shared: dict[tuple[Offer, ...], int] = {}
+        self.waiting: dict[tuple[int, Ip], list[int]] = {}
+        """Terms that lead where the VM of an address does, by table and address."""
 
     def __len__(self) -> int:
         return len(self.terms)
 
     def number(self, terms: Terms) -> int:
         """The number of Terms; attributes count as the same only if they are the same object."""
-        key = (terms.peer, id(terms.attributes), *terms[2:5], terms.origin)
+        key = (terms.peer, id(terms.attributes), *terms[2:5], terms.origin, terms.table)
         found = self._number.get(key)
         if found is None:
             found = self._number[key] = len(self.terms)
             self.terms.append(terms)
             self._add(terms, self._ranked(terms))
+            if terms.gateway is not None and terms.table:
+                self.waiting.setdefault((terms.table, terms.gateway), []).append(found)
         return found
 
     def numbers(self, alike: Sequence[Terms]) -> list[int]:
-        """The numbers of Terms of one peer and source whose attributes differ in their route
-        targets alone: what ranks them is found out once."""
+        """The numbers of Terms of one peer and source, without gateway IPs, whose attributes differ
+        in their route targets alone: what ranks them is found out once."""
         ranked = self._ranked(alike[0])
         known, held, found = self._number, self.terms, []
         for terms in alike:
-            peer, attributes, esi, gateway, vni, _, origin, _ = terms
-            key = (peer, id(attributes), esi, gateway, vni, origin)
+            peer, attributes, esi, gateway, vni, _, origin, _, table = terms
+            key = (peer, id(attributes), esi, gateway, vni, origin, table)
             number = known.get(key)
             if number is None:
                 number = known[key] = len(held)
@@ -125,6 +132,24 @@ class TermsBook:
                 self._add(terms, ranked)
             found.append(number)
         return found
+
+    def follow(self, number: int, hop: NextHop | None) -> bool:
+        """The VM that these Terms lead to is there now; False if it was there before."""
+        terms = self.terms[number]
+        if terms.answer == hop:
+            return False
+        self.terms[number] = terms = terms._replace(answer=hop)
+        self._facts["usable"][number] = hop is not None
+        self._facts["answer"][number] = self._answer_of(terms)
+        return True
+
+    def _answer_of(self, terms: Terms) -> int:
+        """The number of the Answer of usable Terms, else 0."""
+        hop = terms.answer
+        if hop is None:
+            return 0
+        name = self.names[terms.peer]
+        return self.answer(Answer(hop, terms.origin, name, self.next_table(hop)))
 
     def keep(self, live: I8) -> I8:
         """Forget all Terms but these (numbers, ascending); returns new numbers by old ones. Answers
@@ -139,6 +164,7 @@ class TermsBook:
         self._identity_rank = np.zeros(0, np.uint64)
         self._hop, self._hops = {}, Growing(_HOPS)
         self._bandwidths, self._shared = Growing(_BANDWIDTHS), {}
+        self.waiting = {}
         for terms in held:
             self.number(terms)
         return renumbered
@@ -162,16 +188,13 @@ class TermsBook:
 
     def _add(self, terms: Terms, ranked: _Ranked) -> None:
         owner = terms.origin.rpartition("/")[2]
-        hop, answer = terms.answer, 0
-        if hop is not None:
-            following = self.next_table(hop)
-            answer = self.answer(Answer(hop, terms.origin, self.names[terms.peer], following))
+        answer = self._answer_of(terms)
         if self.multipath:
             self._bandwidths.add(terms.attributes.link_bandwidth)
         self._facts.add(
             *ranked,
-            hop is not None,
-            terms.gateway is not None,
+            terms.answer is not None,
+            terms.gateway is not None and not terms.table,
             self._ccns.setdefault(owner, len(self._ccns)),
             terms.source is Source.IDC,
             answer,
@@ -263,7 +286,7 @@ class TermsBook:
 
     @property
     def gateway(self) -> npt.NDArray[np.bool_]:
-        """Leads where its gateway IP does."""
+        """Leads where its gateway IP does, and no table is said in which: asked one by one."""
         return self._facts["gateway"]
 
     @property

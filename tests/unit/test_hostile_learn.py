@@ -12,6 +12,7 @@ import pytest
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent
 from ccn_bgp.gateway.learning import new_rib
+from ccn_bgp.learn import compaction
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
@@ -290,16 +291,37 @@ def test_a_reflector_passes_a_good_path_although_it_also_passes_a_bad_one(
         assert any(f.prefix == "10.3.0.0/16" and f.peer == "rr" for f in proved.findings)
 
 
-def test_invented_gateway_addresses_are_forgotten(rib: Rib) -> None:
+def test_invented_gateway_addresses_are_forgotten(
+    rib: Rib, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "SPARE", 10)
+    rib._compaction = compaction.Compaction()
     for n in range(50):
         nlri, attributes = south("10.99.0.0/24", 20100, RETAIL, f"10.3.9.{n + 1}")
         rib.receive("rr", [nlri], [], attributes)
         rib.settle()
-    table = rib.tables["gw1/retail"]
-    assert len([ip for ip in table.dependents if str(ip).startswith("10.3.9.")]) == 1
-    rib.receive("rr", [], [south("10.99.0.0/24", 20100, RETAIL)[0]], None)
-    rib.settle()
-    assert not table.dependents
+    assert 1 <= len(rib.book.waiting) < 30
+    assert not rib.tables["gw1/retail"].dependents, "rows follow by themselves"
+
+
+def test_rows_follow_the_vm_of_their_gateway_address(intent: Intent, rib: Rib) -> None:
+    """Decided in columns: to another gateway, nowhere, and back."""
+    guard, table = Guard(intent, rib), rib.tables["gw1/retail"]
+    via, attributes = south("10.99.0.0/24", 20100, RETAIL, "10.3.0.10")
+    vm, said = south_vm(10003, 20100, RETAIL)
+    rib.receive("rr", [via], [], attributes)
+    assert "10.99.0.0/24" not in rows(guard.prove())
+    (waiting,) = [c for p in (via.prefix,) for c in table.held(p).values()]
+    assert "has no type-2 route" in str(table.reason(via.prefix, waiting))
+    for hop in ("198.51.100.21", "198.51.100.22", None, "198.51.100.21"):
+        moved = replace(said, next_hop=Ip.parse(hop)) if hop else None
+        rib.receive("rr", [vm] if moved else [], [] if moved else [vm], moved)
+        proved = guard.prove().snapshot.tables["gw1/retail"]
+        held = [n for n in range(len(proved.v4)) if proved.v4.prefix(n) == via.prefix]
+        route = table.routes.get(via.prefix)
+        assert (route and str(route.next_hop.ip)) == hop
+        assert [str(proved.next_hops[proved.v4.next_hop[n]].ip) for n in held] == [hop][: bool(hop)]
+    assert via.prefix not in table.single and not table.dependents
 
 
 def routed(prefix: str, *asns: int, next_hop: str) -> tuple[Unicast, PathAttributes]:
