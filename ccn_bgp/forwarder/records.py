@@ -9,7 +9,7 @@ begin again from its dump (``encode_against``) or with everything (``encode_full
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -341,28 +341,53 @@ def _routes(chosen: Sequence[Chosen], slots: NextHopSlots | None) -> Array:
     records = np.zeros(int(count.sum()), wire.ROUTE)
     records["ccsi"] = np.repeat(np.array([table.id for table in tables], np.uint32), count)
     records["family"] = np.repeat(np.array(families, np.uint8), count)
-    records["length"] = np.concatenate(
-        [_taken(c.length, r) for c, r in zip(columns, rows, strict=True)]
-    )
+    pick = _Pick.of([len(c) for c in columns], rows)
+    records["length"] = pick.taken([c.length for c in columns])
     if slots is not None:
         hops = [table.next_hops for table in tables]
         slot = np.array([slots[hop] for held in hops for hop in held], np.uint32)
         begins = np.cumsum([0, *map(len, hops[:-1])], dtype=np.uint32)
-        held = np.concatenate([_taken(c.next_hop, r) for c, r in zip(columns, rows, strict=True)])
+        held = pick.taken([c.next_hop for c in columns])
         records["next_hop"] = slot[held + np.repeat(begins, count)]
     # In words: rows of four octets are copied one by one.
     words = records["prefix"].view(np.uint32)
-    parted = [_taken(c.address, r).view(np.uint32) for c, r in zip(columns, rows, strict=True)]
     if 6 not in families:
-        words[:, 0] = np.concatenate(parted)[:, 0]
+        words[:, 0] = pick.taken([c.address for c in columns]).view(np.uint32)[:, 0]
         return records
     begin = 0
-    for part in parted:
+    for c, r in zip(columns, rows, strict=True):
+        part = (c.address if r.size == len(c) else c.address[r]).view(np.uint32)
         words[begin : begin + len(part), : part.shape[1]] = part
         begin += len(part)
     return records
 
 
-def _taken(column: Array, rows: Array) -> Array:
-    """Some rows, ascending, of a column; the column itself if they are all."""
-    return column if rows.size == len(column) else column[rows]
+class _Pick(NamedTuple):
+    """Some rows of many tables, table by table. Of a table of which it is most of them all rows are
+    joined to the others' first, and picked there: thousands of small picks cost more.
+
+    ``few``: for each table the rows, or None where all are joined. ``rows``: which of the joined
+    ones, or None for all.
+    """
+
+    few: list[Array | None]
+    rows: Array | None
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], rows: Sequence[Array]) -> _Pick:
+        """``rows``: ascending, of tables of these sizes."""
+        few = [r if r.size * 2 < size else None for r, size in zip(rows, sizes, strict=True)]
+        if all(r.size == size for r, size in zip(rows, sizes, strict=True)):
+            return cls(few, None)
+        joined = [s if f is None else f.size for f, s in zip(few, sizes, strict=True)]
+        picked = [r if f is None else np.arange(r.size) for f, r in zip(few, rows, strict=True)]
+        begins = np.cumsum([0, *joined[:-1]])
+        counts = np.array([r.size for r in rows])
+        return cls(few, np.concatenate(picked) + np.repeat(begins, counts))
+
+    def taken(self, columns: Sequence[Array]) -> Array:
+        """The rows of a column of each table."""
+        joined = np.concatenate(
+            [c if f is None else c[f] for c, f in zip(columns, self.few, strict=True)]
+        )
+        return joined if self.rows is None else joined[self.rows]

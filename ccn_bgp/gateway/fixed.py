@@ -208,8 +208,11 @@ class LegalVteps:
         if table is None:
             return NOBODY
         vni = self._l3vnis[table.name]
-        every = (part for hop in table.next_hops for part in (hop, *(m.hop for m in hop.members)))
-        return frozenset(self._entry(vni, hop.ip) for hop in every if hop.kind is Kind.VTEP)
+        led = {hop.ip for hop in table.next_hops if hop.kind is Kind.VTEP}
+        for hop in table.next_hops:
+            if hop.members:
+                led |= {part.ip for part in hop.hops if part.kind is Kind.VTEP}
+        return frozenset([self._entry(vni, vtep) for vtep in led])
 
     def _entry(self, vni: int, vtep: Ip) -> VtepEntry:
         """The entry of this key: always the same, whoever asks for it."""

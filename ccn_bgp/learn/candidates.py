@@ -193,6 +193,11 @@ class CandidateRows:
     def decide(self, keys: Array, book: TermsBook, words: Vocabulary) -> Decided:
         """Choose for each key (ascending, each once); nothing is changed."""
         first, behind = self.ranges(keys)
+        if len(keys) and int((size := behind - first).min()) == int(size.max()) == 1:
+            terms = keyed.taken(self.terms, first)
+            mixed = book.gateway[terms]
+            winner = np.where(book.usable[terms] & ~mixed, first, -1)
+            return Decided(winner, mixed, first, size, np.zeros(0, np.int64))
         winner = np.full(len(keys), -1, np.int64)
         mixed = np.zeros(len(keys), np.bool_)
         alone = np.flatnonzero(behind - first == 1)
@@ -212,9 +217,10 @@ class CandidateRows:
         """Let the winners fill their keys, and those that share with them."""
         first, size = decided.first, decided.size
         alone = first[size == 1]
-        self.best[alone] = False
+        keyed.put(self.best, alone, 0)
         if self.sharing is not None and self.group is not None:
-            self.sharing[alone], self.group[alone] = False, 0
+            keyed.put(self.sharing, alone, 0)
+            keyed.put(self.group, alone, 0)
         if (several := size > 1).any():
             first, size = first[several], size[several]
             begin = np.repeat(first - np.cumsum(size) + size, size)
@@ -224,7 +230,7 @@ class CandidateRows:
                 self.sharing[rows], self.group[rows] = False, 0
                 self.sharing[decided.sharing] = True
         winner = decided.winner[decided.winner >= 0]
-        self.best[winner] = True
+        keyed.put(self.best, winner, 1)
         if len(decided.sharing):
             regroup(self, book, winner)
 

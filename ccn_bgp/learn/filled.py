@@ -36,12 +36,13 @@ class Filled(NamedTuple):
 def filled(rows: CandidateRows, book: TermsBook, tables: Collection[LocRib]) -> Filled:
     """The rows of one width that fill a prefix in one of these tables."""
     chosen = _best(rows, tables)
-    key, answer = rows.key[chosen], answers(rows, book, chosen)
+    key, answer = keyed.taken(rows.key, chosen), answers(rows, book, chosen)
     single = [
         (table.key(prefix), book.answer(_answer(route)))
         for table in tables
+        if table.single
         for prefix, (route, _) in table.single.items()
-        if keyed.of(prefix) == rows.width
+        if len(prefix) == rows.width + 1
     ]
     if single:
         more = np.array([k for k, _ in single], rows.keys.dtype)
@@ -67,6 +68,8 @@ def _best(rows: CandidateRows, tables: Collection[LocRib]) -> I8:
     numbers = np.sort(np.array([table.ccsi.id for table in tables], np.uint32))
     first, behind = (np.searchsorted(rows.key, rows.keys.begin(n)) for n in (numbers, numbers + 1))
     count = behind - first
+    if int(count.sum()) == len(rows.key):
+        return np.flatnonzero(rows.best)
     inside = np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
     found: I8 = inside[rows.best[inside]]
     return found

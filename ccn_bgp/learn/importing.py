@@ -50,7 +50,7 @@ class Imports:
         found = self._known.get(targets)
         if found is None:
             taken: list[Import] = []
-            for name in sorted(set().union(*(self._takers.get(t, ()) for t in targets))):
+            for name in sorted({name for t in targets for name in self._takers.get(t, ())}):
                 table = self.tables[name]
                 if table.ccsi.import_rts & targets:
                     taken.append((table, None))

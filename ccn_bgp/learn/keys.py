@@ -218,6 +218,14 @@ def taken(column: Array, at: I8) -> Array:
     return column[at]
 
 
+def put(column: Array, at: I8, value: int) -> None:
+    """Write a value into these rows (ascending, each once)."""
+    if len(at) and at[-1] - at[0] == len(at) - 1:
+        column[at[0] : at[-1] + 1] = value
+    else:
+        column[at] = value
+
+
 def runs(column: Array) -> tuple[I8, I8]:
     """Where the runs of equal values begin, and how long each is."""
     new = np.ones(len(column), np.bool_)

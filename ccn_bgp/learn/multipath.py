@@ -79,7 +79,7 @@ def regroup(rows: Rows, book: TermsBook, chosen: I8) -> None:
 
 def answers(rows: Rows, book: TermsBook, chosen: I8) -> U4:
     """The number of the Answer of each row that fills its prefix."""
-    found = book.answer_numbers[rows.terms[chosen]]
+    found = book.answer_numbers[keyed.taken(rows.terms, chosen)]
     if rows.group is not None:
         group = rows.group[chosen]
         found = np.where(group > 0, group - np.uint32(1), found)
@@ -103,6 +103,9 @@ class Standing(NamedTuple):
     def of_rows(cls, rows: Rows, chosen: I8) -> Standing:
         """The same of the rows that fill them, -1 for none."""
         there = chosen >= 0
+        if rows.group is None and there.all():
+            every = keyed.taken(rows.terms, chosen).astype(np.int64)
+            return cls(every, every)
         winner = np.full(len(chosen), -1, np.int64)
         winner[there] = rows.terms[chosen[there]]
         if rows.group is None:

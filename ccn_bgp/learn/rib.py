@@ -418,7 +418,9 @@ class Rib:
         rows.set_best(decided, book)
         after = Standing.of_rows(rows, decided.winner)
         other = np.flatnonzero(before.differs(after) & ~decided.mixed)
-        self._tell(width, touched[other], before.winner[other], after.winner[other])
+        taken = keyed.taken
+        was, now = taken(before.winner, other), taken(after.winner, other)
+        self._tell(width, taken(touched, other), was, now)
 
     def _single(self, width: int, touched: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         special = self.special[width]

@@ -394,17 +394,20 @@ class RowJudge:
     def _taker_of(self, adj: AdjRibIn, body: int) -> _Taker:
         words = adj.vocabulary
         said = words.bodies[body]
-        path = words.path(adj.peer.name, 1 if said.vni else 0, _ANY, body)
-        imports = self.judge.takers(adj.peer, path)
+        if adj.peer.role in _REMOTE:
+            imports = self.judge.imports.of(said.attributes.route_targets)
+        else:
+            path = words.path(adj.peer.name, 1 if said.vni else 0, _ANY, body)
+            imports = self.judge.takers(adj.peer, path)
         if not imports:
             return _Taker(None, NOBODY, 0)
         claim, table = self.row_claim, imports[0][0]
         region = 0 if claim is None else claim.region(said.attributes.next_hop)
         if len(imports) == 1 and imports[0][1] is None:
-            return _Taker(table, 0 if claim is None else claim.ccn(table.ccsi.name), region)
+            return _Taker(table, 0 if claim is None else claim.ccn(table.name), region)
         several = self._several.get(imports)
         if several is None:
-            ccns = [0 if claim is None else claim.ccn(t.ccsi.name) for t, _ in imports]
+            ccns = [0 if claim is None else claim.ccn(t.name) for t, _ in imports]
             several = self._several[imports] = Several(imports, ccns)
         return _Taker(None, SEVERAL, region, several)
 

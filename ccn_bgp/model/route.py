@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
@@ -113,8 +113,10 @@ def joined_tables(names: Iterable[str]) -> str:
     return "" if found == [DELIVERED] else " ".join(found)
 
 
-def tables_next(names: Iterable[str]) -> list[str]:
+def tables_next(names: Sequence[str]) -> list[str]:
     """The tables in texts of ``joined_tables``, sorted, each once, without DELIVERED."""
+    if len(names) <= 1 and not (names and " " in names[0]):  # most tables lead to one other
+        return [name for name in names if name and name != DELIVERED]
     found = {name for text in names for name in (text.split() if " " in text else (text,))}
     return sorted(found - {"", DELIVERED})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -110,6 +111,11 @@ class TableChange:
     removed: Rows
 
     @property
+    def rows_stay(self) -> bool:
+        """True if no row is added, changed or removed."""
+        return not (len(self.added) or len(self.changed) or len(self.removed))
+
+    @property
     def next_hops(self) -> tuple[tuple[NextHop, ...], tuple[NextHop, ...]]:
         """(used from now on, no longer used) by this table, sorted."""
         before = () if self.before is None else self.before.next_hops
@@ -155,13 +161,13 @@ class Plan:
             or self.sources
             or self.vms
             or self.rebound
-            or any(len(t.added) or len(t.changed) or len(t.removed) for t in self.tables)
+            or not all(t.rows_stay for t in self.tables)
         )
 
     def summary(self) -> str:
         """One line for the log, ``+3 -1 routes in retail; 1 VM moved``; empty for no change."""
         words = []
-        touched = [t for t in self.tables if len(t.added) or len(t.changed) or len(t.removed)]
+        touched = [t for t in self.tables if not t.rows_stay]
         for table in touched[:MAX_NAMED]:
             counts = [
                 f"{sign}{len(rows)}"
@@ -247,7 +253,8 @@ def ccsi_entries(snapshot: Snapshot, names: Iterable[str]) -> tuple[CcsiEntry, .
 
 
 def _ccsis(old: Snapshot, new: Snapshot, touched: Sequence[str]) -> Change[CcsiEntry]:
-    names = set(touched)
+    pairs = ((name, old.tables.get(name), new.tables.get(name)) for name in touched)
+    names = {n for n, o, t in pairs if o is None or t is None or (o.id, o.ccn) != (t.id, t.ccn)}
     if changed := set(old.unchecked) ^ set(new.unchecked):
         names |= {name for name, table in new.tables.items() if table.id in changed}
     return _entries(ccsi_entries(old, names), ccsi_entries(new, names), lambda e: e.id)
@@ -308,6 +315,9 @@ def _vms(old: VmTable, new: VmTable) -> VmChange:
     )
 
 
+_by_id = attrgetter("id")
+
+
 def _tables(before: Mapping[int, Table], after: Mapping[int, Table]) -> tuple[TableChange, ...]:
     """By id; tables of equal content are left out."""
     found: list[TableChange] = []
@@ -324,4 +334,4 @@ def _tables(before: Mapping[int, Table], after: Mapping[int, Table]) -> tuple[Ta
             found.append(TableChange(number, old.ccn, old, None, NO_ROWS, NO_ROWS, every_row(old)))
     for (old, new), rows in zip(pairs, differences(pairs), strict=True):
         found.append(TableChange(new.id, new.ccn, old, new, *rows))
-    return tuple(sorted(found, key=lambda change: change.id))
+    return tuple(sorted(found, key=_by_id))

@@ -103,8 +103,9 @@ def _batches(pairs: Sequence[tuple[Table, Table]]) -> Iterator[list[int]]:
 
 def _moved(before: Table, after: Table) -> list[int]:
     """The number after of each next hop before, -1 where it is used no more."""
-    if before.next_hops == after.next_hops:
-        return list(range(len(before.next_hops)))
+    count = len(before.next_hops)
+    if before.next_hops == after.next_hops[:count]:
+        return list(range(count))
     index = {hop: number for number, hop in enumerate(after.next_hops)}
     return [index.get(hop, -1) for hop in before.next_hops]
 

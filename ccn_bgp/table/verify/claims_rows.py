@@ -70,10 +70,13 @@ class ClaimRows:
         if spaces is None:
             spaces = self._spaces[width] = _Spaces(self._claims, self._ccns, self._regions, width)
         found = np.zeros(len(length), np.bool_)
-        near = spaces.near_unroutable.rows(address, length)
+        maybe = spaces.near.rows(address, length)
+        if not len(maybe) and peer.router is None:
+            return found
+        near = maybe[spaces.near_unroutable.near(address[maybe], length[maybe])]
         near = near[length[near] > 0]  # the default route overlaps everything and claims nothing
         found[near] = spaces.unroutable.overlaps(address[near], length[near])
-        near = spaces.near_vpcs.rows(address, length)
+        near = maybe[spaces.near_vpcs.near(address[maybe], length[maybe])]
         if peer.router is None:
             home = np.where(region >= 0, ccn * len(self._regions) + region, UNKNOWN)
             at_home = spaces.homes.covered(address[near], length[near], home[near])
@@ -102,6 +105,7 @@ class _Spaces:
         ]
         self.vpcs = Covering(width, [cidr for cidr, _ in vpcs], [ccn for _, ccn in vpcs])
         self.near_vpcs = _Blocks(width, (cidr for cidr, _ in vpcs))
+        self.near = _Blocks(width, (*unroutable, *(cidr for cidr, _ in vpcs)))
         homes = [
             (prefix, ccns[ccn] * len(regions) + regions[region])
             for (ccn, region), held in claims.homes.items()
@@ -121,10 +125,15 @@ class _Blocks:
             first = int.from_bytes(prefix[:2], "big")
             self._busy[first : first + (1 << max(16 - prefix.length, 0))] = True
 
+    def near(self, address: U1, length: U1) -> Bools:
+        """Whether each row may overlap one of the prefixes."""
+        block = np.ascontiguousarray(address).view(">u2")[:, 0].astype(np.int64)
+        found: Bools = self._busy[block] | (length < 16)
+        return found
+
     def rows(self, address: U1, length: U1) -> I8:
         """Numbers of the rows that may overlap one of the prefixes."""
-        block = address[:, 0].astype(np.int64) << 8 | address[:, 1]
-        return np.flatnonzero(self._busy[block] | (length < 16))
+        return np.flatnonzero(self.near(address, length))
 
 
 def _of_width(prefixes: Iterable[Prefix], width: int) -> list[Prefix]:
