@@ -201,18 +201,21 @@ static bool is_ours_ipv6(const struct interface *off, const uint8_t *dst)
 
 static bool is_on_link(const struct interface *off, const struct packet *packet)
 {
+	static const uint8_t none[16];
 	const uint8_t *src = packet->ip + (packet->family == 4 ? 12 : 8);
 	const unsigned octets = off->record.length6 / 8, bits = off->record.length6 % 8;
 	uint32_t address;
 
 	if (packet->family == 4) {
 		memcpy(&address, src, 4);
-		return off->mask != 0 && (address & off->mask) == (off->address & off->mask) &&
+		return off->address != 0 && off->mask != 0 &&
+		       (address & off->mask) == (off->address & off->mask) &&
 		       address != off->address;
 	}
-	return off->record.length6 != 0 && !memcmp(src, off->record.address6, octets) &&
-	       (bits == 0 || (src[octets] ^ off->record.address6[octets]) >> (8 - bits) == 0) &&
-	       memcmp(src, off->record.address6, 16) != 0;
+	return off->record.length6 != 0 && !interface_has6(off, src) &&
+	       memcmp(off->record.address6, none, 16) != 0 &&
+	       !memcmp(src, off->record.address6, octets) &&
+	       (bits == 0 || (src[octets] ^ off->record.address6[octets]) >> (8 - bits) == 0);
 }
 
 enum verdict classify(const struct fib *fib, const struct interface_table *interfaces,

@@ -22,7 +22,18 @@ from hypothesis import strategies as st
 from oracle.gateway_frames import FrameMaker
 from oracle.gateway_tables import PORTS, tables
 from oracle.plain_forwarder import Answered, Dropped, Forwarded, Outcome, PlainForwarder
-from oracle.plain_tables import Tables, records
+from oracle.plain_packets import with_header_checksum
+from oracle.plain_tables import (
+    HAND_OFF,
+    ON_LINK,
+    UPLINK,
+    VPC,
+    Interface,
+    NextHop,
+    Tables,
+    Vm,
+    records,
+)
 
 from ccn_bgp.forwarder.client import ForwarderClient
 from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
@@ -230,6 +241,26 @@ def test_several_workers_keep_the_order_of_each_flow(
     held: Tables, number: int, workers: int
 ) -> None:
     check(PlainForwarder(held, MACS), number, FRAMES // 8, workers)
+
+
+def test_a_hand_off_without_an_address_has_no_subnet() -> None:
+    """Found by test_any_tables_and_any_frames: sources in 0.0.0.0/24 were its router's."""
+    hand_off = Interface(20, HAND_OFF, "p1", ccsi=100, length=24)
+    host, vm = b"\xc0\0\2\x65", b"\x0a\1\0\x0a"
+    held = Tables(
+        interfaces=[Interface(1, UPLINK, "p0", address=b"\xc0\0\2\x0b"), hand_off],
+        ccsis=[100],
+        vnis={10001: (100, VPC)},
+        next_hops={3: NextHop(ON_LINK, vni=10001)},
+        vms={(10001, vm): Vm(b"\2\0\0\0\0\1", (host,))},
+        routes={(100, b"\x0a\1\0\0", 16): 3},
+    )
+    frame = MACS["p1"] + b"\2\0\0\0\0\x77" + b"\x08\0"
+    packet = with_header_checksum(bytes.fromhex("4500001500004000401100000000003400000000") + b"x")
+    packet = with_header_checksum(packet[:16] + vm + packet[20:])
+    model = PlainForwarder(held, MACS)
+    assert model.forward("p1", frame + packet) == [Dropped("source-hand-off")]
+    compare(model, [("p1", frame + packet)], 1)
 
 
 @pytest.mark.long
