@@ -10,7 +10,7 @@ from typing import Any
 
 from ccn_bgp.errors import CcnError, Problem
 from ccn_bgp.lab.layout import Layout
-from ccn_bgp.lab.members import Pair, members, pairs, trespasses
+from ccn_bgp.lab.members import Pair, members, pairs, shared_pairs, trespasses
 from ccn_bgp.lab.probe import RATE, PairResult, Prober, ProbeResult
 
 
@@ -56,6 +56,7 @@ class Verdict:
                     "from": one.pair.source.node,
                     "from-address": str(one.pair.source.address),
                     "to": one.pair.target.node,
+                    "to-ccn": one.pair.target.ccn,
                     "to-address": str(one.pair.target.address),
                     "sent": one.sent,
                     "lost": one.lost,
@@ -67,11 +68,16 @@ class Verdict:
 
 
 def probes_per_pair(wanted: Sequence[Pair], each_way: int) -> list[int]:
-    """How many probes each pair gets, so that every CCN sends at least ``each_way`` each way."""
-    directions: dict[str, int] = {}
-    for pair in wanted:
-        directions[pair.source.ccn] = directions.get(pair.source.ccn, 0) + 1
-    return [math.ceil(2 * each_way / directions[pair.source.ccn]) for pair in wanted]
+    """How many probes each pair gets, so that every CCN sends at least ``each_way`` each way, and
+    as many to each CCN that shares something with it."""
+    directions: dict[tuple[str, str], int] = {}
+    ways = [(pair.source.ccn, pair.target.ccn) for pair in wanted]
+    for way in ways:
+        directions[way] = directions.get(way, 0) + 1
+    return [
+        math.ceil((2 if source == target else 1) * each_way / directions[source, target])
+        for source, target in ways
+    ]
 
 
 def check(
@@ -86,10 +92,12 @@ def check(
     CcnError: there is nothing to probe, so nothing could be proved.
     """
     found = members(layout)
-    wanted = pairs(found)
+    wanted = pairs(found) + shared_pairs(layout, found)
     if not wanted:
         name = layout.topology.name
-        raise CcnError(Problem(f"lab {name}", "no two members of a CCN", "nothing to probe"))
+        raise CcnError(
+            Problem(f"lab {name}", "no two members of a CCN, nothing shared", "nothing to probe")
+        )
     with Prober(found) as prober:
         result = prober.run(
             wanted,
@@ -117,7 +125,7 @@ def wait_until_converged(layout: Layout, patience: float, began: float) -> Conve
     ``began`` is the ``time.monotonic()`` that times are counted from.
     """
     found = members(layout)
-    wanted = pairs(found)
+    wanted = pairs(found) + shared_pairs(layout, found)
     deadline = time.monotonic() + patience
     first: float | None = None
     with Prober(found) as prober:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ccn_bgp.lab.layout import Layout
-from ccn_bgp.model.bgp import Ip
+from ccn_bgp.model.bgp import Ip, Prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,37 @@ def pairs(found: Sequence[Member]) -> tuple[Pair, ...]:
         and source.address.version == target.address.version
         and not source.behind
         and (source.of == target.of or (target.announced and source.hears))
+        and not (source.of.startswith("idc/") and target.of.startswith("idc/"))
+    )
+
+
+def shared_pairs(layout: Layout, found: Sequence[Member]) -> tuple[Pair, ...]:
+    """Pairs of two CCNs that a share joins: from the consumer to what the provider shares with it.
+
+    Left out: addresses that the consumer has itself, and members without a route, as in ``pairs``.
+    """
+    topology = layout.topology
+    own: dict[str, list[Prefix]] = {}
+    for ccn in topology.ccns.values():
+        spaces = (
+            (topology.vpcs if a.kind == "vpc" else topology.idcs)[a.name].cidrs for a in ccn.attach
+        )
+        own[ccn.name] = [cidr for cidrs in spaces for cidr in cidrs]
+    return tuple(
+        Pair(source, target)
+        for source in found
+        for target in found
+        if source.ccn != target.ccn
+        and source.address.version == target.address.version
+        and not source.behind
+        and target.announced
+        and source.hears
+        and any(
+            (share.provider, share.consumer) == (target.ccn, source.ccn)
+            and any(prefix.contains(target.address) for prefix in share.prefixes)
+            for share in topology.shares
+        )
+        and not any(prefix.contains(target.address) for prefix in own[source.ccn])
         and not (source.of.startswith("idc/") and target.of.startswith("idc/"))
     )
 

@@ -1,8 +1,8 @@
 """Stamped probes: in come the members of all CCNs, out come loss, outage and foreign stamps.
 
 UDP from real sockets inside the namespaces of VMs and servers. Every probe carries the stamp of its
-CCN: a receiver that finds another CCN's stamp has seen a leak. The rate is bounded, so that loss
-comes from faults and not from overload.
+CCN: a receiver that finds another CCN's stamp has seen a leak, unless a share lets it come. The rate
+is bounded, so that loss comes from faults and not from overload.
 """
 
 from __future__ import annotations
@@ -123,16 +123,16 @@ class Stamps:
         ccn = self._by_stamp.get(stamp)
         if magic != _MAGIC or ccn is None:
             return  # of another run
-        if ccn != receiver.ccn:
-            if index == CONTROL:
-                result.controls_seen += 1
-            else:
-                result.foreign.append(Foreign(receiver, ccn))
-        elif index < len(result.pairs) and result.pairs[index].pair.target == receiver:
+        pair = result.pairs[index].pair if index < len(result.pairs) else None
+        if pair and (pair.source.ccn, pair.target) == (ccn, receiver):
             if sequence < result.pairs[index].sent:
                 result.pairs[index].arrived[sequence] = 1
-        else:
+        elif ccn == receiver.ccn:
             result.misdelivered += 1
+        elif index == CONTROL:
+            result.controls_seen += 1
+        else:
+            result.foreign.append(Foreign(receiver, ccn))
 
 
 class Prober:

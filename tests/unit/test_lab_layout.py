@@ -12,7 +12,7 @@ from ccn_bgp.errors import InputError
 from ccn_bgp.lab.demo import expected_paths
 from ccn_bgp.lab.frr import bgpd_configuration
 from ccn_bgp.lab.layout import Layout, device, lab_prefix, plan_layout
-from ccn_bgp.lab.members import members, pairs, trespasses
+from ccn_bgp.lab.members import members, pairs, shared_pairs, trespasses
 from ccn_bgp.lab.scripts import cables, scripts
 from ccn_bgp.lab.state import copy_topology, move_host
 from ccn_bgp.model.bgp import Ip
@@ -164,3 +164,22 @@ def test_the_copy_is_the_same_topology_and_moves_alone(topology: Topology, tmp_p
     assert {vm.host for vm in moved.vpcs["orders"].vms} == {host}
     assert moved.vpcs["web"] == topology.vpcs["web"]
     assert load_topology(DEMO).vpcs == topology.vpcs
+
+
+def test_what_a_share_joins_is_probed_one_way() -> None:
+    topology = load_topology(Path(__file__).parents[2] / "topologies" / "shared-services.yaml")
+
+    def joined(topology: Topology) -> set[tuple[str, str]]:
+        layout = plan_layout(topology)
+        found = shared_pairs(layout, members(layout))
+        assert not set(found) & set(pairs(members(layout)))
+        assert not set(found) & set(trespasses(layout, members(layout)))
+        return {(p.source.node, str(p.target.address)) for p in found}
+
+    blue, red = "vm-blue-front-10-21-0-10", "vm-red-front-10-22-0-10"
+    both = joined(topology)
+    assert {(blue, "10.100.0.53"), (red, "10.100.0.53")} <= both
+    assert ("vm-dns-10-100-0-53", "10.21.0.10") in both
+    assert not any(to in ("10.100.1.10", "10.30.0.10") for _, to in both)
+    one = dataclasses.replace(topology, shares=topology.shares[:1])
+    assert joined(one) == {(blue, "10.100.0.53"), ("vm-blue-back-10-30-0-10", "10.100.0.53")}

@@ -65,6 +65,16 @@ def test_foreign_stamp_is_a_leak() -> None:
     assert not Verdict(result, 10.0, ()).ok
 
 
+def test_another_stamp_arrives_where_a_share_lets_it_come() -> None:
+    times = array("d", (0.0, 0.01))
+    result = ProbeResult([PairResult(Pair(LEDGER, ORDERS), times, bytearray(2))])
+    stamps = Stamps(["retail", "finance"])
+    stamps.judge(result, ORDERS, stamps.probe("finance", 0, 1))
+    assert result.pairs[0].arrived == bytearray((0, 1)) and not result.foreign
+    stamps.judge(result, WEB, stamps.probe("finance", 0, 0))  # not to whom it was sent
+    assert len(result.foreign) == 1
+
+
 def test_control_is_recognised_and_is_no_leak() -> None:
     result = judged(LEDGER, "retail", CONTROL)
     assert result.controls_seen == 1
