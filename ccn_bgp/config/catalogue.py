@@ -22,6 +22,7 @@ CATALOGUE: tuple[Rule, ...] = (
     identity.rd_collisions,
     identity.vtep_collisions,
     uplinks.uplink_mismatches,
+    uplinks.underlay_families,
     identity.duplicate_vms,
     space.vms_outside,
     space.unresolved_gateways,

@@ -1,7 +1,7 @@
 """Stamped probes: in come the members of all CCNs, out come loss, outage and foreign stamps.
 
 UDP from real sockets inside the namespaces of VMs and servers. Every probe carries the stamp of its
-CCN: a receiver that finds another CCN's stamp has seen a leak, unless a share lets it come. The rate
+CCN: a receiver that finds another CCN's stamp has seen a leak unless a share lets it come. The rate
 is bounded, so that loss comes from faults and not from overload.
 """
 

@@ -16,7 +16,8 @@ ERRORS = frozenset(
 WARNINGS = frozenset(
     "overlap-in-ccn latent-leak asymmetric capacity missing-policy unreachable-statement"
     " unused-set dead-regex undone-action falls-through"
-    " single-homed no-authentication unused-suppression unused-acl unreachable-rule".split()
+    " single-homed no-authentication unused-suppression unused-acl unreachable-rule"
+    " underlay-family".split()
 )
 
 

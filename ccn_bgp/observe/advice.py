@@ -108,6 +108,10 @@ ADVICE: Mapping[str, Advice] = {
         "Two uplinks claim the same port or subnet, or a router is not on its uplink's subnet.",
         "give each uplink a port, a subnet and a router in it of its own",
     ),
+    "underlay-family": Advice(
+        "Tunnels are IPv4: whoever is behind an IPv6 tunnel address is not reached.",
+        "give the host or gateway an IPv4 tunnel address; sessions and VPCs may be IPv6",
+    ),
     "bogon": Advice(
         "Space that no network may use.",
         "use another prefix; {prefix} is reserved",

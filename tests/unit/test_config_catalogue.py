@@ -102,6 +102,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "uplink: via is itself": ("uplinks: [{port: eth1, address: 192.0.2.11/24}]", "uplinks: [{port: eth1, address: 192.0.2.11/24, via: 192.0.2.11}]", "uplink-mismatch", "is its own address"),
     "uplink: port twice": ("uplinks: [{port: eth1, address: 192.0.2.11/24}]", "uplinks: [{port: eth1, address: 192.0.2.11/24}, {port: eth1, address: 192.0.3.11/24}]", "uplink-mismatch", "same port"),
     "uplink: subnet twice": ("uplinks: [{port: eth1, address: 192.0.2.11/24}]", "uplinks: [{port: eth1, address: 192.0.2.11/24}, {port: eth7, address: 192.0.2.12/25}]", "uplink-mismatch", "192.0.2.0/25 is also that of uplink eth1"),
+    "IPv6 host": ("host: 192.0.2.101", "host: '2001:db8::1'", "underlay-family", "host 2001:db8::1 of VM 10.1.0.10 in vpc/web is not reached"),
+    "one host of two IPv6": ("host: 192.0.2.101", "host: [192.0.2.101, '2001:db8::1']", "underlay-family", "host 2001:db8::1 of VM 10.1.0.10 in vpc/web is not reached"),
     "uplink port": ("port: eth2", "port: eth1", "session-mismatch", "is an uplink"),
     "one hand-off, two ccns": ("vlan: 102, ccn: blue", "vlan: 101, ccn: crimson", "session-mismatch", "a hand-off has one ccn"),
     "one hand-off, two gateway addresses": ("vlan: 102", "vlan: 101", "session-mismatch", "has the gateway address 169.254.1.1/30 by router r1"),
@@ -158,9 +160,10 @@ def test_a_share_one_way_is_asymmetric_and_both_ways_is_not(tmp_path: Path) -> N
 
 def test_ipv6_underlay_needs_twenty_octets_more(tmp_path: Path) -> None:
     host = ("host: 192.0.2.102", "host: '2001:db8::1'")
-    assert findings(tmp_path, ("asn: 64600", "asn: 64600, underlay-mtu: 1570"), host) == []
+    enough = findings(tmp_path, ("asn: 64600", "asn: 64600, underlay-mtu: 1570"), host)
+    assert [f.rule for f in enough] == ["underlay-family"]  # a warning: there is no such tunnel
     found = findings(tmp_path, ("asn: 64600", "asn: 64600, underlay-mtu: 1569"), host)
-    assert [f.rule for f in found] == ["mtu"]
+    assert [f.rule for f in found] == ["mtu", "underlay-family"]
     assert findings(tmp_path, ("asn: 64600", "asn: 64600, underlay-mtu: 1550")) == []
 
 
