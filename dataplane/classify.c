@@ -124,10 +124,10 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 	entry = fib_vni(fib, vni);
 	if (entry == 0)
 		return DROP_UNKNOWN_VNI;
+	packet->ccsi = (uint16_t)entry;
 	if (!keymap_get(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE),
 			vtep_key(vni, outer->src_addr), &vtep))
 		return DROP_UNKNOWN_VTEP;
-	packet->ccsi = (uint16_t)entry;
 	packet->sender = entry >> 16 == CCN_VNI_L3 ? SENDER_GATEWAY : SENDER_HOST;
 	packet->vtep_flags = (uint8_t)vtep;
 	packet->ecn = outer->type_of_service & 3;
@@ -232,6 +232,7 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 	packet->own = packet->vouched = false;
 	packet->port = (uint8_t)in->port;
 	packet->vni = packet->vtep = packet->interface = 0;
+	packet->ccsi = 0;
 	if (in->length < sizeof(*eth))
 		return drop(in, DROP_RUNT);
 	ether_type = rte_be_to_cpu_16(eth->ether_type);

@@ -304,6 +304,7 @@ static void take_stats(struct client *client)
 {
 	stats_walk(stream_counter, client);
 	stats_walk_tables(fib_current, stream_counter, client);
+	offences_count(0, stream_counter, client);
 	for (unsigned i = 0; i < port_count(); i++) {
 		struct ccn_port_status status;
 

@@ -4,6 +4,7 @@
 #include "offence.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -39,8 +40,18 @@ static void write_note(struct offence *o, const struct packet *packet)
 	__atomic_store_n(&o->version, (version | 1) + 1, __ATOMIC_RELEASE);
 }
 
+int offences_init(struct offences *offences)
+{
+	offences->of_ccsi = calloc(MAX_CCSIS, sizeof(*offences->of_ccsi));
+	return offences->of_ccsi ? 0 : -1;
+}
+
 void offence_note(struct offences *offences, enum drop_reason reason, const struct packet *packet)
 {
+	if (packet->ccsi) {
+		offences->of_ccsi[packet->ccsi][reason]++;
+		offences->hit[packet->ccsi] = 1;
+	}
 	if (offences->first[reason].version == 0)
 		write_note(&offences->first[reason], packet);
 	write_note(&offences->last[reason], packet);
@@ -113,5 +124,36 @@ void offences_walk(void (*emit)(void *context, const struct ccn_offender *offend
 				emit(context, &record);
 			}
 		}
+	}
+}
+
+static void count_ccsi(uint32_t ccsi,
+		       void (*emit)(void *context, const struct ccn_counter *counter),
+		       void *context)
+{
+	for (unsigned reason = 0; reason < DROP_REASON_COUNT; reason++) {
+		struct ccn_counter counter = {0};
+
+		for (unsigned i = 0; i < watched_count; i++)
+			if (watched[i]->hit[ccsi])
+				counter.value += watched[i]->of_ccsi[ccsi][reason];
+		if (counter.value == 0)
+			continue;
+		snprintf((char *)counter.scope, sizeof(counter.scope), "drop-ccsi %u", ccsi);
+		snprintf((char *)counter.name, sizeof(counter.name), "%s", stats_drop_name(reason));
+		emit(context, &counter);
+	}
+}
+
+void offences_count(uint32_t only, void (*emit)(void *context, const struct ccn_counter *counter),
+		    void *context)
+{
+	for (uint32_t ccsi = 1; ccsi < MAX_CCSIS; ccsi++) {
+		bool hit = false;
+
+		for (unsigned i = 0; i < watched_count; i++)
+			hit |= watched[i]->hit[ccsi];
+		if (hit && (only == 0 || only == ccsi))
+			count_ccsi(ccsi, emit, context);
 	}
 }

@@ -10,6 +10,7 @@
 
 #include <rte_telemetry.h>
 
+#include "offence.h"
 #include "port.h"
 #include "port_report.h"
 #include "stats.h"
@@ -100,10 +101,32 @@ static int answer_workers(const char *command, const char *parameters, struct rt
 	return answer_several("worker ", data);
 }
 
+/* The id of a CCSI; 0: what was given is none. */
+static uint32_t ccsi_of(const char *parameters)
+{
+	const size_t length = strlen(parameters);
+	const unsigned long number = strtoul(parameters, NULL, 10);
+
+	return length <= 5 && strspn(parameters, "0123456789") == length && number < MAX_CCSIS
+		   ? (uint32_t)number
+		   : 0;
+}
+
+static void add_counter(void *data, const struct ccn_counter *counter)
+{
+	add(data, (const char *)counter->name, counter->value);
+}
+
 static int answer_drops(const char *command, const char *parameters, struct rte_tel_data *data)
 {
-	(void)command, (void)parameters;
-	return answer_one("drop", data);
+	(void)command;
+	if (!parameters || !*parameters)
+		return answer_one("drop", data);
+	if (ccsi_of(parameters) == 0)
+		return -1;
+	rte_tel_data_start_dict(data);
+	offences_count(ccsi_of(parameters), add_counter, data);
+	return 0;
 }
 
 static int answer_slow_path(const char *command, const char *parameters, struct rte_tel_data *data)
@@ -119,9 +142,9 @@ static int answer_ccsi(const char *command, const char *parameters, struct rte_t
 	(void)command;
 	if (!parameters || !*parameters)
 		return answer_several("ccsi ", data);
-	if (strlen(parameters) > 5 || strspn(parameters, "0123456789") != strlen(parameters))
+	if (ccsi_of(parameters) == 0)
 		return -1;
-	snprintf(scope, sizeof(scope), "ccsi %s", parameters);
+	snprintf(scope, sizeof(scope), "ccsi %u", ccsi_of(parameters));
 	return answer_one(scope, data);
 }
 
@@ -193,7 +216,8 @@ void telemetry_start(unsigned worker_count, bool with_fan_out)
 	rte_telemetry_register_cmd("/ccn/stages", answer_stages,
 				   "TSC cycles per packet that each stage costs each worker.");
 	rte_telemetry_register_cmd("/ccn/drops", answer_drops,
-				   "Packets that were dropped, by reason.");
+				   "Packets that were dropped, by reason. Parameter: the id of "
+				   "a CCSI, whose alone they are.");
 	rte_telemetry_register_cmd("/ccn/slow_path", answer_slow_path,
 				   "The counters of ARP, ND, echo and taps.");
 	rte_telemetry_register_cmd("/ccn/ccsi", answer_ccsi,

@@ -4,6 +4,7 @@ what to do, and whom it hit first and last. In: a running gateway. Out: JSON val
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ccn_bgp.forwarder.client import Offender
@@ -12,23 +13,31 @@ from ccn_bgp.gateway.running import Running
 from ccn_bgp.model.ccsi import ccsis
 
 
-def counters_json(gateway: Running) -> Any:
-    """``counters`` by scope; ``ccns`` by name; ``drops`` that have happened, the most first."""
+def counters_json(gateway: Running, only: str | None = None) -> Any:
+    """``counters`` by scope; ``ccns`` by name, with ``drops`` of their packets; ``drops`` that have
+    happened, the most first. ``only``: nothing but what is of this CCN."""
     found: dict[str, dict[str, int]] = {}
     for counter in gateway.counters():
         found.setdefault(counter.scope, {})[counter.name] = counter.value
     intent = gateway.intent
-    names = {c.id: c.ccn for c in ccsis(intent.topology, intent.gateway)}
+    tables = {c.ccn: c for c in ccsis(intent.topology, intent.gateway)}
     taps = {entry.id: entry.tap for entry in gateway.held.interfaces}
-    hit = {(o.reason, o.last): _offender(o, taps) for o in gateway.offenders()}
-    dropped = sorted((-n, reason) for reason, n in found.get("drop", {}).items() if n)
+    hit = {(o.reason, o.last): o for o in gateway.offenders()}
+    drops = found.get("drop", {})
+    if only is not None:
+        number = tables[only].id if only in tables else 0
+        drops = found.get(f"drop-ccsi {number}", {})
+        places = _places(gateway, number)
+        hit = {key: o for key, o in hit.items() if {o.vni, -o.interface} & places}
+        scopes = {f"ccsi {number}", f"acl {number}", f"drop-ccsi {number}"}
+        found = {scope: values for scope, values in found.items() if scope in scopes}
     return {
         "gateway": gateway.name,
         "counters": found,
         "ccns": {
-            name: found[f"ccsi {number}"]
-            for number, name in sorted(names.items(), key=lambda item: item[1])
-            if f"ccsi {number}" in found
+            name: _of_ccn(found, table.id)
+            for name, table in sorted(tables.items())
+            if only in (None, name) and _of_ccn(found, table.id)
         },
         "drops": [
             {
@@ -36,15 +45,33 @@ def counters_json(gateway: Running) -> Any:
                 "packets": -n,
                 "means": DROPS[reason].means,
                 "do": DROPS[reason].do,
-                "first": hit.get((reason, False)),
-                "last": hit.get((reason, True)),
+                "first": _offender(hit.get((reason, False)), taps),
+                "last": _offender(hit.get((reason, True)), taps),
             }
-            for n, reason in dropped
+            for n, reason in sorted((-n, reason) for reason, n in drops.items() if n)
         ],
     }
 
 
-def _offender(offender: Offender, taps: dict[int, str]) -> Any:
+def _of_ccn(found: Mapping[str, dict[str, int]], number: int) -> dict[str, Any]:
+    """Packets, octets, and the packets that were dropped, by reason."""
+    said: dict[str, Any] = dict(found.get(f"ccsi {number}", {}))
+    if drops := found.get(f"drop-ccsi {number}"):
+        said["drops"] = drops
+    return said
+
+
+def _places(gateway: Running, number: int) -> set[int]:
+    """What its packets come by: VNIs, and ids of hand-offs below zero."""
+    held = gateway.held
+    return {e.vni for e in held.vnis if e.ccsi == number} | {
+        -e.id for e in held.interfaces if e.ccsi == number
+    }
+
+
+def _offender(offender: Offender | None, taps: dict[int, str]) -> Any:
+    if offender is None:
+        return None
     said: dict[str, Any] = {"when": offender.seconds, "port": offender.port}
     if offender.vni:
         said["vni"] = offender.vni

@@ -371,9 +371,9 @@ def findings(gateway: Running, filters: Filters) -> Json:
     return {"gateway": gateway.name, "findings": rows}
 
 
-def counters(gateway: Running, _: Filters) -> Json:
+def counters(gateway: Running, filters: Filters) -> Json:
     """The forwarder's counters, and whom it dropped."""
-    return counters_json(gateway)
+    return counters_json(gateway, filters.get("ccn"))
 
 
 def digest(gateway: Running, _: Filters) -> Json:

@@ -56,9 +56,11 @@ def draw(what: str, answer: Row) -> None:
 
 def _draw_counters(console: Console, answer: Row) -> None:
     """By scope, CCNs by name; then each drop with what it means and whom it hit."""
-    scopes = {k: v for k, v in answer["counters"].items() if k.partition(" ")[0] != "ccsi"}
-    scopes.pop("drop", None)
-    scopes |= {f"ccn {name}": values for name, values in answer["ccns"].items()}
+    named = ("ccsi", "drop", "drop-ccsi")
+    scopes = {k: v for k, v in answer["counters"].items() if k.partition(" ")[0] not in named}
+    for name, values in answer["ccns"].items():
+        drops = {f"dropped {reason}": n for reason, n in values.get("drops", {}).items()}
+        scopes[f"ccn {name}"] = {k: v for k, v in values.items() if k != "drops"} | drops
     for scope, values in scopes.items():
         if not any(values.values()):
             continue
@@ -66,7 +68,7 @@ def _draw_counters(console: Console, answer: Row) -> None:
         for name, value in values.items():
             if value:
                 console.print(f"  {name:<28}{value}{_per_packet(name, values)}")
-    console.print("[bold]drop[/]")
+    console.print("[bold]drop[/]" if answer["drops"] else "nothing was dropped")
     for drop in answer["drops"]:
         console.print(f"  {drop['reason']:<28}{drop['packets']}  {escape(drop['means'])}")
         for which in ("first", "last"):

@@ -36,13 +36,17 @@ def test_what_show_counters_says(capsys) -> None:
     gateway = SimpleNamespace(
         name=name,
         intent=SimpleNamespace(topology=topology, gateway=topology.gateways[name]),
-        held=SimpleNamespace(interfaces=[SimpleNamespace(id=7, tap="eth2.0t")]),
+        held=SimpleNamespace(
+            interfaces=[SimpleNamespace(id=7, tap="eth2.0t", ccsi=0)],
+            vnis=[SimpleNamespace(vni=10001, ccsi=topology.ccns[ccn].id)],
+        ),
         counters=lambda: [
             Counter("port eth1", "rx-packets", 9),
             Counter("drop", "runt", 1),
             Counter("drop", "source-no-vm", 3),
             Counter("drop", "ttl", 0),
             Counter(f"ccsi {topology.ccns[ccn].id}", "packets", 5),
+            Counter(f"drop-ccsi {topology.ccns[ccn].id}", "source-no-vm", 2),
         ],
         offenders=lambda: [hit, runt],
     )
@@ -55,9 +59,18 @@ def test_what_show_counters_says(capsys) -> None:
         "source": "8.8.8.8", "destination": "10.2.0.10",
     }  # fmt: skip
     assert shown["drops"][1]["last"] == {"when": 2.5, "port": "eth2", "hand-off": "eth2.0t"}
-    assert shown["ccns"] == {ccn: {"packets": 5}}
+    assert shown["ccns"] == {ccn: {"packets": 5, "drops": {"source-no-vm": 2}}}
+    one = counters_json(gateway, ccn)
+    assert [(d["reason"], d["packets"]) for d in one["drops"]] == [("source-no-vm", 2)]
+    assert (
+        one["drops"][0]["first"] == shown["drops"][0]["first"]
+        and "port eth1" not in one["counters"]
+    )
+    other = counters_json(gateway, max(topology.ccns))
+    assert (other["ccns"], other["drops"]) == ({}, [])
     draw("counters", shown)
     text = capsys.readouterr().out
-    assert f"ccn {ccn}\n  packets" in text and "ttl" not in text
+    assert re.search(rf"ccn {ccn}\n  packets +5\n  dropped source-no-vm +2\n", text)
+    assert "ttl" not in text
     assert re.search(r"source-no-vm +3  a host sent .*\n    first .*192.0.2.101  8.8.8.8 to", text)
     assert "do    find the sender" in text

@@ -118,6 +118,7 @@ def replay(forwarder, rows, tmp_path):
         written = tmp_path / "out.pcap"  # without a packet even its header waits for the end
         out = rdpcap(str(written)) if written.stat().st_size else []
         assert seen["port p0", "tx-packets"] == len(out)
+        run.counters = seen
         return list(out), {name: n for (scope, name), n in seen.items() if scope == "drop" and n}
 
     return run
@@ -271,6 +272,25 @@ def test_each_drop_has_its_reason(replay):
         "outer-length": 1,
         "runt": 1,
         "not-vxlan": 1,
+    }
+
+
+def test_drops_are_counted_for_the_ccn_that_they_hit(replay):
+    replay(
+        from_host("203.0.113.1"),
+        from_host("203.0.113.1", vni=10003),
+        from_host("203.0.113.2", vni=10003),
+        from_host(VM_B, ttl=1),
+        from_host(VM_B, src="192.0.2.250", vni=10003),  # the VNI says whose it is
+        from_host(VM_B, vni=777),  # nobody's
+        from_host(VM_B),
+    )
+    of_ccsi = {k: n for k, n in replay.counters.items() if k[0].startswith("drop-ccsi")}
+    assert of_ccsi == {
+        ("drop-ccsi 100", "no-route"): 1,
+        ("drop-ccsi 100", "ttl"): 1,
+        ("drop-ccsi 200", "no-route"): 2,
+        ("drop-ccsi 200", "unknown-vtep"): 1,
     }
 
 

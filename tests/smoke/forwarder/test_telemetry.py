@@ -79,6 +79,8 @@ def test_answers_what_the_counters_say(forwarder, rows, tmp_path, name):
         }
     )
     assert found["/ccn/slow_path"]["tap_read"] == 0
+    assert ask(name, "/ccn/drops,100")["/ccn/drops"] in ({}, None)
+    assert ask(name, "/ccn/drops,none")["/ccn/drops"] is None
 
 
 def test_two_of_one_name_and_their_end(forwarder, name):
