@@ -35,15 +35,16 @@ struct to_vms {
 	};
 };
 
-/* Of each route, the entry of its slot and then the next hop itself are in the cache. */
-static void fetch(const struct fib *fib, const struct job *jobs, unsigned count)
+/* Job by job: first the entries of all slots are asked for, then the next hops that they lead to. */
+static void fetch(const struct fib *fib, struct job *jobs, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		if (jobs[i].slot != LPM_NONE)
+		if (likely(jobs[i].slot != LPM_NONE))
 			rte_prefetch0(fib_next_hop_place(fib, jobs[i].slot));
-	for (unsigned i = 0; i < count; i++)
-		if (jobs[i].slot != LPM_NONE)
-			rte_prefetch0(fib_next_hop(fib, jobs[i].slot));
+	for (unsigned i = 0; i < count; i++) {
+		jobs[i].hop = jobs[i].slot == LPM_NONE ? NULL : fib_next_hop(fib, jobs[i].slot);
+		rte_prefetch0(jobs[i].hop);
+	}
 }
 
 static void ask(struct to_vms *vms, int family, unsigned job, uint32_t vni, const uint8_t *ip)
@@ -112,7 +113,6 @@ static inline void lead(struct job *job, unsigned i, const struct next_hop *hop,
 	const uint8_t *ip = job->packet.ip;
 	uint32_t address;
 
-	job->hop = hop;
 	job->to = hop->to;
 	if (job->packet.family == 4 || !hop->mask4) {
 		memcpy(&address, ip + 16, 4);
@@ -136,8 +136,7 @@ unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *job
 	vm4.count = vm6.count = 0;
 	fetch(fib, jobs, count);
 	for (unsigned i = 0; i < count; i++) {
-		const struct next_hop *hop =
-		    jobs[i].slot == LPM_NONE ? NULL : fib_next_hop(fib, jobs[i].slot);
+		const struct next_hop *hop = jobs[i].hop;
 
 		if (likely(hop && hop->leads <= LEADS_TO_VM)) {
 			lead(&jobs[i], i, hop, &vm4, &vm6);
