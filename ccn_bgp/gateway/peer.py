@@ -47,6 +47,8 @@ class PeerSession:
         self.decoder: RowDecoder | None = None
         self.since = time.time()
         self.last_reason = "not yet connected"
+        self.attempt = ""
+        """Why the last attempt to have a session failed, since there was one."""
         self.end_of_rib: set[Family] = set()
         self.ever_complete = False
         self.greeted = False
@@ -70,6 +72,11 @@ class PeerSession:
     def up(self) -> bool:
         """Established."""
         return self.open is not None
+
+    @property
+    def why_down(self) -> str:
+        """One line: what keeps it from coming up, as far as is known, or why it went down."""
+        return f"no session: {self.attempt}" if self.attempt else self.last_reason
 
     @property
     def families(self) -> frozenset[Family]:
@@ -100,6 +107,7 @@ class PeerSession:
         self.asked.clear()
         self.anew.clear()
         self.greeted = self.behind = False
+        self.attempt = ""
         self.since = time.time()
         self.out = AdjRibOut(self.peer, self.policy)
 
@@ -111,7 +119,7 @@ class PeerSession:
         self.anew.clear()
         self.behind = False
         self.since = time.time()
-        self.last_reason = reason
+        self.last_reason, self.attempt = reason, ""
         self.out = AdjRibOut(self.peer, self.policy)
 
     def serves(self, peer: Peer) -> bool:

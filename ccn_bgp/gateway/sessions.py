@@ -41,6 +41,7 @@ from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
 from ccn_bgp.session.encode import route_refresh
 from ccn_bgp.session.events import (
     CHILD_DOWN,
+    AttemptFailed,
     Block,
     Event,
     SessionDown,
@@ -192,6 +193,8 @@ class Sessions:
                 self._up(event)
             case SessionDown(peer, reason):
                 self._down(peer, reason)
+            case AttemptFailed(peer, reason):
+                self._failed(peer, reason)
             case SpeakerUp():
                 log.info("speaker up")
             case SpeakerDown(reason):
@@ -304,6 +307,13 @@ class Sessions:
         was about to say anew (RFC 7313) it has not lost."""
         for family in sorted(frozenset(Family) - session.anew, key=lambda f: f.value):
             self.rib.sweep(session.peer.name, family)
+
+    def _failed(self, name: str, reason: str) -> None:
+        session = self.peers.get(name)
+        if session is not None and not session.up:
+            if session.attempt != reason:
+                log.warning("peer %s: no session: %s", name, reason)
+            session.attempt = reason
 
     def _tell_preserved(self) -> None:
         """Of whom the next OPEN may say that forwarding went on (the F bit)."""
@@ -419,7 +429,7 @@ class Sessions:
         elif action == "clear" and self.limits.release(name):
             pass
         elif not session.up:
-            raise InputError(f"neighbor {name} is down: {session.last_reason}")
+            raise InputError(f"neighbor {name} is down: {session.why_down}")
         elif action == "clear":
             self._teardown(name, 6, 4)
         elif action == "refresh":

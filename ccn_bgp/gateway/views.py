@@ -88,7 +88,7 @@ def neighbors(gateway: Running, filters: Filters) -> Json:
         if (shut := gateway.sessions.limits.shut.get(name)) is not None:
             row["state"], row["reason"] = "held-down", shut.reason
         elif not session.up:
-            row["reason"] = session.last_reason
+            row["reason"] = session.why_down
         if session.open is not None:
             row["hold-time"] = session.open.hold_time
             row["router-id"] = str(session.open.router_id)

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of this channel; both sides compare it in HELLO."""
 HEADER = struct.Struct("<IB3xI")
 MAX_PAYLOAD = 64 << 20
@@ -33,6 +33,7 @@ class Kind(enum.IntEnum):
     BLOCK = 4  # child: whole UPDATE and ROUTE-REFRESH messages as they came
     SENT = 5  # child: u32, octets of SEND that the peer's TCP has taken
     RELOADED = 6  # child: {"problem"}, empty if the new configuration is served
+    FAILED = 7  # child: {"peer", "reason"}: an attempt ended before it was Established
     SEND = 16  # gateway: whole messages for the peer
     TEARDOWN = 17  # gateway: u8 code, u8 subcode of the NOTIFICATION
     RELOAD = 18  # gateway: the configuration file was rewritten

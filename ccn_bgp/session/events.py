@@ -80,6 +80,14 @@ class SessionDown:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A connection ended before it was a session. Said again at most once a minute."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Whole UPDATE and ROUTE-REFRESH messages of one session, in the order of arrival."""
 
@@ -99,7 +107,7 @@ class SpeakerDown:
     reason: str
 
 
-Event = SessionUp | SessionDown | Block | SpeakerUp | SpeakerDown
+Event = SessionUp | SessionDown | AttemptFailed | Block | SpeakerUp | SpeakerDown
 
 
 def _families(pairs: Sequence[Sequence[int]]) -> frozenset[Family]:

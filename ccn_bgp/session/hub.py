@@ -38,6 +38,8 @@ TOTAL_LIMIT = 64 << 20
 SEND_HOLD = 480.0
 """Seconds without a single octet taken after which a peer is given up, or twice the hold time if
 that is longer (RFC 9687 §5). It sends KEEPALIVEs, and what it forwards by is what it read last."""
+SAME, OTHER = 60.0, 1.0
+"""Seconds between two words on attempts that failed, for the same reason and for another one."""
 SEND_HOLD_EXPIRED = (8, 0)
 
 
@@ -102,6 +104,7 @@ class Hub:
         self.reload: Callable[[], str] = lambda: "not started"
         self._number = 0
         self._greeted = False
+        self._failures: dict[str, tuple[str, float]] = {}
         self._pushed = 0  # octets ever pushed: the difference to the queue's rest is a position
 
     def push(self, kind: Kind, session: int = 0, payload: bytes = b"") -> None:
@@ -138,6 +141,17 @@ class Hub:
         """The session has ended; a second call does nothing."""
         if self.sessions.pop(session.number, None):
             self.push(Kind.DOWN, session.number, jsoned({"reason": reason}))
+            self.flush()
+
+    def failed(self, name: str, reason: str) -> None:
+        """An attempt to have a session has failed. The gateway hears of it at most once a second,
+        and of the same again after a minute."""
+        now = time.monotonic()
+        before, when = self._failures.get(name, ("", -SAME))
+        if now - when >= (SAME if reason == before else OTHER):
+            self._failures[name] = reason, now
+            self.greet()
+            self.push(Kind.FAILED, 0, jsoned({"peer": name, "reason": reason}))
             self.flush()
 
     def block(self, session: Session, messages: bytes) -> None:

@@ -30,6 +30,7 @@ import os
 import pwd
 import select
 import socket
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ import exabgp.reactor.protocol as exabgp_protocol
 from exabgp.bgp.fsm import FSM
 from exabgp.bgp.message import Notification, Notify, Update
 from exabgp.bgp.message.nop import _NOP
+from exabgp.bgp.message.open.asn import AS_TRANS
 from exabgp.bgp.message.open.capability import REFRESH, Capabilities, Capability
 from exabgp.configuration.configuration import Configuration
 from exabgp.environment import getenv
@@ -56,18 +58,21 @@ from exabgp.reactor.protocol import Protocol
 
 from ccn_bgp.session.bgp_stream import cut
 from ccn_bgp.session.hub import READ, SEND_HOLD_EXPIRED, Hub, Session
+from ccn_bgp.session.last_words import communication, line
 from ccn_bgp.session.listening import bind_check
 
 VERSION = "5.0.15"
 RETRY_CAP = 8
 """Seconds: the longest pause between two attempts (ExaBGP's own goes up to 60)."""
 REDIAL = 0.5
+NO_FAMILY = (2, 7)
 _UPDATE = Update([], b"")  # "something came": no NLRI, so ExaBGP does nothing with it
 
 TOUCHED: tuple[tuple[Any, str, str], ...] = (
     (Protocol, "__init__", "self peer"),
     (Protocol, "connect", "self"),
     (Protocol, "read_message", "self"),
+    (Protocol, "validate_open", "self"),
     (Protocol, "write", "self message negotiated"),
     (Connection, "writer", "self data"),
     (Capabilities, "_graceful", "self neighbor restarted"),
@@ -161,6 +166,10 @@ def measure_steadily() -> None:
     exabgp_timer.time = exabgp_delay.time = SteadyTime
 
 
+class Said(Notification):  # type: ignore[misc]
+    """A NOTIFICATION of an Established session; ``data`` as it came."""
+
+
 class SpokenProtocol(Protocol):  # type: ignore[misc]
     """Protocol that hands Established sessions to the hub."""
 
@@ -199,6 +208,20 @@ class SpokenProtocol(Protocol):  # type: ignore[misc]
         poller = select.poll()
         poller.register(io, 0)
         return bool(poller.poll(0))
+
+    def validate_open(self) -> None:
+        """Also what ExaBGP lets pass."""
+        super().validate_open()
+        agreed, opened = self.negotiated, self.negotiated.received_open
+        number = int(opened.capabilities.get(Capability.CODE.FOUR_BYTES_ASN, opened.asn))
+        if opened.asn not in (number, AS_TRANS):  # RFC 6793 §4.1
+            raise Notify(2, 2, f"AS {opened.asn} in OPEN, AS {number} in its capability")
+        if agreed.peer_as == agreed.local_as and opened.router_id == agreed.sent_open.router_id:
+            raise Notify(2, 3, f"{opened.router_id} is also our BGP Identifier")  # RFC 6286 §2.2
+        ours = [(int(afi), int(safi)) for afi, safi in self.neighbor.families()]
+        if not any([*family] in open_facts(agreed)["families"] for family in ours):
+            # RFC 5492 §5: the data are the capabilities that we miss.
+            raise Notify(*NO_FAMILY, b"".join(struct.pack("!BBHH", 1, 4, *f) for f in ours))
 
     def read_message(self) -> Iterator[Any]:
         """One read of an Established session; before that, ExaBGP's own."""
@@ -241,7 +264,7 @@ class SpokenProtocol(Protocol):  # type: ignore[misc]
         self.hub.flush()
         if found.notification is not None:
             body = found.notification
-            raise Notification(body[0], body[1], body[2:])
+            raise Said(body[0], body[1], body[2:], parse_data=False)
         if found.fault:
             raise Notify(found.fault.code, found.fault.subcode, found.fault.data)
         return _UPDATE if found.heard else _NOP
@@ -284,6 +307,7 @@ class SpokenPeer(Peer):  # type: ignore[misc]
         self._delay = ShortDelay()
 
     def _close(self, message: str = "", error: Any = "") -> None:
+        attempted = self.proto is not None
         session = self.proto.session if self.proto else None
         if (fd := self.socket()) != -1:
             # ExaBGP leaves closed descriptors in its poll set; each turn then costs a sleep.
@@ -292,6 +316,11 @@ class SpokenPeer(Peer):  # type: ignore[misc]
         super()._close(message, error)
         if session:
             self.hub.down(session, reason_of(message, error))
+        elif attempted and error:
+            reason = reason_of(message, error)
+            if reason == "Broken TCP connection":
+                reason = "connection refused, or closed at once"
+            self.hub.failed(self.neighbor["description"], reason)
 
     def _cease(self, subcode: int) -> None:
         if self.proto and self.proto.session:
@@ -361,16 +390,24 @@ class ChannelProcesses(Processes):  # type: ignore[misc]
 def reason_of(message: str, error: Any) -> str:
     """One printable line out of ExaBGP's two; a peer may have written part of it."""
     text = f"{error}"
-    if isinstance(error, Notify) and (error.code, error.subcode) == SEND_HOLD_EXPIRED:
-        text = "NOTIFICATION sent: Send Hold Timer Expired (RFC 9687): the peer reads nothing"
-    elif isinstance(error, Notify):
-        text = f"NOTIFICATION sent: {text}"
+    if isinstance(error, Notify):
+        more = _OUR_WORDS.get((error.code, error.subcode))
+        text = f"NOTIFICATION sent: {more or text}"
+    elif isinstance(error, Said):
+        words = communication(error.code, error.subcode, error.data)
+        named = Notification(error.code, error.subcode, b"", False)
+        text = f"NOTIFICATION received: {named}" + (f" / {words}" if words else "")
     elif isinstance(error, Notification):
         text = f"NOTIFICATION received: {text}"
     elif not text or not message.startswith("closing"):
         text = f"{message} {text}"
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(printable.split())[:300]
+    return line(text)
+
+
+_OUR_WORDS = {
+    SEND_HOLD_EXPIRED: "Send Hold Timer Expired (RFC 9687): the peer reads nothing",
+    NO_FAMILY: "OPEN message error / Unsupported Capability / no address family of this session",
+}
 
 
 def listeners(configuration: Any) -> set[tuple[str, int]]:

@@ -26,6 +26,7 @@ from ccn_bgp.session.channel import PROTOCOL, ChannelError, FrameQueue, Frames, 
 from ccn_bgp.session.child import Child, listen, receive
 from ccn_bgp.session.events import (
     CHILD_DOWN,
+    AttemptFailed,
     Block,
     Event,
     OpenFacts,
@@ -307,6 +308,9 @@ class Speaker:
         if kind is Kind.RELOADED:
             if problem := json.loads(payload)["problem"]:
                 log.error("speaker %s: the new configuration: %s", self.name, problem)
+        elif kind is Kind.FAILED:
+            failed = json.loads(payload)
+            self._put(AttemptFailed(failed["peer"], failed["reason"]), 0)
         elif kind is Kind.UP:
             up = json.loads(payload)
             self._names[session] = up["peer"]

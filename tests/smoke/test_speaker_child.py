@@ -15,7 +15,14 @@ from ccn_bgp.errors import CcnError, InputError
 from ccn_bgp.model.bgp import Asn, Family, Ip
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.session.bgp_stream import KEEPALIVE, MARKER, NOTIFICATION, OPEN, UPDATE
-from ccn_bgp.session.events import Block, SessionDown, SessionUp, SpeakerDown, SpeakerUp
+from ccn_bgp.session.events import (
+    AttemptFailed,
+    Block,
+    SessionDown,
+    SessionUp,
+    SpeakerDown,
+    SpeakerUp,
+)
 from ccn_bgp.session.speaker import Speaker
 
 HOLD = 3
@@ -53,7 +60,8 @@ REFRESH_EVPN = message(5, b"\0\x19\0\x46")
 class RawPeer:
     """A BGP speaker reduced to OPEN and KEEPALIVE; everything else is up to the test."""
 
-    def __init__(self, asn=65001, hold=HOLD, address="127.0.0.1"):
+    def __init__(self, asn=65001, hold=HOLD, address="127.0.0.1", capabilities=None):
+        self.capabilities = capabilities
         self.asn, self.hold, self.address, self.port = asn, hold, address, 0
         self.up = asyncio.Event()
         self.opens, self.messages, self.closed = [], [], asyncio.Event()
@@ -87,6 +95,8 @@ class RawPeer:
             b"\x01\x04\0\x19\0\x46" + b"\x41\x04" + self.asn.to_bytes(4) + b"\x02\x00"
             + b"\x46\x00" + b"\x06\x00" + b"\x40\x06\x00\x78\0\x19\x46\x80"
         )  # fmt: skip
+        if self.capabilities is not None:
+            capabilities = self.capabilities
         writer.write(
             message(
                 OPEN,
@@ -293,6 +303,52 @@ def test_a_notification_is_told_as_the_reason(tmp_path):
                 'Shutdown Communication: "b ye"'
             )
             assert not raw.kinds(NOTIFICATION)
+
+    run(body())
+
+
+EVPN, IPV4 = b"\x01\x04\0\x19\0\x46", b"\x01\x04\0\x01\0\x01"
+
+
+def four_octets(asn):
+    return b"\x41\x04" + asn.to_bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("raw", "changes", "notification", "words"),
+    [
+        (RawPeer(), {"asn": Asn(65002)}, b"\x02\x02", "did not match ASN expected (65002)"),
+        (RawPeer(hold=1), {}, b"\x02\x06", "Unacceptable Hold Time"),
+        # RFC 6793 §4.1: the two places say different things.
+        (
+            RawPeer(capabilities=EVPN + four_octets(65002)), {}, b"\x02\x02",
+            "AS 65001 in OPEN, AS 65002 in its capability",
+        ),
+        # RFC 6286 §2.2, also where the AS number does not fit into the OPEN.
+        (
+            RawPeer(asn=4200000001),
+            {"local_asn": Asn(4200000001), "router_id": Ip.parse("10.9.9.9")},
+            b"\x02\x03", "10.9.9.9 is also our BGP Identifier",
+        ),
+        # Without a common family there is nothing to say, and nothing would show why.
+        (
+            RawPeer(capabilities=IPV4 + four_octets(65001)), {},
+            b"\x02\x07\x01\x04\x00\x19\x00\x46", "no address family of this session",
+        ),
+        (RawPeer(capabilities=b""), {}, b"\x02\x07", "no address family of this session"),
+    ],
+)  # fmt: skip
+def test_an_open_that_is_not_accepted_is_told_once(tmp_path, raw, changes, notification, words):
+    async def body():
+        raw.up, raw.closed, raw.reading = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        raw.reading.set()
+        await raw.listen()
+        async with running(tmp_path, [peer_of(raw, **changes)]) as (_, log):
+            await log.until(lambda: raw.connections > 1)
+            (failed,) = log.of(AttemptFailed)
+            assert words in failed.reason and "NOTIFICATION sent" in failed.reason
+            assert raw.kinds(NOTIFICATION)[0][19:].startswith(notification)
+            assert not log.of(SessionUp)
 
     run(body())
 

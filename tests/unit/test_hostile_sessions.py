@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 
 import pytest
 
+from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.intent import Intent, read_intent
 from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.sessions import Sessions
@@ -16,7 +17,14 @@ from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
 from ccn_bgp.model.path import PathAttributes, Segment, SegmentType, Unicast
 from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
-from ccn_bgp.session.events import CHILD_DOWN, Block, OpenFacts, SessionDown, SessionUp
+from ccn_bgp.session.events import (
+    CHILD_DOWN,
+    AttemptFailed,
+    Block,
+    OpenFacts,
+    SessionDown,
+    SessionUp,
+)
 
 TOPOLOGY = FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml"
 V4, V6 = Family.IPV4_UNICAST, Family.IPV6_UNICAST
@@ -143,6 +151,24 @@ def test_a_role_that_changes_ends_the_session_for_both(intent: Intent, sessions:
     rib.peers["hk-gw1"] = replace(rib.peers["hk-gw1"], port=1179)
     asyncio.run(sessions.adopt(intent, rib))
     assert len(sessions.speakers.running["gateways"].ended) == 1
+
+
+def test_why_there_is_no_session_is_shown_and_said_once(
+    sessions: Sessions, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An operator with a wrong AS number sees it where the session is looked for."""
+    session, why = sessions.peers["lf-r1"], "NOTIFICATION sent: OPEN message error / Bad Peer AS"
+    assert session.why_down == "not yet connected"
+    for _ in range(3):
+        sessions.take(AttemptFailed("lf-r1", why))
+    assert session.why_down == f"no session: {why}"
+    assert len([r for r in caplog.records if "Bad Peer AS" in r.getMessage()]) == 1
+    with pytest.raises(InputError, match="Bad Peer AS"):
+        sessions.operate("lf-r1", "clear")
+    sessions.take(SessionUp("lf-r1", facts(V4)))
+    sessions.take(AttemptFailed("lf-r1", "of a second connection"))
+    sessions.take(SessionDown("lf-r1", "the peer closed the connection"))
+    assert session.why_down == "the peer closed the connection"
 
 
 def test_a_fault_of_ours_costs_one_session_and_is_not_silent(

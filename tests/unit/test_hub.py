@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import ccn_bgp.session.hub as hub_module
+from ccn_bgp.session.channel import Frames, Kind
 from ccn_bgp.session.hub import PEER_LIMIT, READ, SEND_HOLD_EXPIRED, Hub, Session
 
 PIECE = PEER_LIMIT
@@ -115,3 +116,19 @@ def test_who_has_read_all_may_be_silent(monkeypatch: pytest.MonkeyPatch) -> None
         for _ in session.writer(b"\xff" * 16 + b"\0\x13\x04"):
             pass
     assert session.notify is None
+
+
+def test_failed_attempts_are_said_at_a_bounded_rate(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer may connect a hundred times a second, and have a new complaint each time."""
+    ours, theirs = ends
+    clock, hub = [1000.0], Hub(ours, "test")
+    monkeypatch.setattr(hub_module.time, "monotonic", lambda: clock[0])
+    for number in range(600):
+        clock[0] += 0.1
+        hub.failed("same", "closed")
+        hub.failed("inventive", f"complaint {number}")
+    said = [payload for kind, _, payload in Frames().feed(theirs.recv(READ)) if kind is Kind.FAILED]
+    assert len([p for p in said if b'"same"' in p]) == 1
+    assert 55 <= len([p for p in said if b'"inventive"' in p]) <= 60
