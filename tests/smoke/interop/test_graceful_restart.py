@@ -72,7 +72,7 @@ def test_what_a_forwarder_holds_is_kept_by_frr(net, frr):
 
     forwarder.kill()
     forwarder.wait()
-    net.until(lambda: gateway.lines("is gone: waiting for it"))
+    net.until(lambda: gateway.lines("does not answer: waiting for it"))
     os.kill(gateway.speaker("idcs"), signal.SIGKILL)
     back(net, gateway, frr, 5)
     assert offered(frr) == (TIME, True, False)
