@@ -336,6 +336,8 @@ def _router(name: str, idc: str, entry: RouterEntry, folder: Path) -> IdcRouter:
         asn=Asn(entry.asn),
         address=entry.address,
         gateway_address=entry.gateway_address,
+        address6=entry.address6,
+        gateway_address6=entry.gateway_address6,
         import_=tuple(entry.import_),
         export=tuple(entry.export),
         max_prefixes=limit.limit if limit is not None and limit.mode == "soft" else None,

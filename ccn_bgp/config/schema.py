@@ -159,6 +159,8 @@ class RouterEntry(Entry):
     asn: AsnNumber
     address: InterfaceText
     gateway_address: InterfaceText
+    address6: InterfaceText | None = None
+    gateway_address6: InterfaceText | None = None
     import_: Annotated[list[Name], BeforeValidator(empty)] = []
     export: Annotated[list[Name], BeforeValidator(empty)] = []
     max_prefixes: MaxPrefixes | None = None

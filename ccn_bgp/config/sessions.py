@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from ccn_bgp.model.bgp import Ip
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.topology import IdcRouter, Neighbor, Topology
+from ccn_bgp.model.topology import IdcRouter, Interface, Neighbor, Topology
 
 
 def _router(topology: Topology, router: IdcRouter, rule: str, key: str, text: str) -> Finding:
@@ -67,40 +67,64 @@ def router_mismatches(topology: Topology) -> Iterator[Finding]:
             )
             yield fault(router, "port", text)
             continue
-        if other is not router and other.gateway_address != router.gateway_address:
-            text = (
-                f"{tag} has the gateway address {other.gateway_address} by router {other.name},"
-                f" here it is {router.gateway_address}"
-            )
-            yield fault(router, "gateway-address", text)
-        for held in placed.get((router.gateway, router.ccn), []):
-            same = (held.port, held.vlan) == (router.port, router.vlan)
-            if same and held.address.address == router.address.address:
-                text = f"router {held.name} has the same address on the same hand-off"
-                yield fault(router, "address", text)
-            elif not same and held.address.subnet.overlaps(router.address.subnet):
+        for key, theirs, ours in _ends(router):
+            other_ours = next((o for k, _, o in _ends(other) if k == key), ours)
+            if other_ours != ours:
                 text = (
-                    f"its subnet {router.address.subnet} is also that of router {held.name},"
-                    f" on another hand-off of ccn {router.ccn}"
+                    f"{tag} has the gateway address {other_ours} by router {other.name},"
+                    f" here it is {ours}"
                 )
-                yield fault(router, "address", text)
+                yield fault(router, f"gateway-{key}", text)
+            for held in placed.get((router.gateway, router.ccn), []):
+                same = (held.port, held.vlan) == (router.port, router.vlan)
+                for _, of_held, _ in _ends(held):
+                    if same and of_held.address == theirs.address:
+                        text = f"router {held.name} has the same address on the same hand-off"
+                        yield fault(router, key, text)
+                    elif not same and of_held.subnet.overlaps(theirs.subnet):
+                        text = (
+                            f"its subnet {theirs.subnet} is also that of router {held.name},"
+                            f" on another hand-off of ccn {router.ccn}"
+                        )
+                        yield fault(router, key, text)
         placed.setdefault((router.gateway, router.ccn), []).append(router)
 
 
+def _ends(router: IdcRouter) -> Iterator[tuple[str, Interface, Interface]]:
+    """The key, the router's own address and ours, of each family of a hand-off."""
+    yield "address", router.address, router.gateway_address
+    if router.address6 is not None and router.gateway_address6 is not None:
+        yield "address6", router.address6, router.gateway_address6
+
+
 def _ends_disagree(router: IdcRouter) -> tuple[str, str] | None:
-    """The key and the text of what is wrong between ``address`` and ``gateway-address``."""
-    ours, theirs = router.gateway_address, router.address
-    key = "gateway-address"
+    """The key and the text of what is wrong between the addresses of both ends."""
+    both = {"address6": router.address6, "gateway-address6": router.gateway_address6}
+    given = [key for key, end in both.items() if end is not None]
+    if len(given) == 1:
+        return given[0], f"{given[0]} stands alone: {', '.join(both)} go together"
+    for key, end in both.items():
+        if end is not None and end.address.version != 6:
+            return key, f"{key} {end} is not IPv6"
+    if given and router.address.address.version == 6:
+        return given[0], f"{given[0]} is for a session over IPv4, address is {router.address}"
+    found = (_pair_disagrees(key, theirs, ours) for key, theirs, ours in _ends(router))
+    return next((fault for fault in found if fault is not None), None)
+
+
+def _pair_disagrees(key: str, theirs: Interface, ours: Interface) -> tuple[str, str] | None:
+    """The same of both ends in one family; ``key`` is the router's."""
+    of_ours = f"gateway-{key}"
     if len(ours.address) != len(theirs.address):
-        return key, f"gateway-address {ours} and address {theirs} are of different IP versions"
+        return of_ours, f"{of_ours} {ours} and {key} {theirs} are of different IP versions"
     if ours.address == theirs.address:
-        return key, f"address and gateway-address are both {ours.address}"
+        return of_ours, f"{key} and {of_ours} are both {ours.address}"
     if ours.length != theirs.length:
-        return key, f"gateway-address is /{ours.length}, address is /{theirs.length}"
+        return of_ours, f"{of_ours} is /{ours.length}, {key} is /{theirs.length}"
     if ours.subnet != theirs.subnet:
-        return key, f"gateway-address {ours} and address {theirs} are in different subnets"
+        return of_ours, f"{of_ours} {ours} and {key} {theirs} are in different subnets"
     if len(ours.address) == 4 and ours.length < 31:
-        for name, end in (("gateway-address", ours), ("address", theirs)):
+        for name, end in ((of_ours, ours), (key, theirs)):
             if end.address.number in (end.subnet.first, end.subnet.last):
                 return name, f"{name} {end} is the network or broadcast address of its subnet"
     return None

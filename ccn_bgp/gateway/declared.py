@@ -62,9 +62,12 @@ def _routers_speak(rib: Rib) -> None:
     for peer in rib.peers.values():
         if peer.router is None:
             continue
-        attributes = PathAttributes(
-            as_path=(Segment(SegmentType.AS_SEQUENCE, (peer.asn,)),), next_hop=peer.address
-        )
         cidrs = rib.topology.idcs[peer.router.idc].cidrs
-        fitting = [Unicast(c) for c in cidrs if c.version == peer.address.version]
-        rib.receive(peer.name, fitting, (), attributes)
+        for version in (4, 6):
+            if (ends := peer.router.ends(version)) is None:
+                continue
+            attributes = PathAttributes(
+                as_path=(Segment(SegmentType.AS_SEQUENCE, (peer.asn,)),), next_hop=ends[0].address
+            )
+            fitting = [Unicast(c) for c in cidrs if c.version == version]
+            rib.receive(peer.name, fitting, (), attributes)

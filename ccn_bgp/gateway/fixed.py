@@ -62,8 +62,7 @@ def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ..
     routers = [r for r in topology.routers if r.gateway == gateway.name]
     site_of = sites(topology)
     for router in sorted(routers, key=lambda r: (r.port, r.vlan or 0, r.name)):
-        v6 = router.gateway_address.address.version == 6
-        address, length = router.gateway_address.address, router.gateway_address.length
+        ends4, ends6 = router.ends(4), router.ends(6)
         found.append(
             InterfaceEntry(
                 id=len(found) + 1,
@@ -73,12 +72,12 @@ def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ..
                 ccsi=topology.ccns[router.ccn].id,
                 tap=tap_name(gateway, router),
                 mac=Mac(bytes(6)),
-                address=NONE if v6 else address,
-                length=0 if v6 else length,
+                address=ends4[1].address if ends4 else NONE,
+                length=ends4[1].length if ends4 else 0,
                 via=NONE,
                 mtu=topology.fabric.mtu,
-                address6=address if v6 else Ip(b""),
-                length6=length if v6 else 0,
+                address6=ends6[1].address if ends6 else Ip(b""),
+                length6=ends6[1].length if ends6 else 0,
                 site=site_of[router.idc],
             )
         )

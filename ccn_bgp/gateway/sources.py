@@ -70,7 +70,9 @@ def _brought(topology: Topology, gateway: Gateway, ccsi: Ccsi) -> Iterator[Prefi
         yield from _spaces(topology, topology.ccns[name].attach)
     for router in topology.routers:
         if router.gateway != gateway.name and router.ccn in {ccsi.ccn} | consumers | providers:
-            yield Prefix.of(router.address.address, router.address.length)
+            for ends in (router.ends(4), router.ends(6)):
+                if ends is not None:
+                    yield Prefix.of(ends[0].address, ends[0].length)
 
 
 def _of_sites(topology: Topology, ccsi: Ccsi, site_of: Mapping[str, int]) -> dict[Prefix, int]:

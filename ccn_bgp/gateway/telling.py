@@ -149,7 +149,7 @@ class UpdateGroups:
         peer, facts = session.peer, session.open
         assert facts is not None
         router = peer.router
-        table = router and (router.ccn, router.gateway_address.address, peer.site)
+        table = router and (router.ccn, router.ends(4), router.ends(6), peer.site)
         role = "evpn" if peer.role in EVPN_ROLES else peer.role
         encoding = (facts.families, facts.asn4, facts.max_message)
         policy = peer.exports, self._aside(peer)

@@ -24,7 +24,6 @@ def bgpd_configuration(topology: Topology, node: RouterNode) -> str:
     """
     router = node.router
     peer = router.gateway_address.address
-    version = peer.version
     lines = [
         f"hostname {node.name}",
         f"router bgp {router.asn}",
@@ -36,13 +35,15 @@ def bgpd_configuration(topology: Topology, node: RouterNode) -> str:
     ]
     if router.password_file is not None:
         lines.append(f" neighbor {peer} password {_password(router.password_file)}")
-    lines += [
-        f" address-family ipv{version} unicast",
-        f"  neighbor {peer} activate",
-        f"  neighbor {peer} soft-reconfiguration inbound",
-        *(f"  network {stub}" for stub in node.stubs),
-        " exit-address-family",
-    ]
+    for version in (4, 6):
+        if router.ends(version) is not None:
+            lines += [
+                f" address-family ipv{version} unicast",
+                f"  neighbor {peer} activate",
+                f"  neighbor {peer} soft-reconfiguration inbound",
+                *(f"  network {stub}" for stub in node.stubs if stub.version == version),
+                " exit-address-family",
+            ]
     return "\n".join(lines) + "\n"
 
 

@@ -258,7 +258,7 @@ def _routers(topology: Topology) -> tuple[RouterNode, ...]:
         for index, router in enumerate(idc.routers):
             stubs = []
             for cidr in idc.cidrs:
-                if cidr.version != router.address.address.version:
+                if router.ends(cidr.version) is None:
                     continue
                 length = max(cidr.length, 24 if cidr.version == 4 else 64)
                 step = 1 << (len(cidr.address) * 8 - length)

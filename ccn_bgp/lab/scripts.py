@@ -288,6 +288,8 @@ def _router(layout: Layout, node: RouterNode) -> Script:
         f"ip addr add {address} dev gw{nodad}",
         f"ip link set srv mtu {mtu} up",
     ]
+    if node.router.address6 is not None:
+        lines.append(f"ip addr add {node.router.address6} dev gw nodad")
     for stub in node.stubs:
         nodad = " nodad" if stub.version == 6 else ""
         lines.append(f"ip addr add {node.router_address(stub)}/{stub.length} dev srv{nodad}")

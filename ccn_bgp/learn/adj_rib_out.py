@@ -95,7 +95,7 @@ class AdjRibOut:
         self._withdraw: dict[bytes, Nlri] = {}
         self._outbound = Outbound()
         self.hits = Hits()
-        self._numbers: dict[tuple[int, int], _Known] = {}
+        self._numbers: dict[tuple[int, int, int], _Known] = {}
         self._tables = {(o.rd, o.etag): table for table, o in self.originations.items()}
         self._compact_at = _FEW
 
@@ -157,7 +157,7 @@ class AdjRibOut:
         self.offer(nlri, self._outbound(self.peer, judged))
 
     def offer_route(self, prefix: Prefix, route: Route | None, best: Candidate | None) -> None:
-        """One route of the CCSI, to an IDC router of it; only in the family of the session, and
+        """One route of the CCSI, to an IDC router of it; only in a family of the hand-off, and
         never back to the data centre it is from, whichever gateway and router it came over."""
         router = self.peer.router
         assert router is not None
@@ -166,7 +166,7 @@ class AdjRibOut:
         if route is not None and best is not None:
             told = (
                 (route.next_hop.kind is not Kind.DROP or best.source is Source.AGGREGATE)
-                and prefix.version == router.gateway_address.address.version
+                and router.ends(prefix.version) is not None
                 and self.peer.site not in best.path.attributes.extended_communities
             )
         if not told or route is None:
@@ -184,7 +184,7 @@ class AdjRibOut:
             self.offer(nlri, None)
             return
         self._denied.pop(nlri.key, None)
-        self.offer(nlri, self._outbound(self.peer, judged))
+        self.offer(nlri, self._outbound(self.peer, judged, prefix.version))
 
     def _judge(self, path: Path) -> tuple[PathAttributes | Denied, Hashable]:
         """What export policy makes of a path, and by which word."""
@@ -236,7 +236,7 @@ class AdjRibOut:
         router = self.peer.router
         if (rows.table is None) is (router is None):
             raise ValueError(f"peer {self.peer.name} is not told routes of {rows.family.text}")
-        if router is not None and rows.width != len(router.gateway_address.address):
+        if router is not None and router.ends(rows.version) is None:
             return
         held = self.rows[rows.width]
         table = np.zeros(1, np.uint32) if rows.table is None else rows.table
@@ -304,7 +304,7 @@ class AdjRibOut:
         """What is said of one row, and of all with its attributes and in its class: ``times``."""
         attributes = sets[int(rows.attributes[at])]
         remembered = self.classes is not None or not self.peer.exports
-        key = (id(attributes), class_)
+        key = (id(attributes), class_, rows.version)
         known = self._numbers.get(key) if remembered else None
         if known is None or known.attributes is not attributes:
             known = self._said(rows, at, attributes)
@@ -328,7 +328,7 @@ class AdjRibOut:
             return _Known(attributes, NONE, None)
         judged, by = self._judge(Path("", self._nlri(rows, at), attributes))
         if not isinstance(judged, Denied):
-            judged = self._outbound(self.peer, judged)
+            judged = self._outbound(self.peer, judged, rows.version)
         return _Known(attributes, self.sets.number(judged), by)
 
     # -- what has changed -------------------------------------------------------------------------

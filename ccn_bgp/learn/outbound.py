@@ -27,22 +27,24 @@ class Outbound:
     """The attributes that a peer is sent. Equal sets stay one object: routes are grouped by it."""
 
     def __init__(self) -> None:
-        self._made: dict[int, tuple[PathAttributes, PathAttributes]] = {}
+        self._made: dict[tuple[int, int], tuple[PathAttributes, PathAttributes]] = {}
 
-    def __call__(self, peer: Peer, attributes: PathAttributes) -> PathAttributes:
-        """For one peer, or for all that are alike to it."""
-        made = self._made.get(id(attributes))
+    def __call__(self, peer: Peer, attributes: PathAttributes, version: int = 4) -> PathAttributes:
+        """For one peer, or for all that are alike to it; ``version`` is that of the prefixes, which
+        an IDC router's next hop follows."""
+        key = (id(attributes), version)
+        made = self._made.get(key)
         if made is None or made[0] is not attributes:
             if len(self._made) > _REMEMBERED:
                 self._made.clear()
-            made = self._made[id(attributes)] = (
+            made = self._made[key] = (
                 attributes,
-                changed(attributes, **_sent(peer, attributes)),
+                changed(attributes, **_sent(peer, attributes, version)),
             )
         return made[1]
 
 
-def _sent(peer: Peer, attributes: PathAttributes) -> dict[str, Any]:
+def _sent(peer: Peer, attributes: PathAttributes, version: int) -> dict[str, Any]:
     """What differs in the attributes that are sent."""
     sent: dict[str, Any] = {"local_pref": None, "tag": None, "preference": DEFAULT_PREFERENCE}
     if peer.external:  # RFC 4271 §5.1.2, 5.1.5
@@ -52,7 +54,9 @@ def _sent(peer: Peer, attributes: PathAttributes) -> dict[str, Any]:
     else:
         sent["local_pref"] = attributes.local_pref
     if peer.router is not None:
-        sent["next_hop"] = peer.router.gateway_address.address
+        ends = peer.router.ends(version)
+        assert ends is not None  # else nothing of this family is told
+        sent["next_hop"] = ends[1].address
         sent["extended_communities"] = ()
         sent["originator_id"] = None
         sent["cluster_list"] = ()

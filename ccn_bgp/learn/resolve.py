@@ -37,9 +37,11 @@ def resolve(
     if isinstance(nlri, Unicast):
         next_hop = candidate.path.attributes.next_hop or NO_ADDRESS
         assert router is not None
-        if not router.address.subnet.contains(next_hop):
-            return Unresolved(next_hop, f"is not in the hand-off subnet {router.address.subnet}")
-        if next_hop == router.gateway_address.address:
+        ends = router.ends(next_hop.version)
+        theirs, ours = ends or (router.address, router.gateway_address)
+        if ends is None or not theirs.subnet.contains(next_hop):
+            return Unresolved(next_hop, f"is not in the hand-off subnet {theirs.subnet}")
+        if next_hop == ours.address:
             return Unresolved(next_hop, "is our own address")
         return NextHop(Kind.HAND_OFF, ip=next_hop, interface=tap)
     return tunnel(candidate)

@@ -65,6 +65,11 @@ class OutRows:
         return int(width)
 
     @property
+    def version(self) -> int:
+        """Of the addresses: 4 or 6."""
+        return 4 if self.width == 4 else 6
+
+    @property
     def family(self) -> Family:
         """Of all rows."""
         if self.table is not None:

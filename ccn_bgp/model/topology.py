@@ -149,6 +149,8 @@ class IdcRouter:
     ``vlan`` None is untagged. ``import_``/``export`` name policies; empty means reject (RFC 8212).
     Of more than ``max_prefixes`` the rest is not used; ``hard_limit`` ends the session instead.
     ``ttl_security``: at most this many hops away (RFC 5082). ``drained``: see gateway/draining.py.
+    ``address6``, ``gateway_address6``: both ends of a hand-off with an IPv4 session over which IPv6
+    routes are told, too (RFC 4760 §3: their next hops are IPv6 addresses).
     """
 
     name: str
@@ -167,6 +169,16 @@ class IdcRouter:
     hard_limit: HardLimit | None = None
     ttl_security: int | None = None
     drained: bool = False
+    address6: Interface | None = None
+    gateway_address6: Interface | None = None
+
+    def ends(self, version: int) -> tuple[Interface, Interface] | None:
+        """Of the hand-off in one family its own address and ours; None if it has none there."""
+        if version == self.address.address.version:
+            return self.address, self.gateway_address
+        if self.address6 is None or self.gateway_address6 is None:
+            return None
+        return self.address6, self.gateway_address6
 
     @property
     def most_prefixes(self) -> int | None:

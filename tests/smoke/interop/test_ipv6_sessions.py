@@ -1,5 +1,5 @@
-"""EVPN over IPv6 sessions: GoBGP both ways, FRR behind TCP-MD5 and GTSM. (An IDC router over IPv6:
-test_bird.py.)"""
+"""EVPN over IPv6 sessions: GoBGP both ways, FRR behind TCP-MD5 and GTSM. IPv6 of an IDC router over
+its IPv4 session, by FRR as docs/interop.md has it. (An IDC router over IPv6: test_bird.py.)"""
 
 import pytest
 
@@ -74,3 +74,51 @@ def test_frr_behind_a_key_and_gtsm(net, ours):
     assert gateway.neighbor("frr6")["drained"]
     told = frr.vtysh("show bgp l2vpn evpn route detail")
     assert told.count("Community: graceful-shutdown") >= len(ANNOUNCED)
+
+
+def test_an_idc_router_says_both_families_over_ipv4(net):
+    page = (net.ccn_source / "docs" / "interop.md").read_text()
+    lines = page.split("IPv6 over the same session", 1)[1].split("```", 2)[1].strip("\n")
+    text = net.topology(idcs=True).read_text()
+    ours = "        gateway-address: 169.254.1.1/30\n"
+    both = '        address6: "fd00:fe::2/64"\n        gateway-address6: "fd00:fe::1/64"\n'
+    text = text.replace(ours, ours + both, 1)
+    text = text.replace("cidrs: [172.16.0.0/16]", 'cidrs: [172.16.0.0/16, "fd00:16::/32"]', 1)
+    policy = net.directory / "both.yaml"
+    policy.write_text(
+        "policies:\n  from-idc: [{name: all, then: accept}]\n"
+        "  to-idc: [{name: all, then: accept}]\n"
+    )
+    start = text.index("policies: [")
+    text = text[:start] + f"policies: [{policy}]" + text[text.index("]", start) + 1 :]
+    file = net.directory / "both-families.yaml"
+    file.write_text(text)
+    family, route_map = lines.split("\nroute-map ")
+    frr = net.idc("lf-r1", "eth2.101t", ["172.16.1.0/24"], extra=family)
+    frr.configure(*f"route-map {route_map}".splitlines())
+    gateway = net.gateway("bj-gw1", file)
+    net.until(lambda: gateway.established("lf-r1"))
+    assert gateway.neighbor("lf-r1")["families"] == ["ipv4-unicast", "ipv6-unicast"]
+
+    net.until(lambda: {"172.16.1.0/24", "fd00:16:1::/64"} <= gateway.routes().keys())
+    hops = {p: gateway.routes()[p]["next-hop"] for p in ("172.16.1.0/24", "fd00:16:1::/64")}
+    assert [h["kind"] for h in hops.values()] == ["hand-off"] * 2
+    assert [h["ip"] for h in hops.values()] == ["169.254.1.2", "fd00:fe::2"]
+
+    def heard(family):
+        return frr.json(f"show bgp {family} unicast")["routes"]
+
+    net.until(lambda: {"fd00:1::/64"} <= heard("ipv6").keys())
+    net.until(lambda: {"10.1.0.0/16"} <= heard("ipv4").keys())
+    (path,) = heard("ipv6")["fd00:1::/64"]
+    assert path["path"] == "64601"
+    assert "fd00:fe::1" in [hop["ip"] for hop in path["nexthops"]]
+    assert "10.1.0.0/16" not in heard("ipv6")
+
+    # Another next hop is not on the hand-off: said so, and not used.
+    frr.configure("route-map own-next-hop permit 10", "set ipv6 next-hop global fd00:99::2")
+    net.until(lambda: "fd00:16:1::/64" not in gateway.routes())
+    said = gateway.ccn("explain", "fd00:16:1::/64", "--ccn", "retail").stdout
+    assert "fd00:99::2 is not in the hand-off subnet fd00:fe::/64" in said
+    assert "172.16.1.0/24" in gateway.routes() and not gateway.lines("down:")
+    assert gateway.neighbor("lf-r1")["malformed"] == 0
