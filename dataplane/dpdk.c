@@ -18,6 +18,7 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
+#include "arena.h"
 #include "log.h"
 #include "runtime_dir.h"
 #include "stats.h"
@@ -205,10 +206,31 @@ static int start_environment(const struct dpdk_options *o, unsigned long megabyt
 	return 0;
 }
 
+static void unmap(struct rte_mempool_memhdr *part, void *context)
+{
+	(void)context;
+	arena_unmap(part->addr, part->len);
+}
+
+/* `ours`: in memory that the kernel backs by huge pages where it can, so that a burst of frames needs
+ * one entry of the TLB and not one for each. */
+static int populate(struct rte_mempool *pool, bool ours)
+{
+	struct rte_mempool_objsz object;
+	const uint32_t size = rte_mempool_calc_obj_size(pool->elt_size, pool->flags, &object);
+	const size_t octets =
+	    ((size_t)size * pool->size + RTE_PGSIZE_2M) / RTE_PGSIZE_2M * RTE_PGSIZE_2M;
+	void *memory = ours ? arena_map(octets) : NULL;
+
+	if (!memory)
+		return rte_mempool_populate_default(pool);
+	return rte_mempool_populate_virt(pool, memory, octets, RTE_PGSIZE_2M, unmap, NULL);
+}
+
 /* Like rte_pktmbuf_pool_create, but buffers may lie across pages: with addresses as the I/O memory
  * management unit sees them that is nothing to a NIC, and with 4 KiB pages each buffer would take a
  * whole one. */
-static struct rte_mempool *make_pool(unsigned count)
+static struct rte_mempool *make_pool(unsigned count, bool ours)
 {
 	struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size =
 						       RTE_MBUF_DEFAULT_BUF_SIZE};
@@ -219,7 +241,7 @@ static struct rte_mempool *make_pool(unsigned count)
 	if (!pool)
 		return NULL;
 	rte_pktmbuf_pool_init(pool, &private);
-	if (rte_mempool_populate_default(pool) < 0) {
+	if (populate(pool, ours) < 0) {
 		rte_mempool_free(pool);
 		rte_errno = ENOMEM;
 		return NULL;
@@ -247,6 +269,15 @@ static void silence_libraries(void)
 	}
 }
 
+/* Some of DPDK's drivers reach only DPDK's own memory: NICs, and those that share it. */
+static bool any_driver(const struct dpdk_options *o)
+{
+	for (unsigned i = 0; i < o->port_count; i++)
+		if (strstr(o->ports[i], "=dpdk:"))
+			return true;
+	return false;
+}
+
 struct rte_mempool *dpdk_start(const struct dpdk_options *options)
 {
 	const unsigned long megabytes = memory_to_take(options);
@@ -255,7 +286,7 @@ struct rte_mempool *dpdk_start(const struct dpdk_options *options)
 	if (!megabytes || start_environment(options, megabytes) < 0)
 		return NULL;
 	silence_libraries();
-	pool = make_pool(buffers(options, megabytes));
+	pool = make_pool(buffers(options, megabytes), !options->huge && !any_driver(options));
 	if (!pool)
 		log_line("no room for packet buffers: %s (raise --memory)",
 			 rte_strerror(rte_errno));
