@@ -7,6 +7,7 @@ In: the facts of an OPEN, judged Updates. Out: the session's decoder and Adj-RIB
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, replace
@@ -19,10 +20,14 @@ from ccn_bgp.session.decode import SessionParameters, Update
 from ccn_bgp.session.decode_rows import RowDecoder
 from ccn_bgp.session.events import OpenFacts
 
+log = logging.getLogger("ccn.session")
+
 RING = 64
 """Malformed messages kept per peer."""
 QUIET = 60.0
 """Seconds between two log lines of one cause."""
+TURNS = 20
+"""Lines in that time about a session that comes and goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class PeerSession:
         self.causes: Counter[str] = Counter()
         self.malformed: deque[MalformedMessage] = deque(maxlen=RING)
         self._logged: dict[str, float] = {}
+        self._turns: deque[float] = deque(maxlen=TURNS)
+        self._unsaid = 0
 
     @property
     def up(self) -> bool:
@@ -153,6 +160,22 @@ class PeerSession:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+    def turned(self, level: int, text: str, *values: object) -> None:
+        """Log that the session has come up or gone down. Of one that does nothing else, TURNS lines
+        a minute are enough, and one that says so."""
+        now = time.monotonic()
+        if len(self._turns) == TURNS and now - self._turns[0] < QUIET:
+            if not self._unsaid:
+                log.warning("peer %s: comes and goes: no line of each time", self.peer.name)
+            self._unsaid += 1
+            return
+        self._turns.append(now)
+        if self._unsaid:
+            text += " (%d such lines were left out)"
+            values += (self._unsaid,)
+            self._unsaid = 0
+        log.log(level, text, *values)
 
     def count_faults(self, update: Update, raw: bytes) -> list[str]:
         """Count the causes of one faulty message; returns those due for a log line."""

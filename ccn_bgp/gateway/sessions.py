@@ -266,7 +266,8 @@ class Sessions:
         lost = restarting.lost(facts, session.last_reason)
         session.establish(facts, self.rib.vocabulary)
         self.recorder.up(session.peer, facts)
-        log.info("peer %s: up, AS %d, router-id %s", event.peer, facts.asn, facts.router_id)
+        up = "peer %s: up, AS %d, router-id %s"
+        session.turned(logging.INFO, up, event.peer, facts.asn, facts.router_id)
         for family in sorted(lost, key=lambda f: f.value):
             self.rib.sweep(event.peer, family)
         if adj.stale_count:
@@ -292,7 +293,8 @@ class Sessions:
             if keep and family not in kept:
                 self.rib.sweep(name, family)
         held = len(self.rib.adj_in[name])
-        log.warning("peer %s: down: %s; %d routes %s", name, reason, held, "kept" if keep else "")
+        became = f"{held} routes kept" if keep else "its routes are forgotten"
+        session.turned(logging.WARNING, "peer %s: down: %s; %s", name, reason, became)
         if keep:
             stale_time = self.intent.topology.timers.stale
             self._sweep_later(session, restarting.seconds_kept(facts, reason, stale_time))

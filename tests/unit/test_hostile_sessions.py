@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 import pytest
 
 from ccn_bgp.errors import InputError
+from ccn_bgp.gateway import peer as peer_module
 from ccn_bgp.gateway.intent import Intent, read_intent
 from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.sessions import Sessions
@@ -169,6 +170,28 @@ def test_why_there_is_no_session_is_shown_and_said_once(
     sessions.take(AttemptFailed("lf-r1", "of a second connection"))
     sessions.take(SessionDown("lf-r1", "the peer closed the connection"))
     assert session.why_down == "the peer closed the connection"
+
+
+def test_a_session_that_comes_and_goes_does_not_fill_the_log(
+    sessions: Sessions, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    clock = [1000.0]
+    monkeypatch.setattr(peer_module.time, "monotonic", lambda: clock[0])
+
+    def flap(times: int) -> list[str]:
+        caplog.clear()
+        for _ in range(times):
+            sessions.take(SessionUp("lf-r1", facts(V4)))
+            sessions.take(SessionDown("lf-r1", "the peer closed the connection"))
+        return [r.getMessage() for r in caplog.records if "lf-r1" in r.getMessage()]
+
+    said = flap(200)
+    assert len(said) == peer_module.TURNS + 1
+    assert "comes and goes" in said[-1]
+    clock[0] += 61
+    again = flap(1)
+    assert len(again) == 2 and again[0].endswith("(380 such lines were left out)")
 
 
 def test_a_fault_of_ours_costs_one_session_and_is_not_silent(
