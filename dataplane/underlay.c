@@ -132,7 +132,8 @@ void underlay_refresh(struct underlay *u, bool (*link_is_up)(unsigned port),
 	if (any)
 		share_out(u);
 	for (unsigned i = 0; i < u->count; i++)
-		if (u->at[i].state != before[i])
+		if (u->at[i].state != before[i] &&
+		    (before[i] != UPLINK_UNKNOWN || u->at[i].state != UPLINK_USED))
 			changed(u, &u->at[i]);
 }
 

@@ -50,7 +50,7 @@ struct underlay *underlay_make(const struct interface_table *interfaces,
 void underlay_free(struct underlay *underlay);
 
 /* Looks at links and routers, and shares the flows out anew if something has changed, which
- * `changed` is told. For the slow path alone. */
+ * `changed` is told, but not that one is used from the start. For the slow path alone. */
 void underlay_refresh(struct underlay *underlay, bool (*link_is_up)(unsigned port),
 		      void (*changed)(const struct underlay *underlay,
 				      const struct uplink *uplink));
