@@ -237,7 +237,10 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
             )
             for name, ccn in file.ccns.items()
         },
-        shares=tuple(Share(s.from_, s.to, tuple(s.prefixes)) for s in file.shares),
+        shares=tuple(
+            Share(s.from_, s.to, tuple(s.prefixes), tuple(s.import_), tuple(s.export))
+            for s in file.shares
+        ),
         neighbors=tuple(
             Neighbor(
                 name=n.name,

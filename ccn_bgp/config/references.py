@@ -38,7 +38,7 @@ def undefined_names(
             found.append(Problem(positions.near(*path), what, hint))
 
     def bound(entry: Raw, *path: str | int) -> None:
-        """The policies of a session."""
+        """The policies of a session or a share."""
         for key in ("import", "export") if policies is not None else ():
             for index, word in enumerate(_items(entry, key)):
                 need(word, policies or (), "policy", "policies", *path, key, index)
@@ -84,6 +84,7 @@ def undefined_names(
     for index, share in enumerate(_dicts(data, "shares")):
         for key in ("from", "to"):
             need(share.get(key), ccns, "ccn", "ccns", "shares", index, key)
+        bound(share, "shares", index)
     for index, neighbor in enumerate(_dicts(data, "neighbors")):
         bound(neighbor, "neighbors", index)
         need(

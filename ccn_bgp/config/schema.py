@@ -242,6 +242,8 @@ class ShareEntry(Entry):
     from_: Name
     to: Name
     prefixes: list[PrefixText] = Field(min_length=1)
+    import_: Annotated[list[Name], BeforeValidator(empty)] = []
+    export: Annotated[list[Name], BeforeValidator(empty)] = []
 
 
 class NeighborEntry(Entry):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ccn_bgp.gateway.members import Member, Members
-from ccn_bgp.model.ccsi import Peer, export_targets
+from ccn_bgp.model.ccsi import Peer, ShareImport, export_targets
 from ccn_bgp.model.path import Path
 from ccn_bgp.model.topology import Gateway, Topology
 from ccn_bgp.policy.flight import Context, OriginKind
@@ -27,6 +27,7 @@ class Contexts:
         self._gateway = gateway
         self.members = Members(topology)
         self._known: dict[tuple[str, bool, Member], Context] = {}
+        self._shared: dict[Member, Context] = {}
 
     def heard(self, peer: Peer, path: Path) -> Context:
         """Of what a peer says: a data centre's router speaks for that data centre, the others for
@@ -48,6 +49,25 @@ class Contexts:
         """Of what a peer is told: the member that the route is from, as what it began."""
         ccn = "" if peer.router is None else peer.router.ccn
         return self._of(peer, self.members.of(path, ccn), heard=False)
+
+    def shared(self, share: ShareImport, path: Path) -> Context:
+        """Of what a share brings: the provider's member that it is from, as what it began. There
+        is no neighbor, and no route target to be set."""
+        member = self.members.of(path, share.provider)
+        known = self._shared.get(member)
+        if known is None:
+            if len(self._shared) > _REMEMBERED:
+                self._shared.clear()
+            known = self._shared[member] = Context(
+                own_asn=self._gateway.asn,
+                ccn=member.ccn,
+                vpc=member.vpc,
+                idc=member.idc,
+                region=member.region,
+                origin_kind=member.kind,
+                exportable=frozenset(),
+            )
+        return known
 
     def _of(self, peer: Peer, member: Member, *, heard: bool) -> Context:
         key = peer.name, heard, member

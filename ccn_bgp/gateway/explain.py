@@ -10,7 +10,7 @@ from typing import Any
 
 from ccn_bgp.errors import InputError
 from ccn_bgp.gateway.aggregate_views import around
-from ccn_bgp.gateway.policy_traces import import_trace, told
+from ccn_bgp.gateway.policy_traces import import_trace, share_traces, told
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.gateway.views import (
     attributes_json,
@@ -52,6 +52,7 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
         "vms": claims_json(gateway, table, address) if _one(wanted) else [],
         "route": None,
         "told": [],
+        "shares": share_traces(gateway, table, lambda p: _concerns(p, wanted, address)),
         "findings": [
             f.as_json()
             for f in gateway.proved.findings

@@ -17,7 +17,7 @@ from ccn_bgp.gateway.contexts import Contexts
 from ccn_bgp.gateway.draining import Drain, carried, declared
 from ccn_bgp.gateway.policy_findings import policy_findings
 from ccn_bgp.learn.judging import Permitted
-from ccn_bgp.model.ccsi import Peer, export_targets, peers
+from ccn_bgp.model.ccsi import Peer, ShareImport, export_targets, peers
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import Path, PathAttributes
 from ccn_bgp.model.reason import Denied
@@ -78,6 +78,17 @@ class Intent:
             through = tuple((s.policy, s.name) for s in result.trace)
             return Permitted(self.drain.told(peer, result.attributes), through)
         return result
+
+    def share_policy(self, share: ShareImport, path: Path) -> PathAttributes | Denied:
+        """What a share's policies make of a path that it covers: the provider's export, then the
+        consumer's import; each accepts by default."""
+        for names in (share.exports, share.imports):
+            context = self.contexts.shared(share, path)
+            result = evaluate(self.policies, names, path, default="accept", context=context)
+            if not isinstance(result, Accepted):
+                return result
+            path = path._replace(attributes=result.attributes)
+        return path.attributes
 
     def apart(self, peer: Peer) -> Hashable:
         """What export policy looks at beside the routes: peers that differ in it are not told as

@@ -11,12 +11,10 @@ import numpy.typing as npt
 
 from ccn_bgp.gateway.aggregates import aggregates_of
 from ccn_bgp.gateway.intent import Intent
-from ccn_bgp.gateway.members import Members
-from ccn_bgp.gateway.prefix_classes import SessionClasses
+from ccn_bgp.gateway.prefix_classes import SessionClasses, shares_of
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.topology import Gateway
-from ccn_bgp.policy.rules import PolicySet
 from ccn_bgp.table.verify.claims import Claims
 from ccn_bgp.table.verify.claims_rows import ClaimRows
 
@@ -25,27 +23,34 @@ U4 = npt.NDArray[np.uint32]
 
 
 class ImportClasses:
-    """Which rows the import policies of a peer cannot tell apart."""
+    """Which rows the import policies of a peer, and those of the shares that bring what it says to
+    tables, cannot tell apart."""
 
-    def __init__(self, policies: PolicySet, members: Members) -> None:
-        self._policies = policies
-        self._members = members
+    def __init__(self, intent: Intent, gateway: Gateway) -> None:
+        self._policies = intent.policies
+        self._members = intent.contexts.members
+        self._names, self._covered = shares_of(intent.topology, gateway)
         self._known: dict[tuple[str, ...], SessionClasses] = {}
 
     def __call__(self, peer: Peer, address: U1, length: U1) -> U4:
         """A class for each row: uint32[n]."""
-        names = peer.imports
+        names, covered = peer.imports, self._covered
+        if peer.router is None:
+            names = (*names, *self._names)
+        else:
+            covered = []
         if not names:
             return np.zeros(len(length), np.uint32)
-        classes = self._known.get(names)
+        classes = self._known.get((peer.role, *names))
         if classes is None:
-            classes = self._known[names] = SessionClasses(self._policies, names, self._members)
+            classes = SessionClasses(self._policies, names, self._members, covered)
+            self._known[peer.role, *names] = classes
         return classes(address, length)
 
     def blind(self, peer: Peer) -> bool:
-        """Whether it makes the same of attributes that differ in their route targets alone: where
-        there is no policy. Draining looks at communities, not at targets."""
-        return not peer.imports and peer.default == "accept"
+        """Whether it makes the same of attributes that differ in their route targets alone, and of
+        all prefixes: where there is no policy. Draining looks at communities, not at targets."""
+        return not peer.imports and peer.default == "accept" and not self._names
 
 
 def claim_rows(intent: Intent) -> ClaimRows:
@@ -60,7 +65,8 @@ def new_rib(intent: Intent, gateway: Gateway | None = None) -> Rib:
         gateway or intent.gateway,
         intent.import_policy,
         intent.claims,
-        row_policy=ImportClasses(intent.policies, intent.contexts.members),
+        row_policy=ImportClasses(intent, gateway or intent.gateway),
         row_claim=claim_rows(intent),
         aggregates=aggregates_of(intent.topology, intent.policies, gateway or intent.gateway),
+        share_policy=intent.share_policy,
     )

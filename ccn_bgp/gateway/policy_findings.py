@@ -12,17 +12,18 @@ from ccn_bgp.gateway.aggregates import aggregate_findings
 from ccn_bgp.model.bgp import RouteTarget
 from ccn_bgp.model.ccsi import export_targets
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.topology import Gateway, IdcRouter, Neighbor, Topology
+from ccn_bgp.model.topology import Gateway, IdcRouter, Neighbor, Share, Topology
 from ccn_bgp.policy.lint import lint
 from ccn_bgp.policy.rules import PolicySet, Statement
 
 
 def policy_findings(topology: Topology, policies: PolicySet) -> list[Finding]:
     """All of them; see above."""
-    sessions: list[IdcRouter | Gateway | Neighbor] = [
+    sessions: list[IdcRouter | Gateway | Neighbor | Share] = [
         *topology.routers,
         *topology.gateways.values(),
         *topology.neighbors,
+        *topology.shares,
     ]
     chains = [
         tuple(names)
@@ -49,6 +50,8 @@ def _foreign_targets(topology: Topology, policies: PolicySet) -> Iterator[Findin
     for session in sessions:
         names = (*session.import_, *session.export)
         asked.append((f"session {session.name}", "", names, every))
+    for share in topology.shares:
+        asked.append((str(share), share.consumer, (*share.export, *share.import_), set()))
     for who, ccn_name, names, allowed in asked:
         for statement, target in _set_targets(policies, names):
             key = statement.where, ccn_name, target
@@ -60,6 +63,8 @@ def _foreign_targets(topology: Topology, policies: PolicySet) -> Iterator[Findin
             said = f"CCN {ccn_name} may not export the route target {target} (it may: {may})"
             if not ccn_name:
                 said = f"no CCN may export the route target {target}"
+            if not allowed:
+                said = f"a share sets no route target, and so not {target}"
             yield Finding(
                 rule="policy-target",
                 message=f"{at}: {said}",

@@ -1,19 +1,24 @@
 """What policies do to live routes, statement by statement, for ``ccn explain``.
 
 In: a running gateway and a path that it holds. Out: traces as JSON values: of a path that a peer
-has said (import), and of a route that peers are told (export).
+has said (import), of a route that peers are told (export), and of what a share brings.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.running import Running
+from ccn_bgp.learn.judging import Permitted
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.originate import NO_ESI
-from ccn_bgp.model.bgp import Prefix
+from ccn_bgp.learn.saying import exported_targets
+from ccn_bgp.learn.sharing import Sharing
+from ccn_bgp.model.bgp import Prefix, RouteTarget
 from ccn_bgp.model.path import EvpnPrefix, Nlri, Path, Unicast
+from ccn_bgp.model.reason import Denied
 from ccn_bgp.policy.trace import trace
 
 Json = dict[str, Any]
@@ -70,4 +75,68 @@ def _told(gateway: Running, session: PeerSession, path: Path) -> Json:
         found["policy"] = trace(
             intent.policies, peer.exports, path, default=peer.default, context=context
         ).as_json()
+    return found
+
+
+def share_traces(gateway: Running, table: LocRib, concerns: Callable[[Prefix], bool]) -> list[Json]:
+    """What the policies of shares made of each route that one covers: of what gateways have said,
+    and of what other tables here have chosen. Those of shares without a policy are left out."""
+    if not any(share.named for share in table.ccsi.shares):
+        return []
+    rib, found = gateway.rib, list[Json]()
+    for name, peer in sorted(rib.peers.items()):
+        if peer.role in ("gateway", "reflector"):
+            for _, heard in rib.heard(name).sorted_by_key():
+                nlri = heard.path.nlri
+                if isinstance(nlri, EvpnPrefix) and concerns(nlri.prefix):
+                    judged = gateway.intent.import_policy(peer, heard.path)
+                    if isinstance(judged, Permitted):
+                        judged = judged.attributes
+                    if not isinstance(judged, Denied):
+                        path = heard.path._replace(attributes=judged)
+                        targets = heard.path.attributes.route_targets
+                        found += _shared(gateway, table, targets, path)
+    for name in sorted(rib.tables):
+        other = rib.tables[name]
+        if table.ccsi.name in rib.takers(name):
+            for prefix in sorted(p for p in other.routes if concerns(p)):
+                if (best := other.exportable(prefix)) is not None:
+                    nlri = EvpnPrefix(other.ccsi.rd, NO_ESI, 0, prefix, None, other.ccsi.vni)
+                    path = Path(f"table {name}", nlri, best.path.attributes)
+                    targets = exported_targets(other.ccsi, best.path.attributes)
+                    found += _shared(gateway, table, targets, path)
+    return found
+
+
+def _shared(
+    gateway: Running, table: LocRib, targets: frozenset[RouteTarget], path: Path
+) -> list[Json]:
+    """One route, through each share that covers it until one lets it pass."""
+    found: list[Json] = []
+    if table.ccsi.import_rts & targets or not isinstance(path.nlri, EvpnPrefix):
+        return found
+    intent = gateway.intent
+    for share in Sharing.around(table, targets, path):
+        said, result = path, "accepted"
+        steps: list[Json] = []
+        for names in (share.exports, share.imports):
+            context = intent.contexts.shared(share, said)
+            told = trace(intent.policies, names, said, default="accept", context=context)
+            if names:
+                steps.append(told.as_json())
+            if isinstance(told.result, Denied):
+                result = str(told.result)
+                break
+            said = said._replace(attributes=told.result.attributes)
+        found.append(
+            {
+                "share": f"{share.provider} to {table.ccsi.ccn}",
+                "prefix": str(path.nlri.prefix),
+                "from": path.peer,
+                "result": result,
+                "policies": steps,
+            }
+        )
+        if result == "accepted":
+            break
     return found

@@ -30,13 +30,27 @@ class Verdict(NamedTuple):
     """What became of a Path: the CCSIs (by id) that take it, or the reason why none does.
 
     ``terms`` is the number of the candidate's Terms (learn/terms.py), -1 if policy or claims
-    refused it. ``accused`` says that there is a Finding on it.
+    refused it. ``accused`` says that there is a Finding on it. ``each``: terms by table, if those
+    of a share differ; ``terms`` are then those of the first.
     """
 
     reason: Reason | None = None
     tables: tuple[int, ...] = ()
     terms: int = -1
     accused: bool = False
+    each: tuple[int, ...] = ()
+
+    @property
+    def all_terms(self) -> tuple[int, ...]:
+        """The terms in each of the tables."""
+        return self.each or (self.terms,) * len(self.tables)
+
+    def renumbered(self, numbers: I8) -> Verdict:
+        """With other numbers of terms, by old ones."""
+        if self.terms < 0:
+            return self
+        each = tuple(int(numbers[n]) for n in self.each)
+        return self._replace(terms=int(numbers[self.terms]), each=each)
 
 
 class Heard:

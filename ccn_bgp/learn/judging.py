@@ -6,11 +6,12 @@ This is the definition; row_judging.py asks it once for many rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import NamedTuple
 
 from ccn_bgp.learn.importing import Import, Imports, Origins, not_imported, shared
 from ccn_bgp.learn.loc_rib import LocRib
+from ccn_bgp.learn.sharing import Sharing
 from ccn_bgp.model.bgp import Ip, RouteTarget
 from ccn_bgp.model.ccsi import Ccsi, Peer
 from ccn_bgp.model.finding import Finding
@@ -44,13 +45,15 @@ ImportPolicy = Callable[[Peer, Path], PathAttributes | Permitted | Denied]
 
 class Judgement(NamedTuple):
     """Of one Path: who takes it and with which attributes, or why nobody does; ``by`` which word of
-    policy, None if policy was not asked or had nothing to say."""
+    policy, None if policy was not asked or had nothing to say. ``each``: attributes by taker, if
+    those of a share differ."""
 
     takers: tuple[LocRib, ...] = ()
     attributes: PathAttributes | None = None
     reason: Reason | None = None
     finding: Finding | None = None
     by: Hashable = None
+    each: tuple[PathAttributes, ...] = ()
 
 
 class Hits:
@@ -79,7 +82,10 @@ class Judge:
         origins: Origins,
         policy: ImportPolicy,
         claim: Claim,
+        *,
+        sharing: Sharing | None = None,
     ) -> None:
+        self.sharing = sharing or Sharing()
         self.gateway = gateway
         self.vpcs = vpcs
         self.origins = origins
@@ -115,6 +121,7 @@ class Judge:
         if peer.role == "host" and len(next_hop) != 4:
             return Judgement(reason=Unresolved(next_hop, "is not IPv4: the underlay is"))
         takers = [table for table, prefixes in imports if shared(nlri, prefixes)]
+        by_share = {table.ccsi.name for table, prefixes in imports if prefixes is not None}
         reason: Reason | None = None if takers else NotImported("no share covers it")
         found: Finding | None = None
         for table in list(takers):
@@ -125,7 +132,7 @@ class Judge:
                 takers.remove(table)
         if not takers:
             return Judgement(reason=reason, finding=found)
-        return self._taken(peer, path, tuple(takers), found)
+        return self._shared(path, self._taken(peer, path, tuple(takers), found), by_share)
 
     def judge_unclaimed(self, peer: Peer, path: Path, taker: LocRib) -> Judgement:
         """The same of a path of which is known that this table alone takes it, and that no claim
@@ -147,6 +154,30 @@ class Judge:
             narrowed = permitted.targets & takers[0].ccsi.export_rts
             attributes = self._of_site(peer, attributes, narrowed)
         return Judgement(takers, attributes, None, finding, permitted.by)
+
+    def _shared(self, path: Path, judged: Judgement, by_share: Collection[str]) -> Judgement:
+        """What policies of shares make of it, in the tables that only a share brings it to."""
+        if judged.attributes is None or not by_share:
+            return judged
+        said = path._replace(attributes=judged.attributes)
+        takers: list[LocRib] = []
+        each: list[PathAttributes] = []
+        denied: Denied | None = None
+        for table in judged.takers:
+            found: PathAttributes | Denied = judged.attributes
+            if table.ccsi.name in by_share:
+                found = self.sharing.judge(table, path.attributes.route_targets, said)
+            if isinstance(found, Denied):
+                denied = denied or found
+            else:
+                takers.append(table)
+                each.append(found)
+        if not takers:
+            return judged._replace(takers=(), attributes=None, reason=denied)
+        alike = all(attributes is each[0] for attributes in each)
+        return judged._replace(
+            takers=tuple(takers), attributes=each[0], each=() if alike else tuple(each)
+        )
 
     def _looped(self, peer: Peer, path: Path) -> Looped | None:
         """RFC 4271 §9.1.2, RFC 4456 §8, and our own routes coming back from a reflector."""

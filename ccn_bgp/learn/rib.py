@@ -35,6 +35,7 @@ from ccn_bgp.learn.region_vms import RegionVms
 from ccn_bgp.learn.row_exports import RowExports
 from ccn_bgp.learn.row_judging import RowClaim, RowJudge, RowPolicy
 from ccn_bgp.learn.saying import Saying
+from ccn_bgp.learn.sharing import SharePolicy, Sharing, accept_all
 from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.aggregate import Aggregate
 from ccn_bgp.model.bgp import Family, Ip, Prefix
@@ -87,6 +88,7 @@ class Rib:
         row_policy: RowPolicy | None = None,
         row_claim: RowClaim | None = None,
         aggregates: Mapping[str, Sequence[Aggregate]] = NO_AGGREGATES,
+        share_policy: SharePolicy = accept_all,
     ) -> None:
         self.topology = topology
         self.gateway = gateway
@@ -121,7 +123,9 @@ class Rib:
         """Tables in which a prefix was decided; emptied by who proves them."""
         self.decisions = 0
         """How many, roughly."""
-        self._judge = Judge(gateway, self.vpcs, self.origins, policy, claim)
+        self._judge = Judge(
+            gateway, self.vpcs, self.origins, policy, claim, sharing=Sharing(share_policy)
+        )
         self._rows = RowJudge(
             self._judge, self.book, list(self.speaks.values()), row_policy, row_claim
         )

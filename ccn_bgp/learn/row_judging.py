@@ -154,7 +154,9 @@ class RowJudge:
         """The numbers of the Terms of these verdicts, of those that have any."""
         found = self._facts["terms"][verdicts]
         terms: I8 = found[found >= 0]
-        return terms
+        several = verdicts[self._facts["table"][verdicts] == SEVERAL].tolist()
+        more = [number for verdict in several for number in self.verdicts[verdict].each]
+        return np.concatenate((terms, np.array(more, np.int64))) if more else terms
 
     def keep(self, live: I8) -> I8:
         """Forget all verdicts but these (numbers, ascending); returns new numbers by old ones."""
@@ -165,12 +167,7 @@ class RowJudge:
 
     def renumber_terms(self, renumbered: I8) -> None:
         """Terms have new numbers, by old ones."""
-        self._begin(
-            [
-                v if v.terms < 0 else v._replace(terms=int(renumbered[v.terms]))
-                for v in self.verdicts
-            ]
-        )
+        self._begin([verdict.renumbered(renumbered) for verdict in self.verdicts])
 
     def _begin(self, verdicts: Sequence[Verdict]) -> None:
         self.forget()
@@ -191,8 +188,12 @@ class RowJudge:
         terms = -1
         if judged.attributes is not None:
             terms = self._terms_of(adj, path._replace(attributes=judged.attributes), judged.takers)
+        each = tuple(
+            self._terms_of(adj, path._replace(attributes=attributes), judged.takers)
+            for attributes in judged.each
+        )
         ids = tuple(table.ccsi.id for table in judged.takers)
-        verdict = Verdict(judged.reason, ids, terms, judged.finding is not None)
+        verdict = Verdict(judged.reason, ids, terms, judged.finding is not None, each)
         return _Known(self._numbered(verdict), judged.by), judged.finding
 
     def _numbered(self, verdict: Verdict) -> int:
@@ -433,10 +434,11 @@ class RowJudge:
         begin = np.cumsum([0, *map(len, takers)])[which]
         place = np.repeat(begin - np.cumsum(count) + count, count) + np.arange(len(rows))
         number = np.concatenate(takers)[place]
+        each = np.concatenate([self.verdicts[verdict].all_terms for verdict in known.tolist()])
         return (
             np.concatenate((one, rows)),
             np.concatenate((found[1], number)),
-            np.concatenate((found[2], terms[verdicts[rows]])),
+            np.concatenate((found[2], each[place])),
         )
 
 

@@ -18,6 +18,7 @@ from ccn_bgp.learn.originate import NO_ESI, tunnel_communities
 from ccn_bgp.model.bgp import Prefix, RouteTarget
 from ccn_bgp.model.ccsi import Ccsi
 from ccn_bgp.model.path import EvpnPrefix, Nlri, Path, PathAttributes, changed
+from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.topology import Gateway
 
 
@@ -53,16 +54,16 @@ class Saying:
         else:
             self._unexport(nlri)
         slot = (f"table {table.ccsi.name}", nlri.key)
-        takers = self._takers(table, best) if best is not None else {}
+        takers = self._takers(table, nlri, best) if best is not None else {}
         for other, _ in self.importers[table.ccsi.name]:
-            prefixes = takers.get(other.ccsi.name, ())
-            if best is None or not shared(nlri, prefixes) or other.ccsi.name in best.trail:
+            attributes = takers.get(other.ccsi.name)
+            if best is None or attributes is None or other.ccsi.name in best.trail:
                 other.remove(prefix, slot)
                 continue
             other.place(
                 prefix,
                 Candidate(
-                    path=Path(slot[0], best.path.nlri, best.path.attributes),
+                    path=Path(slot[0], best.path.nlri, attributes),
                     key=nlri.key,
                     source=Source.LOCAL_IMPORT,
                     speaker=OURSELVES,
@@ -72,10 +73,23 @@ class Saying:
                 ),
             )
 
-    def _takers(self, table: LocRib, best: Candidate) -> dict[str, tuple[Prefix, ...] | None]:
-        """By name the tables that take this winner, and to what a share bounds them."""
+    def _takers(
+        self, table: LocRib, nlri: EvpnPrefix, best: Candidate
+    ) -> dict[str, PathAttributes]:
+        """By name the tables that take this winner, and with which attributes: a share bounds it,
+        and its policies may change it."""
         targets = exported_targets(table.ccsi, best.path.attributes)
-        return {other.ccsi.name: bound for other, bound in self._judge.imports.of(targets)}
+        said = Path(f"table {table.ccsi.name}", nlri, best.path.attributes)
+        found: dict[str, PathAttributes] = {}
+        for other, bound in self._judge.imports.of(targets):
+            if other is table or not shared(nlri, bound):
+                continue
+            judged: PathAttributes | Denied = said.attributes
+            if bound is not None:
+                judged = self._judge.sharing.judge(other, targets, said)
+            if not isinstance(judged, Denied):
+                found[other.ccsi.name] = judged
+        return found
 
     def again(self, key: bytes) -> None:
         """The export with this key is another one, or none."""

@@ -30,11 +30,19 @@ LONGEST_DEVICE = 15
 
 @dataclass(frozen=True, slots=True)
 class ShareImport:
-    """What a consumer's table may take from a provider: these prefixes or longer."""
+    """What a consumer's table may take from a provider: these prefixes or longer. ``exports`` and
+    ``imports`` name the policies of the share, in the order in which they are asked."""
 
     provider: str
     targets: frozenset[RouteTarget]
     prefixes: tuple[Prefix, ...]
+    exports: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> bool:
+        """Whether a policy binds it."""
+        return bool(self.exports or self.imports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +177,8 @@ def ccsis(topology: Topology, gateway: Gateway) -> tuple[Ccsi, ...]:
                         s.provider,
                         export_targets(topology, topology.ccns[s.provider]),
                         s.prefixes,
+                        s.export,
+                        s.import_,
                     )
                     for s in shares_of.get(name, ())
                 ),

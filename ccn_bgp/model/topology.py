@@ -230,11 +230,17 @@ class Ccn:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The only legal way between CCNs, one-way: ``consumer`` may use ``provider``'s prefixes."""
+    """The only legal way between CCNs, one-way: ``consumer`` may use ``provider``'s prefixes.
+    ``export`` and ``import_`` name policies of provider and consumer; empty means accept."""
 
     provider: str
     consumer: str
     prefixes: tuple[Prefix, ...]
+    import_: tuple[str, ...] = ()
+    export: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"share {self.provider} to {self.consumer}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,14 @@ def draw_explanation(answer: Row) -> None:
             f" {vm['sequence']}, from {escape(vm['said-by'])}: [{style}]{escape(vm['result'])}[/]"
             f" {vm.get('state', '')}".rstrip()
         )
+    for shared in answer.get("shares", ()):
+        style = "green" if shared["result"] == "accepted" else "yellow"
+        console.print(
+            f"  share {escape(shared['share'])}: {shared['prefix']} from {escape(shared['from'])}:"
+            f" [{style}]{escape(shared['result'])}[/]"
+        )
+        for told in shared["policies"]:
+            _draw_policy(console, told)
     for aggregate in answer.get("aggregates", ()):
         console.print(f"  {escape(_aggregate(aggregate))}")
     for finding in answer["findings"]:

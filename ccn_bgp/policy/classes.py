@@ -42,12 +42,15 @@ class PrefixClasses:
     """The classes of the chain of policies ``names``; KeyError for a name that is no policy.
 
     ``count``: how many there are, numbered from 0, where no set matches; a number depends on the
-    policies alone, never on the rows.
+    policies alone, never on the rows. ``more``: prefix sets to tell apart beside those of the
+    chain.
     """
 
-    def __init__(self, policies: PolicySet, names: Sequence[str]) -> None:
+    def __init__(
+        self, policies: PolicySet, names: Sequence[str], more: Sequence[PrefixSet] = ()
+    ) -> None:
         # By identity: to compare two sets costs a look at each of their ranges.
-        sets: dict[int, PrefixSet] = {}
+        sets: dict[int, PrefixSet] = {id(held): held for held in more}
         for name in names:
             for statement in policies.policies[name].statements:
                 for condition in statement.prefix_conditions:

@@ -62,6 +62,9 @@ idcs:
 ccns:
   one: {id: 1, multipath: WIDE, vni: 201, attach: [vpc/va, vpc/vb, idc/d]}
   two: {id: 2, vni: 202, attach: [vpc/vd, vpc/ve]}
+shares:
+  - {from: two, to: one, prefixes: [10.9.0.0/16], export: [shown], import: [taken]}
+  - {from: two, to: one, prefixes: [10.9.5.0/24, "fd00:16::/32"]}
 policies: [policy.yaml]
 """
 )
@@ -74,6 +77,8 @@ policies:
     - {name: long, match: {prefix-set: long}, then: reject}
     - {name: rest, then: accept}
   out: [{name: all, then: accept}]
+  shown: [{name: not-these, match: {prefix-set: deep}, then: reject}]
+  taken: [{name: all, set: {local-pref: 150}, then: accept}]
 prefix-sets-more: {}
 """
 LINKS = [b"\x40\x04\xfc\x68" + struct.pack(">f", octets) for octets in (1e9, 3e9)]
@@ -83,7 +88,8 @@ TARGETS = [RouteTarget.parse(f"64600:{n}") for n in (1, 2, 3)]
 PREFIXES = [
     Prefix.parse(text)
     for text in (
-        "10.2.0.0/16", "10.2.5.0/24", "10.1.0.0/16", "10.9.0.0/16", "172.16.1.0/24",
+        "10.2.0.0/16", "10.2.5.0/24", "10.1.0.0/16", "10.9.0.0/16", "10.9.5.0/24", "10.9.6.0/24",
+        "172.16.1.0/24",
         "172.16.64.0/18", "172.16.200.0/24", "127.0.0.0/8", "0.0.0.0/0", "fd00:16::/48", "::/0",
         "fd00:16:0:5::/64",
     )
@@ -148,7 +154,10 @@ words = st.sampled_from(sorted(routes)).flatmap(
 def intent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Intent:
     folder = tmp_path_factory.mktemp("rows")
     policy = POLICY.replace("prefix-sets-more: {}\n", "").replace(
-        "policies:\n", "  long: [{prefix: 172.16.200.0/24}]\npolicies:\n", 1
+        "policies:\n",
+        "  long: [{prefix: 172.16.200.0/24}]\n  deep: [{prefix: 10.9.0.0/16, ge: 17, le: 24}]\n"
+        "policies:\n",
+        1,
     )
     (folder / "policy.yaml").write_text(policy)
     file = folder / "rows.yaml"
@@ -177,13 +186,15 @@ def expected(rib: Rib, said: Said) -> dict[str, dict[Prefix, tuple]]:
                 continue
             judged = rib._judge.judge(peer, path)
             if judged.attributes is not None:
-                accepted.append((key, path._replace(attributes=judged.attributes), judged.takers))
+                each = judged.each or (judged.attributes,) * len(judged.takers)
+                made = [path._replace(attributes=attributes) for attributes in each]
+                accepted.append((key, made, judged.takers))
         limit = peer.router.max_prefixes if peer.router is not None else None
         if limit is not None:
             accepted.sort(key=lambda a: (len(a[0]), a[0][-1], a[0]))
             accepted = accepted[:limit]
-        for key, path, takers in accepted:
-            for table in takers:
+        for key, each, takers in accepted:
+            for path, table in zip(each, takers, strict=True):
                 idc = peer.role == "idc"
                 candidate = Candidate(
                     path,
@@ -226,10 +237,37 @@ rival_words = st.tuples(
     st.builds(
         lambda rd, prefix: EvpnPrefix(rd, bytes(10), 0, prefix, None, 201),
         st.sampled_from([RouteDistinguisher.parse(r) for r in ("9:9", "8:8", "7.7.7.7:1")]),
-        st.sampled_from(PREFIXES[3:4] * 3 + PREFIXES[9:10]),
+        st.sampled_from(PREFIXES[3:4] * 3 + PREFIXES[11:12]),
     ),
     rivals,
 )
+
+
+bodies = st.builds(
+    lambda targets, med: PathAttributes(
+        med=med,
+        next_hop=Ip.parse("192.0.3.11"),
+        extended_communities=tunnel_communities(targets, MAC),
+    ),
+    st.sampled_from([[TARGETS[1]], [TARGETS[1]], TARGETS[:2]]),
+    st.sampled_from([None, 5]),
+)
+shared = [p for p in PREFIXES if str(p)[:5] in ("10.9.", "fd00:")]
+batches = st.dictionaries(st.sampled_from(shared), bodies, min_size=2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(script=st.lists(st.tuples(st.sampled_from("bc"), batches, st.booleans()), min_size=1))
+def test_columns_share_as_the_definition_does(intent: Intent, script: list[tuple]) -> None:
+    """Many prefixes at once, of few bodies: what the policies of a share tell apart."""
+    words: list[tuple] = []
+    for peer, said, compact in script:
+        for prefix, attributes in said.items():
+            rd = RouteDistinguisher.parse("9:9")
+            nlri = EvpnPrefix(rd, bytes(10), 0, prefix, None, 202)
+            words.append(("say", peer, nlri, attributes))
+        words.append(("compact",) if compact else ("settle",))
+    play(intent, words)
 
 
 @settings(max_examples=150, deadline=None)
@@ -247,7 +285,9 @@ def test_rivals_of_one_prefix_are_ranked_as_the_definition_ranks_them(
 
 
 def play(intent: Intent, script: list[tuple]) -> None:
-    """Say it all, and ask after every settle."""
+    """Say it all, and ask after every settle. Equal attributes are one object, as the decoder has
+    it: what is told apart of them then is told apart by prefix."""
+    interned: dict[PathAttributes, PathAttributes] = {}
     rib = new_rib(intent)
     guard = Guard(intent, rib)
     said: Said = {}
@@ -255,6 +295,7 @@ def play(intent: Intent, script: list[tuple]) -> None:
     for word in [*script, ("settle",)]:
         match word:
             case "say", peer, nlri, attributes:
+                attributes = interned.setdefault(attributes, attributes)
                 rib.receive(peer, [nlri], [], attributes)
                 said[peer, nlri.key] = Path(peer, nlri, attributes), False
             case "unsay", peer, nlri:
