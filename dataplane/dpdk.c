@@ -40,11 +40,11 @@ static unsigned buffers_in(unsigned long memory)
 	return (unsigned)(memory * 3 / 4 * 1048576 / BUFFER_OCTETS);
 }
 
-/* A pcap-loop port keeps its whole file in buffers. */
+/* A pcap-loop or ring-loop port keeps its whole file in buffers. */
 static unsigned buffers(const struct dpdk_options *o, unsigned long memory)
 {
 	for (unsigned i = 0; i < o->port_count; i++)
-		if (strstr(o->ports[i], "=pcap-loop:"))
+		if (strstr(o->ports[i], "=pcap-loop:") || strstr(o->ports[i], "=ring-loop:"))
 			return buffers_in(memory);
 	return RTE_MIN(buffers_wished(o), buffers_in(memory));
 }

@@ -43,6 +43,8 @@ static const char help[] =
     "                         pcap-loop:IN    a file over and over (a file for each queue: "
     "IN,IN);\n"
     "                                         what is sent is dropped\n"
+    "                         ring-loop:IN    the same from memory: what is sent comes again as it "
+    "was\n"
     "                         null            receives nothing, drops what is sent\n"
     "  --workers N          threads that forward, each with queues of its own on every port (as\n"
     "                       many as --cpu names, else 1)\n"

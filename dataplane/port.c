@@ -18,6 +18,7 @@
 #include <rte_ethdev.h>
 
 #include "log.h"
+#include "port_ring.h"
 #include "stats.h"
 
 static struct port {
@@ -308,6 +309,34 @@ static int start_pcap(struct port *port, const char *files, bool endless, struct
 	return result;
 }
 
+/* "IN", one for each queue. */
+static int start_ring(struct port *port, const char *files, struct rte_mempool *pool)
+{
+	char list[1024];
+	const char *file = "", *fault;
+	int result;
+
+	snprintf(list, sizeof(list), "%s", files);
+	snprintf(port->driver, sizeof(port->driver), "net_ring");
+	snprintf(port->device, sizeof(port->device), "ring%u", count);
+	fault = port_ring_open(port->device, list, pool, &port->id, &file);
+	if (fault) {
+		log_line("port %s: ring-loop:%s: %s (give a pcap file for each queue)", port->name,
+			 file, fault);
+		return -1;
+	}
+	port->file = port->endless = true;
+	result = port_start(port->id, workers, workers, true, pool, &port->setup);
+	if (result == 0)
+		result = port_ring_begin(port->id, port->setup.rx_queues);
+	if (result == 0)
+		result = rte_eth_macaddr_get(port->id, &port->mac);
+	if (result < 0)
+		log_line("port %s: ring-loop:%s does not start: %s (try a larger --memory)",
+			 port->name, files, strerror(-result));
+	return result;
+}
+
 int port_open(const char *argument, unsigned for_workers, struct rte_mempool *pool)
 {
 	struct port *port = &ports[count];
@@ -345,11 +374,13 @@ int port_open(const char *argument, unsigned for_workers, struct rte_mempool *po
 		result = start_pcap(port, spec + 5, false, pool);
 	else if (!strncmp(spec, "pcap-loop:", 10))
 		result = start_pcap(port, spec + 10, true, pool);
+	else if (!strncmp(spec, "ring-loop:", 10))
+		result = start_ring(port, spec + 10, pool);
 	else if (!strcmp(spec, "null"))
 		result = start(port, "net_null", "no-rx=1", false, pool);
 	else {
 		log_line("--port %s: unknown SPEC (use af_xdp:DEV, af_packet:DEV, auto:DEV, "
-			 "dpdk:DEVICE, pcap:IN,OUT, pcap-loop:IN or null)",
+			 "dpdk:DEVICE, pcap:IN,OUT, pcap-loop:IN, ring-loop:IN or null)",
 			 argument);
 		return -1;
 	}

@@ -115,38 +115,38 @@ VERIFY: Mapping[str, Case] = {
 }
 
 
-def _forward(case: str, scale: Scale, ovs: bool = True) -> Case:
-    """Tables and flows of this scale; a quick run has fewer of both."""
+def _forward(case: str, scale: Scale, *, ovs: bool = False, source: str = "pcap") -> Case:
+    """Tables and flows of this scale, from this source; a quick run has fewer of both."""
 
     def run(r: Run) -> Iterator[Figure]:
         few = scale._replace(
             tenants=min(scale.tenants, 10), routes=min(scale.routes, 100), flows=1000, vms=1
         )
-        return forwarding(case, few if r.quick else scale, 1 if r.quick else 5, r.say, ovs)
+        return forwarding(
+            case, few if r.quick else scale, 1 if r.quick else 5, r.say, ovs=ovs, source=source
+        )
 
     return run
 
 
+_LARGE = Scale(10_000, 100, 30_000, vms=2, senders=16)
+
 FORWARD: Mapping[str, Case] = {
-    "small": _forward("small", Scale(10, 100, 1000)),
-    "medium": _forward("medium", Scale(100, 1000, 100_000, senders=16)),
-    # a million OpenFlow rules take OVS minutes to load
-    "large": _forward("large", Scale(10_000, 100, 30_000, vms=2, senders=16), ovs=False),
-    "large-1m-flows": _forward(
-        "large-1m-flows", Scale(10_000, 100, MILLION, vms=2, senders=16), ovs=False
-    ),
-    "small-unchecked": _forward("small-unchecked", Scale(10, 100, 1000, checked=False), ovs=False),
-    "large-unchecked": _forward(
-        "large-unchecked", Scale(10_000, 100, 30_000, vms=2, senders=16, checked=False), ovs=False
-    ),
-    "small-acl": _forward("small-acl", Scale(10, 100, 1000, rules=20), ovs=False),
+    "small": _forward("small", Scale(10, 100, 1000), ovs=True),
+    "medium": _forward("medium", Scale(100, 1000, 100_000, senders=16), ovs=True),
+    "large": _forward("large", _LARGE, ovs=True),
+    "large-1m-flows": _forward("large-1m-flows", _LARGE._replace(flows=MILLION)),
+    "small-ring": _forward("small-ring", Scale(10, 100, 1000), source="ring"),
+    "large-ring": _forward("large-ring", _LARGE, source="ring"),
+    "small-unchecked": _forward("small-unchecked", Scale(10, 100, 1000, checked=False)),
+    "large-unchecked": _forward("large-unchecked", _LARGE._replace(checked=False)),
+    "small-acl": _forward("small-acl", Scale(10, 100, 1000, rules=20)),
+    "large-acl": _forward("large-acl", _LARGE._replace(rules=20)),
     "workers": lambda r: forward_workers.workers("workers", 1 if r.quick else 5, r.say),
     "lpm": lambda r: lookups("lpm", "lpm", r.quick, r.say),
     "vms": lambda r: lookups("vms", "vms", r.quick, r.say),
-    "small-v6": _forward("small-v6", Scale(10, 100, 1000, family=6), ovs=False),
-    "large-v6": _forward(
-        "large-v6", Scale(10_000, 100, 30_000, vms=2, family=6, senders=16), ovs=False
-    ),
+    "small-v6": _forward("small-v6", Scale(10, 100, 1000, family=6)),
+    "large-v6": _forward("large-v6", _LARGE._replace(family=6)),
 }
 
 CASES: Mapping[str, Mapping[str, Case]] = {

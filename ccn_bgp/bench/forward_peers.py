@@ -103,13 +103,14 @@ def ended(process: subprocess.Popen[bytes], how: int) -> Iterator[None]:
 
 
 def ours(
-    source: Path, tables: Sequence[rows.Record], frames: int, directory: Path, intervals: int
+    port: str, tables: Sequence[rows.Record], frames: int, directory: Path, intervals: int
 ) -> Rate:
-    """``ccn-forwarder`` with these tables. CcnError if it drops anything."""
+    """``ccn-forwarder`` with these tables, whose ``port`` sends so many frames over and over.
+    CcnError if it drops anything."""
     control = directory / "forwarder.sock"
     command = forwarder_command(
         control,
-        {rows.PORT: f"pcap-loop:{source}"},
+        {rows.PORT: port},
         name="bench",
         extra=("--static-neighbors", "--busy-poll", "--cpu", str(cpu()), *_memory(frames)),
     )

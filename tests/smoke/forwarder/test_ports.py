@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from scapy.all import wrpcap
 
 from ccn_bgp.forwarder.client import ForwarderClient
 from ccn_bgp.forwarder.process import find_forwarder
@@ -21,6 +22,8 @@ from .test_workers import INNER_IP, frame, tables
 pytestmark = pytest.mark.smoke
 
 TAP = "wrkt0"
+HEAD = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+"""Of a pcap file."""
 
 
 def run(*arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -51,10 +54,53 @@ def test_says_of_each_port_what_it_offers_and_uses():
 
 
 def test_ports_with_fewer_queues_say_how_flows_spread(tmp_path):
-    (tmp_path / "in.pcap").write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+    (tmp_path / "in.pcap").write_bytes(HEAD)
     port = ("--ports", "--port", f"p0=pcap:{tmp_path}/in.pcap", "--workers", "2")
     assert "spread by one queue" in run(*port).stdout
     assert "spread by fan-out in software" in run(*port, "--fan-out").stdout
+
+
+def test_frames_in_a_ring_come_again_as_they_were(forwarder, rows, tmp_path):
+    """Were one rewritten frame received again, it would be for nobody here: from our own VTEP."""
+    files = [str(tmp_path / f"in{n}.pcap") for n in range(2)]
+    for n, file in enumerate(files):
+        wrpcap(file, [frame(flow, n) for flow in range(20 + 100 * n)])
+    path, _ = forwarder(
+        {"p0": f"ring-loop:{','.join(files)}"}, "--static-neighbors", "--workers", "2"
+    )
+    with ForwarderClient.connect(path) as client:
+        client.commit(0, 1, tables(rows), b"digest", full=True)
+        deadline = time.monotonic() + 5
+        while True:
+            seen = rows.counters(client)
+            if min(seen[f"worker {n}", "packets"] for n in range(2)) > 10_000:
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert not {name: n for (scope, name), n in seen.items() if scope == "drop" and n}
+    assert seen["ccsi 100", "packets"] > 20_000
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        (None, "No such file or directory"),
+        (b"", "is no pcap file"),
+        (HEAD, "has no packets"),
+        (HEAD + struct.pack("<IIII", 0, 0, 60, 60) + bytes(59), "ends within a packet"),
+        (
+            HEAD + struct.pack("<IIII", 0, 0, 961, 961) + bytes(961),
+            "has a packet of more than 960 octets",
+        ),
+    ],
+)
+def test_a_ring_needs_a_file_of_frames(tmp_path, octets, said):
+    if octets is not None:
+        (tmp_path / "in.pcap").write_bytes(octets)
+    done = run("--socket", f"{tmp_path}/s", "--port", f"p0=ring-loop:{tmp_path}/in.pcap")
+    assert done.returncode != 0
+    assert done.stderr.count("\n") == 1
+    assert f"port p0: ring-loop:{tmp_path}/in.pcap: {said}" in done.stderr
 
 
 def test_a_checksum_that_the_device_checked_is_not_checked_again(forwarder, rows):
@@ -121,7 +167,7 @@ def test_faults_of_the_machine_are_one_line(tmp_path, arguments, before, expecte
     for parent in tmp_path.parents:
         if parent.name.startswith(("pytest-", "popen-")):  # pytest's own, closed to others
             parent.chmod(0o755)
-    (tmp_path / "in.pcap").write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+    (tmp_path / "in.pcap").write_bytes(HEAD)
     words = arguments.format(**{"in": tmp_path / "in.pcap"}).split()
     name = f"faults-{os.getpid()}"
     done = run("--socket", f"{tmp_path}/s", "--name", name, *words, before=before)
