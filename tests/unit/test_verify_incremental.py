@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from ccn_bgp.bench.verify_tables import Shape, without_rows
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.table.snapshot import Snapshot, Table
-from ccn_bgp.table.verify import incremental
+from ccn_bgp.table.verify import incremental, incremental_rows
 from ccn_bgp.table.verify.incremental import PrefixState
 from ccn_bgp.table.verify.incremental_rows import Rows, changed_prefixes, joined, within, without
 from ccn_bgp.table.verify.prefixes import prefix_findings
@@ -85,6 +86,27 @@ def test_single_addresses_by_look_up_and_by_trying_every_row() -> None:
         overlapping = [i for i, p in enumerate(prefixes) if p.overlaps(prefix)]
         assert rows.overlapping(spans).tolist() == overlapping
     assert rows.at(Prefix.parse("2001:db8::/33")) == -1
+
+
+@pytest.mark.parametrize("many", [-1, 1 << 30])
+def test_rows_in_spans_by_either_way(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(incremental_rows, "MANY", many)
+    monkeypatch.setattr(incremental_rows, "ROWS_PER_SPAN", 1 << 30)
+    columns = SHAPE.tables()["gw/ccn1"].v4
+    rows, draw = Rows(columns), Random(7)
+    prefixes = [columns.prefix(row) for row in range(len(columns))]
+    edges = sorted({edge for p in prefixes for edge in (p.first - 1, p.first, p.last, p.last + 1)})
+    edges = [0, 1, *(e for e in edges if 1 < e < (1 << 32) - 1), (1 << 32) - 1]
+    for count in (2, 4, 10, 40):
+        for _ in range(50):
+            some = sorted(draw.sample(edges, count))
+            spans = joined(zip(some[::2], some[1::2], strict=True))
+            expected = [
+                row
+                for row, p in enumerate(prefixes)
+                if any(p.first <= last and first <= p.last for first, last in spans)
+            ]
+            assert rows.overlapping(spans).tolist() == expected
 
 
 def test_sums_of_addresses() -> None:
