@@ -24,7 +24,7 @@ from ccn_bgp.learn.out_changes import (
     by_attributes,
     withdrawn_rows,
 )
-from ccn_bgp.learn.outbound import Outbound
+from ccn_bgp.learn.outbound import Outbound, withheld
 from ccn_bgp.learn.summaries import NO_SUMMARIES, Summaries
 from ccn_bgp.learn.told_rows import NONE, ToldRows
 from ccn_bgp.learn.told_sets import ToldSets
@@ -188,6 +188,9 @@ class AdjRibOut:
 
     def _judge(self, path: Path) -> tuple[PathAttributes | Denied, Hashable]:
         """What export policy makes of a path, and by which word."""
+        attributes = path.attributes
+        if attributes.communities and (no := withheld(self.peer, attributes)) is not None:
+            return no, None
         judged = self.policy(self.peer, path)
         if isinstance(judged, Permitted):
             return judged.attributes, judged.by

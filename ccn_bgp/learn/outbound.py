@@ -17,10 +17,29 @@ from ccn_bgp.model.path import (
     SegmentType,
     changed,
 )
+from ccn_bgp.model.reason import Withheld
 
 DEFAULT_LOCAL_PREF = 100
 LONGEST_SEGMENT = 255
 _REMEMBERED = 1 << 14
+
+
+NO_EXPORT, NO_ADVERTISE, NO_EXPORT_SUBCONFED = 0xFFFFFF01, 0xFFFFFF02, 0xFFFFFF03
+_NOT_TO_ANY = Withheld("RFC 1997", "no-advertise")
+_NOT_OUTSIDE = Withheld("RFC 1997", "no-export")
+
+
+def withheld(peer: Peer, attributes: PathAttributes) -> Withheld | None:
+    """Whether whoever said it, or import policy, forbids to tell it to this peer (RFC 1997). What
+    export policy adds is meant for the peer."""
+    said = attributes.communities
+    if not said:
+        return None
+    if NO_ADVERTISE in said:
+        return _NOT_TO_ANY
+    if peer.external and (NO_EXPORT in said or NO_EXPORT_SUBCONFED in said):
+        return _NOT_OUTSIDE
+    return None
 
 
 class Outbound:

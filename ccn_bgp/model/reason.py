@@ -45,6 +45,14 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld(Denied):
+    """It carries a community that forbids to tell it (RFC 1997); ``statement`` is its name."""
+
+    def __str__(self) -> str:
+        return f"it carries {self.statement} ({self.policy})"
+
+
+@dataclass(frozen=True, slots=True)
 class Summarised(Denied):
     """An aggregate that is ``summary-only`` says it; ``policy`` names the aggregate."""
 

@@ -225,6 +225,36 @@ def test_a_group_all_of_whom_are_behind_is_made_anew(rib: Rib) -> None:
     assert "172.16.1.0/24" in only.prefixes
 
 
+@pytest.mark.parametrize(
+    ("community", "inside", "outside"),
+    [
+        (0xFFFFFF01, True, False),  # NO_EXPORT
+        (0xFFFFFF02, False, False),  # NO_ADVERTISE
+        (0xFFFFFF03, True, False),  # NO_EXPORT_SUBCONFED: every external peer is outside
+        (0xFFFFFF04, True, True),  # NOPEER is no business of ours
+    ],
+)
+def test_what_a_community_forbids_to_tell_is_not_told(
+    rib: Rib, community: int, inside: bool, outside: bool
+) -> None:
+    """RFC 1997, of single routes and of columns alike."""
+    groups, far = UpdateGroups(), gateway("far", rib)
+    asn = rib.peers["hk-gw1"].local_asn
+    near = Far(replace(rib.peers["hk-gw1"], name="near", asn=asn))
+    routes = [Unicast(Prefix.parse("172.16.1.0/24"))]
+    said = PathAttributes(
+        as_path=PATH, next_hop=Ip.parse("169.254.1.2"), communities=(community, 65101 << 16)
+    )
+    rib.receive("lf-r1", routes, [], said)
+    rib.settle()
+    deal(groups, rib, [far, near])
+    assert ("172.16.1.0/24" in near.prefixes) is inside
+    assert ("172.16.1.0/24" in far.prefixes) is outside
+    for session, told in ((near, inside), (far, outside)):
+        (why,) = [str(d) for d in session.session.out.denied.values()] or [""]
+        assert (why == "") is told and (told or "(RFC 1997)" in why)
+
+
 def test_a_refresh_is_answered_to_the_one_who_asked(rib: Rib) -> None:
     groups, asks, other = UpdateGroups(), gateway("asks", rib, enhanced=True), gateway("other", rib)
     deal(groups, rib, [asks, other])
