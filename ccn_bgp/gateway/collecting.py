@@ -5,8 +5,9 @@ counting references frees them. The collector would walk them again and again wh
 learned; with Python's defaults that is more than half of all the time spent. So what stays is taken
 out of its sight, and given back to it when an intent is replaced.
 
-What a burst took for a moment goes back to the system after it: glibc would keep it, and a gateway
-would look a third larger than what it holds.
+What a burst took for a moment is kept while the burst lasts, for the next moment: to get it from
+the system again and again was a tenth of all the time spent. It goes back after the burst: glibc
+would keep it, and a gateway would look a third larger than what it holds.
 """
 
 from __future__ import annotations
@@ -17,21 +18,29 @@ import gc
 
 NEW_OBJECTS = 500_000
 """More of them than have gone since the last time: the collector looks at them."""
-M_MMAP_THRESHOLD, LARGE = -3, 1 << 20
+M_MMAP_THRESHOLD, LARGE = -3, 1 << 22
 """mallopt(3): what is larger is mapped for itself, and unmapped when it is freed."""
+M_TRIM_THRESHOLD, KEPT = -1, 1 << 25
+"""The same: so much may lie free at the end of the heap."""
 LONG = 0.2
-"""Seconds of a commit that has worked on much memory."""
+"""Seconds of commits, one or several, that have worked on much memory."""
 _LIBC = ctypes.CDLL(None)
 MANY = NEW_OBJECTS // 8
 """So many new ones after one commit are what was learned, and stay."""
+
+
+class _Worked:
+    """Seconds of commits since memory was given back."""
+
+    seconds = 0.0
 
 
 def begin() -> None:
     """Before anything is read."""
     gc.set_threshold(NEW_OBJECTS, 20, 20)
     with contextlib.suppress(AttributeError):  # another libc
-        # By itself glibc raises this bound to 32 MB, and columns then leave holes in the heap.
         _LIBC.mallopt(M_MMAP_THRESHOLD, LARGE)
+        _LIBC.mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def renewed() -> None:
@@ -47,7 +56,9 @@ def committed(seconds: float) -> None:
     walked."""
     if gc.get_count()[0] > MANY:
         gc.freeze()
-    if seconds > LONG:
+    _Worked.seconds += seconds
+    if _Worked.seconds > LONG:
+        _Worked.seconds = 0.0
         _give_back()
 
 
