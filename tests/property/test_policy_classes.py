@@ -96,6 +96,14 @@ def test_every_row(
             path = Path("p", Unicast(prefix), attributes)
             verdict = evaluate(policies, names, path, default=default)
             assert verdict_of.setdefault(number, verdict) == verdict
+        shown: dict[tuple[int, bool], Prefix] = {}
+        for number, prefix in built.cells(width):
+            assert len(prefix) == width + 1
+            row = np.frombuffer(prefix, np.uint8).reshape(1, -1)
+            assert built.classes(row[:, :width], row[:, width]).tolist() == [number]
+            shown[number, prefix.length == width * 8] = prefix
+        for prefix, number in zip(mine, numbers.tolist(), strict=True):
+            assert (number, prefix.length == width * 8) in shown
     assert len({tuple(m) for m in matched_of.values()}) == len(matched_of)
     again = PrefixClasses(policies, names)
     for prefix in rows:
