@@ -168,7 +168,11 @@ CASES: Mapping[str, Mapping[str, Case]] = {
             "eval-100k", FEW if r.quick else 100_000, 2 if r.quick else 5, r.say
         ),
         "statements-1m": lambda r: policies.statements(
-            "statements-1m", 10 * FEW if r.quick else 1_000_000, 2 if r.quick else 5, r.say
+            "statements-1m",
+            10 * FEW if r.quick else MILLION,
+            2 if r.quick else 5,
+            r.say,
+            peers=FEW if r.quick else MILLION // 2,
         ),
     },
 }

@@ -125,6 +125,11 @@ class Learner(ABC):
             text = (self.directory / "log").read_text(errors="replace").splitlines()
             raise CcnError(Problem(self.name, "ended", text[-1] if text else ""))
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def memory(self) -> Memory:
         """Of its process."""
         return memory(self._process.pid)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ccn_bgp.bench import stream
 from ccn_bgp.bench.figure import Figure, median
+from ccn_bgp.bench.policy_beside import Load, beside
 from ccn_bgp.errors import CcnError, Problem
 from ccn_bgp.model.bgp import Asn, Ip, Prefix
 from ccn_bgp.model.path import Path, PathAttributes, Segment, SegmentType, Unicast
@@ -56,9 +57,12 @@ def evaluation(case: str, count: int, repeats: int, say: Callable[[str], None]) 
     yield Figure(case, "paths per second", "1/s", rate, higher_is_better=True)
 
 
-def statements(case: str, count: int, repeats: int, say: Callable[[str], None]) -> Iterator[Figure]:
+def statements(
+    case: str, count: int, repeats: int, say: Callable[[str], None], *, peers: int = 0
+) -> Iterator[Figure]:
     """``count`` routes over SETS attribute sets through fifty statements, most of which look at
-    every route and let it go on; compiling included. A sample is compared with evaluate()."""
+    every route and let it go on; compiling included. A sample is compared with evaluate(). The
+    first ``peers`` routes pass the same policy in FRR and GoBGP (policy_beside.py)."""
     policies = _loaded(fifty_statements())
     sets = attribute_sets(SETS)
     which = np.arange(count, dtype=np.int64) * 7919 % SETS
@@ -66,12 +70,13 @@ def statements(case: str, count: int, repeats: int, say: Callable[[str], None]) 
     raw = raw.reshape(-1, 5)
     address, length = np.ascontiguousarray(raw[:, :4]), np.ascontiguousarray(raw[:, 4])
     context = Context(neighbor="lf-r1", asn=65101, own_asn=64601, origin_kind="idc")
-    times = []
+    times, used = [], []
     for _ in range(repeats):
-        begun = time.perf_counter()
+        begun, busy = time.perf_counter(), time.process_time()
         bodies = [Flight(Unicast(Prefix(bytes(5))), held, context) for held in sets]
         judged = Columns(policies, ("from-idc",), "reject").judge(bodies, which, address, length)
         times.append(time.perf_counter() - begun)
+        used.append(time.process_time() - busy)
     passed = int(judged.accepted.sum())
     for row in range(0, count, max(1, count // 200)):
         path = Path("", Unicast(Prefix(raw[row].tobytes())), sets[int(which[row])])
@@ -81,6 +86,15 @@ def statements(case: str, count: int, repeats: int, say: Callable[[str], None]) 
     kinds = len(judged.verdicts)
     say(f"{count} routes, {SETS} attribute sets, {passed} accepted, {kinds} kinds, {repeats} times")
     yield Figure(case, "time", "s", median(times))
+    theirs = {}
+    if peers:
+        prefixes = [Prefix(raw[row].tobytes()) for row in range(peers)]
+        verdicts = [isinstance(v, Accepted) for v in judged.verdicts]
+        some = sum(verdicts[number] for number in judged.which[:peers].tolist())
+        load = Load(prefixes, which[:peers].tolist(), sets, some)
+        theirs = beside(load, policies, ("from-idc",), say)
+    share = {name: max(t.with_policy - t.bare, 0.0) * count / peers for name, t in theirs.items()}
+    yield Figure(case, "CPU time", "s", median(used), share)
 
 
 def attribute_sets(count: int) -> list[PathAttributes]:

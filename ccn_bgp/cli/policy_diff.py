@@ -21,9 +21,6 @@ from ccn_bgp.policy.evaluate import Accepted
 from ccn_bgp.policy.flight import Context
 from ccn_bgp.policy.load import load_policies
 from ccn_bgp.policy.routes import (
-    ATTRIBUTES,
-    DERIVED,
-    NLRI_KEYS,
     RouteError,
     attributes_json,
     read_route,
@@ -131,7 +128,7 @@ def _result(both: Both, *, after: bool) -> dict[str, Any]:
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
     for found in document["differences"]:
-        number = f"{found['routes']} routes: " if "routes" in found else ""
+        number = f"{_routes(found['routes'])}: " if "routes" in found else ""
         yield f"{number}{found['before']} → {found['after']}"
         for key, values in found.get("attributes", {}).items():
             yield f"    {key}: {_text(values['before'])} → {_text(values['after'])}"
@@ -140,8 +137,14 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"not ruled out: {pair['before']} before, {pair['after']} after"
     if document["equal"]:
         count = document.get("routes")
-        what = "no route can tell the two apart" if count is None else f"{count} routes: no change"
+        what = (
+            "no route can tell the two apart" if count is None else f"{_routes(count)}: no change"
+        )
         yield what
+
+
+def _routes(count: int) -> str:
+    return "1 route" if count == 1 else f"{count} routes"
 
 
 def _text(value: Any) -> str:
@@ -187,16 +190,12 @@ def _received(gateway: str | None, neighbor: str | None) -> Iterator[tuple[Path,
     """What a gateway holds of its peers, before policy."""
     from ccn_bgp.observe.api import ask
 
-    filters = {} if neighbor is None else {"neighbor": neighbor}
+    filters = {"form": "policy"} | ({} if neighbor is None else {"neighbor": neighbor})
     answer = ask(gateway, {"command": "show", "what": "received", "filters": filters})
     known: dict[Context, Context] = {}
     for row in answer["received"]:
-        entry: dict[str, Any] = {key: value for key, value in row.items() if key in NLRI_KEYS}
-        entry["neighbor"] = row["peer"]
-        taken = {*ATTRIBUTES, *DERIVED}
-        entry["attributes"] = {k: v for k, v in row["attributes"].items() if k in taken}
         try:
-            path, context = read_route(entry)
+            path, context = read_route(row)
         except RouteError as error:
             raise InputError(Problem(f"gateway {gateway or ''}", str(error))) from None
         yield path, known.setdefault(context, context)

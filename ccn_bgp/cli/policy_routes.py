@@ -29,7 +29,8 @@ def read_routes(file: FilePath) -> Iterator[tuple[int, Any, Path, Context]]:
                         path, context = read_route(entry)
                         yield number, entry, path, known.setdefault(context, context)
                 except (ValueError, RecursionError) as error:
-                    words = " ".join(str(error).split()) or "nested too deeply"
+                    deep = isinstance(error, RecursionError)
+                    words = "nested too deeply" if deep else " ".join(str(error).split())
                     raise InputError(Problem(f"{file}:{number}:1", words)) from None
     except OSError as error:
         words = error.strerror or str(error)

@@ -26,6 +26,7 @@ from ccn_bgp.model.path import (
 )
 from ccn_bgp.model.reason import Reason
 from ccn_bgp.model.route import NextHop, Route, tables_next
+from ccn_bgp.policy.routes import route_json
 from ccn_bgp.table.snapshot import Snapshot
 
 Filters = Mapping[str, str]
@@ -227,7 +228,8 @@ def attributes_json(attributes: PathAttributes) -> dict[str, Any]:
 
 
 def received(gateway: Running, filters: Filters) -> Json:
-    """Adj-RIB-In, before policy: each path and what became of it."""
+    """Adj-RIB-In, before policy: each path and what became of it. With ``form: policy`` each as
+    policies see it."""
     rows = []
     for name, adj in sorted(gateway.rib.adj_in.items()):
         if filters.get("neighbor") not in (None, name):
@@ -237,6 +239,10 @@ def received(gateway: Running, filters: Filters) -> Json:
             if adj.peer.router is not None:
                 ccns.add(adj.peer.router.ccn)
             if filters.get("ccn") and filters["ccn"] not in ccns:
+                continue
+            if filters.get("form") == "policy":
+                context = gateway.intent.contexts.heard(adj.peer, heard.path)
+                rows.append(route_json(heard.path, context))
                 continue
             row = {"peer": name, **nlri_json(heard.path.nlri)}
             row["attributes"] = attributes_json(heard.path.attributes)

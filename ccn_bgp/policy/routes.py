@@ -229,7 +229,8 @@ def _as_path(value: Any) -> tuple[Segment, ...]:
 def _context(entry: dict[str, Any]) -> Context:
     kind = entry.get("origin-kind")
     if kind is not None and kind not in ORIGIN_KINDS:
-        raise RouteError(nearest(str(kind), ORIGIN_KINDS, "one of"), "origin-kind")
+        hint = nearest(str(kind), ORIGIN_KINDS, "one of")
+        raise RouteError(f"{kind!r} is not known ({hint})", "origin-kind")
     exportable = entry.get("exportable")
     if exportable is not None and not isinstance(exportable, list):
         raise RouteError(f"{exportable!r} is not a list", "exportable")
@@ -310,4 +311,6 @@ def route_json(path: Path, context: Context) -> dict[str, Any]:
     ):
         if value:
             found[key] = value
+    if context.exportable is not None:
+        found["exportable"] = sorted(map(str, context.exportable))
     return found

@@ -48,8 +48,10 @@ class Coverage:
 
 def read_test(at: At, index: int, item: Any, policies: Sequence[str]) -> PolicyTest | None:
     """One item of ``tests:``; None if it cannot be run (then noted)."""
-    entry = at.mapping(item, "a test is a mapping with name, policy, route, expect", KEYS)
     before = len(at.problems)
+    entry = at.mapping(item, "a test is a mapping with name, policy, route, expect", KEYS)
+    if not entry and len(at.problems) > before:
+        return None
     name = entry.get("name", str(index + 1))
     if not isinstance(name, str):
         (at / "name").say(f"name: {name!r} is not a text")

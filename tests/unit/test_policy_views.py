@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +16,15 @@ from ccn_bgp.gateway.out_feed import routes_of
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.policy_views import policy
 from ccn_bgp.gateway.prefix_classes import export_classes
+from ccn_bgp.gateway.views import received
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
 from ccn_bgp.model.outgoing import Origination
 from ccn_bgp.model.path import EvpnPrefix, PathAttributes, Segment, SegmentType, Unicast
+from ccn_bgp.model.path import Path as Path_
+from ccn_bgp.policy.routes import read_route
 
 DEMO = (Path(__file__).parents[2] / "topologies" / "two-regions.yaml").read_text()
 POLICIES = """
@@ -215,3 +219,23 @@ def test_explain_tells_the_way_of_live_routes(intent: Any) -> None:
     (path,) = (p for p in explain(gateway, "172.16.2.128/25", "retail")["paths"] if "policy" in p)
     assert path["policy"]["by-default"] is True
     assert [s["matched"] for s in path["policy"]["steps"]] == [True, False]
+
+
+def test_what_was_heard_is_told_as_policies_see_it(intent: Any) -> None:
+    """For ``ccn policy diff --gateway``: nothing that a condition may ask for is left away."""
+    rib = new_rib(intent)
+    attributes = PathAttributes(
+        as_path=(Segment(SegmentType.AS_SEQUENCE, (Asn(65101),)),),
+        next_hop=Ip.parse("169.254.1.2"),
+        med=7,
+        communities=(1 << 16 | 1,),
+        extended_communities=(bytes.fromhex("0003fc5800000064"),),
+    )
+    path = Path_("lf-r1", Unicast(Prefix.parse("172.16.1.0/24")), attributes)
+    rib.receive("lf-r1", [path.nlri], [], attributes)
+    rib.settle()
+    gateway: Any = SimpleNamespace(name="bj-gw1", intent=intent, rib=rib)
+    (row,) = received(gateway, {"form": "policy", "neighbor": "lf-r1"})["received"]
+    said, context = read_route(json.loads(json.dumps(row)))
+    assert said == path
+    assert context == intent.contexts.heard(rib.peers["lf-r1"], path)
