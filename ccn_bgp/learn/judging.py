@@ -22,11 +22,23 @@ from ccn_bgp.model.path import (
     Nlri,
     Path,
     PathAttributes,
+    Unicast,
     changed,
 )
-from ccn_bgp.model.reason import Denied, Looped, Malformed, NotImported, Reason, Refused, Unresolved
+from ccn_bgp.model.reason import (
+    Denied,
+    Guarded,
+    Looped,
+    Malformed,
+    NotImported,
+    Reason,
+    Refused,
+    Unresolved,
+)
 from ccn_bgp.model.topology import Gateway, Vpc
 
+LONGEST_PATH = 255
+"""Hops of an AS path, as best path counts them; policies may allow less (as-path-set, length)."""
 Claim = Callable[[Peer, str, Path], Finding | None]
 """Whether a peer may say this of a table at all: the guard before any decision."""
 
@@ -54,6 +66,19 @@ class Judgement(NamedTuple):
     finding: Finding | None = None
     by: Hashable = None
     each: tuple[PathAttributes, ...] = ()
+
+
+def guarded(peer: Peer, path: Path) -> Guarded | None:
+    """What no policy lets pass. A data centre is a customer: what is marked as meant for customers
+    only, it has from another provider or a peer and may not hand on to us (RFC 9234 §5)."""
+    attributes = path.attributes
+    if attributes.as_path_length > LONGEST_PATH:
+        hops = attributes.as_path_length
+        return Guarded(f"the AS path has {hops} hops, more than {LONGEST_PATH}")
+    marked = attributes.only_to_customer
+    if marked is not None and peer.role == "idc" and isinstance(path.nlri, Unicast):
+        return Guarded(f"a route leak: AS {marked} has marked it as for customers only (RFC 9234)")
+    return None
 
 
 class Hits:
@@ -105,8 +130,8 @@ class Judge:
         Claims come before policy: no policy can switch them off, and what a peer may not say is a
         finding even where a policy would have dropped it in silence.
         """
-        if looped := self._looped(peer, path):
-            return Judgement(reason=looped)
+        if reason := self._looped(peer, path) or guarded(peer, path):
+            return Judgement(reason=reason)
         nlri = path.nlri
         if isinstance(nlri, EvpnOther):
             return Judgement(reason=NotImported(f"EVPN type {nlri.kind}"))
@@ -122,23 +147,23 @@ class Judge:
             return Judgement(reason=Unresolved(next_hop, "is not IPv4: the underlay is"))
         takers = [table for table, prefixes in imports if shared(nlri, prefixes)]
         by_share = {table.ccsi.name for table, prefixes in imports if prefixes is not None}
-        reason: Reason | None = None if takers else NotImported("no share covers it")
+        unused: Reason | None = None if takers else NotImported("no share covers it")
         found: Finding | None = None
         for table in list(takers):
             finding = self.claim(peer, table.ccsi.name, path)
             if finding is not None:
                 found = finding
-                reason = Refused(finding.rule, finding.message)
+                unused = Refused(finding.rule, finding.message)
                 takers.remove(table)
         if not takers:
-            return Judgement(reason=reason, finding=found)
+            return Judgement(reason=unused, finding=found)
         return self._shared(path, self._taken(peer, path, tuple(takers), found), by_share)
 
     def judge_unclaimed(self, peer: Peer, path: Path, taker: LocRib) -> Judgement:
         """The same of a path of which is known that this table alone takes it, and that no claim
         bears on it."""
-        if looped := self._looped(peer, path):
-            return Judgement(reason=looped)
+        if reason := self._looped(peer, path) or guarded(peer, path):
+            return Judgement(reason=reason)
         return self._taken(peer, path, (taker,), None)
 
     def _taken(

@@ -1,6 +1,6 @@
 """Path attributes on their way out: what a peer of each kind sees of them.
 
-In: attributes that export policy has accepted. Out: those that are sent. RFC 4271 §5.1, 4456.
+In: attributes that export policy has accepted. Out: those that are sent. RFC 4271 §5.1, 4456, 9234.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ def _sent(peer: Peer, attributes: PathAttributes, version: int) -> dict[str, Any
         sent["extended_communities"] = ()
         sent["originator_id"] = None
         sent["cluster_list"] = ()
+        if attributes.only_to_customer is None:  # a data centre is a customer: RFC 9234 §5
+            sent["only_to_customer"] = peer.local_asn
     return sent
 
 

@@ -29,6 +29,16 @@ class Looped:
 
 
 @dataclass(frozen=True, slots=True)
+class Guarded:
+    """A guard that no policy can switch off: a route leak (RFC 9234 §5), or a path too long."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return f"guarded: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
 class Denied:
     """A policy statement (or the default of the session) rejected it.
 
@@ -112,4 +122,6 @@ class Refused:
         return f"refused: {self.rule}: {self.text}"
 
 
-Reason = Malformed | Looped | Denied | NotImported | NotBest | Multipath | Unresolved | Refused
+Reason = (
+    Malformed | Looped | Guarded | Denied | NotImported | NotBest | Multipath | Unresolved | Refused
+)

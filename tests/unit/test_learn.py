@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 import pytest
@@ -11,7 +12,7 @@ from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.bestpath import select, why_not
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.originate import tunnel_communities
-from ccn_bgp.learn.outbound import prepend
+from ccn_bgp.learn.outbound import Outbound, prepend
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Mac, Prefix, RouteDistinguisher, RouteTarget
 from ccn_bgp.model.path import (
@@ -24,7 +25,7 @@ from ccn_bgp.model.path import (
     SegmentType,
     Unicast,
 )
-from ccn_bgp.model.reason import Denied, Looped, NotImported, Refused, Unresolved
+from ccn_bgp.model.reason import Denied, Guarded, Looped, NotImported, Refused, Unresolved
 from ccn_bgp.model.route import Kind
 from ccn_bgp.table.verify.claims import Claims
 
@@ -226,6 +227,32 @@ def test_loops_are_refused(rib: Rib) -> None:
     nlri, attributes = next(v for v in rib.exports.values() if isinstance(v[0], EvpnPrefix))
     said(rib, "hk-gw1", (nlri, attributes))
     assert isinstance(rib.heard("hk-gw1")[nlri.key].reason, Looped)
+
+
+def test_what_is_for_customers_only_does_not_come_back_from_one(rib: Rib) -> None:
+    """RFC 9234 §5: a data centre is a customer; what we tell it is marked, unless it was."""
+    nlri, attributes = idc("172.16.1.0/24", 65101, 65102)
+    said(rib, "lf-r1", (nlri, replace(attributes, only_to_customer=Asn(65102))))
+    reason = rib.heard("lf-r1")[nlri.key].reason
+    assert isinstance(reason, Guarded)
+    assert "AS 65102" in str(reason)
+    assert route(rib, "172.16.1.0/24") is None
+    said(rib, "lf-r1", (nlri, attributes))
+    assert route(rib, "172.16.1.0/24") is not None
+
+    peer, outbound = rib.peers["lf-r1"], Outbound()
+    assert outbound(peer, attributes).only_to_customer == peer.local_asn
+    marked = replace(attributes, only_to_customer=Asn(65102))
+    assert outbound(peer, marked).only_to_customer == 65102
+    assert Outbound()(rib.peers["hk-gw1"], attributes).only_to_customer is None, "not on EVPN"
+
+
+@pytest.mark.parametrize(("hops", "used"), [(255, True), (256, False)])
+def test_no_path_is_longer_than_any_real_one(rib: Rib, hops: int, used: bool) -> None:
+    nlri, attributes = idc("172.16.1.0/24", *[65101] * hops)
+    said(rib, "lf-r1", (nlri, attributes))
+    assert (route(rib, "172.16.1.0/24") is not None) is used
+    assert isinstance(rib.heard("lf-r1")[nlri.key].reason, Guarded) is not used
 
 
 def test_an_unknown_route_target_is_not_imported(rib: Rib) -> None:

@@ -121,7 +121,10 @@ def test_attributes_come_back_as_they_were() -> None:
         ({"prefix": "10.0.0.0/8", "attributes": {"as-path": "a"}}, "'a' is not an AS path"),
         ({"prefix": "10.0.0.0/8", "attributes": {"communities": ["x"]}}, "'x' is not a community"),
         ({"prefix": "10.0.0.0/8", "attributes": {"communities": "1:1"}}, "'1:1' is not a list"),
-        ({"prefix": "10.0.0.0/8", "origin-kind": "vp"}, "origin-kind: did you mean 'vpc'?"),
+        (
+            {"prefix": "10.0.0.0/8", "origin-kind": "vp"},
+            "origin-kind: 'vp' is not known (did you mean 'vpc'?)",
+        ),
         ([], "a route is a mapping"),
     ],
 )
@@ -262,7 +265,7 @@ def test_diff_reads_recordings(file: Path, tmp_path: Path) -> None:
     recording.write_bytes(message_records(1_000_000, Frame.of(link, asn4=True), messages))
     done = ccn("diff", file, new, "--policy", "from-idc", "--routes", recording)
     assert done.exit_code == 3
-    assert done.stdout.splitlines()[0] == "1 routes: reject by default → accept by from-idc/own"
+    assert done.stdout.splitlines()[0] == "1 route: reject by default → accept by from-idc/own"
     recording.write_bytes(b"no recording at all")
     with pytest.raises(InputError, match=r"is cut|not a recording"):
         ccn("diff", file, new, "--policy", "from-idc", "--routes", recording)
