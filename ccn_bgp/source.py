@@ -9,7 +9,11 @@ parser where ruamel.yaml has it; the pure one otherwise.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import select
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -53,6 +57,8 @@ _WORDS: dict[str, bool | None] = {
 Marks = Any
 
 
+PATIENCE = 5.0
+"""Seconds for which a pipe may be silent."""
 WANTED = "a YAML file in UTF-8 is wanted"
 MAX_BESIDE = 200
 """Files looked at for a name that was meant."""
@@ -202,8 +208,7 @@ def _syntax_problem(path: Path, text: str, error: Exception) -> Problem:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_OCTETS + 1)
+        raw = _octets(path, MAX_OCTETS + 1)
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or str(error)
         raise InputError(Problem(str(path), f"cannot be read: {words}", _beside(path))) from None
@@ -218,6 +223,23 @@ def _read_text(path: Path) -> str:
     if not text.strip():
         raise InputError(Problem(f"{path}:1:1", "the file is empty", WANTED))
     return text
+
+
+def _octets(path: Path, most: int) -> bytes:
+    """At most so many octets of a file. A pipe (``<(…)`` of a shell) is read, too, but not waited
+    for if nobody writes into it."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            return file.read(most)
+        found = b""
+        while len(found) < most:
+            if not select.select([file], [], [], PATIENCE)[0]:
+                raise OSError(errno.ETIMEDOUT, "nobody writes into this pipe")
+            piece = os.read(file.fileno(), min(most - len(found), 1 << 20))
+            if not piece:
+                break
+            found += piece
+        return found
 
 
 def _beside(path: Path) -> str:

@@ -52,7 +52,7 @@ def read_change(at: At, entry: Any, sets: Sets, by: tuple[str, ...]) -> Change |
 
 def _origin(at: At, value: Any) -> Origin | None:
     words = {o.name.lower(): o for o in Origin}
-    if value not in words:
+    if not isinstance(value, str) or value not in words:
         at.say(f"origin: {value!r} is not known", nearest(str(value), words, "one of"))
         return None
     return words[value]

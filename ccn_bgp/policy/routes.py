@@ -157,7 +157,7 @@ def read_attributes(entry: dict[str, Any]) -> PathAttributes:
         return _number(entry, key, top, at)
 
     origin = entry.get("origin", "igp")
-    if origin not in {o.name.lower() for o in Origin}:
+    if origin not in [o.name.lower() for o in Origin]:  # it may be a list, which has no hash
         raise RouteError(f"{origin!r} is not igp, egp or incomplete", at, "origin")
     preference = number("preference", HIGHEST_PREFERENCE)
     otc = number("only-to-customer")

@@ -109,6 +109,8 @@ class Run:
             file.parent.mkdir(parents=True, exist_ok=True)
             if name.endswith("/"):
                 file.mkdir()
+            elif name.endswith(".pipe"):
+                os.mkfifo(file)
             else:
                 file.write_bytes(raw)
         self.monkeypatch.chdir(here)
