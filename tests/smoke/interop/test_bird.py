@@ -170,10 +170,11 @@ def test_what_bird_hears(net, peers):
         net.until(lambda p=protocol, both={own, remote}: bird.routes(p).keys() == both)
         heard = bird.routes(protocol)
         for prefix, path, origin in ((own, "64601", "IGP"), (remote, "64601 64602", "Incomplete")):
-            # No MED, no community, nothing of EVPN: BIRD's own local preference is all besides.
+            # No MED, no community, nothing of EVPN: that it is for customers only (RFC 9234) and
+            # BIRD's own local preference is all besides.
             assert heard[prefix] == {
                 "via": f"{next_hop} on {device}", "origin": origin, "as_path": path,
-                "next_hop": next_hop, "local_pref": "100",
+                "next_hop": next_hop, "local_pref": "100", "otc": "64601",
             }  # fmt: skip
 
     # BIRD asks for everything again (RFC 2918), and hears of what goes.
