@@ -5,7 +5,7 @@ statement by statement, and how often each of them has decided.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,22 @@ def policy(gateway: Running, filters: Filters) -> Json:
                 if found.last_by_default:
                     row["last"] = found.last_by_default
             rows.append(row)
+    if "neighbor" not in filters:
+        rows += _of_shares(gateway)
     return {"policy": rows}
+
+
+def _of_shares(gateway: Running) -> Iterator[dict[str, Any]]:
+    """The statements of the shares that bring something to tables here; they are not counted."""
+    for _, table in sorted(gateway.rib.tables.items()):
+        for share in table.ccsi.shares:
+            who = f"share {share.provider} to {table.ccsi.ccn}"
+            for direction, names in (("export", share.exports), ("import", share.imports)):
+                for statement in _statements(gateway.intent.policies, names):
+                    yield {"neighbor": who, "direction": direction, **statement}
+                if names:
+                    default = {"policy": "", "statement": "default", "then": "accept"}
+                    yield {"neighbor": who, "direction": direction, **default}
 
 
 def _statements(policies: PolicySet, names: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -96,6 +96,8 @@ def _network(topology: Topology) -> Topology:
         policies=(),
         gateways={n: replace(g, import_=(), export=()) for n, g in topology.gateways.items()},
         neighbors=tuple(replace(n, import_=(), export=()) for n in topology.neighbors),
+        shares=tuple(replace(s, import_=(), export=()) for s in topology.shares),
+        ccns={n: replace(c, aggregates=()) for n, c in topology.ccns.items()},
         idcs={
             name: replace(
                 idc, routers=tuple(replace(r, import_=(), export=()) for r in idc.routers)
@@ -170,7 +172,9 @@ def _kind(before: Outcome, after: Outcome) -> str:
         return "" if before.reason is not None else "no longer accepted"
     if before.reason is not None:
         return "accepted now"
-    return "accepted with other attributes" if before.attributes != after.attributes else ""
+    if [table for table, _ in before.each] != [table for table, _ in after.each]:
+        return "taken by other tables"
+    return "accepted with other attributes" if before.each != after.each else ""
 
 
 def _judged(policy: Callable[[Peer, Path], object], peer: Peer, path: Path, said: Outcome) -> str:
@@ -184,9 +188,14 @@ def _judged(policy: Callable[[Peer, Path], object], peer: Peer, path: Path, said
 
 
 def _changed(shift: Shift) -> str:
-    if shift.before.attributes is None or shift.after.attributes is None:
+    tables = [", ".join(t for t, _ in o.each) for o in (shift.before, shift.after)]
+    if all(tables) and tables[0] != tables[1]:
+        return f"; tables {tables[0]} → {tables[1]}"
+    pairs = zip(shift.before.each, shift.after.each, strict=False)
+    one, other = next(((a, b) for (_, a), (_, b) in pairs if a != b), (None, None))
+    if one is None or other is None:
         return ""
-    old, new = (attributes_json(o) for o in (shift.before.attributes, shift.after.attributes))
+    old, new = attributes_json(one), attributes_json(other)
     return "".join(
         f"; {key} {old.get(key, 'unset')} → {new.get(key, 'unset')}"
         for key in sorted(old.keys() | new.keys())

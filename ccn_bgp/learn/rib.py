@@ -69,10 +69,11 @@ PATIENCE_PARTS = 1 << 16
 
 class Outcome(NamedTuple):
     """Of a Path: why it is not used, or the attributes with which it is (None where they are not
-    kept)."""
+    kept). ``each``: its tables by name, with the attributes in each."""
 
     reason: Reason | None
     attributes: PathAttributes | None
+    each: tuple[tuple[str, PathAttributes], ...] = ()
 
 
 class Rib:
@@ -245,8 +246,13 @@ class Rib:
         if verdict == UNJUDGED:
             return Outcome(None, None)
         found = self._rows.verdicts[verdict]
-        attributes = self.book.terms[found.terms].attributes if found.terms >= 0 else None
-        return Outcome(found.reason, attributes)
+        if found.terms < 0:
+            return Outcome(found.reason, None)
+        each = tuple(
+            (self.by_id[table].ccsi.name, self.book.terms[number].attributes)
+            for table, number in zip(found.tables, found.all_terms, strict=True)
+        )
+        return Outcome(found.reason, self.book.terms[found.terms].attributes, each)
 
     def opened(self, peer: str, router_id: Ip) -> None:
         """The OPEN of a peer: the router-id decides ties, also of what is held as stale."""

@@ -203,6 +203,10 @@ def test_an_aggregate_is_told_in_the_place_of_its_routes(running: Any, prober: P
         (shown,) = running.show("aggregates")["aggregates"]
         assert (shown["state"], shown["told-to"]) == ("in force", ["lf-r1"])
         assert {"10.1.0.0/16", "10.2.0.0/16"} <= set(shown["routes"])
+        explained = running.ccn("explain", "10.7.0.1", "--ccn", "retail", "--gateway", "bj-gw1")
+        assert "aggregate tens 10.0.0.0/8: in force" in explained.stdout
+        assert "told in their place to lf-r1" in explained.stdout
+        assert "=> 10.0.0.0/8 (aggregate tens): drop" in explained.stdout
         assert not [f for f in running.show("findings")["findings"] if f["severity"] == "error"]
     finally:
         topology.write_text(before)

@@ -3,6 +3,7 @@ whether the provider is on this gateway or on another one."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,8 @@ from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent, topology_findings
 from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.policy_traces import share_traces
+from ccn_bgp.gateway.policy_views import policy
+from ccn_bgp.gateway.rehearsal import lines
 from ccn_bgp.learn.compaction import Compaction
 from ccn_bgp.learn.originate import tunnel_communities
 from ccn_bgp.learn.rib import Rib
@@ -225,3 +228,56 @@ def test_explain_shows_the_statement(tmp_path: Path) -> None:
     assert accepted["result"] == "accepted"
     assert any("local-pref unset → 7" in line for line in trace_lines(accepted["policies"][0]))
     assert not share_traces(running, rib.tables["ss-gw1/red"], lambda _: True)  # type: ignore[arg-type]
+
+
+def test_an_edit_is_told_before_it_is_in_force(tmp_path: Path) -> None:
+    low = "policies:\n  low: [{set: {local-pref: 9}, then: accept}]\n  none: [{then: reject}]\n"
+    intents = [
+        intent_of(tmp_path / str(number), f"{share}{SHARE}", low)
+        for number, share in enumerate(
+            ("", "import: [none], ", "import: [low], ", "import: [low], ")
+        )
+    ]
+    told = []
+    old = new_rib(intents[0])
+    say(old, "10.100.2.0/24")
+    for before, after in pairwise(intents):
+        new = new_rib(after)
+        new.adopt(old)
+        new.settle()
+        told.append(list(lines(before, old, after, new)))
+        old = new
+    about = "ss-gw2: 1 route is"
+    services, both = "ss-gw1/services", "ss-gw1/blue, ss-gw1/services"
+    taken = f"{about} taken by other tables, such as 10.100.2.0/24 (accepted → accepted; tables"
+    assert told == [
+        [f"{taken} {both} → {services})"],
+        [f"{taken} {services} → {both})"],
+        ["no route that has been heard is judged otherwise"],
+    ]
+    other = new_rib(intents[0])
+    other.adopt(old)
+    other.settle()
+    (line,) = lines(intents[3], old, intents[0], other)
+    assert line.startswith(f"{about} accepted with other attributes, such as 10.100.2.0/24 (")
+    assert line.endswith("; local-pref 9 → unset)")
+
+
+def test_show_policy_lists_the_statements(tmp_path: Path) -> None:
+    policies = "policies:\n  p: [{name: low, set: {local-pref: 9}, then: accept}]\n"
+    intent = intent_of(tmp_path, f"export: [p], {SHARE}", policies)
+    sessions = SimpleNamespace(peers={})
+    running = SimpleNamespace(rib=new_rib(intent), intent=intent, sessions=sessions)
+    rows = policy(running, {})["policy"]  # type: ignore[arg-type]
+    who = {"neighbor": "share services to blue", "direction": "export"}
+    assert rows == [
+        {
+            **who,
+            "policy": "p",
+            "statement": "low",
+            "then": "accept",
+            "where": f"{tmp_path}/p.yaml:2:7",
+        },
+        {**who, "policy": "", "statement": "default", "then": "accept"},
+    ]
+    assert policy(running, {"neighbor": "lf-r1"})["policy"] == []  # type: ignore[arg-type]
