@@ -106,7 +106,8 @@ struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint
 	table->count = old->count;
 	for (uint32_t i = 0; i < old->count; i++) {
 		table->at[i].vtep = old->at[i].vtep;
-		resolve(&table->at[i], interfaces);
+		if (table->at[i].vtep) /* else a spare one */
+			resolve(&table->at[i], interfaces);
 	}
 	return table;
 }
@@ -121,18 +122,97 @@ void adjacencies_free(struct adjacency_table *table)
 	free(table);
 }
 
+static void idle(struct adjacency_uses *uses, uint32_t index)
+{
+	if (!uses->of[index].idle)
+		uses->idle[uses->idle_count++] = index;
+	uses->of[index].idle = true;
+}
+
 uint32_t adjacency_index(struct fib *fib, struct adjacency_table *table, uint32_t vtep_be)
 {
+	struct adjacency_uses *uses = &fib->adjacency_uses;
 	uint64_t index, key = 1ULL << 32 | vtep_be;
 
 	if (keymap_get(fib->adjacency_of, key, &index))
 		return (uint32_t)index;
-	if (table->count == table->capacity)
+	if ((table->count == table->capacity && uses->spare_count == 0) ||
+	    keymap_is_full(fib->adjacency_of, 1))
 		return NO_ADJACENCY;
-	index = table->count;
+	index = uses->spare_count ? uses->spare[--uses->spare_count] : table->count;
 	table->at[index].vtep = vtep_be;
 	resolve(&table->at[index], fib->interfaces);
-	__atomic_store_n(&table->count, table->count + 1, __ATOMIC_RELEASE);
+	if (index == table->count)
+		__atomic_store_n(&table->count, table->count + 1, __ATOMIC_RELEASE);
 	keymap_put(fib->adjacency_of, key, index);
+	idle(uses, (uint32_t)index); /* until something names it */
 	return (uint32_t)index;
+}
+
+uint32_t adjacencies_growth(const struct fib *fib)
+{
+	/* with some to spare it is the index of them that is full, of marks of what went */
+	return fib->adjacency_uses.spare_count ? 0 : fib->adjacencies->count + 16;
+}
+
+/* --- who names them --- */
+
+int adjacency_uses_reserve(struct adjacency_uses *uses, uint32_t capacity)
+{
+	struct adjacency_use *of;
+	uint32_t *list;
+
+	if (capacity <= uses->capacity)
+		return 0;
+	if (!(of = realloc(uses->of, capacity * sizeof(*of))))
+		return -1;
+	uses->of = of;
+	if (!(list = realloc(uses->idle, capacity * sizeof(*list))))
+		return -1;
+	uses->idle = list;
+	if (!(list = realloc(uses->spare, capacity * sizeof(*list))))
+		return -1;
+	uses->spare = list;
+	for (; uses->capacity < capacity; uses->capacity++)
+		uses->of[uses->capacity] = (struct adjacency_use){0};
+	return 0;
+}
+
+void adjacency_hold(struct fib *fib, uint32_t index)
+{
+	if (index < SHARED)
+		fib->adjacency_uses.of[index].references++;
+}
+
+void adjacency_release(struct fib *fib, uint32_t index)
+{
+	if (index < SHARED && --fib->adjacency_uses.of[index].references == 0)
+		idle(&fib->adjacency_uses, index);
+}
+
+void adjacencies_sweep(struct fib *fib, bool readers)
+{
+	struct adjacency_uses *uses = &fib->adjacency_uses;
+	struct adjacency_table *table = fib->adjacencies;
+	uint32_t gone = 0;
+
+	for (uint32_t i = 0; i < uses->idle_count; i++) {
+		const uint32_t index = uses->idle[i];
+
+		uses->of[index].idle = false;
+		if (uses->of[index].references > 0)
+			continue;
+		keymap_remove(fib->adjacency_of, 1ULL << 32 | table->at[index].vtep);
+		uses->idle[gone++] = index;
+	}
+	uses->idle_count = 0;
+	if (gone > 0 && readers)
+		fib_wait_for_readers(); /* the slow path finds them by VTEP */
+	for (uint32_t i = 0; i < gone; i++) {
+		const uint32_t index = uses->idle[i];
+
+		forget(&table->at[index]);
+		table->at[index] = (struct adjacency){0};
+		uses->spare[uses->spare_count++] = index;
+	}
 }

@@ -183,6 +183,10 @@ static void publish_next_hops(struct change *c, bool groups, bool doomed)
 			continue;
 		c->fib->next_hops += (e->staged != NULL) - (old != NULL);
 		__atomic_store_n(&e->live, e->staged, __ATOMIC_RELEASE);
+		if (e->live)
+			adjacency_hold(c->fib, e->live->to.adjacency);
+		if (old)
+			adjacency_release(c->fib, old->to.adjacency);
 		e->staged = old;
 	}
 }
@@ -283,6 +287,7 @@ static void clean(struct change *c, bool published)
 	for (uint32_t i = 0; i < c->retired_adjacency_count; i++)
 		adjacencies_free(c->retired_adjacencies[i]);
 	free(c->retired_adjacencies);
+	adjacencies_sweep(c->fib, !c->full);
 	adjacencies_free(c->adjacencies);
 	interfaces_free(c->interfaces);
 	free(c->vnis);

@@ -88,6 +88,9 @@ void fib_free(struct fib *fib)
 	adjacencies_free(fib->adjacencies);
 	interfaces_free(fib->interfaces);
 	free(fib->adjacency_of);
+	free(fib->adjacency_uses.of);
+	free(fib->adjacency_uses.idle);
+	free(fib->adjacency_uses.spare);
 	free(fib->vteps);
 	address_set_free(fib->gateway_addresses);
 	address_set_free(fib->peers);

@@ -109,6 +109,17 @@ struct adjacency_table {
 	struct adjacency at[];
 };
 
+/* Who names each adjacency: the control thread's. `idle` are those that nobody names, or did not for
+ * a while; adjacencies_sweep looks at them. `spare` are free to be another VTEP's. */
+struct adjacency_uses {
+	struct adjacency_use {
+		uint32_t references; /* VMs, next hops, sets of VTEPs */
+		bool idle;
+	} * of;
+	uint32_t *idle, *spare;
+	uint32_t capacity, idle_count, spare_count;
+};
+
 /* How find_next_hops goes on from a next hop. */
 enum leads {
 	LEADS_AWAY = 0,	 /* REMOTE: `to` says all */
@@ -176,7 +187,8 @@ struct fib {
 	uint8_t digest[32];
 	struct interface_table *interfaces;
 	struct adjacency_table *adjacencies;
-	struct keymap *adjacency_of;	       /* 1 << 32 | VTEP -> index */
+	struct keymap *adjacency_of; /* 1 << 32 | VTEP -> index */
+	struct adjacency_uses adjacency_uses;
 	struct keymap *vteps;		       /* vtep_key */
 	struct address_set *gateway_addresses; /* by VNI */
 	struct address_set *peers;	       /* by id of the hand-off, or 0 */
@@ -290,8 +302,16 @@ void egress_of(struct egress *out, const struct interface *interface);
 struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint32_t more,
 					 const struct interface_table *interfaces);
 void adjacencies_free(struct adjacency_table *table);
-/* Index for a VTEP, made if needed (room must have been reserved). */
+/* Index for a VTEP, made if there is room for one; else NO_ADJACENCY. */
 uint32_t adjacency_index(struct fib *fib, struct adjacency_table *table, uint32_t vtep_be);
+/* How many more the table needs room for, if it has none for one. */
+uint32_t adjacencies_growth(const struct fib *fib);
+int adjacency_uses_reserve(struct adjacency_uses *uses, uint32_t capacity); /* -1: out of memory */
+/* A row that readers will see names it, or none does any more. Sets and NO_ADJACENCY are passed over. */
+void adjacency_hold(struct fib *fib, uint32_t index);
+void adjacency_release(struct fib *fib, uint32_t index);
+/* Gives up those that nobody names, with a grace period if readers may see the tables. */
+void adjacencies_sweep(struct fib *fib, bool readers);
 
 /* The row a packet to `ip` in this CCSI meets. */
 void fib_lookup(const struct fib *fib, const struct ccn_lookup *question,

@@ -95,10 +95,16 @@ static inline bool keymap_remove(struct keymap *map, uint64_t key)
 	return true;
 }
 
+/* Whether room for `more` further keys takes a new map. */
+static inline bool keymap_is_full(const struct keymap *map, size_t more)
+{
+	return map->used + more > (map->mask + 1) / 2;
+}
+
 /* A map with room for `more` further keys: the same one, a new one, or NULL (out of memory). */
 static inline struct keymap *keymap_reserve(struct keymap *map, size_t more)
 {
-	if (map->used + more <= (map->mask + 1) / 2)
+	if (!keymap_is_full(map, more))
 		return map;
 	struct keymap *grown = keymap_new((map->live + more) * 5 / 4);
 

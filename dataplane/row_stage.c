@@ -115,15 +115,17 @@ int change_adjacency(struct change *c, const uint8_t vtep[4], uint32_t *index)
 		return 0;
 
 	struct adjacency_table *old = c->fib->adjacencies;
-	struct adjacency_table *grown = adjacencies_make(old, old->count + 16, c->fib->interfaces);
-	struct keymap *map = keymap_reserve(c->fib->adjacency_of, old->count + 16);
+	const uint32_t more = adjacencies_growth(c->fib);
+	struct adjacency_table *grown = adjacencies_make(old, more, c->fib->interfaces);
+	struct keymap *map = keymap_reserve(c->fib->adjacency_of, more + 1);
 	struct adjacency_table **list =
 	    realloc(c->retired_adjacencies,
 		    (c->retired_adjacency_count + 1) * sizeof(struct adjacency_table *));
 
 	if (list)
 		c->retired_adjacencies = list;
-	if (!grown || !map || !list) {
+	if (!grown || !map || !list ||
+	    adjacency_uses_reserve(&c->fib->adjacency_uses, grown->capacity) < 0) {
 		adjacencies_free(grown);
 		if (map && map != c->fib->adjacency_of)
 			free(map);
@@ -205,9 +207,11 @@ static void forget_vm(struct change *c, const struct ccn_vm *r)
 {
 	struct vm_value value;
 
-	if (c->fib->vtep_sets.count && vm_get(&c->fib->vms, r->family, r->vni, r->ip, &value) &&
-	    set_of(c, &value))
+	if (!vm_get(&c->fib->vms, r->family, r->vni, r->ip, &value))
+		return;
+	if (set_of(c, &value))
 		set_of(c, &value)->vms--;
+	adjacency_release(c->fib, value.adjacency);
 }
 
 void publish_vm(struct change *c, const struct ccn_vm *r)
@@ -221,6 +225,7 @@ void publish_vm(struct change *c, const struct ccn_vm *r)
 		set_of(c, &value)->vms++;
 	} else {
 		change_adjacency(c, r->vtep, &value.adjacency); /* staged before: cannot fail */
+		adjacency_hold(c->fib, value.adjacency);
 	}
 	vm_put(&c->fib->vms, r->family, r->ip, &value);
 }
@@ -262,6 +267,8 @@ int stage_vtep_set(struct change *c, const void *record, bool remove, uint32_t i
 		return change_refuse(c, CCN_NAK_MEMORY, index,
 				     "out of memory, or more than %u sets of VTEPs", MAX_VTEP_SETS);
 	sets->at[place]->fresh = true;
+	for (unsigned i = 0; i < r->count; i++)
+		adjacency_hold(c->fib, adjacency[i]);
 	return 0;
 }
 
@@ -288,6 +295,8 @@ void free_vtep_sets(struct change *c, bool published)
 		struct vtep_set *set = sets->at[i];
 
 		if (set && (published ? set->doomed : set->fresh)) {
+			for (unsigned j = 0; j < set->record.count; j++)
+				adjacency_release(c->fib, set->adjacency[j]);
 			free(vtep_set_take(sets, i));
 		} else if (set) {
 			set->fresh = set->doomed = false;
