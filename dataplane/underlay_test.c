@@ -118,6 +118,7 @@ static void adjacencies_follow(void)
 	fib.adjacency_of = keymap_new(16);
 	adjacencies = adjacencies_make(&none, 8, table);
 	CHECK(fib.adjacency_of && adjacencies);
+	CHECK(adjacency_uses_reserve(&fib.adjacency_uses, 8) == 0);
 
 	const struct adjacency *far =
 	    &adjacencies->at[adjacency_index(&fib, adjacencies, 0x0100007fU)];
@@ -150,6 +151,9 @@ static void adjacencies_follow(void)
 	adjacencies_free(grown);
 	underlay_free(u);
 	free(fib.adjacency_of);
+	free(fib.adjacency_uses.of);
+	free(fib.adjacency_uses.idle);
+	free(fib.adjacency_uses.spare);
 	free(table);
 }
 
