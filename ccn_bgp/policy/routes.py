@@ -93,14 +93,16 @@ def _known(entry: dict[str, Any], keys: tuple[str, ...], *path: str) -> None:
 def _parsed(entry: dict[str, Any], key: str, parse: Callable[[str], Any], *path: str) -> Any:
     """A text under ``key``, parsed; None if absent."""
     value = entry.get(key)
-    if value is None:
-        return None
+    return None if value is None else _item(value, parse, *path, key)
+
+
+def _item(value: Any, parse: Callable[[str], Any], *path: str) -> Any:
     try:
         if not isinstance(value, str):
             raise ValueError(f"{value!r} is not a text")
         return parse(value)
     except ValueError as error:
-        raise RouteError(str(error), *path, key) from None
+        raise RouteError(str(error), *path) from None
 
 
 def _number(entry: dict[str, Any], key: str, top: int, *path: str) -> int | None:
@@ -177,8 +179,7 @@ def read_attributes(entry: dict[str, Any]) -> PathAttributes:
         extended_communities=(*extended, *(t for t in targets if t not in extended)),
         originator_id=_parsed(entry, "originator-id", Ip.parse, at),
         cluster_list=tuple(
-            _parsed({"cluster-list": text}, "cluster-list", Ip.parse, at)
-            for text in _list(entry, "cluster-list")
+            _item(text, Ip.parse, at, "cluster-list") for text in _list(entry, "cluster-list")
         ),
         only_to_customer=None if otc is None else Asn(otc),
         tag=number("tag"),
@@ -195,7 +196,7 @@ def _list(entry: dict[str, Any], key: str) -> list[Any]:
 
 def _communities(entry: dict[str, Any], key: str, word: str) -> tuple[Any, ...]:
     parse = KINDS[word].parse
-    found = [_parsed({key: text}, key, parse, "attributes") for text in _list(entry, key)]
+    found = [_item(text, parse, "attributes", key) for text in _list(entry, key)]
     return tuple(dict.fromkeys(found))
 
 
@@ -246,9 +247,7 @@ def _context(entry: dict[str, Any]) -> Context:
         origin_kind=cast(Any, kind),
         exportable=None
         if exportable is None
-        else frozenset(
-            _parsed({"exportable": text}, "exportable", RouteTarget.parse) for text in exportable
-        ),
+        else frozenset(_item(text, RouteTarget.parse, "exportable") for text in exportable),
     )
 
 
