@@ -16,7 +16,7 @@
 
 #include <nmmintrin.h>
 
-#define ORIGIN_SETS 65536U
+#define ORIGIN_SETS 65536U   /* what 16 bits of a hash tell apart */
 #define ORIGIN_TAG 0xffffffU /* of an epoch: what an entry holds of it, never 0 */
 #define ORIGIN_POOR 1024U    /* bursts that found less than half, before it rests */
 #define ORIGIN_REST 8192U    /* bursts */
@@ -56,9 +56,11 @@ static inline uint32_t origin_vni(const struct origin_key *key)
 /* The set that an origin is in, one cache line or a part of it: to be fetched ahead. */
 static inline struct origin *origin_set(const struct origins *o, const struct origin_key *key)
 {
-	const uint64_t hash = _mm_crc32_u64(origin_vni(key), key->addresses);
+	/* multiplied, or origins that differ in a few bits fill a few sets: a CRC is linear */
+	const uint32_t hash =
+	    (uint32_t)_mm_crc32_u64(origin_vni(key), key->addresses) * 0x9e3779b1U;
 
-	return &o->entry[2 * (hash & o->mask)];
+	return &o->entry[2 * (hash >> 16 & o->mask)];
 }
 
 /* True: it is there, and where. */
