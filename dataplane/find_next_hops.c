@@ -35,12 +35,14 @@ struct to_vms {
 	};
 };
 
-/* Job by job: first the entries of all slots are asked for, then the next hops that they lead to. */
-static void fetch(const struct fib *fib, struct job *jobs, unsigned count)
+/* First the entries of all slots are asked for, then the next hops that they lead to. */
+static void fetch(const struct worker *w, const struct fib *fib, struct job *jobs, unsigned count)
 {
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		if (likely(jobs[i].slot != LPM_NONE))
 			rte_prefetch0(fib_next_hop_place(fib, jobs[i].slot));
+		__builtin_prefetch(&w->stats.ccsi[jobs[i].packet.ccsi], 1); /* for the last stage */
+	}
 	for (unsigned i = 0; i < count; i++) {
 		jobs[i].hop = jobs[i].slot == LPM_NONE ? NULL : fib_next_hop(fib, jobs[i].slot);
 		rte_prefetch0(jobs[i].hop);
@@ -134,7 +136,7 @@ unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *job
 	unsigned gone = 0, kept = 0;
 
 	vm4.count = vm6.count = 0;
-	fetch(fib, jobs, count);
+	fetch(w, fib, jobs, count);
 	for (unsigned i = 0; i < count; i++) {
 		const struct next_hop *hop = jobs[i].hop;
 
