@@ -13,6 +13,7 @@ from ccn_bgp.model.ccsi import Peer, ShareImport, export_targets
 from ccn_bgp.model.path import Path
 from ccn_bgp.model.topology import Gateway, Topology
 from ccn_bgp.policy.flight import Context, OriginKind
+from ccn_bgp.policy.rules import PolicySet
 
 _SAID_BY: Mapping[str, OriginKind] = {"idc": "idc", "gateway": "gateway", "host": "host"}
 """What a route is by who says it; what a reflector passes on is its gateway's."""
@@ -28,14 +29,25 @@ class Contexts:
         self.members = Members(topology)
         self._known: dict[tuple[str, bool, Member], Context] = {}
         self._shared: dict[Member, Context] = {}
+        self._asks: dict[tuple[str, ...], bool] = {}
 
-    def heard(self, peer: Peer, path: Path) -> Context:
+    def asked(self, policies: PolicySet, names: tuple[str, ...], path: Path) -> Path | None:
+        """The path, if a chain of these policies (always the same ones) asks which member a route
+        is from; None: it makes no difference, and to find it out would cost more than the chain."""
+        asks = self._asks.get(names)
+        if asks is None:
+            asks = self._asks[names] = policies.tells_members_apart(names)
+        return path if asks else None
+
+    def heard(self, peer: Peer, path: Path | None) -> Context:
         """Of what a peer says: a data centre's router speaks for that data centre, the others for
-        whom their routes are from."""
+        whom their routes are from. Without a path that is left open."""
         router = peer.router
         if router is not None:
             region = self._gateway.region
             return self._of(peer, Member(router.ccn, "", router.idc, region, "idc"), heard=True)
+        if path is None:
+            return self._of(peer, Member(), heard=True)
         member = self.members.of(path)
         if (kind := _SAID_BY.get(peer.role)) is not None:
             member = member._replace(kind=kind)
@@ -45,10 +57,12 @@ class Contexts:
             member = member._replace(region=self._gateway.region)
         return self._of(peer, member, heard=True)
 
-    def told(self, peer: Peer, path: Path) -> Context:
-        """Of what a peer is told: the member that the route is from, as what it began."""
+    def told(self, peer: Peer, path: Path | None) -> Context:
+        """Of what a peer is told: the member that the route is from, as what it began. Without a
+        path that is left open."""
         ccn = "" if peer.router is None else peer.router.ccn
-        return self._of(peer, self.members.of(path, ccn), heard=False)
+        member = Member(ccn) if path is None else self.members.of(path, ccn)
+        return self._of(peer, member, heard=False)
 
     def shared(self, share: ShareImport, path: Path) -> Context:
         """Of what a share brings: the provider's member that it is from, as what it began. There

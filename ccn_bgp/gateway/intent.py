@@ -50,12 +50,13 @@ class Intent:
         is so by the (policy, statement) names that matched it."""
         if not peer.imports and peer.default == "accept":
             return self.drain.heard(peer, path.attributes)
+        asked = self.contexts.asked(self.policies, peer.imports, path)
         result = evaluate(
             self.policies,
             peer.imports,
             path,
             default=peer.default,
-            context=self.contexts.heard(peer, path),
+            context=self.contexts.heard(peer, asked),
         )
         if isinstance(result, Accepted):
             through = tuple((s.policy, s.name) for s in result.trace)
@@ -67,12 +68,13 @@ class Intent:
         """The same defaults outward."""
         if not peer.exports and peer.default == "accept":
             return self.drain.told(peer, path.attributes)
+        asked = self.contexts.asked(self.policies, peer.exports, path)
         result = evaluate(
             self.policies,
             peer.exports,
             path,
             default=peer.default,
-            context=self.contexts.told(peer, path),
+            context=self.contexts.told(peer, asked),
         )
         if isinstance(result, Accepted):
             through = tuple((s.policy, s.name) for s in result.trace)
