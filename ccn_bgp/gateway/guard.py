@@ -129,7 +129,7 @@ class Guard:
             self._widen(fresh)
         self._begun, self._proved = True, self._tables
         rib.decided.clear()
-        rib.decisions = 0
+        rib.deciding.decisions = 0
         for table in rib.tables.values():
             table.stirred.clear()
         findings = [*self._quarantined.findings(), *found, *rib.findings.values()]

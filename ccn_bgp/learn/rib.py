@@ -22,11 +22,12 @@ from ccn_bgp.learn.aggregates import Aggregates
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.candidates import CandidateRows, slots
 from ccn_bgp.learn.compaction import Compaction
+from ccn_bgp.learn.deciding import Deciding
 from ccn_bgp.learn.exports import Exports
 from ccn_bgp.learn.filled import Filled, filled
 from ccn_bgp.learn.importing import Imports, Origins
 from ccn_bgp.learn.judging import Claim, Hits, ImportPolicy, Judge
-from ccn_bgp.learn.keys import I8, U4, WIDTHS, Array, Bools
+from ccn_bgp.learn.keys import U4, WIDTHS, Array, Bools
 from ccn_bgp.learn.limits import limit_findings, over_limit
 from ccn_bgp.learn.loc_rib import Columnar, LocRib, Slot
 from ccn_bgp.learn.multipath import Limits, Standing
@@ -56,8 +57,6 @@ from ccn_bgp.model.vm_table import VmTable
 
 __all__ = ["Claim", "ImportPolicy", "Rib"]
 
-ONE_BY_ONE = 64
-"""Up to so many prefixes the special ones are looked up one by one, not in a sorted column."""
 NO_AGGREGATES: Mapping[str, Sequence[Aggregate]] = {}
 ELSEWHERE = -2
 """In the place of a winner that leads elsewhere now: it differs from every other."""
@@ -115,15 +114,8 @@ class Rib:
             self.origins.next_table,
             multipath=bool(limits),
         )
-        self.special: dict[int, set[object]] = {width: set() for width in WIDTHS}
         self.dirty: set[str] = set()
         """Tables with prefixes to decide one by one."""
-        self.changed: set[str] = set()
-        """Tables whose routes may not be what they were; emptied by who builds them."""
-        self.decided: set[str] = set()
-        """Tables in which a prefix was decided; emptied by who proves them."""
-        self.decisions = 0
-        """How many, roughly."""
         self._judge = Judge(
             gateway, self.vpcs, self.origins, policy, claim, sharing=Sharing(share_policy)
         )
@@ -133,6 +125,15 @@ class Rib:
         self._saying = Saying(gateway, self.exports, self._judge)
         self.row_exports = RowExports(self.rows, self.book, self.by_id, self._saying.reoriginated)
         self.exports.rows = self.row_exports
+        self.deciding = Deciding(
+            self.rows,
+            self.book,
+            self.vocabulary,
+            self.by_id,
+            row_exports=self.row_exports,
+            saying=self._saying,
+        )
+        self.changed, self.decided = self.deciding.changed, self.deciding.decided
         self._again: dict[int, list[Array]] = {width: [] for width in WIDTHS}
         self._vms_moved: set[tuple[int, Ip]] = set()
         self._limits: set[str] = set()
@@ -149,12 +150,12 @@ class Rib:
             self.rows,
             self.book,
             self.vocabulary,
-            self.special,
+            self.deciding.special,
             self.dirty,
             self.changed,
             self.decided,
             self._vms_moved,
-            self._moved,
+            self.deciding.moved,
         )
         for ccsi in ccsis(topology, gateway):
             table = LocRib(ccsi, taps, self.origins.next_table, columnar)
@@ -397,7 +398,7 @@ class Rib:
         rows = self.rows[width]
         before = Standing.of(rows, touched)
         rows.change((gone_keys, gone_slots), (put_keys, put_slots, terms.astype(np.uint32)))
-        self._decide(width, touched, before)
+        self.deciding.decide(width, touched, before)
 
     def _acquit(self, adj: AdjRibIn, rows: Rows, keys: Array, verdicts: U4) -> None:
         """Forget the findings on rows that are gone or are judged again."""
@@ -412,77 +413,6 @@ class Rib:
 
     def _accuse(self, path: Path, finding: Finding) -> None:
         self.findings[path.peer, path.nlri.key] = finding
-
-    # -- rows: decisions ----------------------------------------------------------------------
-
-    def _decide(self, width: int, touched: Array, before: Standing) -> None:
-        """Decide keys (ascending, each once) in columns; those that need more become dirty."""
-        rows, book = self.rows[width], self.book
-        single = self._single(width, touched)
-        if single.any():
-            self._one_by_one(rows, touched[single])
-            touched, before = touched[~single], before.take(~single)
-        decided = rows.decide(touched, book, self.vocabulary)
-        if decided.mixed.any():
-            self._one_by_one(rows, touched[decided.mixed])
-        rows.set_best(decided, book)
-        after = Standing.of_rows(rows, decided.winner)
-        other = np.flatnonzero(before.differs(after) & ~decided.mixed)
-        taken = keyed.taken
-        was, now = taken(before.winner, other), taken(after.winner, other)
-        self._tell(width, taken(touched, other), was, now)
-
-    def _single(self, width: int, touched: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        special = self.special[width]
-        if not special:
-            return np.zeros(len(touched), np.bool_)
-        if len(touched) <= ONE_BY_ONE:
-            return np.array([key in special for key in touched.tolist()], np.bool_)
-        place, found = keyed.member(touched, rows_of(width, special))
-        single = np.zeros(len(touched), np.bool_)
-        single[place[found]] = True
-        return single
-
-    def _one_by_one(self, rows: CandidateRows, touched: Array) -> None:
-        numbers = rows.keys.number(touched).tolist()
-        self._moved(rows.width, touched)
-        for number, prefix in zip(numbers, rows.keys.prefixes(touched), strict=True):
-            table = self.by_id[number]
-            self.changed.add(table.ccsi.name)  # what filled it may have gone with its row
-            table.ask((prefix,))
-
-    def _tell(self, width: int, touched: Array, before: I8, after: I8) -> None:
-        """Note what other winners mean: tables to build, and what peers and tables are to hear."""
-        if not len(touched):
-            return
-        rows, of_idc = self.rows[width], self.book.of_idc
-        numbers = rows.keys.number(touched)
-        begin, counts = keyed.runs(numbers)
-        said = np.zeros(len(touched), np.bool_)
-        if of_idc.any():
-            said[before >= 0] = of_idc[before[before >= 0]]
-            said[after >= 0] |= of_idc[after[after >= 0]]
-        names = []
-        for number, count in zip(numbers[begin].tolist(), counts.tolist(), strict=True):
-            table = self.by_id[number]
-            names.append(table.name)
-            table.decided += count
-        self.changed.update(names)
-        self.decided.update(names)
-        self.decisions += len(touched)
-        anew = before != after  # and not only who shares a prefix
-        self.row_exports.note(width, touched[anew], said[anew])
-        chosen = np.flatnonzero(said)
-        for number, prefix in (
-            zip(numbers[chosen].tolist(), rows.keys.prefixes(touched[chosen]), strict=True)
-            if self._saying.imported
-            else ()
-        ):
-            self._saying.on(self.by_id[number], prefix)
-
-    def _moved(self, width: int, keys: Array) -> None:
-        """Keys whose routes have come out of the rows, or gone into them."""
-        self.row_exports.note(width, keys, np.ones(len(keys), np.bool_))
 
     # -- Paths that are no prefixes -----------------------------------------------------------
 
@@ -553,7 +483,7 @@ class Rib:
             if again:
                 touched = keyed.distinct(np.sort(np.concatenate(again)))
                 before = Standing.of(self.rows[width], touched)
-                self._decide(width, touched, before)
+                self.deciding.decide(width, touched, before)
                 again.clear()
         self._decide_dirty()
         while self.aggregates.settle():
@@ -597,12 +527,17 @@ class Rib:
                 before = Standing.of(rows, touched)
                 winner = before.winner
                 winner[(winner >= 0) & other_terms[winner]] = ELSEWHERE
-                self._decide(width, touched, before)
+                self.deciding.decide(width, touched, before)
 
     @property
     def waiting(self) -> int:
         """Rows that were heard and are not yet decided."""
         return sum(adj.waiting for adj in self.adj_in.values())
+
+    @property
+    def decisions(self) -> int:
+        """How often, roughly, something was decided since who proves it has set this back."""
+        return self.deciding.decisions
 
     @property
     def held(self) -> int:
@@ -687,8 +622,3 @@ class Rib:
 def _place(heard: Heard) -> int:
     """The VNI of a type 2: no part of its key, but of where it stands."""
     return heard.path.nlri.vni if isinstance(heard.path.nlri, EvpnMacIp) else 0
-
-
-def rows_of(width: int, special: Iterable[object]) -> Array:
-    """Keys of a set as a sorted column."""
-    return keyed.OF_WIDTH[width].many(special)
