@@ -20,7 +20,7 @@ NEW_OBJECTS = 500_000
 """More of them than have gone since the last time: the collector looks at them."""
 M_MMAP_THRESHOLD, LARGE = -3, 1 << 22
 """mallopt(3): what is larger is mapped for itself, and unmapped when it is freed."""
-M_TRIM_THRESHOLD, KEPT = -1, 1 << 25
+M_TRIM_THRESHOLD, KEPT = -1, 1 << 23
 """The same: so much may lie free at the end of the heap."""
 LONG = 0.2
 """Seconds of commits, one or several, that have worked on much memory."""
