@@ -192,13 +192,22 @@ def read_source(
     raise AssertionError  # the pure parser has returned or raised
 
 
+_WAYS_OUT = {
+    "found character '\\t' that cannot start any token": "indent with blanks, never with tabs",
+    "mapping values are not allowed here": (
+        "indent the line as deep as its neighbours; quote a text that holds ': '"
+    ),
+}
+"""Of complaints that do not say it themselves."""
+
+
 def _syntax_problem(path: Path, text: str, error: Exception) -> Problem:
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}:1:1"
         words = " ".join(str(error.problem or error.context or "syntax error").split())
         hint = " ".join(str(error.context or "").split()) if error.problem else ""
-        return Problem(where, f"not YAML: {words}", hint)
+        return Problem(where, f"not YAML: {words}", _WAYS_OUT.get(words, hint))
     offset = getattr(error, "position", 0)  # ReaderError knows an offset only
     before = text[: offset if isinstance(offset, int) else 0]
     where = f"{path}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"

@@ -98,7 +98,10 @@ def _problem(source: Source, fault: ErrorDetails) -> Problem:
     if path and path[-1] == "[key]":
         return Problem(positions.key(*path[:-1]), str(context.get("error", message)))
     if kind == "extra_forbidden":
+        key, _, rest = str(path[-1]).partition(":")
         hint = nearest(str(path[-1]), known, "known keys")
+        if rest and key in known:
+            hint = f"a blank must follow the colon: {key}: {rest}"
         return Problem(positions.key(*path), f"unknown key '{path[-1]}'", hint)
     if kind == "missing":
         return Problem(positions.near(*path[:-1]), f"the key '{path[-1]}' is missing")

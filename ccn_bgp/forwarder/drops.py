@@ -15,8 +15,8 @@ class Drop(NamedTuple):
 
 
 _LINK = "look at the sender's port and VLAN"
-_SENDER = "look at the sender named below: it makes broken packets, or the line does"
-_SPOOF = "find the sender named below; if it is right to send so, declare it in the topology"
+_SENDER = "look at the sender named here: it makes broken packets, or the line does"
+_SPOOF = "find the sender named here; if it is right to send so, declare it in the topology"
 
 DROPS: Mapping[str, Drop] = {
     "no-interface": Drop("no interface has this port and VLAN", _LINK),

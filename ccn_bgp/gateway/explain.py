@@ -6,14 +6,16 @@ In: a prefix or an address, and a CCN. Out: JSON values that ``ccn explain`` pri
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from ccn_bgp.errors import InputError
+from ccn_bgp.errors import InputError, UnreachableError
 from ccn_bgp.gateway.aggregate_views import around
 from ccn_bgp.gateway.policy_traces import import_trace, share_traces, told
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.gateway.views import (
     attributes_json,
+    neighbors,
     next_hop_json,
     nlri_json,
     target_of,
@@ -22,9 +24,11 @@ from ccn_bgp.gateway.vm_views import claims_json
 from ccn_bgp.learn.candidate import Candidate
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.model.ccsi import ccsis
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import EvpnMacIp, EvpnOther
 from ccn_bgp.model.reason import Denied
+from ccn_bgp.model.route import Kind
 
 
 def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
@@ -61,8 +65,9 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
             and _concerns(_of(f), wanted, address)
         ],
         "aggregates": around(gateway, table.ccsi.name, wanted or address.host_prefix),
-        "acl": _acl(gateway, table, wanted or address.host_prefix),
-        "forwarder": gateway.lookup(table.ccsi.id, address),
+        "forwarder": (held := _forwarder(gateway, table, address)),
+        "acl": _acl(gateway, table, wanted or address.host_prefix, counts=not unreachable(held)),
+        "silent": [],
     }
     if chosen is not None:
         found["route"] = {
@@ -73,24 +78,72 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
             "text": str(chosen.next_hop),
         }
         found["told"] = told(gateway, table, chosen.prefix)
+        on_link = chosen.next_hop.kind is Kind.ON_LINK
+        if on_link and _one(wanted) and not found["vms"] and not _ours(table, address):
+            found["no-vm"] = chosen.next_hop.vni
+    if chosen is None or chosen.next_hop.kind is Kind.DROP:
+        found["silent"] = list(_silent(gateway, table, wanted or address.host_prefix))
     return found
 
 
-def _acl(gateway: Running, table: LocRib, target: Prefix) -> dict[str, Any] | None:
-    """The rules of the access list that a packet to ``target`` may meet, with their counts."""
+def unreachable(held: Any) -> bool:
+    """The forwarder could not be asked."""
+    return held is not None and "unreachable" in held
+
+
+def _forwarder(gateway: Running, table: LocRib, address: Ip) -> Any:
+    """The row that it holds, or why it cannot be asked: all else can be told without it."""
+    try:
+        return gateway.lookup(table.ccsi.id, address)
+    except UnreachableError as error:
+        return {"unreachable": str(error)}
+
+
+def _ours(table: LocRib, address: Ip) -> bool:
+    """The forwarder answers for it: the gateway address of a VPC."""
+    return any(address in vpc.gateways for vpc in table.ccsi.vpcs)
+
+
+def _silent(gateway: Running, table: LocRib, target: Prefix) -> Iterator[dict[str, Any]]:
+    """Peers without a session that may have a route to ``target``: routers whose data centre may
+    announce it, and speakers of EVPN but for hosts; gateways only if they have the CCN."""
+    topology, ccn = gateway.intent.topology, table.ccsi.ccn
+    for name, session in sorted(gateway.sessions.peers.items()):
+        peer = session.peer
+        if session.up or peer.role == "host":
+            continue
+        if peer.router is not None:
+            cidrs = topology.idcs[peer.router.idc].cidrs
+            if peer.router.ccn != ccn or not any(
+                c.version == target.version and c.overlaps(target) for c in cidrs
+            ):
+                continue
+        elif (far := topology.gateways.get(name)) is not None and all(
+            c.ccn != ccn for c in ccsis(topology, far)
+        ):
+            continue
+        (row,) = neighbors(gateway, {"neighbor": name})["neighbors"]
+        said = ("name", "state", "seconds", "reason", "idc")
+        yield {key: row[key] for key in said if key in row}
+
+
+def _acl(gateway: Running, table: LocRib, target: Prefix, *, counts: bool) -> dict[str, Any] | None:
+    """The rules of the access list that a packet to ``target`` may meet, with their counts; None
+    for a count that cannot be asked for."""
     topology = gateway.intent.topology
     name = topology.ccns[table.ccsi.ccn].acl
     if name is None:
         return None
     scope = f"acl {table.ccsi.id}"
-    counted = {c.name: c.value for c in gateway.counters() if c.scope == scope}
+    counters = gateway.counters() if counts else ()
+    counted = {c.name: c.value for c in counters if c.scope == scope}
     return {
         "name": name,
         "rules": [
             {
                 "name": rule.name,
                 "action": rule.action,
-                "packets": counted.get(f"{rule.action} {rule.name}", 0),
+                "packets": counted.get(f"{rule.action} {rule.name}", 0) if counts else None,
             }
             for rule in topology.acls[name].all_rules
             if target.version in rule.versions

@@ -119,6 +119,8 @@ class ForwarderLink:
         self._process: subprocess.Popen[bytes] | None = None
         self._pid_file = state / "forwarder.pid"
         self._pid = 0
+        self._absent = Problem(str(self.path), "the forwarder is being restarted")
+        """Why there is no client, while there is none."""
 
     @property
     def preserves(self) -> bool:
@@ -203,12 +205,14 @@ class ForwarderLink:
                 self.client.close()
             self.client = None
             self.generation = 0
+            self._absent = Problem(str(self.path), f"is gone or does not answer: {then}")
             attempt = 0
             while self.client is None:
                 self._reap()
                 try:
                     await self.start()
                 except CcnError as error:
+                    self._absent = error.problems[0]
                     await asyncio.sleep(BACKOFF[min(attempt, len(BACKOFF) - 1)])
                     attempt += 1
                     log.error("forwarder: %s", error)
@@ -243,7 +247,7 @@ class ForwarderLink:
 
     def _put(self, step: Callable[[ForwarderClient], object]) -> None:
         if self.client is None:
-            raise UnreachableError(Problem(str(self.path), "the forwarder is being restarted"))
+            raise UnreachableError(self._absent)
         client = self.client
         try:
             step(client)
@@ -258,7 +262,7 @@ class ForwarderLink:
     def _ask(self, question: Callable[[ForwarderClient], Answer]) -> Answer:
         """One question and its answer; a connection that gave none is given up."""
         if self.client is None:
-            raise UnreachableError(Problem(str(self.path), "the forwarder is being restarted"))
+            raise UnreachableError(self._absent)
         try:
             return question(self.client)
         except UnreachableError:
@@ -271,11 +275,11 @@ class ForwarderLink:
 
     def counters(self) -> Sequence[Counter]:
         """All counters."""
-        return self._ask(lambda client: client.counters()) if self.client is not None else ()
+        return self._ask(lambda client: client.counters())
 
     def offenders(self) -> Sequence[Offender]:
         """Of each reason for a drop the first packet and the last."""
-        return self._ask(lambda client: client.offenders()) if self.client is not None else ()
+        return self._ask(lambda client: client.offenders())
 
     def trace(self, port: str, frame: bytes, *, dry_run: bool) -> tuple[Any, Sequence[Counter]]:
         """A frame through the packet path: what it met, and the counters that it moved."""
@@ -283,8 +287,6 @@ class ForwarderLink:
 
     def lookup(self, ccsi: int, ip: Ip) -> Any:
         """What the forwarder would do with a packet to ``ip`` in this CCSI."""
-        if self.client is None:
-            return None
         return lookup_json(self._ask(lambda client: client.lookup(ccsi, ip)))
 
     def check_ports(self, intent: Intent) -> None:

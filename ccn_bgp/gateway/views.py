@@ -14,7 +14,7 @@ from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.policy_views import policy
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.gateway.vm_views import vms_json
-from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteDistinguisher
 from ccn_bgp.model.ccsi import ccsis
 from ccn_bgp.model.path import (
     DEFAULT_PREFERENCE,
@@ -190,6 +190,17 @@ def nlri_json(nlri: Nlri) -> dict[str, Any]:
     return {"family": "evpn", "type": nlri.kind, **nlri.fields}
 
 
+def key_json(key: bytes) -> dict[str, Any]:
+    """What the key of a unicast route, or of an EVPN type 2 or 5, tells of the route."""
+    if len(key) in (5, 17):
+        return nlri_json(Unicast(Prefix(key)))
+    found = {"family": "evpn", "type": key[0], "rd": str(RouteDistinguisher(key[1:9]))}
+    if key[0] == 5:
+        return {**found, "prefix": str(Prefix(key[13:]))}
+    found["mac"] = str(Mac(key[13:19]))
+    return {**found, "ip": str(Ip(key[19:]))} if key[19:] else found
+
+
 def attributes_json(attributes: PathAttributes) -> dict[str, Any]:
     """The attributes that are set."""
     found: dict[str, Any] = {
@@ -267,7 +278,7 @@ def advertised(gateway: Running, filters: Filters) -> Json:
             row = {"peer": name, **nlri_json(nlri), "attributes": attributes_json(attributes)}
             rows.append(row)
         for key, denied in session.out.denied.by_key():
-            rows.append({"peer": name, "key": key.hex(), "reason": str(denied)})
+            rows.append({"peer": name, **key_json(key), "reason": str(denied)})
     return {"gateway": gateway.name, "advertised": rows}
 
 

@@ -159,7 +159,7 @@ class Mac(bytes):
     def parse(cls, text: str) -> Self:
         """Read ``02:00:0a:01:00:0a``; ValueError if it is not that."""
         if not re.fullmatch(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", text):
-            raise ValueError(f"'{text}' is not a MAC address")
+            raise ValueError(f"'{text}' is not a MAC address (six octets: 02:00:0a:01:00:0a)")
         return cls(bytes.fromhex(text.replace(":", "").replace("-", "")))
 
     def __str__(self) -> str:

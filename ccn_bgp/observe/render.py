@@ -41,7 +41,7 @@ def draw(what: str, answer: Row) -> None:
     console = Console(soft_wrap=True, highlight=False)
     if what == "digest":
         for key, value in answer.items():
-            console.print(f"{key:<11}{value}")
+            console.print(f"{key:<11}{'no' if value is False else text(key, value)}")
         return
     if what == "counters":
         _draw_counters(console, answer)
@@ -191,21 +191,41 @@ def draw_explanation(answer: Row) -> None:
         console.print(
             f"[red]! {finding['rule']}[/] {finding.get('prefix', '')}: {escape(finding['message'])}"
         )
+    for peer in answer.get("silent", ()):
+        of = f" of idc/{peer['idc']}" if "idc" in peer else ""
+        console.print(
+            f"[red]! {escape(peer['name'])}[/]{of} is {peer['state']} for"
+            f" {peer['seconds']:.0f} s: {escape(peer['reason'])}"
+        )
     route = answer["route"]
     if route is None:
         console.print("=> no route: packets are dropped and counted as no-route")
     else:
         console.print(f"=> {route['prefix']} ({route['peer']}): {escape(route['text'])}")
+    if (vni := answer.get("no-vm")) is not None:
+        console.print(
+            f"   [yellow]no VM of VNI {vni} has {answer['target']}[/]: packets are dropped and"
+            " counted as no-vm"
+        )
     if (acl := answer.get("acl")) is not None:
-        rules = ", ".join(f"{r['action']} {r['name']} ({r['packets']})" for r in acl["rules"])
+        rules = ", ".join(map(_rule, acl["rules"]))
         console.print(f"   acl {escape(acl['name'])} before it, in order: {escape(rules)}")
-    if (held := answer["forwarder"]) is not None:
+    held = answer["forwarder"]
+    if held is not None and "unreachable" in held:
+        console.print(f"   [red]{escape(held['unreachable'])}[/]")
+    elif held is not None:
         row = "  ".join(f"{k} {text(k, v)}" for k, v in held.items() if k != "found") or "no row"
         console.print(f"   forwarder: {escape(row)}")
     for told in answer.get("told", ()):
         style = "green" if told["result"] == "told" else "yellow"
         console.print(f"   to {escape(told['neighbor'])}: [{style}]{escape(told['result'])}[/]")
         _draw_policy(console, told.get("policy"))
+
+
+def _rule(rule: Row) -> str:
+    """One rule of an access list, with the packets that it has met where that is known."""
+    packets = "?" if rule["packets"] is None else rule["packets"]
+    return f"{rule['action']} {rule['name']} ({packets})"
 
 
 def _draw_policy(console: Console, told: Row | None) -> None:

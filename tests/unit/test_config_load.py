@@ -160,7 +160,8 @@ def test_first_host_of_a_narrow_prefix(tmp_path: Path) -> None:
         ("10.1.0.0/16", "10.1.5.0/16",
          "t.yaml:9:13: vpcs.web.cidrs.0: '10.1.5.0/16' has host bits set; did you mean 10.1.0.0/16?"),
         ("02:00:0a:01:00:0a", "02:00:0a:01:00",
-         "t.yaml:10:32: vpcs.web.vms.0.mac: '02:00:0a:01:00' is not a MAC address"),
+         "t.yaml:10:32: vpcs.web.vms.0.mac: '02:00:0a:01:00' is not a MAC address"
+         " (six octets: 02:00:0a:01:00:0a)"),
         ("02:00:0a:01:00:0a", "01:00:0a:01:00:0a",
          "t.yaml:10:32: vpcs.web.vms.0.mac: '01:00:0a:01:00:0a' is not the MAC address of one station"),
         ("address: 192.0.2.11/24", "address: 192.0.2.11",
@@ -186,6 +187,8 @@ def test_first_host_of_a_narrow_prefix(tmp_path: Path) -> None:
         ("    region: east", "    region: esat",
          "t.yaml:7:13: region 'esat' is not defined (did you mean 'east'?)"),
         ("  web:", "  we/b:", "t.yaml:6:3: 'we/b' is not a name (letters, digits, - and _, at most 63)"),
+        ("asn: 64600", "asn: 64600, mtu:1500",
+         "t.yaml:2:22: unknown key 'mtu:1500' (a blank must follow the colon: mtu: 1500)"),
         ("vpcs:", "vpc:", "t.yaml:5:1: unknown key 'vpc' (did you mean 'vpcs'?)"),
         ("name: t\n", "", "t.yaml:1:1: the key 'name' is missing"),
         ("    vni: 10001\n", "    vni: 10001\n    vni: 10002\n",

@@ -100,7 +100,7 @@ def test_every_problem_of_a_csv_is_told_with_its_place(tmp_path):
     assert problems(tmp_path, text) == [
         "2:5: ip: '10.1.0.300' is not an IP address",
         "3:1: vpc: vpc 'wed' is not defined (did you mean 'web'?)",
-        "3:15: mac: '02:00:00:00:00:2' is not a MAC address",
+        "3:15: mac: '02:00:00:00:00:2' is not a MAC address (six octets: 02:00:0a:01:00:0a)",
         "4:15: mac: '01:00:00:00:00:20' is not the MAC address of one station",
         "4:33: host: is missing",
         "5:1: 2 fields, the first line names 4",

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ccn_bgp.errors import UnreachableError
 from ccn_bgp.forwarder.client import SilentError
 from ccn_bgp.gateway import link
 from ccn_bgp.gateway.link import ForwarderLink
@@ -74,3 +75,26 @@ def test_one_that_does_not_answer_is_ended_all_the_same(deaf):
         asyncio.run(ours.stop())
         assert process.wait(5) == -signal.SIGTERM
     assert not (deaf / "forwarder.sock").exists()
+
+
+def test_one_that_does_not_answer_is_not_said_to_be_restarted_nor_to_drop_nothing(deaf):
+    ours = ForwarderLink(SimpleNamespace(), deaf, None)
+
+    async def watch():
+        task = asyncio.create_task(ours.watch(lambda: pytest.fail("it is not back")))
+        await asyncio.sleep(0.8)
+        for ask in (
+            ours.counters,
+            ours.offenders,
+            lambda: ours.lookup(100, b""),
+            lambda: ours.trace("eth1", b"", dry_run=True),
+        ):
+            with pytest.raises(UnreachableError, match="is there and does not answer"):
+                ask()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    with pytest.raises(UnreachableError, match="is being restarted"):
+        ours.counters()
+    asyncio.run(watch())
