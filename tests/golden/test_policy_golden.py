@@ -22,16 +22,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import ccn_bgp
 from ccn_bgp.cli.main import main
 
-ROOT = Path(__file__).parents[2]
+PACKAGE = Path(ccn_bgp.__file__).parent  # that which runs: the tree's or an installed one
 CASES = sorted((Path(__file__).parent / "policy").glob("*.txt"))
 SAYING = {"say", "say_key", "Problem", "Finding", "RouteError", "ValueError", "InputError"}
 READ = (
-    *sorted((ROOT / "ccn_bgp" / "policy").glob("*.py")),
-    *sorted((ROOT / "ccn_bgp" / "cli").glob("policy*.py")),
-    ROOT / "ccn_bgp" / "policy_files.py",
-    ROOT / "ccn_bgp" / "source.py",
+    *sorted((PACKAGE / "policy").glob("*.py")),
+    *sorted((PACKAGE / "cli").glob("policy*.py")),
+    PACKAGE / "policy_files.py",
+    PACKAGE / "source.py",
 )
 
 
@@ -154,7 +155,7 @@ class Site(NamedTuple):
     last: int
 
     def __str__(self) -> str:
-        return f"{self.file.relative_to(ROOT)}:{self.first}"
+        return f"{self.file.relative_to(PACKAGE.parent)}:{self.first}"
 
 
 def sites(file: Path) -> Iterator[Site]:
