@@ -45,7 +45,7 @@ check: setup
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 	clang-format --dry-run -Werror dataplane/*.c dataplane/*.h
-	$(VENV)/bin/pytest -q -n 2 tests/unit tests/errors tests/golden
+	$(VENV)/bin/pytest -q -n 2 -m 'not long' tests/unit tests/errors tests/golden
 
 ## make test       every test, real peers and real packets included (at most 15 minutes)
 test: check
