@@ -188,11 +188,35 @@ def _category(item: Any, alphabet: str) -> Iterator[str]:
     return (c for c in alphabet if tests[item](c))
 
 
+def _without_posix(expression: str) -> str:
+    """``[[:digit:]]`` as ``[0-9]``; outside of a class ``[:digit:]`` is a class of its letters."""
+    found: list[str] = []
+    at, since = 0, -1  # where the class has begun
+    while at < len(expression):
+        if expression[at] == "\\":
+            step = expression[at : at + 2]
+        elif since >= 0:
+            name = next((n for n in _POSIX if expression.startswith(n, at)), "")
+            step = name or expression[at]
+            if step == "]" and at > since:
+                since = -1
+            at, step = at + len(step) - len(_POSIX.get(name, step)), _POSIX.get(name, step)
+        elif expression[at] == "[":
+            step = "[^" if expression.startswith("[^", at) else "["
+            since = at + len(step)
+        else:
+            step = expression[at]
+        found.append(step)
+        at += len(step)
+    return "".join(found)
+
+
 @lru_cache(maxsize=4096)
 def automaton(expression: str, alphabet: str) -> Automaton | None:
     """An expression as RE2 takes it (already translated); None if it is not understood."""
-    for name, members in _POSIX.items():
-        expression = expression.replace(name, members)
+    if "{," in expression:  # ``a{,3}``: a text for RE2, a repetition for Python
+        return None
+    expression = _without_posix(expression)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

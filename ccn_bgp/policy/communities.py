@@ -195,8 +195,8 @@ class CommunitySet:
         met; ``invert``: none is in the set."""
         if option == "all":
             literal, others = self._parts
-            return literal.issubset(values) and all(
-                any(m.matches(v) for v in values) for m in others
+            return bool(self.members) and (
+                literal.issubset(values) and all(any(m.matches(v) for v in values) for m in others)
             )
         literal, others = self._parts
         found = not literal.isdisjoint(values)

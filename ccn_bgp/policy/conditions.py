@@ -91,7 +91,7 @@ class CommunityCondition:
             return self.option == "invert"
         union = self.union
         values = union.kind.of(flight.attributes)
-        if not values and self.option != "all":
+        if not values:
             return self.option == "invert"
         return union.matches(values, self.option)
 
@@ -127,7 +127,8 @@ class AsPathCondition:
         """See Condition."""
         attributes = flight.attributes
         if self.option == "all":
-            return all(m.matches(attributes) for held in self.sets for m in held.members)
+            members = [m for held in self.sets for m in held.members]
+            return bool(members) and all(m.matches(attributes) for m in members)
         return any(held.matches(attributes) for held in self.sets) is (self.option == "any")
 
     def why(self, flight: Flight) -> str:

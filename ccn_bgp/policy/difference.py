@@ -161,14 +161,20 @@ class _End(NamedTuple):
 
 def _ends(ways: Ways, default: Default) -> Iterator[_End]:
     steps: tuple[tuple[Literal, Change], ...] = ()
+    leaving: dict[str, list[Literal]] = {}
     for number, statement in enumerate(ways.statements):
+        skipped_by = leaving.setdefault(statement.policy, [])
         if statement.ends:
             clauses = [*ways.coming(number), *ways.matching(number)]
             name = f"{statement.policy.partition(':')[2]}/{statement.name}"
             accepts = statement.then == "accept"
             yield _End(name, clauses, accepts, statement.change, steps)
         elif statement.change is not None:
-            steps = (*steps, (ways.matches[number], statement.change))
+            # It matches, and none before it in its policy has left that.
+            reached = [ways.matches[number], *map(ways.space.negated, skipped_by)]
+            steps = (*steps, (ways.space.both(reached), statement.change))
+        if statement.then == "next-policy":
+            skipped_by.append(ways.matches[number])
     yield _End("default", ways.undecided(), default == "accept", None, steps)
 
 

@@ -116,6 +116,10 @@ class Space:
                 for low, high in condition.ranges:
                     starts.update((low, high + 1))
         order = sorted(s for s in starts if s <= _NUMBER_TOPS[field])
+        if field == "vni":
+            order.append(
+                0
+            )  # of a type 5 with a gateway IP, say (RFC 9136 §3.2); nobody asks for it
         dimension = self._dimension(len(order) + 1)
         self._ranges[field] = dimension, order
         if field == "vni":
@@ -209,7 +213,8 @@ class Space:
                 return self._every(members)
             return self._some(members, condition.option == "invert")
         if isinstance(condition, (NeighborCondition, NextHopCondition, NameCondition)):
-            held_ = [self._own(("set", type(condition), s)) for s in condition.sets]
+            kind = condition.kind if isinstance(condition, NameCondition) else ""
+            held_ = [self._own(("set", type(condition), kind, s)) for s in condition.sets]
             return self._some(held_, condition.invert)
         return self._own(("condition", str(condition))), _YES
 
@@ -239,7 +244,7 @@ class Space:
         if condition.option != "all":
             return self._some(held(union), condition.option == "invert")
         if len(union.members) > MAX_AT_ONCE:
-            return self._own(("condition", str(condition))), _YES
+            return self._own(("all", word, union.members)), _YES
         return self._every([self._some(held(m), False)[0] for m in union.members])
 
     def _member(self, member: AsPathMember) -> int:
@@ -261,7 +266,9 @@ class Space:
         return found, _NO if invert else _YES
 
     def _every(self, members: Sequence[int]) -> Literal:
-        """That all of these hold."""
+        """That all of these hold; where none is asked for, nothing does (an empty set)."""
+        if not members:
+            return self._some(members, False)
         found = self._dimension(2)
         self.clauses.append(((found, _YES), *((m, _NO) for m in members)))
         self.clauses += [((m, _YES), (found, _NO)) for m in members]
@@ -365,7 +372,7 @@ class Space:
             region=name("region"),
             origin_kind=ORIGIN_KINDS[kind - 1] if kind else None,
         )
-        return Path("", self._nlri(state, number("vni") or 1), attributes), context
+        return Path("", self._nlri(state, number("vni") or 0), attributes), context
 
     def _nlri(self, state: Sequence[int], vni: int) -> Nlri:
         shape = SHAPES[_lowest(state[self._shape])]

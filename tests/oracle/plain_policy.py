@@ -62,7 +62,7 @@ def holds(document: dict[str, Any], key: str, value: Any, route: Route) -> bool:
         names = value if isinstance(value, list) else [value]
         items = [m for name in names for m in members(document, f"{key}s", name)]
         if option == "all":
-            return all(meets(key, item, route) for item in items)
+            return bool(items) and all(meets(key, item, route) for item in items)
         found = any(meets(key, item, route) for item in items)
         return found if option == "any" else not found
     attributes = route["attributes"]
