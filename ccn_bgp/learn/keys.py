@@ -212,8 +212,9 @@ def numbered(values: Array, count: int) -> tuple[I8, I8]:
 
 
 def taken(column: Array, at: I8) -> Array:
-    """These rows of a column, ascending and each once; a view where they stand together."""
-    if len(at) and at[-1] - at[0] == len(at) - 1:
+    """These rows of a column, in any order; a view where they stand together."""
+    # The ends alone do not tell: of the rows 0, 2, 2 they are as far apart as of 0, 1, 2.
+    if len(at) and at[0] >= 0 and at[-1] - at[0] == len(at) - 1 and rising(at):
         return column[at[0] : at[-1] + 1]
     return column[at]
 

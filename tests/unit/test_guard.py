@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path as FilePath
 
 import pytest
@@ -30,17 +31,17 @@ def rib(intent: Intent) -> Rib:
     return new_rib(intent)
 
 
-def heard(prefix: str, vni: int) -> EvpnPrefix:
-    rd = RouteDistinguisher.parse("198.51.100.21:100")
+def heard(prefix: str, vni: int, number: int = 100) -> EvpnPrefix:
+    rd = RouteDistinguisher.parse(f"198.51.100.21:{number}")
     return EvpnPrefix(rd, bytes(10), 0, Prefix.parse(prefix), None, vni)
 
 
-def attributes(target: str = "64600:100") -> PathAttributes:
+def attributes(*targets: str) -> PathAttributes:
     return PathAttributes(
         as_path=(Segment(SegmentType.AS_SEQUENCE, (Asn(64602),)),),
         next_hop=Ip.parse("198.51.100.21"),
         extended_communities=tunnel_communities(
-            [RouteTarget.parse(target)], Mac.parse("02:cc:c6:33:64:15")
+            map(RouteTarget.parse, targets or ("64600:100",)), Mac.parse("02:cc:c6:33:64:15")
         ),
     )
 
@@ -101,6 +102,30 @@ def test_quarantine_is_the_same_whatever_the_order(intent: Intent) -> None:
         proved = guard.prove()
         digests.add((proved.snapshot.digest, tuple(f.sort_key for f in proved.findings)))
     assert len(digests) == 1
+
+
+def test_what_two_tables_take_is_not_mixed_up_with_what_is_refused_before_it(
+    intent: Intent,
+) -> None:
+    """The middle of three rows is in no table, the last in two: each table gets its own."""
+    said = [
+        (heard("0.0.0.0/0", RETAIL), attributes()),
+        (heard("10.1.0.0/16", RETAIL), attributes()),
+        (heard("0.0.0.0/0", RETAIL, 200), attributes("64600:100", "64600:200")),
+    ]
+    found = set()
+    for order in permutations(said):
+        rib = new_rib(intent)
+        for nlri, held in order:
+            rib.receive("hk-gw1", [nlri], [], held)
+        proved = Guard(intent, rib).prove()
+        found.add(tuple((f.rule, f.table, f.prefix) for f in proved.findings))
+    assert found == {
+        (
+            ("leak", "bj-gw1/finance", "0.0.0.0/0"),
+            ("owned-space", "bj-gw1/retail", "10.1.0.0/16"),
+        )
+    }
 
 
 def test_an_unchanged_table_is_taken_over_as_it_is(intent: Intent, rib: Rib) -> None:
