@@ -85,9 +85,11 @@ def _expected(at: At, value: Any) -> dict[str, Any]:
         "expect is accept, reject or {result, by, attributes}",
         ("result", "by", "attributes"),
     )
-    if entry and entry.get("result") not in ("accept", "reject"):
+    if (entry or value == {}) and entry.get("result") not in ("accept", "reject"):
         at.say(f"expect: {entry.get('result')!r} is neither accept nor reject")
     attributes = entry.get("attributes") or {}
+    if attributes and entry.get("result") == "reject":
+        (at / "attributes").say("expect: a route that is rejected has no attributes")
     place = at / "attributes"
     attributes = place.mapping(attributes, "attributes must be a mapping", ATTRIBUTES)
     try:

@@ -193,6 +193,12 @@ def test_a_failed_test_shows_the_difference_and_the_way(file: Path) -> None:
         ("local-pref: 200, comm", "localpref: 200, comm", "6:"),
         ("{local-pref: 200, communities", "{lpref: 200, communities", "13:52: unknown key 'lpref'"),
         ("expect: reject", "expects: reject", "14:56: unknown key 'expects'"),
+        ("expect: reject", "expect: {}", "expect: None is neither accept nor reject"),
+        (
+            "expect: reject",
+            "expect: {result: reject, attributes: {med: 7}}",
+            "expect: a route that is rejected has no attributes",
+        ),
     ],
 )
 def test_a_wrong_test_says_where(file: Path, old: str, new: str, said: str) -> None:
