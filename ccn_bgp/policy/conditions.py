@@ -103,6 +103,8 @@ class CommunityCondition:
         kind, values = union.kind, union.kind.of(flight.attributes)
         if not values:
             return f"the route has no {kind.word}"
+        if not union.members:
+            return "the set is empty"
         if self.option == "all":
             missing = union.missing(values)
             return f"it has {texts(kind, values)}" + (f" and not {missing}" if missing else "")
@@ -136,7 +138,7 @@ class AsPathCondition:
         attributes = flight.attributes
         said = f"the AS path is {attributes.as_path_text or 'empty'}"
         members = [m for held in self.sets for m in held.members]
-        if self.option == "all":
+        if self.option == "all" and members:
             failed = next((m for m in members if not m.matches(attributes)), None)
             return said if failed is None else f"{said}, not {failed}"
         held = next((m for m in members if m.matches(attributes)), None)

@@ -16,6 +16,7 @@ from ccn_bgp.policy.load import load_policies
 from ccn_bgp.policy.regex import Regex
 from ccn_bgp.policy.routes import read_route
 from ccn_bgp.policy.rules import PolicySet
+from ccn_bgp.policy.trace import trace
 
 
 def policies(tmp_path: Path, document: dict[str, Any], name: str = "p.yaml") -> PolicySet:
@@ -49,8 +50,12 @@ def test_all_of_an_empty_set_matches_nothing(
 ) -> None:
     statement = {"name": "s", "match": {f"{kind}-set": {"all": "none"}}, "then": "accept"}
     held = policies(tmp_path, {f"{kind}-sets": {"none": []}, "policies": {"p": [statement]}})
-    assert not accepted(held, {"prefix": "10.0.0.0/8", "attributes": attributes})
+    route = {"prefix": "10.0.0.0/8", "attributes": attributes}
+    assert not accepted(held, route)
     assert unreachable(held)
+    path, context = read_route(route)
+    (step,) = trace(held, ["p"], path, default="reject", context=context).steps
+    assert not step.matched
 
 
 def test_vni_zero_comes_to_a_statement(tmp_path: Path) -> None:
