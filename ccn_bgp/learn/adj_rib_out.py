@@ -51,6 +51,8 @@ from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.route import Kind, Route
 
 ExportPolicy = Callable[[Peer, Path], PathAttributes | Permitted | Denied]
+TABLE_BITS = 26
+"""Bits of a table's number, as in keys.py."""
 _FEW = 1 << 13
 """So many attribute sets of which nothing is told are no reason to look for them."""
 
@@ -299,7 +301,7 @@ class AdjRibOut:
             return np.arange(len(rows), dtype=np.int64)
         found = self.classes(rows.address, rows.length).astype(np.int64)
         # of an export to a gateway policy may look at the VNI, which is the table's
-        return found if rows.table is None else found << 16 | rows.table
+        return found if rows.table is None else found << TABLE_BITS | rows.table
 
     def _number(
         self, rows: OutRows, at: int, sets: Sequence[PathAttributes], class_: int, times: int
