@@ -123,6 +123,7 @@ def test_what_exabgp_hears(net, peers):
     gateway, router, speaker = peers
     net.until(lambda: router.ends_of_rib() == {"ipv4 unicast", "ipv6 unicast"})
     own = {"origin": "igp", "as-path": as_path(64601)}
+    own["attribute-0x23-0xE0"] = f"0x{64601:08x}"  # Only to Customer, which ExaBGP does not know
     assert {p: [a, hop] for p, (a, hop, _) in router.routes("ipv4 unicast").items()} == {
         "10.1.0.0/16": [own, "169.254.1.1"]
     }
