@@ -24,6 +24,8 @@ M_TRIM_THRESHOLD, KEPT = -1, 1 << 23
 """The same: so much may lie free at the end of the heap."""
 LONG = 0.2
 """Seconds of commits, one or several, that have worked on much memory."""
+SOME = 0.05
+"""Seconds of commits that are worth a look when nothing more comes."""
 _LIBC = ctypes.CDLL(None)
 MANY = NEW_OBJECTS // 8
 """So many new ones after one commit are what was learned, and stay."""
@@ -58,10 +60,20 @@ def committed(seconds: float) -> None:
         gc.freeze()
     _Worked.seconds += seconds
     if _Worked.seconds > LONG:
-        _Worked.seconds = 0.0
         _give_back()
 
 
+def owing() -> bool:
+    """Whether the commits since memory was given back have left some that is worth it."""
+    return _Worked.seconds > SOME
+
+
+def at_rest() -> None:
+    """Nothing more has come for a while."""
+    _give_back()
+
+
 def _give_back() -> None:
+    _Worked.seconds = 0.0
     with contextlib.suppress(AttributeError):
         _LIBC.malloc_trim(0)

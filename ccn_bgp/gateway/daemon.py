@@ -60,6 +60,8 @@ BITE = 8_000
 """Routes that may wait for a commit while more of them keep coming."""
 LONGEST = 0.03
 """Seconds after which a commit is made even while UPDATEs keep coming."""
+AT_REST = 0.3
+"""Seconds without a commit after which memory is given back."""
 
 
 class Daemon:
@@ -235,7 +237,7 @@ class Daemon:
     async def _committing(self) -> None:
         took, failed = 0.0, 0
         while True:
-            await self._wake.wait()
+            await self._wanted()
             if self.sessions.holding_back:
                 await asyncio.sleep(0.02)
                 continue
@@ -248,6 +250,15 @@ class Daemon:
             if failed:
                 await asyncio.sleep(RETRY[min(failed, len(RETRY)) - 1])
                 self.changed()
+
+    async def _wanted(self) -> None:
+        """Wait until a commit is due; what the last ones took for a moment goes back meanwhile."""
+        if collecting.owing():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), AT_REST)
+                return
+            collecting.at_rest()
+        await self._wake.wait()
 
     async def _burst(self, patience: float) -> None:
         """Wait for the end of a burst, but not for ever: commits that wait for ever longer bursts
@@ -267,8 +278,10 @@ class Daemon:
             elif not beginning or rib.waiting + rib.decisions <= BITE or now - heard > QUIET:
                 return
             elif rib.waiting > max(EARLY, rib.held // 4):
-                with contextlib.suppress(Exception):  # the commit meets it again, and says so
+                try:
                     rib.settle()
+                except Exception:
+                    return  # the commit meets it again, and says so
                 heard = time.monotonic()  # what has come since then has not been read yet
             await asyncio.sleep(LINGER)
 

@@ -99,8 +99,9 @@ def test_a_fault_while_waiting_is_left_to_the_commit(monkeypatch: pytest.MonkeyP
     gateway.sessions = Burst(1, beginning=True)  # type: ignore[assignment]
     gateway.rib = SimpleNamespace(waiting=daemon.EARLY + 1, decisions=0, held=0)  # type: ignore[assignment]
     gateway.rib.settle = fail  # type: ignore[method-assign]
-    gateway._dirty_since = time.monotonic()
+    begun = gateway._dirty_since = time.monotonic()
     asyncio.run(gateway._burst(LONGEST))
+    assert time.monotonic() - begun < 10  # and not tried again until patience ends
 
 
 def test_what_has_come_is_decided_in_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:

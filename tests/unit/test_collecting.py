@@ -47,3 +47,15 @@ def test_what_is_replaced_goes() -> None:
     assert gone() is not None
     collecting.renewed()
     assert gone() is None
+
+
+def test_what_short_commits_leave_goes_back_once_nothing_more_comes() -> None:
+    collecting.at_rest()
+    collecting.committed(collecting.SOME / 2)
+    assert not collecting.owing()
+    collecting.committed(collecting.SOME)
+    assert collecting.owing()
+    collecting.at_rest()
+    assert not collecting.owing()
+    collecting.committed(collecting.LONG * 2)
+    assert not collecting.owing()  # that was given back at once
