@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oracle.common_policies import NEIGHBOR, Drawn
+from oracle.drawn_policies import NEIGHBOR, Drawn
 from typer.testing import CliRunner
 
 from ccn_bgp.bench import full_table
