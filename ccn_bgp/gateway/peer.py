@@ -1,7 +1,7 @@
 """The state of one peer's session: what OPEN agreed, what is awaited, what has been counted.
 
-In: the facts of an OPEN, judged Updates. Out: the session's decoder and Adj-RIB-Out, and what
-``ccn show neighbors`` and ``ccn show malformed`` print. sessions.py drives it.
+In: the facts of an OPEN, judged Updates. Out: the session's decoder, what the peer knows,
+and what ``ccn show neighbors`` and ``ccn show malformed`` print. sessions.py drives it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
-from ccn_bgp.learn.adj_rib_out import AdjRibOut, ExportPolicy
+from ccn_bgp.learn.adj_rib_out import ExportPolicy
+from ccn_bgp.learn.told import Told
 from ccn_bgp.model.bgp import Family
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.rows import Vocabulary
@@ -46,7 +47,7 @@ class PeerSession:
     def __init__(self, peer: Peer, policy: ExportPolicy) -> None:
         self.peer = peer
         self.policy = policy
-        self.out = AdjRibOut(peer, policy)
+        self.out = Told(peer, {})
         """What the peer has been told: from its first words on its update group's (telling.py)."""
         self.open: OpenFacts | None = None
         self.decoder: RowDecoder | None = None
@@ -116,7 +117,7 @@ class PeerSession:
         self.greeted = self.behind = False
         self.attempt = ""
         self.since = time.time()
-        self.out = AdjRibOut(self.peer, self.policy)
+        self.out = Told(self.peer, {})
 
     def end(self, reason: str) -> None:
         """The session is down."""
@@ -127,7 +128,7 @@ class PeerSession:
         self.behind = False
         self.since = time.time()
         self.last_reason, self.attempt = reason, ""
-        self.out = AdjRibOut(self.peer, self.policy)
+        self.out = Told(self.peer, {})
 
     def serves(self, peer: Peer) -> bool:
         """Is this peer, as now declared, the same session on the wire?

@@ -17,9 +17,11 @@ from ccn_bgp.gateway.out_feed import RowFeed, routes_of
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.loc_rib import LocRib
-from ccn_bgp.learn.out_changes import Changes, difference
+from ccn_bgp.learn.out_changes import Changes
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.learn.summaries import Summaries
+from ccn_bgp.learn.told import Told
+from ccn_bgp.learn.told_difference import difference
 from ccn_bgp.model.aggregate import Aggregate
 from ccn_bgp.model.bgp import Family, Prefix
 from ccn_bgp.model.ccsi import Peer
@@ -123,7 +125,7 @@ class UpdateGroups:
     def leave_behind(self, sessions: Iterable[PeerSession]) -> None:
         """Tell these sessions nothing more: what they know stands still, and so does what waits
         for them. One that is no longer ``behind`` is told the difference."""
-        still: dict[int, AdjRibOut] = {}
+        still: dict[int, Told] = {}
         for session in sessions:
             session.behind = True
             held = still.get(id(session.out)) or session.out.frozen()

@@ -8,40 +8,35 @@ session/encode.py and encode_rows.py. One AdjRibOut may stand for many peers tha
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ccn_bgp.learn.candidate import Candidate, Source
-from ccn_bgp.learn.judging import Hits, Permitted
+from ccn_bgp.learn.judging import Permitted
 from ccn_bgp.learn.keys import I8, Array, member
 from ccn_bgp.learn.out_changes import (
     Changes,
-    announced_rows,
     by_attributes,
     withdrawn_rows,
 )
 from ccn_bgp.learn.outbound import Outbound, withheld
 from ccn_bgp.learn.summaries import NO_SUMMARIES, Summaries
-from ccn_bgp.learn.told_rows import NONE, ToldRows
-from ccn_bgp.learn.told_sets import ToldSets
-from ccn_bgp.learn.told_view import ToldView
+from ccn_bgp.learn.told import Told
+from ccn_bgp.learn.told_rows import NONE
 from ccn_bgp.learn.told_vms import ToldVms, vm_kinds
-from ccn_bgp.model.bgp import Family, Prefix, RouteDistinguisher
+from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.outgoing import (
     Classes,
     Origination,
     OutRows,
     OutVms,
-    RowChanges,
     type5,
 )
 from ccn_bgp.model.path import (
-    EvpnPrefix,
     Nlri,
     Path,
     PathAttributes,
@@ -65,11 +60,11 @@ class _Known(NamedTuple):
     by: Hashable
 
 
-class AdjRibOut:
-    """What one peer, or all peers of an update group, have been told. ``hits``: which words of
-    export policy that was by, counted each time that a route was offered.
+class AdjRibOut(Told):
+    """What one peer, or all peers of an update group, have been told, and what they are to be told
+    next. ``hits``: which words of export policy that was by, counted each time that a route was
+    offered.
 
-    ``originations``: what goes with the prefixes of each table (``OutRows.table``).
     ``classes``: see Classes; without it an export policy that is named is asked for each prefix.
     ``summaries``: aggregates that are told in the place of others (IDC routers).
     """
@@ -82,23 +77,15 @@ class AdjRibOut:
         classes: Classes | None = None,
         summaries: Summaries = NO_SUMMARIES,
     ) -> None:
-        self.peer = peer
+        super().__init__(peer, originations or {})
         self.summaries = summaries
         self.policy = policy
-        self.originations: Mapping[int, Origination] = originations or {}
         self.classes = classes
-        self.objects: dict[bytes, tuple[Nlri, PathAttributes]] = {}
-        self.sets = ToldSets()
-        self.rows: dict[int, ToldRows] = {4: ToldRows(4), 16: ToldRows(16)}
-        self.vms: ToldVms | None = None
         self._vms_offered = False
-        self._denied: dict[bytes, Denied] = {}
         self._announce: dict[bytes, tuple[Nlri, PathAttributes]] = {}
         self._withdraw: dict[bytes, Nlri] = {}
         self._outbound = Outbound()
-        self.hits = Hits()
         self._numbers: dict[tuple[int, int, int], _Known] = {}
-        self._tables = {(o.rd, o.etag): table for table, o in self.originations.items()}
         self._compact_at = _FEW
 
     def reset(self) -> None:
@@ -110,16 +97,6 @@ class AdjRibOut:
         for rows in self.rows.values():
             rows.clear()
         self.vms = None
-
-    def frozen(self) -> AdjRibOut:
-        """What has been told so far, for itself: of a peer that is told nothing for a while."""
-        held = copy.copy(self)
-        held.objects, held._denied = dict(self.objects), dict(self._denied)
-        held._announce, held._withdraw, held._numbers = {}, {}, {}
-        held.rows = {width: rows.frozen() for width, rows in self.rows.items()}
-        held.vms = self.vms and self.vms.frozen()
-        held.hits = Hits()
-        return held
 
     # -- one by one ---------------------------------------------------------------------------
 
@@ -197,13 +174,6 @@ class AdjRibOut:
         if isinstance(judged, Permitted):
             return judged.attributes, judged.by
         return judged, judged if isinstance(judged, Denied) else None
-
-    def _object(self, key: bytes) -> tuple[Nlri, PathAttributes] | None:
-        """What has been told of an NLRI one by one, or of a VM in columns."""
-        told = self.objects.get(key)
-        if told is not None or self.vms is None or (row := self.vms.find(key)) is None:
-            return told
-        return self._told(self.vms.nlri(row), int(self.vms.numbers[row]))
 
     # -- in columns -----------------------------------------------------------------------------
 
@@ -367,46 +337,6 @@ class AdjRibOut:
             self._compact()
         return Changes(changes.announce, changes.withdraw, said, gone)
 
-    def whole(self, families: frozenset[Family] = frozenset(Family)) -> Changes:
-        """All that has been told in these families, once more."""
-        objects = {k: said for k, said in self.objects.items() if said[0].family in families}
-        rows: tuple[Any, ...] = ()
-        if Family.EVPN in families:
-            rows += self.whole_vms()
-        for held in self.rows.values():
-            if self._family(held) in families:
-                said = self.sets.said(held.numbers)
-                keys, numbers = held.keys, held.numbers
-                if not said.all():
-                    keys, numbers = keys[said], numbers[said]
-                rows += self._announced(held, keys, numbers)
-        return Changes(by_attributes(objects), (), rows)
-
-    def whole_vms(self) -> tuple[RowChanges, ...]:
-        """All VMs that have been told in columns, once more."""
-        if self.vms is None:
-            return ()
-        return self.vms.announced(self.sets.said(self.vms.numbers), self.sets)
-
-    def tells_in_columns(self, key: bytes) -> bool:
-        """Whether this NLRI is a VM that is told so."""
-        if self.vms is None or (row := self.vms.find(key)) is None:
-            return False
-        return int(self.vms.numbers[row]) not in self.sets.denials
-
-    def _announced(self, held: ToldRows, keys: Array, numbers: Array) -> tuple[Any, ...]:
-        return announced_rows(held, keys, numbers, self.sets.attributes, self.row_originations)
-
-    @property
-    def row_originations(self) -> Mapping[int, Origination] | None:
-        """What goes with the tables of rows; None if they are unicast and have none."""
-        return self.originations if self.peer.router is None else None
-
-    def _family(self, held: ToldRows) -> Family:
-        if self.peer.router is None:
-            return Family.EVPN
-        return Family.IPV4_UNICAST if held.width == 4 else Family.IPV6_UNICAST
-
     def _one_owner(self) -> None:
         """A route that was told in one form and is now offered in the other (and as nothing in the
         first) is replaced, and not withdrawn; offered in both, the single offer counts."""
@@ -431,18 +361,6 @@ class AdjRibOut:
                 self.objects.pop(owned[row_key])
                 self._withdraw.pop(owned[row_key], None)
 
-    def _row_key(self, nlri: Nlri, width: int) -> Any:
-        """The key that a row of the same route would have, or None."""
-        if isinstance(nlri, Unicast):
-            table: int | None = 0
-        elif isinstance(nlri, EvpnPrefix):
-            table = self._tables.get((nlri.rd, nlri.etag))
-        else:
-            return None
-        if table is None or len(nlri.prefix) != width + 1:
-            return None
-        return self.rows[width].of.one(table, nlri.prefix)
-
     def _compact(self) -> None:
         """Forget attribute sets that nothing is told of any more."""
         live = np.zeros(len(self.sets) + 1, np.bool_)
@@ -458,57 +376,3 @@ class AdjRibOut:
         self._numbers.clear()
         self._outbound = Outbound()
         self._compact_at = 2 * len(self.sets) + _FEW
-
-    # -- what is held -----------------------------------------------------------------------------
-
-    @property
-    def told(self) -> ToldView[tuple[Nlri, PathAttributes]]:
-        """What has been told, by NLRI key."""
-        count = sum(int(self.sets.said(numbers).sum()) for numbers in self._all_numbers())
-        return ToldView(self.objects, count, self._all_rows, self._find, self._told)
-
-    @property
-    def denied(self) -> ToldView[Denied]:
-        """What export policy held back, by NLRI key."""
-        count = sum(int((~self.sets.said(n) & (n != NONE)).sum()) for n in self._all_numbers())
-        return ToldView(
-            self._denied, count, self._all_rows, self._find, lambda _, n: self.sets.denials.get(n)
-        )
-
-    def _told(self, nlri: Nlri, number: int) -> tuple[Nlri, PathAttributes] | None:
-        if number in self.sets.denials:
-            return None
-        return nlri, self.sets.attributes[number]
-
-    def _all_numbers(self) -> Iterator[Array]:
-        for held in self.rows.values():
-            yield held.numbers
-        if self.vms is not None:
-            yield self.vms.numbers
-
-    def _all_rows(self) -> Iterator[tuple[Nlri, int]]:
-        every: tuple[Any, ...] = ()
-        if self.vms is not None:
-            every = self.vms.announced(self.vms.numbers != NONE, self.sets)
-        for held in self.rows.values():
-            every += self._announced(held, held.keys, held.numbers)
-        for changes in every:
-            yield from zip(changes.nlri(), changes.rows.attributes.tolist(), strict=True)
-
-    def _find(self, key: bytes) -> tuple[Nlri, int] | None:
-        prefix = Prefix(key)
-        nlri: Nlri = Unicast(prefix)
-        if self.vms is not None and (row := self.vms.find(key)) is not None:
-            return self.vms.nlri(row), int(self.vms.numbers[row])
-        if self.peer.router is None:
-            prefix = Prefix(key[13:])
-            table = self._tables.get(
-                (RouteDistinguisher(key[1:9]), int.from_bytes(key[9:13], "big"))
-            )
-            if key[:1] != b"\x05" or table is None:
-                return None
-            nlri = type5(self.originations[table], prefix)
-        width = len(prefix) - 1
-        row_key = self._row_key(nlri, width) if width in self.rows else None
-        number = NONE if row_key is None else self.rows[width].find(row_key)
-        return None if number == NONE else (nlri, number)

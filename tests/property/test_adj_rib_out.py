@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
-from ccn_bgp.learn.out_changes import Changes, difference
+from ccn_bgp.learn.out_changes import Changes
 from ccn_bgp.learn.outbound import Outbound
+from ccn_bgp.learn.told_difference import difference
 from ccn_bgp.model.bgp import Family, Ip, Prefix, RouteDistinguisher
 from ccn_bgp.model.ccsi import Peer, peers
 from ccn_bgp.model.outgoing import NOTHING, Origination, OutRows, type5

@@ -196,7 +196,8 @@ def test_explain_tells_the_way_of_live_routes(intent: Any) -> None:
     rib.settle()
     session = PeerSession(rib.peers["hk-gw1"], intent.export_policy)
     session.open = SimpleNamespace()  # type: ignore[assignment]
-    session.out.offer_evpn(*next((k, e) for k, e in rib.exports.items() if k[-5:] == own.prefix))
+    session.out = out = AdjRibOut(session.peer, intent.export_policy)
+    out.offer_evpn(*next((k, e) for k, e in rib.exports.items() if k[-5:] == own.prefix))
     gateway: Any = SimpleNamespace(
         name="bj-gw1",
         intent=intent,
