@@ -37,6 +37,8 @@ EVPN_ROLES = ("gateway", "reflector")
 """Who hears what this gateway exports; a host hears nothing, an IDC router its CCN's routes."""
 Pieces = Iterable[bytes]
 """Whole messages in pieces of about a megabyte: the speaker interleaves peers by piece."""
+KEPT = 4 << 20
+"""Octets of first words that are kept, of all groups together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,13 @@ class ExportChanges:
 
 
 class _Group:
-    """One update group under one Rib."""
+    """One update group under one Rib. ``greeting``: the first words to its members as pieces, for
+    the next one; None if they are not known, or too many."""
 
     def __init__(self, out: AdjRibOut, rib: Rib) -> None:
         self.out = out
         self.rib = rib
+        self.greeting: tuple[bytes, ...] | None = None
 
 
 class UpdateGroups:
@@ -72,7 +76,8 @@ class UpdateGroups:
 
     ``aside``: whatever else of a peer its export policy looks at, as a value to compare.
     ``classes``: of prefixes, as AdjRibOut wants them for a peer. ``whole``: everything that a Rib
-    has in columns, for the first words to a group.
+    has in columns, for the first words to a group. ``kept``: octets of such words that may be kept
+    for the next member.
     """
 
     def __init__(
@@ -80,10 +85,12 @@ class UpdateGroups:
         aside: Callable[[Peer], Hashable] = lambda _: None,
         classes: Callable[[Peer], Classes | None] = lambda _: None,
         whole: Callable[[Rib], RowFeed] = lambda rib: RowFeed(*rib.row_exports.whole()),
+        kept: int = KEPT,
     ) -> None:
         self._aside = aside
         self._classes = classes
         self._whole = whole
+        self._kept = kept
         self._groups: dict[Hashable, _Group] = {}
 
     def tell(
@@ -116,7 +123,8 @@ class UpdateGroups:
             self._renew(group, members[0])
             in_step = [s for s in members if s.out is group.out]
             _offer_changes(group, changes)
-            news = group.out.take()
+            if news := group.out.take():
+                group.greeting = None
             for piece in encoded(news, members[0].open) if in_step else ():
                 yield in_step, piece
         if others := [s for s in members if group is None or s.out is not group.out]:
@@ -179,13 +187,29 @@ class UpdateGroups:
                     log.info("%s: %d routes are told otherwise, %d withdrawn", names, *news.counts)
                 pieces = encoded(news, first.open)
             else:
-                ends = sorted(first.families, key=lambda f: f.value)
-                last = b"".join(map(end_of_rib, ends))
-                pieces = encoded(group.out.whole(), first.open, last)
+                pieces = self._greeting(group, first)
             for session in party:
                 session.out, session.greeted = group.out, True
             for piece in pieces:
                 yield party, piece
+
+    def _greeting(self, group: _Group, session: PeerSession) -> Iterator[bytes]:
+        """All that a group has been told, then End-of-RIB. Many peers that come up one after the
+        other hear the same octets: they are made once while nothing changes, if they are few."""
+        if group.greeting is not None:
+            yield from group.greeting
+            return
+        ends = sorted(session.families, key=lambda f: f.value)
+        last = b"".join(map(end_of_rib, ends))
+        room = self._kept - sum(len(p) for g in self._groups.values() for p in g.greeting or ())
+        kept: list[bytes] = []
+        for piece in encoded(group.out.whole(), session.open, last):
+            room -= len(piece)
+            if room >= 0:
+                kept.append(piece)
+            yield piece
+        if room >= 0:
+            group.greeting = tuple(kept)
 
     def _begun(self, session: PeerSession, rib: Rib) -> _Group:
         """A group that has been told everything, with a first member to be."""

@@ -173,6 +173,24 @@ def test_who_comes_later_is_told_what_the_others_hold_and_goes_on_with_them(rib:
     assert "172.16.8.0/24" in late.prefixes and "172.16.7.0/24" not in late.prefixes
 
 
+def test_first_words_are_made_once_for_all_that_come_while_nothing_changes(rib: Rib) -> None:
+    groups, fars = UpdateGroups(), [gateway(f"g{n}", rib) for n in range(3)]
+    first, again_ = (list(groups.greet(far.session, rib)) for far in fars[:2])
+    assert [id(piece) for piece in again_] == [id(piece) for piece in first]
+    fars[0].hear(first)
+    fars[1].hear(again_)
+    idc(rib, "172.16.7.0/24")
+    deal(groups, rib, fars[:2])
+    fars[2].hear(groups.greet(fars[2].session, rib))
+    assert fars[2].held == fars[1].held and "172.16.7.0/24" in fars[2].prefixes
+
+
+def test_first_words_that_are_too_many_are_not_kept(rib: Rib) -> None:
+    groups, fars = UpdateGroups(kept=100), [gateway(f"g{n}", rib) for n in range(2)]
+    first, again_ = (list(groups.greet(far.session, rib)) for far in fars)
+    assert first == again_ and first[0] is not again_[0]
+
+
 def test_who_leaves_and_comes_back_disturbs_nobody(rib: Rib) -> None:
     groups, stays, flaps = UpdateGroups(), gateway("stays", rib), gateway("flaps", rib)
     deal(groups, rib, [stays, flaps])
