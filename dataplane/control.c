@@ -230,6 +230,10 @@ int control_bind(const char *path)
 	mode_t mask;
 	int result;
 
+	if (*path == '\0') {
+		log_line("--socket is empty (give the path of the control socket)");
+		return -1;
+	}
 	if (strlen(path) >= sizeof(address.sun_path)) {
 		log_line("--socket %s: over 107 characters (choose a shorter path)", path);
 		return -1;

@@ -66,7 +66,8 @@ static unsigned long memory_to_take(const struct dpdk_options *o)
 	return 0;
 }
 
-/* "0@(0,1,5)": one lcore on every CPU that we may use, so that the kernel schedules. */
+/* "0@(0,1,5)": one lcore on every CPU that we may use and that DPDK knows, so that the kernel
+ * schedules. */
 static void lcores(char *text, size_t size)
 {
 	cpu_set_t set;
@@ -74,27 +75,38 @@ static void lcores(char *text, size_t size)
 
 	CPU_ZERO(&set);
 	sched_getaffinity(0, sizeof(set), &set);
-	for (unsigned i = 0; i < CPU_SETSIZE && at < size - 8; i++)
+	for (unsigned i = 0; i < RTE_MAX_LCORE && at < size - 8; i++)
 		if (CPU_ISSET(i, &set))
 			at += (size_t)snprintf(text + at, size - at, "%s%u",
 					       text[at - 1] == '(' ? "" : ",", i);
 	snprintf(text + at, size - at, ")");
 }
 
-/* Megabytes of free hugepages of the default size. */
-static unsigned long free_hugepages(void)
+/* False after one line on stderr: too few free hugepages of the default size. */
+static bool hugepages_suffice(unsigned long megabytes)
 {
 	FILE *file = fopen("/proc/meminfo", "re");
-	unsigned long pages = 0, kilobytes = 0;
+	unsigned long all = 0, free = 0, kilobytes = 0, missing;
 	char line[128];
 
 	while (file && fgets(line, sizeof(line), file)) {
-		sscanf(line, "HugePages_Free: %lu", &pages);
+		sscanf(line, "HugePages_Total: %lu", &all);
+		sscanf(line, "HugePages_Free: %lu", &free);
 		sscanf(line, "Hugepagesize: %lu", &kilobytes);
 	}
 	if (file)
 		fclose(file);
-	return pages * kilobytes / 1024;
+	if (kilobytes == 0) {
+		log_line("--huge: this kernel has no hugepages (leave out --huge)");
+		return false;
+	}
+	missing = (megabytes * 1024 + kilobytes - 1) / kilobytes;
+	if (free >= missing)
+		return true;
+	log_line("--huge: %lu MB of hugepages are free, %lu are needed (`sysctl "
+		 "vm.nr_hugepages=%lu`, a smaller --memory, or no --huge)",
+		 free * kilobytes / 1024, megabytes, all + missing - free);
+	return false;
 }
 
 /* The PCI address in "NAME=dpdk:0000:01:00.0,..."; NULL: it names none. */
@@ -108,26 +120,33 @@ static const char *pci_address(const char *port)
 		   : NULL;
 }
 
+/* What DPDK prints by itself, up to its whole usage, is kept from our own lines. */
 static int silently(int count, char **arguments)
 {
-	int ours = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int ours[2];
 	int result;
 
-	if (ours >= 0 && nowhere >= 0)
-		dup2(nowhere, STDERR_FILENO);
+	fflush(stdout);
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+		ours[fd - STDOUT_FILENO] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		if (ours[fd - STDOUT_FILENO] >= 0 && nowhere >= 0)
+			dup2(nowhere, fd);
+	}
 	result = rte_eal_init(count, arguments);
-	if (ours >= 0) {
-		dup2(ours, STDERR_FILENO);
-		close(ours);
+	fflush(stdout);
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (ours[fd - STDOUT_FILENO] < 0)
+			continue;
+		dup2(ours[fd - STDOUT_FILENO], fd);
+		close(ours[fd - STDOUT_FILENO]);
 	}
 	if (nowhere >= 0)
 		close(nowhere);
 	return result;
 }
 
-/* rte_eal_init. What goes wrong it says in its log, whose first line becomes the reason, and some of it
- * on stderr as well, which is for our lines alone. */
+/* rte_eal_init. What goes wrong it says in its log, whose first line becomes the reason. */
 static int init(int count, char **arguments, char *reason, size_t size)
 {
 	char *text = NULL;
@@ -167,12 +186,8 @@ static int start_environment(const struct dpdk_options *o, unsigned long megabyt
 					   o->huge ? "--in-memory" : "--no-huge"};
 	int count = 11, nics = 0, guard, result;
 
-	if (o->huge && free_hugepages() < megabytes) {
-		log_line("--huge: %lu MB of hugepages are free, %lu are needed (`sysctl "
-			 "vm.nr_hugepages=%lu`, a smaller --memory, or no --huge)",
-			 free_hugepages(), megabytes, megabytes / 2);
+	if (o->huge && !hugepages_suffice(megabytes))
 		return -1;
-	}
 	for (unsigned i = 0; i < o->port_count; i++) {
 		const char *address = pci_address(o->ports[i]);
 

@@ -6,17 +6,13 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
 
+#include "kernel_device.h"
 #include "log.h"
 #include "port_ring.h"
 #include "stats.h"
@@ -25,8 +21,7 @@ static struct port {
 	char name[16];
 	char driver[32];
 	char device[32]; /* DPDK's name */
-	char link[16];	 /* the kernel's, and its index then; empty = none */
-	unsigned link_index;
+	struct kernel_device kernel;
 	uint16_t id;
 	bool file, endless;
 	struct rte_ether_addr mac;
@@ -97,32 +92,12 @@ bool port_is_endless(unsigned port)
 	return ports[port].endless;
 }
 
-/* The kernel's devices: their drivers do not tell DPDK when a link goes. */
-static bool kernel_has_link(const struct port *port)
-{
-	struct ifreq request = {0};
-	int fd;
-	bool running;
-
-	if (!port->link[0])
-		return true;
-	if (if_nametoindex(port->link) != port->link_index)
-		return false;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return true; /* nobody knows */
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", port->link);
-	running = ioctl(fd, SIOCGIFFLAGS, &request) < 0 || (request.ifr_flags & IFF_RUNNING);
-	close(fd);
-	return running;
-}
-
 bool port_has_link(unsigned port)
 {
 	struct rte_eth_link link = {0};
 
 	rte_eth_link_get_nowait(ports[port].id, &link);
-	return link.link_status == RTE_ETH_LINK_UP && kernel_has_link(&ports[port]);
+	return link.link_status == RTE_ETH_LINK_UP && kernel_device_has_link(&ports[port].kernel);
 }
 
 void port_status(unsigned port, struct ccn_port_status *status)
@@ -139,11 +114,12 @@ const char *port_replaced(void)
 	const char *found = NULL;
 
 	for (unsigned i = 0; i < count; i++) {
-		unsigned index = ports[i].link[0] ? if_nametoindex(ports[i].link) : 0;
+		const struct kernel_device *kernel = &ports[i].kernel;
+		unsigned index = kernel->name[0] ? if_nametoindex(kernel->name) : 0;
 
-		if (ports[i].link[0] && index == 0)
+		if (kernel->name[0] && index == 0)
 			return NULL;
-		if (index != ports[i].link_index)
+		if (index != kernel->index)
 			found = ports[i].name;
 	}
 	return found;
@@ -170,76 +146,65 @@ static int start(struct port *port, const char *driver, const char *arguments, b
 	return result;
 }
 
-/* Queues that the kernel receives into: XDP must be on all of them, or packets are lost. DPDK's
- * driver takes "combined" ones, and one queue of a device that has none; 0: more than that. */
-static unsigned xdp_queues(const char *device)
+/* NULL, or why XDP cannot be had. */
+static const char *start_xdp(struct port *port, struct rte_mempool *pool)
 {
-	struct ethtool_channels answer = {.cmd = ETHTOOL_GCHANNELS};
-	struct ifreq request = {.ifr_data = (void *)&answer};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	static char fault[96];
+	const unsigned queues = kernel_device_xdp_queues(&port->kernel);
+	const char *foreign = kernel_device_foreign_xdp(&port->kernel);
+	char arguments[128];
 	int result;
 
-	memcpy(request.ifr_name, device, strlen(device) + 1);
-	result = ioctl(fd, SIOCETHTOOL, &request);
-	close(fd);
-	if (result < 0 || answer.combined_count + answer.rx_count == 0)
-		return 1;
-	return answer.rx_count == 0 ? answer.combined_count : answer.rx_count == 1;
-}
-
-static int start_xdp(struct port *port, const char *device, struct rte_mempool *pool)
-{
-	const unsigned queues = xdp_queues(device);
-	char arguments[128];
-
 	if (queues == 0)
-		return -E2BIG;
+		return "several receive queues that are not combined channels (`ethtool -L DEV rx "
+		       "1`)";
+	if (foreign) { /* the driver would take it off, and then fail */
+		snprintf(fault, sizeof(fault),
+			 "XDP program '%s' is on it, and `ip link set %s xdp off` takes it off",
+			 foreign, port->kernel.name);
+		return fault;
+	}
 	/* busy polling of the socket needs driver support that veth lacks */
 	snprintf(arguments, sizeof(arguments),
-		 "iface=%s,start_queue=0,queue_count=%u,busy_budget=0", device, queues);
-	return start(port, "net_af_xdp", arguments, true, pool);
+		 "iface=%s,start_queue=0,queue_count=%u,busy_budget=0", port->kernel.name, queues);
+	result = start(port, "net_af_xdp", arguments, true, pool);
+	return result < 0 ? strerror(-result) : NULL;
 }
 
-static const char *xdp_fault(int result)
+static int start_packet_socket(struct port *port, struct rte_mempool *pool)
 {
-	return result == -E2BIG ? "several receive queues that are not combined channels "
-				  "(`ethtool -L DEV rx 1`)"
-				: strerror(-result);
+	char arguments[128];
+
+	snprintf(arguments, sizeof(arguments),
+		 "iface=%s,qpairs=%u,blocksz=65536,framesz=2048,framecnt=1024", port->kernel.name,
+		 workers);
+	return start(port, "net_af_packet", arguments, true, pool);
 }
 
+/* `kind`: af_xdp, af_packet or auto. */
 static int start_kernel_device(struct port *port, const char *kind, const char *device,
 			       struct rte_mempool *pool)
 {
-	char arguments[128];
+	const bool xdp = strcmp(kind, "af_packet") != 0, packet = strcmp(kind, "af_xdp") != 0;
+	const char *fault;
 	int result;
 
-	port->link_index = if_nametoindex(device);
-	if (port->link_index == 0 || strlen(device) >= sizeof(port->link)) {
-		log_line("port %s: no network device '%s' here (create it first, or name another; "
-			 "`ccn-forwarder --ports` lists them)",
-			 port->name, device);
+	if (kernel_device_claim(&port->kernel, device, port->name) < 0)
 		return -1;
-	}
-	memcpy(port->link, device, strlen(device) + 1);
-	if (strcmp(kind, "af_packet") != 0) {
-		result = start_xdp(port, device, pool);
-		if (result == 0)
-			return 0;
-		if (strcmp(kind, "af_xdp") == 0) {
-			log_line("port %s: af_xdp on %s failed: %s (run as root, with BPF in the "
-				 "kernel; or use af_packet:%s)",
-				 port->name, device, xdp_fault(result), device);
-			return -1;
-		}
+	fault = xdp ? start_xdp(port, pool) : NULL;
+	result = xdp && !fault ? 0 : packet ? start_packet_socket(port, pool) : -1;
+	if (result == 0 && fault)
 		log_line("port %s: af_xdp on %s failed: %s; using af_packet", port->name, device,
-			 xdp_fault(result));
-	}
-	snprintf(arguments, sizeof(arguments),
-		 "iface=%s,qpairs=%u,blocksz=65536,framesz=2048,framecnt=1024", device, workers);
-	result = start(port, "net_af_packet", arguments, true, pool);
-	if (result < 0)
+			 fault);
+	else if (result < 0 && packet)
 		log_line("port %s: af_packet on %s failed: %s (run as root or with CAP_NET_RAW)",
 			 port->name, device, strerror(-result));
+	else if (result < 0)
+		log_line("port %s: af_xdp on %s failed: %s (run as root, with BPF in the kernel; "
+			 "or use af_packet:%s)",
+			 port->name, device, fault, device);
+	if (result < 0)
+		kernel_device_release(&port->kernel);
 	return result;
 }
 
@@ -257,7 +222,7 @@ static int start_dpdk_device(struct port *port, const char *arguments, struct rt
 	if (result == 0)
 		result = rte_eth_dev_info_get(port->id, &info);
 	if (result < 0) {
-		log_line("port %s: DPDK has no driver for %s: %s (bind a NIC to vfio-pci with "
+		log_line("port %s: DPDK has no driver for '%s': %s (bind a NIC to vfio-pci with "
 			 "dpdk-devbind.py; `ccn-forwarder --ports` lists them)",
 			 port->name, arguments, strerror(-result));
 		return -1;
@@ -272,6 +237,21 @@ static int start_dpdk_device(struct port *port, const char *arguments, struct rt
 		rte_dev_remove(info.device);
 	}
 	return result;
+}
+
+/* Whether `file` is there and may be written, or could be made. */
+static bool writable(const char *file)
+{
+	char directory[1024];
+	char *slash;
+
+	if (access(file, F_OK) == 0)
+		return access(file, W_OK) == 0;
+	snprintf(directory, sizeof(directory), "%s", file);
+	slash = strrchr(directory, '/');
+	if (slash)
+		slash[slash == directory] = '\0'; /* the root's is its name */
+	return access(slash ? directory : ".", W_OK) == 0;
 }
 
 /* "IN,OUT", a pair for each queue; of an endless one "IN", and nothing is kept. */
@@ -295,6 +275,12 @@ static int start_pcap(struct port *port, const char *files, bool endless, struct
 				 strerror(errno));
 			return -1;
 		}
+		if (!in && !writable(file)) {
+			log_line("port %s: cannot write %s: %s (give a file in a directory that "
+				 "exists and can be written)",
+				 port->name, file, strerror(errno));
+			return -1;
+		}
 		length += (size_t)snprintf(arguments + length, sizeof(arguments) - length, "%s=%s,",
 					   in ? "rx_pcap" : "tx_pcap", file);
 	}
@@ -303,9 +289,8 @@ static int start_pcap(struct port *port, const char *files, bool endless, struct
 	port->endless = endless;
 	result = start(port, "net_pcap", arguments, true, pool);
 	if (result < 0)
-		log_line("port %s: pcap:%s failed: %s (is the first a pcap file and the second "
-			 "writable?)",
-			 port->name, files, strerror(-result));
+		log_line("port %s: %s:%s failed: %s (is each IN a pcap file?)", port->name,
+			 endless ? "pcap-loop" : "pcap", files, strerror(-result));
 	return result;
 }
 
@@ -397,9 +382,12 @@ void port_close_all(void)
 		struct rte_eth_dev_info info;
 		int known = rte_eth_dev_info_get(port->id, &info);
 
+		if (port->kernel.name[0] && !port->kernel.promiscuous)
+			rte_eth_promiscuous_disable(port->id); /* as it was found */
 		rte_eth_dev_stop(port->id);
 		rte_eth_dev_close(port->id);
 		if (known == 0)
 			rte_dev_remove(info.device);
+		kernel_device_release(&port->kernel);
 	}
 }

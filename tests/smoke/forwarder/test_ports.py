@@ -1,10 +1,8 @@
-"""What ports are and what they lack: --ports, devices of DPDK, checksums that a device checked, and
-faults of the machine, each one line that leaves nothing behind."""
+"""What ports are: --ports, devices of DPDK, frames from a ring, checksums that a device checked."""
 
 from __future__ import annotations
 
 import fcntl
-import os
 import socket
 import struct
 import subprocess
@@ -130,51 +128,3 @@ def test_a_checksum_that_the_device_checked_is_not_checked_again(forwarder, rows
             if octets[26:30] == socket.inet_aton("192.0.2.11"):  # from the gateway
                 numbers.add(struct.unpack_from(">H", octets, INNER_IP + 4)[0])
         assert numbers == {0, 2}
-
-
-NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "before", "expected"),
-    [
-        ("--port a=null --huge --memory 65536", (), "MB of hugepages are free, 65536 are needed"),
-        ("--port a=af_packet:nodev0", (), "no network device 'nodev0'"),
-        ("--port a=dpdk:0000:ff:1f.7", (), "DPDK has no driver for 0000:ff:1f.7"),
-        ("--port a=dpdk:carrier_pigeon0", (), "DPDK has no driver for carrier_pigeon0"),
-        ("--port a=af_xdp:lo", NOBODY, "run as root"),
-        ("--port a=af_packet:lo", NOBODY, "run as root or with CAP_NET_RAW"),
-        ("--port a=pcap:{in} --workers 2", (), "the ports have too few queues"),
-        (
-            "--port a=null",
-            ("prlimit", "--as=300000000", "--"),
-            "DPDK cannot start: Cannot get a virtual area: Cannot allocate memory",
-        ),
-        (
-            "--port a=null",
-            ("prlimit", "--nofile=12", "--"),
-            "Too many open files",
-        ),
-        (
-            "--port a=null --memory 64 --workers 32",
-            (),
-            "--memory 64: too little for the queues of 32 workers",
-        ),
-    ],
-)
-def test_faults_of_the_machine_are_one_line(tmp_path, arguments, before, expected):
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents:
-        if parent.name.startswith(("pytest-", "popen-")):  # pytest's own, closed to others
-            parent.chmod(0o755)
-    (tmp_path / "in.pcap").write_bytes(HEAD)
-    words = arguments.format(**{"in": tmp_path / "in.pcap"}).split()
-    name = f"faults-{os.getpid()}"
-    done = run("--socket", f"{tmp_path}/s", "--name", name, *words, before=before)
-    lines = done.stderr.splitlines()
-    assert (done.returncode, len(lines)) == (1, 1), done.stderr
-    assert lines[0].startswith("ccn-forwarder: ") and expected in lines[0]
-    assert "(" in lines[0]  # the way out
-    assert not (tmp_path / "s").exists()
-    for base in ("/var/run", os.environ.get("XDG_RUNTIME_DIR", "/tmp"), "/tmp"):
-        assert not Path(base, "dpdk", f"ccn-{name}").exists()
