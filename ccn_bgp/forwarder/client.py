@@ -12,22 +12,24 @@ import socket
 import struct
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from ccn_bgp.errors import CcnError, Problem, UnreachableError
-from ccn_bgp.forwarder import wire
+from ccn_bgp.forwarder import answers, wire
+from ccn_bgp.forwarder.answers import Counter, Offender, PortStatus
 from ccn_bgp.forwarder.wire import Flag, MessageType, NakCode
-from ccn_bgp.model.bgp import Ip
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Records = Sequence[tuple[int, int, Array]]
 """(message type, flags, array of that type's dtype), in the order in which they are sent."""
 
 
+LOOK = 0.1
+"""Seconds without an answer after which it is looked whether the forwarder was stopped."""
 PROOF = 300
 """Seconds that may lie between ``prepare`` and ``finish``: a busy machine takes long to prove."""
 OCTETS_PER_SECOND = 1e6
@@ -44,39 +46,6 @@ class Hello(NamedTuple):
     generation: int
     digest: bytes
     pid: int
-
-
-class Counter(NamedTuple):
-    """One counter, e.g. ``("port eth1", "rx-packets", 7)``."""
-
-    scope: str
-    name: str
-    value: int
-
-
-class Offender(NamedTuple):
-    """A packet that was dropped: the ``last`` of its reason, or the first. ``seconds`` since 1970;
-    ``vni`` and ``vtep`` (the outer source) of VXLAN, ``interface`` of a hand-off, else 0 and None;
-    None: the frame was not read so far."""
-
-    reason: str
-    last: bool
-    seconds: float
-    port: str
-    vni: int
-    vtep: Ip | None
-    interface: int
-    source: Ip | None
-    destination: Ip | None
-
-
-class PortStatus(NamedTuple):
-    """One port of the forwarder."""
-
-    name: str
-    driver: str
-    mac: bytes
-    up: bool
 
 
 class Nak(CcnError):  # noqa: N818 - the name of the message
@@ -195,6 +164,15 @@ class ForwarderClient:
         except (OSError, ValueError):
             return True
 
+    def stopped(self) -> bool:
+        """True if its process was stopped (SIGSTOP, a debugger), and cannot answer before it is
+        woken. False if it runs, or if that cannot be seen from here."""
+        try:
+            status = Path(f"/proc/{self._pid}/stat").read_bytes()
+        except OSError:
+            return False
+        return status.rpartition(b")")[2].split()[0] in (b"T", b"t")
+
     # --- requests ---
 
     def commit(self, base: int, next: int, records: Records, digest: bytes, full: bool) -> int:
@@ -247,6 +225,8 @@ class ForwarderClient:
         end["digest"] = wire.octets(digest, 32)
         crc = 0
         self._told = sum(array.nbytes for _, _, array in pieces)
+        if self.stopped():  # a large one would wait for room
+            raise self._unreachable(TimeoutError())
         try:
             self._send(MessageType.BEGIN, Flag.FULL if full else 0, begin)
             for kind, flags, array in pieces:
@@ -295,24 +275,15 @@ class ForwarderClient:
 
     def counters(self) -> list[Counter]:
         """All counters, as they stand."""
-        return _counters(self._ask(MessageType.STATS))
+        return answers.counters(self._ask(MessageType.STATS))
 
     def offenders(self) -> list[Offender]:
         """Of each reason for a drop the first packet and the last."""
-        found = self._ask(MessageType.STATS).get(MessageType.OFFENDER, ())
-        return [_offender(record) for record in found]
+        return answers.offenders(self._ask(MessageType.STATS))
 
     def port_status(self) -> list[PortStatus]:
         """All ports, in the order of the command line."""
-        return [
-            PortStatus(
-                wire.text_of(p["name"]),
-                wire.text_of(p["driver"]),
-                p["mac"].tobytes(),
-                bool(p["up"]),
-            )
-            for p in self._ask(MessageType.STATS).get(MessageType.PORT_STATUS, ())
-        ]
+        return answers.ports(self._ask(MessageType.STATS))
 
     def lookup(self, ccsi: int, ip: bytes) -> np.void:
         """The rows that a packet to ``ip`` (4 or 16 octets) in this CCSI meets: LOOKUP_RESULT."""
@@ -338,7 +309,7 @@ class ForwarderClient:
         question["frame"] = wire.octets(frame, wire.TRACE["frame"].shape[0])
         answer = self._ask(MessageType.TRACE, question)
         steps = answer.get(MessageType.TRACE_STEP, np.zeros(0, wire.TRACE_STEP))
-        return steps, _counters(answer)
+        return steps, answers.counters(answer)
 
     def _ask(self, kind: MessageType, question: Array | None = None) -> dict[MessageType, Array]:
         """All records of the answer up to its ACK, per type."""
@@ -369,6 +340,7 @@ class ForwarderClient:
 
     def _receive(self) -> tuple[MessageType, Array]:
         """The next message; Nak raised if it is one."""
+        self._wait()
         header = np.frombuffer(self._exactly(wire.HEADER.itemsize), wire.HEADER)[0]
         kind = MessageType(int(header["type"]))
         body = self._exactly(int(header["length"]) - wire.HEADER.itemsize)
@@ -382,6 +354,16 @@ class ForwarderClient:
                 int(nak["record"]),
             )
         return kind, array
+
+    def _wait(self) -> None:
+        """Until there is something to read; TimeoutError after the timeout, and of one that was
+        stopped as soon as that is seen: who asks has other things to do."""
+        look = select.poll()
+        look.register(self._socket, select.POLLIN)
+        deadline = time.monotonic() + (self._socket.gettimeout() or 0)
+        while not look.poll(LOOK * 1e3):
+            if time.monotonic() > deadline or self.stopped():
+                raise TimeoutError
 
     def _expect(self, wanted: MessageType) -> Array:
         kind, array = self._receive()
@@ -413,30 +395,6 @@ class ForwarderClient:
     def _reopen(self) -> None:
         self._socket.close()
         self._open()
-
-
-def _counters(answer: Mapping[MessageType, Array]) -> list[Counter]:
-    return [
-        Counter(wire.text_of(c["scope"]), wire.text_of(c["name"]), int(c["value"]))
-        for c in answer.get(MessageType.COUNTER, ())
-    ]
-
-
-def _offender(record: Any) -> Offender:
-    octets = {4: 4, 6: 16}.get(int(record["family"]), 0)
-    ends = [record[name].tobytes()[:octets] for name in ("source", "destination")]
-    source, destination = (Ip(end) if end else None for end in ends)
-    return Offender(
-        reason=wire.text_of(record["reason"]),
-        last=bool(record["last"]),
-        seconds=int(record["at"]) / 1e9,
-        port=wire.text_of(record["port"]),
-        vni=int(record["vni"]),
-        vtep=Ip(record["vtep"].tobytes()) if record["vtep"].any() else None,
-        interface=int(record["interface"]),
-        source=source,
-        destination=destination,
-    )
 
 
 def _checked(kind: MessageType, array: Array) -> Array:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ccn_bgp.forwarder.client import Offender
+from ccn_bgp.forwarder.answers import Offender
 from ccn_bgp.forwarder.drops import DROPS
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.model.ccsi import ccsis

@@ -21,7 +21,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from ccn_bgp.errors import CcnError, InputError, Problem, UnreachableError
-from ccn_bgp.forwarder.client import Counter, Offender
+from ccn_bgp.forwarder.answers import Counter, Offender
 from ccn_bgp.gateway import collecting
 from ccn_bgp.gateway.commit import Committer
 from ccn_bgp.gateway.explain import explain

@@ -17,14 +17,8 @@ from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 from ccn_bgp.errors import CcnError, Problem, UnreachableError
-from ccn_bgp.forwarder.client import (
-    Counter,
-    ForwarderClient,
-    Nak,
-    Offender,
-    Records,
-    SilentError,
-)
+from ccn_bgp.forwarder.answers import Counter, Offender
+from ccn_bgp.forwarder.client import ForwarderClient, Nak, Records, SilentError
 from ccn_bgp.forwarder.process import forwarder_command, settings_arguments, start_forwarder
 from ccn_bgp.forwarder.wire import MessageType
 from ccn_bgp.gateway.intent import Intent

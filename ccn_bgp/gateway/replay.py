@@ -20,7 +20,8 @@ from pathlib import Path as FilePath
 from typing import Any, BinaryIO
 
 from ccn_bgp.errors import CcnError, InputError, Problem
-from ccn_bgp.forwarder.client import Counter, ForwarderClient
+from ccn_bgp.forwarder.answers import Counter
+from ccn_bgp.forwarder.client import ForwarderClient
 from ccn_bgp.forwarder.process import forwarder_command, start_forwarder
 from ccn_bgp.forwarder.records import encode_full
 from ccn_bgp.forwarder.slots import NextHopSlots

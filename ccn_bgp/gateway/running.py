@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ccn_bgp.forwarder.client import Counter, Offender
+from ccn_bgp.forwarder.answers import Counter, Offender
 from ccn_bgp.gateway.guard import Proved
 from ccn_bgp.gateway.history import History
 from ccn_bgp.gateway.intent import Intent

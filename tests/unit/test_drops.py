@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ccn_bgp.config.load import load_topology
-from ccn_bgp.forwarder.client import Counter, Offender
+from ccn_bgp.forwarder.answers import Counter, Offender
 from ccn_bgp.forwarder.drops import DROPS
 from ccn_bgp.gateway.counter_views import counters_json
 from ccn_bgp.model.bgp import Ip

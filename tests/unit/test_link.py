@@ -7,13 +7,17 @@ import contextlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from ccn_bgp.errors import UnreachableError
+from ccn_bgp.forwarder import wire
 from ccn_bgp.forwarder.client import SilentError
+from ccn_bgp.forwarder.wire import MessageType
 from ccn_bgp.gateway import link
 from ccn_bgp.gateway.link import ForwarderLink
 
@@ -27,6 +31,72 @@ def deaf(tmp_path, monkeypatch):
         listener.bind(str(tmp_path / "forwarder.sock"))
         listener.listen(8)
         yield tmp_path
+
+
+STOPS = """
+import os, signal, socket, sys
+import numpy as np
+from ccn_bgp.forwarder import wire
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen(8)
+peer, _ = listener.accept()
+peer.recv(4096)
+head, ack = np.zeros(1, wire.HEADER), np.zeros(1, wire.ANSWERS[wire.MessageType.HELLO_ACK])
+head["length"], head["type"], head["count"] = 16 + ack.nbytes, wire.MessageType.HELLO_ACK, 1
+ack["magic"], ack["sizes"], ack["generation"] = wire.MAGIC, wire.SIZES, 7
+peer.sendall(head.tobytes() + ack.tobytes())
+if sys.argv[2] == "late":
+    peer.recv(4096)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.fixture
+def stopping(tmp_path):
+    """Links to a forwarder that says HELLO and is stopped then, or (late) by the next message."""
+    processes = []
+
+    def begin(when):
+        path = tmp_path / "forwarder.sock"
+        processes.append(subprocess.Popen([sys.executable, "-c", STOPS, str(path), when]))
+        made = ForwarderLink(SimpleNamespace(), tmp_path, str(path))
+        deadline = time.monotonic() + 20
+        while made.client is None or (when == "early" and not made.client.stopped()):
+            assert time.monotonic() < deadline
+            with contextlib.suppress(UnreachableError):
+                if made.client is None:
+                    asyncio.run(made.start())
+        return made
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+MANY = [(MessageType.ROUTE, 0, np.zeros(200_000, wire.ROUTE))]
+"""More than a socket takes in."""
+
+
+@pytest.mark.parametrize(
+    ("when", "ask"),
+    [
+        ("early", lambda link: link.commit(MANY, b"", full=False)),
+        ("early", lambda link: link.prepare(MANY, b"")),
+        ("early", lambda link: link.counters()),
+        ("late", lambda link: link.commit([], b"", full=False)),
+        ("late", lambda link: link.counters()),
+    ],
+)
+def test_one_that_was_stopped_is_not_waited_for(stopping, when, ask):
+    """The loop of the gateway, which serves BGP, asks."""
+    link = stopping(when)
+    begun = time.monotonic()
+    with pytest.raises(SilentError, match=r"is there and does not answer.*kill -CONT \d+"):
+        ask(link)
+    assert time.monotonic() - begun < 1
+    assert link.client.at_end()  # so that the watch gets it back
 
 
 async def longest_stall(work: asyncio.Task[object]) -> float:
