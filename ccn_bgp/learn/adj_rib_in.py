@@ -112,7 +112,7 @@ class Rows:
         key, announced, body = self._last_words()
         if (not len(self.key) or key[0] > self.key[-1]) and announced.all():
             verdicts = np.full(len(key), UNJUDGED, np.uint32)  # a peer begins: nothing to compare
-            self._append(key, body)
+            self._insert(key, body, None)
             return Delta(key[:0], verdicts[:0], key, verdicts)
         place, held = keyed.member(self.key, key)
         gone = place[held & ~announced]
@@ -130,8 +130,11 @@ class Rows:
         self.body[place[other]] = body[other]
         self.fresh[place[other]] = True
         delta = Delta(self.key[gone], self.verdict[gone], key[put], verdicts[put])
-        self._drop(gone)
-        self._insert(key[fresh], body[fresh])
+        at = place[fresh]
+        if len(gone):
+            at = at - np.searchsorted(gone, at)  # as many rows before it are gone
+            self._drop(gone)
+        self._insert(key[fresh], body[fresh], at)
         return delta
 
     def _last_words(self) -> tuple[Array, Bools, U4]:
@@ -160,27 +163,14 @@ class Rows:
         self.key, self.body, self.verdict = self.key[kept], self.body[kept], self.verdict[kept]
         self.fresh, self.held_back = self.fresh[kept], self.held_back[kept]
 
-    def _insert(self, key: Array, body: U4) -> None:
+    def _insert(self, key: Array, body: U4, at: I8 | None) -> None:
+        """Rows to be judged, before these (ascending); None: behind all."""
         if not len(key):
             return
-        if not len(self.key):
-            self._append(key, body)
-            return
-        at = np.searchsorted(self.key, key)
-        self.key = np.insert(self.key, at, key)
-        self.body = np.insert(self.body, at, body)
-        self.verdict = np.insert(self.verdict, at, UNJUDGED)
-        self.fresh = np.insert(self.fresh, at, True)
-        self.held_back = np.insert(self.held_back, at, False)
-
-    def _append(self, key: Array, body: U4) -> None:
-        """Rows behind all others."""
-        old = len(self.key)
-        self.key = key if not old else np.concatenate((self.key, key))
-        self.body = body if not old else np.concatenate((self.body, body))
-        self.verdict = _grown(self.verdict, len(key), UNJUDGED)
-        self.fresh = _grown(self.fresh, len(key), 1)
-        self.held_back = _grown(self.held_back, len(key), 0)
+        insert = keyed.Splice(len(self.key), at, len(key))
+        self.key, self.body = insert(self.key, key), insert(self.body, body)
+        self.verdict = insert(self.verdict, UNJUDGED)
+        self.fresh, self.held_back = insert(self.fresh, 1), insert(self.held_back, 0)
 
     def at(self, keys: Array) -> I8:
         """Where these keys (ascending, each once) stand; they must be there."""
@@ -220,14 +210,6 @@ class Rows:
         self.verdict = np.full(len(self.key), UNJUDGED, np.uint32)
         self.held_back = np.zeros(len(self.key), np.bool_)
         self.waiting, self.waiting_rows = list(other.waiting), other.waiting_rows
-
-
-def _grown(column: Array, count: int, value: int) -> Array:
-    """The column with as many rows more of one value."""
-    grown = np.empty(len(column) + count, column.dtype)
-    grown[: len(column)] = column
-    grown[len(column) :] = value
-    return grown
 
 
 def _joined(parts: Sequence[Array]) -> Array:

@@ -103,7 +103,11 @@ class CandidateRows:
     def locate(self, keys: Array, slots: U8) -> I8:
         """The row of each (key, slot), -1 where there is none."""
         first, behind = self.ranges(keys)
-        found = np.full(len(keys), -1, np.int64)
+        return self._found(first, behind, slots)
+
+    def _found(self, first: I8, behind: I8, slots: U8) -> I8:
+        """``locate`` among the rows of each key."""
+        found = np.full(len(first), -1, np.int64)
         left = np.flatnonzero(first < behind)
         step = 0
         while len(left):
@@ -140,55 +144,52 @@ class CandidateRows:
         return found
 
     def change(self, gone: tuple[Array, U8], put: tuple[Array, U8, U4]) -> None:
-        """Take candidates away and put others; who is in both has new terms. Any order; each (key,
-        slot) at most once among those put."""
+        """Take candidates away and put others; who is in both has new terms. Those gone in any
+        order; those put ascending by key, each (key, slot) at most once."""
         keys, slots, terms = put
-        if not len(gone[0]) and self.behind_all(keys):
-            self._append(keys, slots, terms)
+        if not len(gone[0]) and self._all_before(keys):
+            self._insert(None, keys, slots, terms)
             return
-        place = self.locate(keys, slots)
+        first, behind = self.ranges(keys)
+        place = self._found(first, behind, slots)
         leaving = self.locate(*gone)
         drop = np.zeros(len(self.key), np.bool_)
         drop[leaving[leaving >= 0]] = True
         held = place >= 0
         drop[place[held]] = False
         self.terms[place[held]] = terms[held]
+        fresh = ~held
+        at = first[fresh]
         if drop.any():
-            kept = ~drop
-            self.key, self.slot = self.key[kept], self.slot[kept]
-            self.terms, self.best = self.terms[kept], self.best[kept]
-            if self.sharing is not None and self.group is not None:
-                self.sharing, self.group = self.sharing[kept], self.group[kept]
-        if held.all():
-            return
-        keys, slots, terms = keys[~held], slots[~held], terms[~held]
-        if len(keys) > 1 and not (keys[1:] >= keys[:-1]).all():
-            order = np.argsort(keys)
-            keys, slots, terms = keys[order], slots[order], terms[order]
-        at = np.searchsorted(self.key, keys)
-        self.key = np.insert(self.key, at, keys)
-        self.slot = np.insert(self.slot, at, slots)
-        self.terms = np.insert(self.terms, at, terms)
-        self.best = np.insert(self.best, at, False)
+            at -= np.append(0, np.cumsum(drop))[at]
+            self._keep(~drop)
+        if len(at):
+            self._insert(at, keys[fresh], slots[fresh], terms[fresh])
+
+    def _keep(self, kept: Bools) -> None:
+        """Forget all rows but these."""
+        self.key, self.slot = self.key[kept], self.slot[kept]
+        self.terms, self.best = self.terms[kept], self.best[kept]
         if self.sharing is not None and self.group is not None:
-            self.sharing = np.insert(self.sharing, at, False)
-            self.group = np.insert(self.group, at, 0)
+            self.sharing, self.group = self.sharing[kept], self.group[kept]
+
+    def _insert(self, at: I8 | None, keys: Array, slots: U8, terms: U4) -> None:
+        """Candidates before these rows (ascending); None: behind all."""
+        insert = keyed.Splice(len(self.key), at, len(keys))
+        self.key, self.slot = insert(self.key, keys), insert(self.slot, slots)
+        self.terms, self.best = insert(self.terms, terms), insert(self.best, 0)
+        if self.sharing is not None and self.group is not None:
+            self.sharing, self.group = insert(self.sharing, 0), insert(self.group, 0)
+
+    def _all_before(self, keys: Array) -> bool:
+        """Whether all rows stand before these keys (ascending)."""
+        return not len(self.key) or not len(keys) or bool(keys[0] > self.key[-1])
 
     def behind_all(self, keys: Array) -> bool:
         """Whether these keys rise, and stand behind all that there are."""
         if len(self.key) and len(keys) and not keys[0] > self.key[-1]:
             return False
         return keyed.rising(keys)
-
-    def _append(self, keys: Array, slots: U8, terms: U4) -> None:
-        held, count = len(self.key), len(keys)
-        self.key = np.concatenate((self.key, keys)) if held else keys
-        self.slot = np.concatenate((self.slot, slots)) if held else slots
-        self.terms = np.concatenate((self.terms, terms)) if held else terms
-        self.best = np.concatenate((self.best, np.zeros(count, np.bool_)))
-        if self.sharing is not None and self.group is not None:
-            self.sharing = np.concatenate((self.sharing, np.zeros(count, np.bool_)))
-            self.group = np.concatenate((self.group, np.zeros(count, np.uint32)))
 
     def decide(self, keys: Array, book: TermsBook, words: Vocabulary) -> Decided:
         """Choose for each key (ascending, each once); nothing is changed."""
@@ -337,7 +338,7 @@ def _distinguisher_ranks(numbers: U8, words: Vocabulary) -> I8:
     return found
 
 
-def slots(peer: int, distinguishers: U4) -> U8:
-    """The slots of rows that one peer said."""
-    found: U8 = np.uint64(peer) << _PEER | distinguishers.astype(np.uint64)
+def slots(peer: Array | int, distinguishers: U4) -> U8:
+    """The slots of rows that a peer said, or each its own."""
+    found: U8 = np.asarray(peer, np.uint64) << _PEER | distinguishers.astype(np.uint64)
     return found

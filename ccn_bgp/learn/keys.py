@@ -26,6 +26,8 @@ WIDTHS = (4, 16)
 """Octets of an IPv4 and an IPv6 address; each width has arrays of its own."""
 FEW = 1024
 """Up to so many values a search costs less than a column."""
+PIECES = 256
+"""So many runs of rows are copied one by one."""
 _ADDRESS, _NUMBER = np.uint64(6), np.uint64(38)
 _LENGTH_MASK, _ADDRESS_MASK = np.uint64(63), np.uint64(0xFFFFFFFF)
 _PREFIX_MASK = np.uint64((1 << 38) - 1)
@@ -225,6 +227,41 @@ def put(column: Array, at: I8, value: int) -> None:
         column[at[0] : at[-1] + 1] = value
     else:
         column[at] = value
+
+
+class Splice:
+    """Puts values among the rows of columns of one length: before the rows ``at`` (ascending;
+    None: behind all), ``count`` in all. Where they go in few places, rows are copied in runs."""
+
+    def __init__(self, length: int, at: I8 | None, count: int) -> None:
+        self._size = length + count
+        self._pieces = [(length, 0, count)]
+        self._rest: Bools | None = None
+        if at is None:
+            return
+        begin, size = runs(at)
+        if len(begin) <= PIECES:
+            self._pieces = list(zip(at[begin].tolist(), begin.tolist(), size.tolist(), strict=True))
+        else:
+            self._new = at + np.arange(count)
+            self._rest = np.ones(self._size, np.bool_)
+            self._rest[self._new] = False
+
+    def __call__(self, column: Array, values: Array | int) -> Array:
+        """The column with the values (one for each row, or one for all)."""
+        found = np.empty(self._size, column.dtype)
+        if self._rest is not None:
+            found[self._new] = values
+            found[self._rest] = column
+            return found
+        before = 0
+        for at, first, size in self._pieces:
+            found[before + first : at + first] = column[before:at]
+            part = values if isinstance(values, int) else values[first : first + size]
+            found[at + first : at + first + size] = part
+            before = at
+        found[self._size - len(column) + before :] = column[before:]
+        return found
 
 
 def runs(column: Array) -> tuple[I8, I8]:

@@ -5,8 +5,9 @@ EVPN routes that this gateway originates. No sockets, no clock: the caller bring
 The result depends on what is held, never on the order in which it came.
 
 Prefixes go as columns: absorbed into an Adj-RIB-In, judged (judging.py), placed among the
-candidates, decided (candidates.py). What needs more than a row can say is decided one by one
-(loc_rib.py). ``settle`` reads top to bottom.
+candidates (row_placing.py), decided (candidates.py). What needs more than a row can say is decided
+one by one (loc_rib.py), what is no prefix is placed by path_placing.py. ``settle`` reads top to
+bottom.
 """
 
 from __future__ import annotations
@@ -14,27 +15,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from ccn_bgp.learn import keys as keyed
-from ccn_bgp.learn.adj_rib_in import UNJUDGED, AdjRibIn, Delta, Heard, HeardPaths, Rows
+from ccn_bgp.learn.adj_rib_in import UNJUDGED, AdjRibIn, Heard, HeardPaths, Rows
 from ccn_bgp.learn.aggregates import Aggregates
-from ccn_bgp.learn.candidate import Candidate, Source, Speaks
-from ccn_bgp.learn.candidates import CandidateRows, slots
+from ccn_bgp.learn.candidate import Speaks
+from ccn_bgp.learn.candidates import CandidateRows
 from ccn_bgp.learn.compaction import Compaction
 from ccn_bgp.learn.deciding import Deciding
 from ccn_bgp.learn.exports import Exports
 from ccn_bgp.learn.filled import Filled, filled
 from ccn_bgp.learn.importing import Imports, Origins
 from ccn_bgp.learn.judging import Claim, Hits, ImportPolicy, Judge
-from ccn_bgp.learn.keys import U4, WIDTHS, Array, Bools
-from ccn_bgp.learn.limits import limit_findings, over_limit
+from ccn_bgp.learn.keys import WIDTHS, Bools
+from ccn_bgp.learn.limits import limit_findings
 from ccn_bgp.learn.loc_rib import Columnar, LocRib, Slot
-from ccn_bgp.learn.multipath import Limits, Standing
+from ccn_bgp.learn.multipath import Limits
 from ccn_bgp.learn.originate import declared_prefixes
+from ccn_bgp.learn.path_placing import PathPlacing
 from ccn_bgp.learn.region_vms import RegionVms
 from ccn_bgp.learn.row_exports import RowExports
 from ccn_bgp.learn.row_judging import RowClaim, RowJudge, RowPolicy
+from ccn_bgp.learn.row_placing import RowPlacing
 from ccn_bgp.learn.saying import Saying
 from ccn_bgp.learn.sharing import SharePolicy, Sharing, accept_all
 from ccn_bgp.learn.terms import TermsBook
@@ -43,7 +44,6 @@ from ccn_bgp.model.bgp import Family, Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi, Peer, ccsis, peers, tap_name
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import (
-    EvpnMacIp,
     EvpnPrefix,
     Nlri,
     Path,
@@ -58,8 +58,6 @@ from ccn_bgp.model.vm_table import VmTable
 __all__ = ["Claim", "ImportPolicy", "Rib"]
 
 NO_AGGREGATES: Mapping[str, Sequence[Aggregate]] = {}
-ELSEWHERE = -2
-"""In the place of a winner that leads elsewhere now: it differs from every other."""
 PATIENCE = 1 << 20
 """Rows that may wait in an Adj-RIB-In before they are absorbed without a settle."""
 PATIENCE_PARTS = 1 << 16
@@ -134,9 +132,8 @@ class Rib:
             saying=self._saying,
         )
         self.changed, self.decided = self.deciding.changed, self.deciding.decided
-        self._again: dict[int, list[Array]] = {width: [] for width in WIDTHS}
+        self._placing = RowPlacing(self._rows, self.rows, self.deciding, self.findings)
         self._vms_moved: set[tuple[int, Ip]] = set()
-        self._limits: set[str] = set()
         self._wanted = aggregates
         self._compaction = Compaction(len(topology.ccns))
         self.compacts = True
@@ -174,6 +171,7 @@ class Rib:
             said=self._saying.again,
             limits=topology.mac_mobility,
         )
+        self._others = PathPlacing(self._judge, self.tables, self._vms, self.speaks, self.findings)
         for table in self.tables.values():
             for candidate in declared_prefixes(gateway, table.ccsi):
                 nlri = candidate.path.nlri
@@ -213,33 +211,18 @@ class Rib:
             if isinstance(nlri, EvpnPrefix | Unicast):
                 adj.hear_one(nlri, None)
             elif (gone := adj.others.pop(nlri.key, None)) is not None:
-                self._unplace(adj.peer, gone)
+                self._others.unplace(adj.peer, gone)
         for nlri in announced if attributes is not None else ():
             assert attributes is not None
             if isinstance(nlri, EvpnPrefix | Unicast):
                 adj.hear_one(nlri, attributes)
             else:
-                self._hear_other(adj, Path(peer, nlri, attributes))
+                self._others.hear(adj, Path(peer, nlri, attributes))
         self._absorb_in_time(adj)
-
-    def _hear_other(self, adj: AdjRibIn, path: Path) -> None:
-        key = path.nlri.key
-        heard = adj.others.get(key)
-        if heard is not None:
-            heard.stale = False
-            if heard.path == path:
-                return
-        before, heard = heard, Heard(path)
-        adj.others[key] = heard
-        if before is not None:
-            self.findings.pop((adj.peer.name, key), None)
-        self._place(adj.peer, heard)
-        if before is not None:
-            self._unplace(adj.peer, before, heard)
 
     def heard(self, peer: str) -> HeardPaths:
         """Everything that a peer has said, by NLRI key."""
-        self._absorb(self.adj_in[peer])
+        self._placing.absorb((self.adj_in[peer],))
         return HeardPaths(self.adj_in[peer], self)
 
     def outcome(self, verdict: int) -> Outcome:
@@ -260,23 +243,19 @@ class Rib:
         if self.speaks[peer].router_id == router_id:
             return
         self.speaks[peer].router_id = router_id
-        adj = self.adj_in[peer]
-        for width, rows in self.rows.items():
-            self._again[width].append(rows.key[rows.slot >> np.uint64(32) == adj.number])
-        for heard in adj.others.values():
-            for name in heard.places:
-                self.tables[name].decide_again(heard.path.nlri)
+        self._placing.decide_again(self.adj_in[peer])
+        self._others.decide_again(self.adj_in[peer])
 
     def session_down(self, peer: str, *, keep: bool) -> None:
         """The session ended: keep what it said as stale (graceful restart), or forget it."""
-        self._absorb(self.adj_in[peer])
+        self._placing.absorb((self.adj_in[peer],))
         self.adj_in[peer].mark_stale()
         if not keep:
             self.sweep(peer, None)
 
     def said_anew(self, peer: str, family: Family) -> None:
         """What a peer has said of a family is stale until it says it again (RFC 7313 §4)."""
-        self._absorb(self.adj_in[peer])
+        self._placing.absorb((self.adj_in[peer],))
         self.adj_in[peer].mark_stale(family)
 
     def sweep(self, peer: str, family: Family | None) -> int:
@@ -284,37 +263,24 @@ class Rib:
         adj = self.adj_in[peer]
         if not adj.stale:
             return 0  # a peer may say End-of-RIB as often as it likes
-        self._absorb(adj)
+        self._placing.absorb((adj,))
         adj.stale = family is not None
         count = 0
         for width, rows in adj.rows.items():
             delta = rows.sweep(family)
             if delta is not None:
                 count += len(delta.gone)
-                self._change(adj, width, delta)
-        gone = [
-            key
-            for key, heard in adj.others.items()
-            if heard.stale and family in (None, heard.path.nlri.family)
-        ]
-        for key in gone:
-            self._unplace(adj.peer, adj.others.pop(key))
-        return count + len(gone)
+                self._placing.sweep(adj, width, delta)
+        return count + self._others.sweep(adj, family)
 
     def reapply(self, peer: str, policy: ImportPolicy) -> None:
         """Judge every held path of a peer again, under this policy from now on."""
         self._judge.policy = policy
         adj = self.adj_in[peer]
-        self._absorb(adj)
-        with self._vms.judged_again():
-            for heard in adj.others.values():
-                self._unplace(adj.peer, heard)
-                self._place(adj.peer, heard)
+        self._placing.absorb((adj,))
+        self._others.judge_again(adj)
         self._rows.forget()
-        for width, rows in adj.rows.items():
-            none = np.zeros(0, np.uint32)
-            delta = Delta(rows.key[:0], none, rows.key.copy(), rows.verdict.copy())
-            self._change(adj, width, delta)
+        self._placing.judge_again(adj)
 
     def renew(self, topology: Topology, claim: Claim, row_claim: RowClaim | None = None) -> None:
         """Go on under a topology that differs in its VMs alone: no path is judged again."""
@@ -339,121 +305,14 @@ class Rib:
             adj.stale = old.stale
             for key, heard in old.others.items():
                 again = adj.others[key] = Heard(heard.path, stale=heard.stale)
-                self._place(adj.peer, again)
+                self._others.place(adj.peer, again)
             for width, rows in adj.rows.items():
                 rows.take_over(old.rows[width])
-                none = np.zeros(0, np.uint32)
-                delta = Delta(rows.key[:0], none, rows.key.copy(), rows.verdict.copy())
-                self._change(adj, width, delta)
-
-    # -- rows: from what was said to candidates -----------------------------------------------
+            self._placing.judge_again(adj)
 
     def _absorb_in_time(self, adj: AdjRibIn) -> None:
         if adj.waiting > PATIENCE or adj.waiting_parts > PATIENCE_PARTS:
-            self._absorb(adj)
-
-    def _absorb(self, adj: AdjRibIn) -> None:
-        for width, rows in adj.rows.items():
-            delta = rows.absorb()
-            if delta is not None:
-                self._change(adj, width, delta)
-
-    def _change(self, adj: AdjRibIn, width: int, delta: Delta) -> None:
-        """Judge what is new or other, and put it among the candidates in the place of what was."""
-        rows, judged = adj.rows[width], self._rows
-        if adj.peer.router is not None:
-            self._limits.add(adj.peer.name)
-        if len(delta.gone):
-            self._acquit(adj, rows, delta.gone, delta.gone_verdicts)
-        before = np.flatnonzero(delta.put_verdicts != 0xFFFFFFFF)
-        at = rows.at(delta.put)
-        if len(before):
-            self._acquit(adj, rows, delta.put[before], delta.put_verdicts[before])
-            rows.held_back[at[before]] = False
-        if len(at):
-            judged.rows(adj, rows, at, self._accuse)
-        gone_keys = np.concatenate((delta.gone, delta.put[before]))
-        gone_verdicts = np.concatenate((delta.gone_verdicts, delta.put_verdicts[before]))
-        self._move(
-            adj, width, (gone_keys, gone_verdicts), (delta.put, keyed.taken(rows.verdict, at))
-        )
-
-    def _move(
-        self, adj: AdjRibIn, width: int, gone: tuple[Array, U4], put: tuple[Array, U4]
-    ) -> None:
-        """Candidates by (keys in the Adj-RIB-In, verdicts): those to take away, those to put."""
-        keys = keyed.OF_WIDTH[width]
-        row, table, _ = self._rows.placed(gone[1])
-        gone_slots = slots(adj.number, keys.number(gone[0][row]))
-        gone_keys = keys.renumbered(gone[0][row], table)
-        row, table, terms = self._rows.placed(put[1])
-        said = keyed.taken(put[0], row)
-        put_slots = slots(adj.number, keys.number(said))
-        put_keys = keys.renumbered(said, table)
-        touched = put_keys
-        if len(gone_keys) or not keyed.rising(put_keys):
-            touched = keyed.distinct(np.sort(np.concatenate((gone_keys, put_keys))))
-        if not len(touched):
-            return
-        rows = self.rows[width]
-        before = Standing.of(rows, touched)
-        rows.change((gone_keys, gone_slots), (put_keys, put_slots, terms.astype(np.uint32)))
-        self.deciding.decide(width, touched, before)
-
-    def _acquit(self, adj: AdjRibIn, rows: Rows, keys: Array, verdicts: U4) -> None:
-        """Forget the findings on rows that are gone or are judged again."""
-        accused = self._rows.accused[verdicts]
-        if not accused.any():
-            return
-        chosen = keys[accused]
-        numbers = rows.keys.number(chosen).tolist()
-        for number, prefix in zip(numbers, rows.keys.prefixes(chosen), strict=True):
-            key = self.vocabulary.key(number, prefix)
-            self.findings.pop((adj.peer.name, key), None)
-
-    def _accuse(self, path: Path, finding: Finding) -> None:
-        self.findings[path.peer, path.nlri.key] = finding
-
-    # -- Paths that are no prefixes -----------------------------------------------------------
-
-    def _place(self, peer: Peer, heard: Heard) -> None:
-        """Judge a path that is no prefix, and put it where it belongs."""
-        judged = self._judge.judge(peer, heard.path)
-        self._judge.hits.add(peer.name, judged.by, 1, heard.path.nlri)
-        heard.reason = judged.reason
-        nlri = heard.path.nlri
-        if judged.finding is not None:
-            self.findings[peer.name, nlri.key] = judged.finding
-        if judged.attributes is None or not isinstance(nlri, EvpnMacIp):
-            return
-        heard.places = tuple(table.ccsi.name for table in judged.takers)
-        if nlri.ip is None:
-            return
-        path = heard.path
-        if judged.attributes is not path.attributes:
-            path = path._replace(attributes=judged.attributes)
-        for table in judged.takers:
-            if peer.role == "host":
-                self._vms.hear(nlri, (peer.name, nlri.key), path)
-                continue
-            speaker, origin = self.speaks[peer.name], self.origins.of(path)
-            table.place_vm(nlri.ip, Candidate(path, nlri.key, Source.REMOTE, speaker, origin))
-
-    def _unplace(self, peer: Peer, heard: Heard, after: Heard | None = None) -> None:
-        """Take a path away from where ``after``, another word on the same NLRI, is not now."""
-        nlri = heard.path.nlri
-        slot = (peer.name, nlri.key)
-        if after is None:
-            self.findings.pop(slot, None)
-        for name in heard.places:
-            if after is not None and name in after.places and _place(after) == _place(heard):
-                continue
-            if isinstance(nlri, EvpnMacIp) and nlri.ip is not None:
-                if peer.role == "host":
-                    self._vms.forget(nlri, slot)
-                else:
-                    self.tables[name].remove_vm(nlri.ip, slot)
-        heard.places = ()
+            self._placing.absorb((adj,))
 
     # -- VMs of this region ---------------------------------------------------------------------
 
@@ -475,16 +334,12 @@ class Rib:
 
     def settle(self) -> None:
         """Decide every dirty prefix until nothing is dirty; local imports may make more so."""
-        for name in sorted(self.adj_in):
-            self._absorb(self.adj_in[name])
-        self._apply_limits()
-        self._follow_vms()
-        for width, again in self._again.items():
-            if again:
-                touched = keyed.distinct(np.sort(np.concatenate(again)))
-                before = Standing.of(self.rows[width], touched)
-                self.deciding.decide(width, touched, before)
-                again.clear()
+        self._placing.absorb(self.adj_in.values())
+        self._placing.apply_limits(self.adj_in)
+        moved = [(self.by_id[number], ip) for number, ip in self._vms_moved]
+        self._vms_moved.clear()
+        self._placing.follow_vms(moved)
+        self._placing.settle()
         self._decide_dirty()
         while self.aggregates.settle():
             self._decide_dirty()
@@ -503,31 +358,6 @@ class Rib:
                     touched_prefixes.add(prefix)
                     self._saying.on(table, prefix)
                     self.aggregates.note(table, prefix)
-
-    def _follow_vms(self) -> None:
-        """Rows whose gateway IP is the address of a VM that has moved lead elsewhere now."""
-        moved: dict[int, list[int]] = {}
-        for number, ip in self._vms_moved:
-            if other := self._rows.follow(self.by_id[number], ip):
-                moved.setdefault(number, []).extend(other)
-        self._vms_moved.clear()
-        if not moved:
-            return
-        other_terms = np.zeros(len(self.book), np.bool_)
-        for numbers in moved.values():
-            other_terms[numbers] = True
-        tables = [self.by_id[number] for number in sorted(moved)]
-        for width, rows in self.rows.items():
-            found = [
-                rows.key[first:behind][other_terms[rows.terms[first:behind]]]
-                for first, behind in (table.extent(width) for table in tables)
-            ]
-            touched = keyed.distinct(np.concatenate(found))
-            if len(touched):
-                before = Standing.of(rows, touched)
-                winner = before.winner
-                winner[(winner >= 0) & other_terms[winner]] = ELSEWHERE
-                self.deciding.decide(width, touched, before)
 
     @property
     def waiting(self) -> int:
@@ -567,26 +397,6 @@ class Rib:
         """Which tables take which route targets."""
         return self._judge.imports
 
-    def _apply_limits(self) -> None:
-        """max-prefixes, soft: of the accepted prefixes the first N are used, shorter ones first."""
-        for name in sorted(self._limits):
-            adj = self.adj_in[name]
-            router = adj.peer.router
-            if router is None or router.max_prefixes is None:
-                continue
-            for width, over in over_limit(adj, self._rows.accepted, router.max_prefixes).items():
-                rows = adj.rows[width]
-                taken = np.flatnonzero(over & ~rows.held_back)
-                given = np.flatnonzero(rows.held_back & ~over)
-                rows.held_back = over
-                self._move(
-                    adj,
-                    width,
-                    (rows.key[taken], rows.verdict[taken]),
-                    (rows.key[given], rows.verdict[given]),
-                )
-        self._limits.clear()
-
     def limit_findings(self) -> list[Finding]:
         """One `capacity` finding for each router that says more than it may."""
         found = (limit_findings(self.adj_in[n], self.gateway) for n in sorted(self.adj_in))
@@ -617,8 +427,3 @@ class Rib:
             int((self._rows.accepted[r.verdict] & ~r.held_back).sum()) for r in adj.rows.values()
         )
         return rows + sum(1 for h in adj.others.values() if h.reason is None)
-
-
-def _place(heard: Heard) -> int:
-    """The VNI of a type 2: no part of its key, but of where it stands."""
-    return heard.path.nlri.vni if isinstance(heard.path.nlri, EvpnMacIp) else 0

@@ -20,3 +20,23 @@ def test_rows_taken_are_those_that_were_named(rows: list[int]) -> None:
 def test_rows_that_stand_together_are_not_copied() -> None:
     column = np.arange(10, 17)
     assert np.shares_memory(keyed.taken(column, np.arange(2, 5)), column)
+
+
+@pytest.mark.parametrize("length", [0, 1, 40, 4000])
+@pytest.mark.parametrize("places", [1, 7, keyed.PIECES, 2 * keyed.PIECES])
+def test_splice_puts_values_where_insert_does(length: int, places: int) -> None:
+    draw = np.random.default_rng(length + places)
+    column = draw.integers(0, 1000, length)
+    where = draw.integers(0, length + 1, places)
+    at = np.sort(np.repeat(where, draw.integers(1, 4, places)))
+    values = draw.integers(1000, 2000, len(at))
+    insert = keyed.Splice(length, at, len(at))
+    assert insert(column, values).tolist() == np.insert(column, at, values).tolist()
+    assert insert(column, 5).tolist() == np.insert(column, at, 5).tolist()
+
+
+def test_splice_without_places_puts_values_behind() -> None:
+    insert = keyed.Splice(2, None, 3)
+    assert insert(np.array([b"b", b"a"]), np.array([b"d", b"c", b"c"])).tolist() == [
+        b"b", b"a", b"d", b"c", b"c",
+    ]  # fmt: skip
