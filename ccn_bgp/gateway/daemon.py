@@ -405,6 +405,7 @@ class Daemon:
             raise
         self.intent, self.rib, self.guard = intent, rib, guard
         self._intent_digest = intent_digest(intent)
+        self.link.adopt(intent)
         await self.sessions.adopt(intent, rib)
         if not self._tried():
             self.changed()

@@ -98,6 +98,9 @@ class NoForwarder:
     def check_ports(self, intent: Intent) -> None:
         """It has no ports."""
 
+    def adopt(self, intent: Intent) -> None:
+        """It needs to know nothing."""
+
 
 class ForwarderLink:
     """The control socket of one forwarder, and its process where it is ours."""
@@ -126,15 +129,22 @@ class ForwarderLink:
         is there, and a second one would have no port."""
         try:
             await self._connect()
-            self.adopted = True
-            log.info("forwarder %d adopted, generation %d", self._pid, self.generation)
+            missing = self._missing(self.intent)
         except SilentError:
+            self.leave()
             raise
         except UnreachableError:
+            self.leave()
             self._pid = 0
             if not self.ours:
                 raise
             await self._spawn()
+            return
+        if missing:
+            await self._replace(missing)
+            return
+        self.adopted = True
+        log.info("forwarder %d adopted, generation %d", self._pid, self.generation)
 
     async def _connect(self) -> None:
         # In a thread: one that was stopped is waited for, and sessions and `ccn show` are not.
@@ -144,12 +154,17 @@ class ForwarderLink:
         if self.ours:
             self._pid_file.write_text(f"{self._pid}\n")
 
+    async def _replace(self, missing: Sequence[str]) -> None:
+        """The forwarder that runs has not all ports: our own makes room for one that has."""
+        if not self.ours:
+            self.leave()
+            raise CcnError(self._without(missing))
+        log.warning("forwarder %d has no port %s: starting another", self._pid, ", ".join(missing))
+        await self.stop()
+        await self._spawn()
+
     async def _spawn(self) -> None:
-        topology, gateway = self.intent.topology, self.intent.gateway
-        drivers = {u.port: u.driver for u in gateway.uplinks}
-        ports = {
-            name: f"{drivers.get(name, 'auto')}:{name}" for name in port_names(topology, gateway)
-        }
+        gateway, ports = self.intent.gateway, _ports(self.intent)
         extra = settings_arguments(gateway.forwarder)
         command = forwarder_command(self.path, ports, name=gateway.name, extra=extra)
         self._process = await asyncio.to_thread(
@@ -285,21 +300,44 @@ class ForwarderLink:
 
     def check_ports(self, intent: Intent) -> None:
         """CcnError if the new intent needs a port that this forwarder has not opened."""
-        if self.client is None or not self.ours:
-            return
+        if self.client is not None and (missing := self._missing(intent)):
+            raise CcnError(self._without(missing))
+
+    def _missing(self, intent: Intent) -> list[str]:
         have = {status.name for status in self._ask(lambda client: client.port_status())}
-        missing = [p for p in port_names(intent.topology, intent.gateway) if p not in have]
-        if missing:
-            raise CcnError(
-                Problem(
-                    intent.gateway.name,
-                    f"port {', '.join(missing)} is not open in the running forwarder",
-                    "restart the gateway to open it",
-                )
-            )
-        if intent.gateway.forwarder != self.intent.gateway.forwarder:
-            log.warning("forwarder: other settings, for its next start (`kill %d`)", self._pid)
-        self.intent = intent
+        return [port for port in _ports(intent) if port not in have]
+
+    def _without(self, missing: Sequence[str]) -> Problem:
+        where = self.intent.gateway.name if self.ours else f"forwarder {self.path}"
+        way_out = (
+            "restart the gateway, which starts a forwarder with it"
+            if self.ours
+            else "start it again with --port " + " --port ".join(f"{p}=auto:{p}" for p in missing)
+        )
+        what = "port {} is" if len(missing) == 1 else "ports {} are"
+        name = "the running forwarder" if self.ours else "it"
+        return Problem(where, f"{what.format(', '.join(missing))} not open in {name}", way_out)
+
+    def adopt(self, intent: Intent) -> None:
+        """From now on a forwarder is started by this intent; what this one does not take over while
+        it runs is said."""
+        before, self.intent = self.intent, intent
+        if not self.ours or not self._pid:
+            return
+        old, new = _ports(before), _ports(intent)
+        later = f"its next start (`kill {self._pid}` has one at once)"
+        for port in sorted(old.keys() - new.keys()):
+            log.warning("forwarder: port %s stays open until %s", port, later)
+        other = {port for port in old.keys() & new.keys() if old[port] != new[port]}
+        if other or intent.gateway.forwarder != before.gateway.forwarder:
+            log.warning("forwarder: other settings, for %s", later)
+
+
+def _ports(intent: Intent) -> dict[str, str]:
+    """Name → what ccn-forwarder is told of it, for every port of the gateway."""
+    drivers = {u.port: u.driver for u in intent.gateway.uplinks}
+    names = port_names(intent.topology, intent.gateway)
+    return {name: f"{drivers.get(name, 'auto')}:{name}" for name in names}
 
 
 def lookup_json(answer: Any) -> dict[str, Any]:

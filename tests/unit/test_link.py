@@ -16,7 +16,7 @@ import pytest
 
 from ccn_bgp.errors import UnreachableError
 from ccn_bgp.forwarder import wire
-from ccn_bgp.forwarder.client import SilentError
+from ccn_bgp.forwarder.client import ForwarderClient, SilentError
 from ccn_bgp.forwarder.wire import MessageType
 from ccn_bgp.gateway import link
 from ccn_bgp.gateway.link import ForwarderLink
@@ -65,8 +65,7 @@ def stopping(tmp_path):
         while made.client is None or (when == "early" and not made.client.stopped()):
             assert time.monotonic() < deadline
             with contextlib.suppress(UnreachableError):
-                if made.client is None:
-                    asyncio.run(made.start())
+                made.client = made.client or ForwarderClient.connect(path)
         return made
 
     yield begin
