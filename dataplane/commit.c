@@ -169,9 +169,12 @@ static void remove_rows(struct change *c)
 			remove_vm(c, (const void *)c->vms.op[i].record);
 }
 
-/* Exchanges the staged next hop for the live one; what was live is then in `staged`. */
+/* Exchanges the staged next hop for the live one; what was live is then in `staged`. A reader between
+ * the two stores goes by its way alone, or by a pointer that a way of either kind led it to. */
 static void publish_next_hops(struct change *c, bool groups, bool doomed)
 {
+	static const struct way nowhere;
+
 	for (size_t i = 0; i < c->slot_count; i++) {
 		struct next_hop_entry *e =
 		    &c->fib->next_hop_page[c->slots[i] / PAGE][c->slots[i] % PAGE];
@@ -183,6 +186,8 @@ static void publish_next_hops(struct change *c, bool groups, bool doomed)
 			continue;
 		c->fib->next_hops += (e->staged != NULL) - (old != NULL);
 		__atomic_store_n(&e->live, e->staged, __ATOMIC_RELEASE);
+		way_store(&c->fib->way_page[c->slots[i] / PAGE][c->slots[i] % PAGE],
+			  e->live ? &e->live->way : &nowhere);
 		if (e->live)
 			adjacency_hold(c->fib, e->live->to.adjacency);
 		if (old)

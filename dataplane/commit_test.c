@@ -283,6 +283,44 @@ static void read_vm(const struct fib *fib, uint32_t c, uint8_t n, uint32_t flow_
 	}
 }
 
+/* A way says what one next hop of the slot's table said, no halves of two; of those in random_record
+ * the VNI goes with the table, and the address with the kind. */
+static void read_way(const struct fib *fib, uint32_t slot, uint32_t c)
+{
+	const __m128i held = way_load(fib_way_place(fib, slot));
+	struct way way;
+
+	_mm_store_si128((__m128i *)&way, held);
+	switch (way_leads(held)) {
+	case LEADS_ELSEWHERE:
+		CHECK(!memcmp(&way, &(struct way){0}, sizeof(way)));
+		return;
+	case LEADS_AWAY:
+		CHECK((way.vni & 0xffffff) == 100 + c && way.pad == 0);
+		CHECK(way.adjacency < __atomic_load_n(&fib->adjacencies->count, __ATOMIC_ACQUIRE));
+		return;
+	case LEADS_TO_VM:
+		CHECK((way.vni & 0xffffff) == 100 + c && way.pad2 == 0);
+		CHECK(way.mask ? way.mask == UINT32_MAX && way.address == 0
+			       : (way.address & 0xffffff) == 10);
+		return;
+	}
+	CHECK(false);
+}
+
+/* When nothing is under way, ways are those of the next hops. */
+static void check_ways(const struct fib *fib)
+{
+	static const struct way nowhere;
+
+	for (uint32_t slot = 0; slot < PAGE && fib->way_page[0]; slot++) {
+		const struct next_hop *hop = fib_next_hop(fib, slot);
+
+		CHECK(
+		    !memcmp(fib_way_place(fib, slot), hop ? &hop->way : &nowhere, sizeof(nowhere)));
+	}
+}
+
 static uint64_t judged; /* packets, by the reader */
 
 /* TCP to port 22 meets whatever rows there are; what was compiled stays until it is not read. */
@@ -324,6 +362,7 @@ static void *read_on(void *unused)
 				if (slot[n] == LPM_NONE)
 					continue;
 				CHECK(slot[n] % 4 == c % 4);
+				read_way(fib, slot[n], c);
 				/* make before break: what a route names is there */
 				hop = fib_next_hop(fib, slot[n]);
 				CHECK(hop && hop->record.slot == slot[n]);
@@ -476,6 +515,7 @@ int main(int argc, char **argv)
 		}
 		accepted++;
 		CHECK(fib_current->epoch != epoch || only_has(&messages, CCN_ROUTE));
+		check_ways(fib_current);
 		if (step % 10 != 0)
 			continue;
 		dump(&after);

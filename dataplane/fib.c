@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arena.h"
 #include "interface.h"
 
 #define SPINS 1000 /* before others may have the CPU */
@@ -103,6 +104,7 @@ void fib_free(struct fib *fib)
 			next_hop_free(fib->next_hop_page[i][j].staged);
 		}
 		free(fib->next_hop_page[i]);
+		arena_free(fib->way_page[i], WAY_LINES);
 	}
 	for (unsigned i = 0; i < MAX_CCSIS; i++) {
 		ccsi_acl_free(fib->acl[i]);

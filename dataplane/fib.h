@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <emmintrin.h>
 #include <rte_rcu_qsbr.h>
 
 #include "acl.h"
@@ -38,6 +39,7 @@
 #define NO_ADJACENCY UINT32_MAX
 #define MAX_VLAN 4096
 #define PAGE 4096U /* entries of a page of the VNI and next-hop tables */
+#define WAY_LINES (PAGE / 4)
 
 /* Numbers in fib_qsbr; worker i is READER_WORKER + i. */
 enum reader { READER_SLOW, READER_WORKER, READER_COUNT = READER_WORKER + MAX_WORKERS };
@@ -122,24 +124,43 @@ struct adjacency_uses {
 
 /* How find_next_hops goes on from a next hop. */
 enum leads {
-	LEADS_AWAY = 0,	 /* REMOTE: `to` says all */
-	LEADS_TO_VM = 1, /* of IPv4; of what is on-link, of the packet's family */
-	LEADS_ELSEWHERE, /* out of a hand-off, into a group, nowhere */
+	LEADS_ELSEWHERE = 0, /* out of a hand-off, into a group, nowhere: struct next_hop knows */
+	LEADS_AWAY,	     /* REMOTE */
+	LEADS_TO_VM,	     /* of IPv4; of what is on-link, of the packet's family */
 };
 
-/* The first line is what the packet loop needs of most, as it needs it. */
+/* All that the packet loop needs of most next hops: as many octets as one store changes, four to a
+ * cache line. */
+struct way {
+	uint32_t vni; /* and above its 24 bits enum leads */
+	union {
+		struct { /* LEADS_AWAY: the rest of a struct vm_value */
+			uint8_t mac[6];
+			uint16_t pad;
+			uint32_t adjacency;
+		};
+		struct {		  /* LEADS_TO_VM */
+			uint32_t address; /* of a VIP, network order; else 0 */
+			uint32_t
+			    mask; /* what of the packet's destination is added: all or nothing */
+			uint32_t pad2;
+		};
+	};
+} __attribute__((aligned(16)));
+
 struct next_hop {
 	struct vm_value to; /* REMOTE */
-	/* LEADS_TO_VM: vm_key4 of a VIP; of what is on-link the VNI, to which the mask lets the
-	 * packet's destination */
-	uint64_t key4;
-	uint32_t mask4;
-	uint8_t leads;		      /* enum leads */
+	struct way way;
 	struct neigh *neigh;	      /* NEIGHBOR */
 	struct next_hop_group *group; /* GROUP */
 	struct ccn_next_hop record;
 	struct egress out; /* NEIGHBOR */
 } __rte_cache_aligned;
+
+static inline enum leads way_leads(__m128i way)
+{
+	return (enum leads)((uint32_t)_mm_cvtsi128_si32(way) >> 24);
+}
 
 /* Fills what follows from the record; `adjacency`: of a REMOTE's VTEP. */
 void next_hop_prepare(struct next_hop *hop, uint32_t adjacency);
@@ -196,9 +217,10 @@ struct fib {
 	struct vtep_sets vtep_sets;
 	struct vni_entry *vni_page[(1 << 24) / PAGE];
 	struct next_hop_entry *next_hop_page[(1 << 24) / PAGE];
-	lpm_ref lpm[2][MAX_CCSIS];	 /* what readers see of IPv4, IPv6 */
-	struct ccsi_acl *acl[MAX_CCSIS]; /* NULL: free */
-	uint32_t acls;			 /* how many are not NULL */
+	struct way *way_page[(1 << 24) / PAGE]; /* of the same slots; of an empty one zero */
+	lpm_ref lpm[2][MAX_CCSIS];		/* what readers see of IPv4, IPv6 */
+	struct ccsi_acl *acl[MAX_CCSIS];	/* NULL: free */
+	uint32_t acls;				/* how many are not NULL */
 	struct source_table *sources[MAX_CCSIS];
 	bool source_open[MAX_CCSIS]; /* sources are not checked */
 	struct ccsi *ccsi[MAX_CCSIS];
@@ -233,13 +255,21 @@ static inline const void *fib_vni_place(const struct fib *fib, uint32_t vni)
 	return page ? &page[vni % PAGE] : NULL;
 }
 
-/* Where the pointer to it is: to be fetched ahead. */
-static inline const void *fib_next_hop_place(const struct fib *fib, uint32_t slot)
+/* Where a next hop's way stands: to be fetched ahead. The slot is one that a route has. */
+static inline const struct way *fib_way_place(const struct fib *fib, uint32_t slot)
 {
-	const struct next_hop_entry *page =
-	    __atomic_load_n(&fib->next_hop_page[slot / PAGE], __ATOMIC_ACQUIRE);
+	return &__atomic_load_n(&fib->way_page[slot / PAGE], __ATOMIC_ACQUIRE)[slot % PAGE];
+}
 
-	return page ? &page[slot % PAGE].live : NULL;
+/* As a whole, whatever is written meanwhile. In a register: on the stack its parts would be waited for. */
+static inline __m128i way_load(const struct way *place)
+{
+	return *(const volatile __m128i *)place;
+}
+
+static inline void way_store(struct way *place, const struct way *way)
+{
+	*(volatile __m128i *)place = _mm_load_si128((const __m128i *)way);
 }
 
 static inline const struct next_hop *fib_next_hop(const struct fib *fib, uint32_t slot)

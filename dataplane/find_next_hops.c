@@ -5,20 +5,19 @@
  */
 #include <string.h>
 
-#include <rte_prefetch.h>
+#include <smmintrin.h>
 
 #include "frame.h"
 #include "fwd.h"
 
-/* There is no such VM: it may be ourselves, inside the VPC. */
+/* There is no such VM: it may be ourselves, inside the VPC. What led here is still in the job. */
 static void miss(struct worker *w, const struct fib *fib, struct job *job)
 {
 	const struct packet *packet = &job->packet;
 
-	if (job->hop->record.kind == CCN_ON_LINK && !packet->own &&
-	    address_set_has(__atomic_load_n(&fib->gateway_addresses, __ATOMIC_ACQUIRE),
-			    job->hop->record.vni, packet->family,
-			    packet->ip + (packet->family == 4 ? 16 : 24)))
+	if (job->on_link && !packet->own &&
+	    address_set_has(__atomic_load_n(&fib->gateway_addresses, __ATOMIC_ACQUIRE), job->to.vni,
+			    packet->family, packet->ip + (packet->family == 4 ? 16 : 24)))
 		hand_up(w, job, PUNT_TO_GATEWAY, 0);
 	else
 		refuse(w, job, DROP_NO_VM, 0);
@@ -35,34 +34,6 @@ struct to_vms {
 	};
 };
 
-/* First the entries of all slots are asked for, then the next hops that they lead to. */
-static void fetch(const struct worker *w, const struct fib *fib, struct job *jobs, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		if (likely(jobs[i].slot != LPM_NONE))
-			rte_prefetch0(fib_next_hop_place(fib, jobs[i].slot));
-		__builtin_prefetch(&w->stats.ccsi[jobs[i].packet.ccsi], 1); /* for the last stage */
-	}
-	for (unsigned i = 0; i < count; i++) {
-		jobs[i].hop = jobs[i].slot == LPM_NONE ? NULL : fib_next_hop(fib, jobs[i].slot);
-		rte_prefetch0(jobs[i].hop);
-	}
-}
-
-static void ask(struct to_vms *vms, int family, unsigned job, uint32_t vni, const uint8_t *ip)
-{
-	uint32_t address;
-
-	vms->job[vms->count] = (uint8_t)job;
-	vms->vni[vms->count] = vni;
-	if (family == 4) {
-		memcpy(&address, ip, 4);
-		vms->key4[vms->count++] = vm_key4(vni, address);
-	} else {
-		memcpy(vms->ip6[vms->count++], ip, 16);
-	}
-}
-
 /* How many have no VM. */
 static unsigned take(struct worker *w, const struct fib *fib, struct job *jobs,
 		     const struct to_vms *vms, const struct vm_value *value, uint64_t found)
@@ -72,9 +43,10 @@ static unsigned take(struct worker *w, const struct fib *fib, struct job *jobs,
 	for (unsigned i = 0; i < vms->count; i++) {
 		struct job *job = &jobs[vms->job[i]];
 
-		job->to = value[i];
-		if (likely(found >> i & 1))
+		if (likely(found >> i & 1)) {
+			job->to = value[i];
 			continue;
+		}
 		miss(w, fib, job);
 		job->m = NULL;
 		missed++;
@@ -82,12 +54,43 @@ static unsigned take(struct worker *w, const struct fib *fib, struct job *jobs,
 	return missed;
 }
 
-/* Groups, hand-offs and what leads nowhere. False: the packet is dropped. */
-static bool follow(struct worker *w, struct job *jobs, unsigned i, const struct next_hop *hop,
+/* Without a branch on where it leads, which no predictor knows of mixed traffic: every one takes the
+ * way for what a REMOTE says and writes down a question, and the next overwrites those that are none. */
+static inline void lead(struct job *job, unsigned i, __m128i way, struct to_vms *vm4,
+			struct to_vms *vm6)
+{
+	const uint8_t *ip = job->packet.ip;
+	const uint32_t to_vm = way_leads(way) == LEADS_TO_VM;
+	const uint32_t vni = (uint32_t)_mm_cvtsi128_si32(way) & 0xffffff;
+	const uint32_t vip = (uint32_t)_mm_extract_epi32(way, 1);
+	const uint32_t mask = (uint32_t)_mm_extract_epi32(way, 2);
+	uint32_t address;
+
+	job->leads = (uint8_t)way_leads(way);
+	job->on_link = to_vm & mask & 1;
+	_mm_store_si128((__m128i *)&job->to,
+			_mm_and_si128(way, _mm_set_epi32(-1, -1, -1, 0xffffff)));
+	if (job->packet.family == 4 || !mask) {
+		memcpy(&address, ip + 16, 4);
+		vm4->job[vm4->count] = (uint8_t)i;
+		vm4->key4[vm4->count] = vm_key4(vni, vip | (address & mask));
+		vm4->count += to_vm;
+	} else {
+		vm6->job[vm6->count] = (uint8_t)i;
+		vm6->vni[vm6->count] = vni;
+		memcpy(vm6->ip6[vm6->count], ip + 24, 16);
+		vm6->count += to_vm;
+	}
+}
+
+/* Where a way does not lead: groups, hand-offs, VIPs of IPv6, and what leads nowhere. False: the
+ * packet is dropped. */
+static bool follow(struct worker *w, const struct fib *fib, struct job *jobs, unsigned i,
 		   struct to_vms *vm4, struct to_vms *vm6)
 {
 	struct job *job = &jobs[i];
 	const struct packet *packet = &job->packet;
+	const struct next_hop *hop = job->slot == LPM_NONE ? NULL : fib_next_hop(fib, job->slot);
 
 	if (hop && hop->record.kind == CCN_GROUP) /* of which no member is a group */
 		hop = fib_member(hop, frame_flow_hash(packet->ip, packet->family, packet->length));
@@ -96,37 +99,17 @@ static bool follow(struct worker *w, struct job *jobs, unsigned i, const struct 
 		refuse(w, job, hop ? DROP_BLACKHOLE : DROP_NO_ROUTE, 0);
 		return false;
 	}
-	if (hop->record.kind == CCN_ON_LINK)
-		ask(packet->family == 4 ? vm4 : vm6, packet->family, i, hop->record.vni,
-		    packet->ip + (packet->family == 4 ? 16 : 24));
-	else if (hop->record.kind == CCN_VIP)
-		ask(hop->record.family == 4 ? vm4 : vm6, hop->record.family, i, hop->record.vni,
-		    hop->record.ip);
-	else if (hop->record.kind == CCN_REMOTE)
-		job->to = hop->to;
-	return true;
-}
-
-/* The same without a branch on where it leads, which no predictor knows of mixed traffic: every one
- * takes what a REMOTE says and writes down a question, and the next overwrites those that are none. */
-static inline void lead(struct job *job, unsigned i, const struct next_hop *hop, struct to_vms *vm4,
-			struct to_vms *vm6)
-{
-	const uint8_t *ip = job->packet.ip;
-	uint32_t address;
-
-	job->to = hop->to;
-	if (job->packet.family == 4 || !hop->mask4) {
-		memcpy(&address, ip + 16, 4);
-		vm4->job[vm4->count] = (uint8_t)i;
-		vm4->key4[vm4->count] = hop->key4 | (address & hop->mask4);
-		vm4->count += hop->leads;
-	} else {
+	if (way_leads(way_load(&hop->way)) != LEADS_ELSEWHERE) {
+		lead(job, i, way_load(&hop->way), vm4, vm6);
+	} else if (hop->record.kind == CCN_VIP) {
+		job->leads = LEADS_TO_VM;
+		job->on_link = false;
+		job->to.vni = hop->record.vni;
 		vm6->job[vm6->count] = (uint8_t)i;
-		vm6->vni[vm6->count] = hop->to.vni;
-		memcpy(vm6->ip6[vm6->count], ip + 24, 16);
-		vm6->count += hop->leads;
+		vm6->vni[vm6->count] = hop->record.vni;
+		memcpy(vm6->ip6[vm6->count++], hop->record.ip, 16);
 	}
+	return true;
 }
 
 unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count)
@@ -136,13 +119,14 @@ unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *job
 	unsigned gone = 0, kept = 0;
 
 	vm4.count = vm6.count = 0;
-	fetch(w, fib, jobs, count);
 	for (unsigned i = 0; i < count; i++) {
-		const struct next_hop *hop = jobs[i].hop;
+		__m128i way = _mm_setzero_si128();
 
-		if (likely(hop && hop->leads <= LEADS_TO_VM)) {
-			lead(&jobs[i], i, hop, &vm4, &vm6);
-		} else if (!follow(w, jobs, i, hop, &vm4, &vm6)) {
+		if (likely(jobs[i].slot != LPM_NONE))
+			way = way_load(fib_way_place(fib, jobs[i].slot));
+		if (likely(way_leads(way) != LEADS_ELSEWHERE)) {
+			lead(&jobs[i], i, way, &vm4, &vm6);
+		} else if (!follow(w, fib, jobs, i, &vm4, &vm6)) {
 			jobs[i].m = NULL;
 			gone++;
 		}

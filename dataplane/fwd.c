@@ -23,7 +23,7 @@ void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_
 		n = apply_acls(w, fib, jobs, n);
 		lap(w, STAGE_ACL, 0);
 	}
-	match_routes(fib, jobs, n);
+	match_routes(w, fib, jobs, n);
 	lap(w, STAGE_MATCH, 0);
 	traced(w, fib, STAGE_MATCH, jobs, n);
 	n = find_next_hops(w, fib, jobs, n);
@@ -55,7 +55,7 @@ void forward_own(struct worker *w, const struct fib *fib, struct rte_mbuf **pack
 	}
 	if (n == 0)
 		return;
-	match_routes(fib, jobs, n);
+	match_routes(w, fib, jobs, n);
 	n = find_next_hops(w, fib, jobs, n);
 	rewrite(w, fib, jobs, n);
 }

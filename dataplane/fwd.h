@@ -15,10 +15,14 @@
 /* A packet on its way, filled stage by stage. */
 struct job {
 	struct rte_mbuf *m;
-	struct packet packet;	    /* sort_out: the IP packet to forward, and its CCSI */
-	uint32_t slot;		    /* match_routes: of the next hop, or LPM_NONE */
-	const struct next_hop *hop; /* find_next_hops: of a group, the member */
-	struct vm_value to;	    /* encapsulation: VNI, inner MAC, adjacency */
+	struct packet packet; /* sort_out: the IP packet to forward, and its CCSI */
+	uint32_t slot;	      /* match_routes: of the next hop, or LPM_NONE */
+	/* find_next_hops */
+	uint8_t leads; /* enum leads: where, of a group that the member does */
+	bool on_link;  /* to a VM, by the packet's destination */
+	const struct next_hop
+	    *hop;	    /* LEADS_ELSEWHERE: which; else of a group the member, or NULL */
+	struct vm_value to; /* encapsulation: VNI, inner MAC, adjacency */
 };
 
 /* Packets of the slow path, see punt_route: into the same stages behind the first. */
@@ -53,7 +57,7 @@ unsigned check_sources(struct worker *w, const struct fib *fib, struct job *jobs
  * only where some CCSI has one. */
 unsigned apply_acls(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count);
 /* The longest match in its CCSI for each. */
-void match_routes(const struct fib *fib, struct job *jobs, unsigned count);
+void match_routes(const struct worker *w, const struct fib *fib, struct job *jobs, unsigned count);
 /* Follows next hops, to a VM where they lead to one. Keeps what survives, and returns how many. */
 unsigned find_next_hops(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count);
 /* New headers, and off to the TX queues. */

@@ -6,10 +6,19 @@
 #include <string.h>
 
 #include <rte_byteorder.h>
+#include <rte_prefetch.h>
 
 #include "fwd.h"
 
-void match_routes(const struct fib *fib, struct job *jobs, unsigned count)
+/* For the next stage: the way of the next hop, and for the last one the counters. */
+static inline void fetch(const struct worker *w, const struct fib *fib, const struct job *job)
+{
+	if (likely(job->slot != LPM_NONE))
+		rte_prefetch0(fib_way_place(fib, job->slot));
+	__builtin_prefetch(&w->stats.ccsi[job->packet.ccsi], 1);
+}
+
+void match_routes(const struct worker *w, const struct fib *fib, struct job *jobs, unsigned count)
 {
 	lpm_ref table4[BURST], table6[BURST];
 	uint32_t address4[BURST], slot4[BURST], slot6[BURST];
@@ -37,6 +46,8 @@ void match_routes(const struct fib *fib, struct job *jobs, unsigned count)
 	if (n6 > 0)
 		lpm_lookup_burst6(table6, (const uint8_t(*)[16])address6, slot6, n6);
 	n4 = n6 = 0;
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		jobs[i].slot = jobs[i].packet.family == 4 ? slot4[n4++] : slot6[n6++];
+		fetch(w, fib, &jobs[i]);
+	}
 }

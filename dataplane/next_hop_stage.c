@@ -3,6 +3,8 @@
  */
 #include "change.h"
 
+#include "arena.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,9 +14,15 @@ static struct next_hop_entry *next_hop_entry(struct change *c, uint32_t slot)
 
 	if (!*place) {
 		struct next_hop_entry *page = calloc(PAGE, sizeof(*page));
+		struct way *ways = arena_alloc(WAY_LINES);
 
-		if (!page)
+		if (!page || !ways) {
+			free(page);
+			arena_free(ways, WAY_LINES);
 			return NULL;
+		}
+		memset(ways, 0, WAY_LINES * ARENA_LINE);
+		__atomic_store_n(&c->fib->way_page[slot / PAGE], ways, __ATOMIC_RELEASE);
 		__atomic_store_n(place, page, __ATOMIC_RELEASE);
 	}
 	return &(*place)[slot % PAGE];
@@ -33,17 +41,20 @@ static struct next_hop *next_hop_new(void)
 void next_hop_prepare(struct next_hop *hop, uint32_t adjacency)
 {
 	const struct ccn_next_hop *r = &hop->record;
-	uint32_t address;
 
-	memcpy(&address, r->ip, 4);
 	hop->to = (struct vm_value){.vni = r->vni, .adjacency = adjacency};
 	memcpy(hop->to.mac, r->mac, sizeof(hop->to.mac));
-	hop->key4 = vm_key4(r->vni, r->kind == CCN_VIP ? address : 0);
-	hop->mask4 = r->kind == CCN_VIP ? 0 : UINT32_MAX;
-	hop->leads = r->kind == CCN_REMOTE ? LEADS_AWAY
-		     : r->kind == CCN_ON_LINK || (r->kind == CCN_VIP && r->family == 4)
-			 ? LEADS_TO_VM
-			 : LEADS_ELSEWHERE;
+	hop->way = (struct way){0};
+	if (r->kind == CCN_REMOTE) {
+		memcpy(&hop->way, &hop->to, sizeof(hop->way));
+		hop->way.vni |= (uint32_t)LEADS_AWAY << 24;
+	} else if (r->kind == CCN_ON_LINK || (r->kind == CCN_VIP && r->family == 4)) {
+		hop->way.vni = r->vni | (uint32_t)LEADS_TO_VM << 24;
+		if (r->kind == CCN_VIP)
+			memcpy(&hop->way.address, r->ip, 4);
+		else
+			hop->way.mask = UINT32_MAX;
+	}
 }
 
 static const char *next_hop_fault(const struct ccn_next_hop *r)

@@ -5,8 +5,9 @@
  * inner source and its host; here they are one line. It holds for one epoch of the tables (fib.h), so
  * that a commit of any of them forgets all of it, and nothing outlives a withdraw.
  *
- * Sets of two entries. Where the traffic has more origins than fit, looking for them would only add
- * to the cost: then the worker does without for a while.
+ * Sets of two entries; half a million, since a million flows come from hundreds of thousands of VMs
+ * (memory is taken as entries are used). Where the traffic has more origins than fit, looking for them
+ * would only add to the cost: then the worker does without for a while.
  */
 #ifndef CCN_ORIGIN_H
 #define CCN_ORIGIN_H
@@ -16,10 +17,11 @@
 
 #include <nmmintrin.h>
 
-#define ORIGIN_SETS 65536U   /* what 16 bits of a hash tell apart */
-#define ORIGIN_TAG 0xffffffU /* of an epoch: what an entry holds of it, never 0 */
-#define ORIGIN_POOR 1024U    /* bursts that found less than half, before it rests */
-#define ORIGIN_REST 8192U    /* bursts */
+#define ORIGIN_BITS 18
+#define ORIGIN_SETS (1U << ORIGIN_BITS) /* 8 MiB */
+#define ORIGIN_TAG 0xffffffU		/* of an epoch: what an entry holds of it, never 0 */
+#define ORIGIN_POOR 1024U		/* bursts that found less than half, before it rests */
+#define ORIGIN_REST 8192U		/* bursts */
 
 /* Zero: nothing. */
 struct origin {
@@ -60,7 +62,7 @@ static inline struct origin *origin_set(const struct origins *o, const struct or
 	const uint32_t hash =
 	    (uint32_t)_mm_crc32_u64(origin_vni(key), key->addresses) * 0x9e3779b1U;
 
-	return &o->entry[2 * (hash >> 16 & o->mask)];
+	return &o->entry[2 * (hash >> (32 - ORIGIN_BITS) & o->mask)];
 }
 
 /* True: it is there, and where. */

@@ -34,8 +34,6 @@ static enum punt_what told(enum drop_reason reason)
 void hand_up(struct worker *w, struct job *job, enum punt_what what, uint16_t mtu)
 {
 	const struct packet *packet = &job->packet;
-	const bool vpc =
-	    job->hop && (job->hop->record.kind == CCN_ON_LINK || job->hop->record.kind == CCN_VIP);
 	const struct punt_note note = {
 	    .what = (uint8_t)what,
 	    .family = packet->family,
@@ -46,7 +44,7 @@ void hand_up(struct worker *w, struct job *job, enum punt_what what, uint16_t mt
 	    .vni = packet->vni,
 	    .vtep = packet->vtep,
 	    .interface = packet->interface,
-	    .to_vni = vpc ? job->hop->record.vni : 0,
+	    .to_vni = job->leads == LEADS_TO_VM ? job->to.vni : 0,
 	};
 	uint8_t *data = rte_pktmbuf_mtod(job->m, uint8_t *);
 

@@ -131,7 +131,7 @@ static void rewrite_one(struct worker *w, const struct fib *fib, struct job *job
 		drop_packet(w, job, DROP_ECN);
 		return;
 	}
-	if (job->hop->record.kind == CCN_NEIGHBOR)
+	if (job->leads == LEADS_ELSEWHERE)
 		reason = hand_off(job, &port, &mtu);
 	else
 		reason = encapsulate(fib, job, &port, &mtu);
@@ -155,7 +155,7 @@ static inline bool rewrite_plainly(struct worker *w, const struct adjacency_tabl
 	uint32_t entropy;
 	uint64_t mac, inner;
 
-	if (unlikely(job->hop->leads > LEADS_TO_VM || job->to.adjacency >= count))
+	if (unlikely(job->leads == LEADS_ELSEWHERE || job->to.adjacency >= count))
 		return false;
 	to = &table->at[job->to.adjacency];
 	if (unlikely(!to->neigh || to->ways))

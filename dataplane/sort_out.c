@@ -75,6 +75,8 @@ static bool sort_one(struct worker *w, const struct fib *fib,
 	}
 	verdict = classify(fib, interfaces, &in, &job->packet);
 	job->m = m;
+	job->slot = LPM_NONE;
+	job->leads = LEADS_ELSEWHERE;
 	job->hop = NULL;
 	if (verdict == VERDICT_DROP)
 		drop_packet(w, job, in.reason);
@@ -128,6 +130,8 @@ static inline void make_job(struct job *job, struct rte_mbuf *m, unsigned port,
 	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
 
 	job->m = m;
+	job->slot = LPM_NONE;
+	job->leads = LEADS_ELSEWHERE;
 	job->hop = NULL;
 	job->packet = (struct packet){
 	    .ip = frame + PLAIN_IP,

@@ -113,7 +113,7 @@ static uint32_t hosts_of(const struct fib *fib, uint32_t adjacency)
 static void note_way(struct tracer *t, const struct fib *fib, const struct job *job, unsigned count)
 {
 	const struct next_hop *first = job->slot == LPM_NONE ? NULL : fib_next_hop(fib, job->slot);
-	const struct next_hop *hop = job->hop;
+	const struct next_hop *hop = job->hop ? job->hop : first;
 	const struct packet *packet = &job->packet;
 	struct ccn_trace_step *step;
 	const uint32_t flow = frame_flow_hash(packet->ip, packet->family, packet->length);
@@ -185,8 +185,7 @@ void trace_stage(struct tracer *t, const struct fib *fib, enum stage stage, cons
 			job->packet.ip + (job->packet.family == 4 ? 16 : 24));
 		return;
 	case STAGE_NEXT_HOP:
-		if (job->hop)
-			note_way(t, fib, job, count);
+		note_way(t, fib, job, count);
 		return;
 	default:
 		return;
