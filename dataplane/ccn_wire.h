@@ -37,6 +37,7 @@ enum ccn_message_type {
 	 * that a COMMIT with the same `next` will not be refused. No record may follow */
 	CCN_TRACE = 7, /* struct ccn_trace; answered by TRACE_STEP and COUNTER records, then ACK */
 	CCN_PREPARE = 8,
+	CCN_OFFENDERS = 9, /* struct ccn_offenders; answered by OFFENDER records, then ACK */
 	/* answers */
 	CCN_HELLO_ACK = 16,	/* struct ccn_hello_ack */
 	CCN_ACK = 17,		/* struct ccn_ack */
@@ -391,6 +392,12 @@ struct ccn_offender {
 	uint8_t pad[2];
 	uint8_t source[16];
 	uint8_t destination[16];
+};
+
+/* Whom it hit among the packets of one CCSI: OFFENDER records as of STATS, but of these alone. */
+struct ccn_offenders {
+	uint32_t ccsi; /* 1..65535 */
+	uint32_t pad;
 };
 
 struct ccn_lookup {

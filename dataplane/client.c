@@ -312,7 +312,17 @@ static void take_stats(struct client *client)
 		if (stream(client, CCN_PORT_STATUS, &status, sizeof(status)) < 0)
 			client->closing = true;
 	}
-	offences_walk(stream_offender, client);
+	offences_walk(0, stream_offender, client);
+	acknowledge(client);
+}
+
+static void take_offenders(struct client *client, const struct ccn_offenders *question)
+{
+	if (question->ccsi == 0 || question->ccsi >= MAX_CCSIS) {
+		refuse(client, CCN_NAK_RECORD, 0, "OFFENDERS: CCSI not in 1..65535");
+		return;
+	}
+	offences_walk(question->ccsi, stream_offender, client);
 	acknowledge(client);
 }
 
@@ -340,6 +350,8 @@ static size_t request_size(uint16_t type)
 		return sizeof(struct ccn_lookup);
 	case CCN_TRACE:
 		return sizeof(struct ccn_trace);
+	case CCN_OFFENDERS:
+		return sizeof(struct ccn_offenders);
 	default:
 		return 0; /* DUMP and STATS carry nothing */
 	}
@@ -364,6 +376,7 @@ static void take_message(struct client *client, const struct ccn_header *header,
 		struct ccn_commit commit;
 		struct ccn_lookup lookup;
 		struct ccn_trace trace;
+		struct ccn_offenders offenders;
 	} body;
 	struct ccn_lookup_result result;
 
@@ -401,6 +414,9 @@ static void take_message(struct client *client, const struct ccn_header *header,
 		break;
 	case CCN_STATS:
 		take_stats(client);
+		break;
+	case CCN_OFFENDERS:
+		take_offenders(client, &body.offenders);
 		break;
 	case CCN_LOOKUP:
 		if (body.lookup.family != 4 && body.lookup.family != 6) {

@@ -191,6 +191,12 @@ static size_t one_operation(struct client *client, const uint8_t *data, size_t s
 			say(client, CCN_TRACE, 0, 1, body, sizeof(struct ccn_trace));
 			return 1 + used;
 		}
+		if (data[0] & 4) {
+			used = size - 1 < 4 ? size - 1 : 4;
+			memcpy(body, data + 1, used);
+			say(client, CCN_OFFENDERS, 0, 1, body, sizeof(struct ccn_offenders));
+			return 1 + used;
+		}
 		say(client, data[0] & 1 ? CCN_DUMP : CCN_STATS, 0, 0, NULL, 0);
 		return 1;
 	case 3:

@@ -10,26 +10,42 @@
 #include <rte_mbuf.h>
 
 #include "arp.h"
+#include "classify.h"
 #include "fragment.h"
 #include "frame.h"
 #include "icmp4.h"
 #include "icmp6.h"
 #include "icmp_error.h"
 #include "inner_address.h"
+#include "offence.h"
 #include "punt.h"
 
 #define L2 14
 #define ARP_SIZE 28
 
 static struct rte_mempool *buffers;
+static struct offences offences;
 
 void inner_init(struct rte_mempool *pool)
 {
 	buffers = pool;
+	offences_watch(&offences);
 }
 
-static void discard(struct rte_mbuf *m, enum drop_reason reason)
+static void discard(const struct punt_note *note, struct rte_mbuf *m, enum drop_reason reason)
 {
+	const struct packet packet = {
+	    .ip = note->what == PUNT_VM_NEIGHBOR ? NULL : rte_pktmbuf_mtod_offset(m, uint8_t *, L2),
+	    .ccsi = note->ccsi,
+	    .family = note->family,
+	    .vni = note->vni,
+	    .vtep = note->vtep,
+	    .interface = note->interface,
+	    .port = note->port,
+	};
+
+	if (!note->own)
+		offence_note(&offences, reason, &packet);
 	slow_stats.drop[reason]++;
 	rte_pktmbuf_free(m);
 }
@@ -202,7 +218,7 @@ static void answer(const struct fib *fib, const struct punt_note *note, struct r
 	} else {
 		if (protocol == IPPROTO_UDP || protocol == IPPROTO_TCP)
 			send_error(fib, note, ICMP_NO_PORT, m, our_ip);
-		discard(m, DROP_GATEWAY_ADDRESS);
+		discard(note, m, DROP_GATEWAY_ADDRESS);
 	}
 }
 
@@ -215,14 +231,14 @@ static void cut(const struct punt_note *note, struct rte_mbuf *whole)
 	size_t length;
 
 	if (!fragment_begin(&f, ip, whole->data_len - L2, note->mtu)) {
-		discard(whole, DROP_MTU);
+		discard(note, whole, DROP_MTU);
 		return;
 	}
 	do {
 		struct rte_mbuf *m = rte_pktmbuf_alloc(buffers);
 
 		if (!m) {
-			discard(whole, DROP_MTU);
+			discard(note, whole, DROP_MTU);
 			return;
 		}
 		length = fragment_next(&f, rte_pktmbuf_mtod(m, uint8_t *));
@@ -257,7 +273,7 @@ void inner_take(const struct fib *fib, struct rte_mbuf *m)
 				     : answer_solicitation(fib, &note, frame, m->data_len))
 			rte_pktmbuf_free(m);
 		else
-			discard(m, DROP_VM_NEIGHBOR);
+			discard(&note, m, DROP_VM_NEIGHBOR);
 		break;
 	case PUNT_TO_GATEWAY:
 		answer(fib, &note, m);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <rte_branch_prediction.h>
 #include <rte_cycles.h>
 
 #include "classify.h"
@@ -15,7 +16,7 @@
 
 #define ATTEMPTS 100
 
-static const struct offences *watched[MAX_WORKERS];
+static const struct offences *watched[MAX_WORKERS + 1]; /* and the slow path */
 static unsigned watched_count;
 
 static void write_note(struct offence *o, const struct packet *packet)
@@ -40,21 +41,29 @@ static void write_note(struct offence *o, const struct packet *packet)
 	__atomic_store_n(&o->version, (version | 1) + 1, __ATOMIC_RELEASE);
 }
 
-int offences_init(struct offences *offences)
+static void note_in(struct offence_notes *notes, enum drop_reason reason,
+		    const struct packet *packet)
 {
-	offences->of_ccsi = calloc(MAX_CCSIS, sizeof(*offences->of_ccsi));
-	return offences->of_ccsi ? 0 : -1;
+	if (notes->first[reason].version == 0)
+		write_note(&notes->first[reason], packet);
+	write_note(&notes->last[reason], packet);
 }
 
 void offence_note(struct offences *offences, enum drop_reason reason, const struct packet *packet)
 {
-	if (packet->ccsi) {
-		offences->of_ccsi[packet->ccsi][reason]++;
-		offences->hit[packet->ccsi] = 1;
+	struct ccsi_offences *of = offences->of_ccsi[packet->ccsi];
+
+	note_in(&offences->notes, reason, packet);
+	if (packet->ccsi == 0)
+		return;
+	if (unlikely(!of)) {
+		of = calloc(1, sizeof(*of));
+		if (!of)
+			return;
+		__atomic_store_n(&offences->of_ccsi[packet->ccsi], of, __ATOMIC_RELEASE);
 	}
-	if (offences->first[reason].version == 0)
-		write_note(&offences->first[reason], packet);
-	write_note(&offences->last[reason], packet);
+	of->count[reason]++;
+	note_in(&of->notes, reason, packet);
 }
 
 void offences_watch(const struct offences *offences)
@@ -105,21 +114,39 @@ static struct ccn_offender record_of(const struct offence *o, unsigned reason, b
 	return record;
 }
 
-void offences_walk(void (*emit)(void *context, const struct ccn_offender *offender), void *context)
+static const struct ccsi_offences *of_ccsi(unsigned worker, uint32_t ccsi)
+{
+	return __atomic_load_n(&watched[worker]->of_ccsi[ccsi], __ATOMIC_ACQUIRE);
+}
+
+/* The first or the last of all workers; its version is 0 if there is none. */
+static struct offence extreme(uint32_t ccsi, unsigned reason, bool last)
+{
+	struct offence best = {0};
+
+	for (unsigned i = 0; i < watched_count; i++) {
+		const struct ccsi_offences *of = ccsi ? of_ccsi(i, ccsi) : NULL;
+		const struct offence_notes *notes = of ? &of->notes : &watched[i]->notes;
+		struct offence o;
+
+		if (ccsi && !of)
+			continue;
+		o = read_note(last ? &notes->last[reason] : &notes->first[reason]);
+		if (o.version && (!best.version || (o.tsc > best.tsc) == last))
+			best = o;
+	}
+	return best;
+}
+
+void offences_walk(uint32_t ccsi, void (*emit)(void *context, const struct ccn_offender *offender),
+		   void *context)
 {
 	for (unsigned reason = 0; reason < DROP_REASON_COUNT; reason++) {
 		for (unsigned last = 0; last < 2; last++) {
-			struct offence best = {0};
+			const struct offence o = extreme(ccsi, reason, last);
 
-			for (unsigned i = 0; i < watched_count; i++) {
-				struct offence o = read_note(last ? &watched[i]->last[reason]
-								  : &watched[i]->first[reason]);
-
-				if (o.version && (!best.version || (o.tsc > best.tsc) == last))
-					best = o;
-			}
-			if (best.version) {
-				struct ccn_offender record = record_of(&best, reason, last);
+			if (o.version) {
+				const struct ccn_offender record = record_of(&o, reason, last);
 
 				emit(context, &record);
 			}
@@ -135,8 +162,7 @@ static void count_ccsi(uint32_t ccsi,
 		struct ccn_counter counter = {0};
 
 		for (unsigned i = 0; i < watched_count; i++)
-			if (watched[i]->hit[ccsi])
-				counter.value += watched[i]->of_ccsi[ccsi][reason];
+			counter.value += of_ccsi(i, ccsi) ? of_ccsi(i, ccsi)->count[reason] : 0;
 		if (counter.value == 0)
 			continue;
 		snprintf((char *)counter.scope, sizeof(counter.scope), "drop-ccsi %u", ccsi);
@@ -152,7 +178,7 @@ void offences_count(uint32_t only, void (*emit)(void *context, const struct ccn_
 		bool hit = false;
 
 		for (unsigned i = 0; i < watched_count; i++)
-			hit |= watched[i]->hit[ccsi];
+			hit |= of_ccsi(i, ccsi) != NULL;
 		if (hit && (only == 0 || only == ccsi))
 			count_ccsi(ccsi, emit, context);
 	}

@@ -133,7 +133,19 @@ void punt(struct worker_stats *stats, struct rte_mbuf *m, enum punt_class class,
 	}
 }
 
-void punt_packet(struct worker_stats *stats, struct rte_mbuf *m, const struct punt_note *note)
+static enum drop_reason refused(struct worker_stats *stats, struct rte_mbuf *m,
+				enum punt_class class, bool counted, enum drop_reason reason)
+{
+	stats->punt[class].refused++;
+	rte_pktmbuf_free(m);
+	if (counted)
+		return DROP_REASON_COUNT;
+	stats->drop[reason]++;
+	return reason;
+}
+
+enum drop_reason punt_packet(struct worker_stats *stats, struct rte_mbuf *m,
+			     const struct punt_note *note)
 {
 	const enum punt_class class = kinds[note->what].class;
 	const bool counted = note->what >= PUNT_TIME_EXCEEDED;
@@ -141,21 +153,14 @@ void punt_packet(struct worker_stats *stats, struct rte_mbuf *m, const struct pu
 
 	if (!within_rate(&full_at_of[note->what][note->ccsi], kinds[note->what].rate,
 			 kinds[note->what].burst) ||
-	    !class_takes(class) || !(front = rte_pktmbuf_prepend(m, sizeof(*note)))) {
-		stats->punt[class].refused++;
-		stats->drop[DROP_PUNT_RATE] += !counted;
-		rte_pktmbuf_free(m);
-		return;
-	}
+	    !class_takes(class) || !(front = rte_pktmbuf_prepend(m, sizeof(*note))))
+		return refused(stats, m, class, counted, DROP_PUNT_RATE);
 	memcpy(front, note, sizeof(*note));
-	if (rte_ring_enqueue(queues.punted[class], m) != 0) {
-		stats->punt[class].refused++;
-		stats->drop[DROP_PUNT_FULL] += !counted;
-		rte_pktmbuf_free(m);
-		return;
-	}
+	if (rte_ring_enqueue(queues.punted[class], m) != 0)
+		return refused(stats, m, class, counted, DROP_PUNT_FULL);
 	stats->punt[class].taken++;
 	stats->punted += !counted;
+	return DROP_REASON_COUNT;
 }
 
 static void wake(int fd)

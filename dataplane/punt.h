@@ -44,6 +44,7 @@ struct punt_note {
 	uint32_t vtep;	    /* outer source, network order */
 	uint32_t interface; /* id of the hand-off */
 	uint32_t to_vni;    /* of the VPC that it was routed to, or 0 */
+	uint32_t port;	    /* it came in by */
 };
 
 /* -1 after one line on stderr. Not `metered`: for a file, which comes faster than any clock. */
@@ -55,8 +56,10 @@ int punt_init(bool metered);
  * gets a tenth of the class, and of PUNT_BGP also what others leave; NO_INTERFACE: an uplink. punt_wake after the last. */
 void punt(struct worker_stats *stats, struct rte_mbuf *m, enum punt_class class, uint16_t hand_off);
 /* The same of a packet of a CCSI: the buffer begins 14 octets before it and ends with it. One that
- * could not be forwarded has been counted by the caller. */
-void punt_packet(struct worker_stats *stats, struct rte_mbuf *m, const struct punt_note *note);
+ * could not be forwarded has been counted by the caller. Why it was dropped, or DROP_REASON_COUNT: it
+ * was taken, or had been counted. */
+enum drop_reason punt_packet(struct worker_stats *stats, struct rte_mbuf *m,
+			     const struct punt_note *note);
 void punt_wake(void);
 /* Frames to send as they are: m->port is our port index. */
 unsigned punt_injected(struct rte_mbuf **packets, unsigned most);

@@ -44,9 +44,12 @@ void hand_up(struct worker *w, struct job *job, enum punt_what what, uint16_t mt
 	    .vni = packet->vni,
 	    .vtep = packet->vtep,
 	    .interface = packet->interface,
+	    .port = packet->port,
 	    .to_vni = job->leads == LEADS_TO_VM ? job->to.vni : 0,
 	};
 	uint8_t *data = rte_pktmbuf_mtod(job->m, uint8_t *);
+	struct packet seen = *packet;
+	enum drop_reason refused;
 
 	if (unlikely(w->tracer != NULL) && trace_is_dry(w->tracer)) {
 		w->stats.punted += what < PUNT_TIME_EXCEEDED;
@@ -58,7 +61,10 @@ void hand_up(struct worker *w, struct job *job, enum punt_what what, uint16_t mt
 	else
 		rte_pktmbuf_adj(job->m, (uint16_t)(packet->ip - L2 - data));
 	rte_pktmbuf_trim(job->m, (uint16_t)(job->m->data_len - L2 - packet->length));
-	punt_packet(&w->stats, job->m, &note);
+	seen.ip = NULL; /* which goes with the buffer */
+	refused = punt_packet(&w->stats, job->m, &note);
+	if (refused != DROP_REASON_COUNT)
+		offence_note(&w->offences, refused, &seen);
 	w->punted = true;
 }
 

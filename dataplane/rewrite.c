@@ -114,7 +114,7 @@ static inline void forwarded(struct worker *w, const struct job *job, unsigned p
 
 	stats->packets++;
 	stats->bytes += job->packet.length;
-	transmit(w, port, job->m);
+	transmit(w, port, job->m, job->packet.ccsi);
 }
 
 static void rewrite_one(struct worker *w, const struct fib *fib, struct job *job)

@@ -5,6 +5,7 @@
 
 #include <rte_ethdev.h>
 
+#include "classify.h"
 #include "lap.h"
 
 #define ATTEMPTS 8
@@ -27,7 +28,11 @@ void tx_flush(struct worker *w, unsigned port)
 	if (q->lock)
 		rte_spinlock_unlock(q->lock);
 	for (unsigned i = sent; i < q->count; i++) {
+		const struct packet packet = {.ccsi = q->ccsi[i], .port = (uint8_t)port};
+
 		octets -= q->m[i]->pkt_len;
+		offence_note(&w->offences, DROP_TX_FULL,
+			     &packet); /* of the port that it waited for */
 		drop(w, q->m[i], DROP_TX_FULL);
 	}
 	stats->tx_packets += sent;

@@ -106,7 +106,7 @@ static unsigned inject(struct worker *w, const struct fib *fib)
 	unsigned count = punt_injected(packets, BURST), routed;
 
 	for (unsigned i = 0; i < count; i++)
-		transmit(w, packets[i]->port, packets[i]);
+		transmit(w, packets[i]->port, packets[i], 0);
 	w->stats.injected += count;
 	routed = punt_routed(packets, BURST);
 	if (routed > 0)
@@ -200,7 +200,7 @@ static struct worker *make_worker(unsigned index)
 	w->options = &options;
 	w->index = index;
 	w->reader = READER_WORKER + index;
-	if (origins_init(&w->origins) < 0 || offences_init(&w->offences) < 0) {
+	if (origins_init(&w->origins) < 0) {
 		free(w);
 		return NULL;
 	}

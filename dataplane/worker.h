@@ -45,6 +45,7 @@ struct tx_queue {
 	rte_spinlock_t *lock; /* NULL: no other worker sends there */
 	unsigned count;
 	struct rte_mbuf *m[BURST];
+	uint16_t ccsi[BURST]; /* whose packet it is; 0: our own */
 };
 
 struct tracer;

@@ -277,9 +277,13 @@ class ForwarderClient:
         """All counters, as they stand."""
         return answers.counters(self._ask(MessageType.STATS))
 
-    def offenders(self) -> list[Offender]:
-        """Of each reason for a drop the first packet and the last."""
-        return answers.offenders(self._ask(MessageType.STATS))
+    def offenders(self, ccsi: int = 0) -> list[Offender]:
+        """Of each reason for a drop the first packet and the last; ``ccsi``: among its packets."""
+        if not ccsi:
+            return answers.offenders(self._ask(MessageType.STATS))
+        question = np.zeros(1, wire.OFFENDERS)
+        question["ccsi"] = ccsi
+        return answers.offenders(self._ask(MessageType.OFFENDERS, question))
 
     def port_status(self) -> list[PortStatus]:
         """All ports, in the order of the command line."""

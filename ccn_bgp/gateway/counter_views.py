@@ -22,13 +22,11 @@ def counters_json(gateway: Running, only: str | None = None) -> Any:
     intent = gateway.intent
     tables = {c.ccn: c for c in ccsis(intent.topology, intent.gateway)}
     taps = {entry.id: entry.tap for entry in gateway.held.interfaces}
-    hit = {(o.reason, o.last): o for o in gateway.offenders()}
+    number = tables[only].id if only in tables else 0
+    hit = {(o.reason, o.last): o for o in gateway.offenders(number)}
     drops = found.get("drop", {})
     if only is not None:
-        number = tables[only].id if only in tables else 0
         drops = found.get(f"drop-ccsi {number}", {})
-        places = _places(gateway, number)
-        hit = {key: o for key, o in hit.items() if {o.vni, -o.interface} & places}
         scopes = {f"ccsi {number}", f"acl {number}", f"drop-ccsi {number}"}
         found = {scope: values for scope, values in found.items() if scope in scopes}
     return {
@@ -59,14 +57,6 @@ def _of_ccn(found: Mapping[str, dict[str, int]], number: int) -> dict[str, Any]:
     if drops := found.get(f"drop-ccsi {number}"):
         said["drops"] = drops
     return said
-
-
-def _places(gateway: Running, number: int) -> set[int]:
-    """What its packets come by: VNIs, and ids of hand-offs below zero."""
-    held = gateway.held
-    return {e.vni for e in held.vnis if e.ccsi == number} | {
-        -e.id for e in held.interfaces if e.ccsi == number
-    }
 
 
 def _offender(offender: Offender | None, taps: dict[int, str]) -> Any:

@@ -422,9 +422,9 @@ class Daemon:
         """Of the forwarder; empty without one."""
         return self.link.counters()
 
-    def offenders(self) -> Sequence[Offender]:
-        """Whom the forwarder dropped; empty without one."""
-        return self.link.offenders()
+    def offenders(self, ccsi: int = 0) -> Sequence[Offender]:
+        """Whom the forwarder dropped, of one CCSI if it is not 0; empty without a forwarder."""
+        return self.link.offenders(ccsi)
 
     def trace(self, port: str, frame: bytes, *, dry_run: bool) -> tuple[Any, Sequence[Counter]]:
         """A frame through the forwarder (gateway/tracing.py)."""

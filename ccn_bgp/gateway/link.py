@@ -81,7 +81,7 @@ class NoForwarder:
         """It counts nothing."""
         return ()
 
-    def offenders(self) -> Sequence[Offender]:
+    def offenders(self, ccsi: int = 0) -> Sequence[Offender]:
         """It drops nothing."""
         return ()
 
@@ -286,9 +286,9 @@ class ForwarderLink:
         """All counters."""
         return self._ask(lambda client: client.counters())
 
-    def offenders(self) -> Sequence[Offender]:
-        """Of each reason for a drop the first packet and the last."""
-        return self._ask(lambda client: client.offenders())
+    def offenders(self, ccsi: int = 0) -> Sequence[Offender]:
+        """Of each reason for a drop the first packet and the last; ``ccsi``: among its packets."""
+        return self._ask(lambda client: client.offenders(ccsi))
 
     def trace(self, port: str, frame: bytes, *, dry_run: bool) -> tuple[Any, Sequence[Counter]]:
         """A frame through the packet path: what it met, and the counters that it moved."""

@@ -106,7 +106,7 @@ class Replayed:
         """There is no forwarder."""
         return ()
 
-    def offenders(self) -> tuple[()]:
+    def offenders(self, ccsi: int = 0) -> tuple[()]:
         """There is no forwarder."""
         return ()
 

@@ -33,8 +33,9 @@ class Running(Protocol):
     def counters(self) -> Sequence[Counter]:
         """Of the forwarder."""
 
-    def offenders(self) -> Sequence[Offender]:
-        """Whom the forwarder dropped, of each reason the first and the last."""
+    def offenders(self, ccsi: int = 0) -> Sequence[Offender]:
+        """Whom the forwarder dropped, of each reason the first and the last; ``ccsi``: of its
+        packets."""
 
     def lookup(self, ccsi: int, ip: Ip) -> Any:
         """The row that the forwarder holds for an address, as JSON values."""

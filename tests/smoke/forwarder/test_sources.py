@@ -11,7 +11,7 @@ import time
 import pytest
 from scapy.all import IP, UDP, VXLAN, Dot1Q, Ether, IPv6, Raw, rdpcap, wrpcap
 
-from ccn_bgp.forwarder.client import ForwarderClient
+from ccn_bgp.forwarder.client import ForwarderClient, Nak
 from ccn_bgp.forwarder.wire import (
     CcsiFlag,
     NextHopKind,
@@ -150,6 +150,9 @@ def judged(forwarder, rows, tmp_path):
             time.sleep(0.05)
             seen = rows.counters(client)
             run.offenders = client.offenders()
+            run.of_ccsi = {number: client.offenders(number) for number in (100, 101)}
+            with pytest.raises(Nak, match="CCSI not in"):
+                client.offenders(65536)
         written = tmp_path / "out.pcap"
         out = rdpcap(str(written)) if written.stat().st_size else []
         passed = [p[VXLAN].payload.payload.src for p in out]
@@ -277,6 +280,13 @@ def test_the_first_and_the_last_offender_are_kept(judged):
         assert said("unknown-vni", last) == (777, HOST, 0, "None", "None")
         assert said("outer-length", last) == (0, "None", 0, "None", "None")
     assert len(found) == 12
+    # of a CCN's own packets the same, without those of whom it is not known whose they are
+    assert {o._replace(seconds=0) for o in judged.of_ccsi[100]} == {
+        o._replace(seconds=0)
+        for o in judged.offenders
+        if o.reason not in ("unknown-vni", "outer-length")
+    }
+    assert judged.of_ccsi[101] == []
 
 
 def test_so_they_are_of_packets_whose_senders_are_told(judged):

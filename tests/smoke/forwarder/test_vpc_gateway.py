@@ -165,7 +165,7 @@ def test_arp_for_the_gateway_address(replay):
         assert (packet[VXLAN][Ether].src, packet[VXLAN][Ether].dst) == (ROUTER_MAC, VM_MAC)
         assert (arp.op, arp.hwsrc, arp.psrc, arp.hwdst) == (2, ROUTER_MAC, GATEWAY, VM_MAC)
     assert {p[VXLAN][ARP].pdst for p in out} == {VM, "0.0.0.0"}
-    assert seen["drop", "vm-neighbor"] == 4
+    assert seen["drop", "vm-neighbor"] == 4 == seen["drop-ccsi 100", "vm-neighbor"]
     assert seen["slow-path", "neighbor-replies-sent"] == 3
 
 
@@ -362,6 +362,14 @@ def test_errors_have_a_rate_for_each_ccsi(replay):
     assert 51 <= kinds.count(0) <= min(51 + 200 * took, 1900)
     assert seen["drop", "no-route"] == 2000
     assert seen["punt error", "refused"] == 2000 - kinds.count(0)
+
+
+def test_questions_have_a_rate_for_each_ccsi_too(replay):
+    ask = tunnelled(ARP(hwsrc=VM_MAC, psrc=VM, pdst="10.1.0.20"), to="ff:ff:ff:ff:ff:ff")
+    _, seen = replay(*[ask] * 4000, metered=True)
+    for reason in ("punt-rate", "vm-neighbor"):  # nor is an answer owed to the others
+        assert seen["drop", reason] == seen["drop-ccsi 100", reason] > 0
+    assert seen["drop", "punt-rate"] + seen["drop", "vm-neighbor"] == 4000
 
 
 @pytest.mark.parametrize(
