@@ -10,12 +10,18 @@
 
 static void remember(struct worker *w, const struct packet *packet)
 {
+	const struct origins *o = &w->origins[packet->family == 6];
 	struct origin_key key;
-	uint32_t from;
+	uint32_t from = 0;
 
-	memcpy(&from, packet->ip + 12, 4);
-	key = origin_key(w->origins.epoch, packet->vni, packet->vtep, from);
-	origin_remember(origin_set(&w->origins, &key), &key, packet->ccsi);
+	if (packet->family == 4)
+		memcpy(&from, packet->ip + 12, 4);
+	key = origin_key(o->epoch, packet->vni, packet->vtep, from);
+	if (packet->family == 4)
+		origin_remember4(origin_set4(o, &key), &key, packet->ccsi);
+	else
+		origin_remember6(origin_set6(o, &key, packet->ip + 8), &key, packet->ip + 8,
+				 packet->ccsi);
 }
 
 unsigned check_sources(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count)
@@ -35,7 +41,7 @@ unsigned check_sources(struct worker *w, const struct fib *fib, struct job *jobs
 		return count;
 	lasting = source_judge(fib, packets, n, verdicts);
 	for (unsigned i = 0; i < n; i++) {
-		if ((lasting >> i & 1) && packets[i]->family == 4)
+		if (lasting >> i & 1)
 			remember(w, packets[i]);
 		if (verdicts[i] == DROP_REASON_COUNT)
 			continue;

@@ -3,22 +3,22 @@
  */
 #include "origin.h"
 
-#include <string.h>
-
 #include "arena.h"
-
-#define SIZE (2 * ORIGIN_SETS * sizeof(struct origin))
 
 static void awake(struct origins *o)
 {
-	o->entry = o->whole;
-	o->mask = ORIGIN_SETS - 1;
+	o->sets = o->whole;
+	o->mask = UINT32_MAX;
 	o->poor = 0;
 }
 
-int origins_init(struct origins *o)
+int origins_init(struct origins *o, int family)
 {
-	*o = (struct origins){.whole = arena_map(SIZE)};
+	const uint32_t sets =
+	    ORIGIN_OCTETS / (family == 4 ? sizeof(o->none.of4) : sizeof(o->none.of6));
+
+	*o = (struct origins){.whole = arena_map(ORIGIN_OCTETS),
+			      .bits = (uint32_t)__builtin_ctz(sets)};
 	awake(o);
 	return o->whole ? 0 : -1;
 }
@@ -26,7 +26,7 @@ int origins_init(struct origins *o)
 void origins_rest(struct origins *o)
 {
 	o->rest = ORIGIN_REST;
-	o->entry = o->none;
+	o->sets = (uint8_t *)&o->none;
 	o->mask = 0;
 }
 
@@ -36,8 +36,8 @@ void origins_begin(struct origins *o, uint64_t epoch)
 		awake(o);
 	/* entries hold the lower bits of their epoch only */
 	if (epoch / (ORIGIN_TAG + 1) != o->epoch / (ORIGIN_TAG + 1)) {
-		memset(o->whole, 0, SIZE);
-		memset(o->none, 0, sizeof(o->none));
+		memset(o->whole, 0, ORIGIN_OCTETS);
+		memset(&o->none, 0, sizeof(o->none));
 	}
 	o->epoch = epoch;
 }

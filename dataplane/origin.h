@@ -1,48 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where plain packets came from, remembered by one worker: (VNI, outer source, inner IPv4 source) of
- * packets that a host may send -> the CCSI. What is remembered took look-ups of the VNI, the VTEP, the
- * inner source and its host; here they are one line. It holds for one epoch of the tables (fib.h), so
- * that a commit of any of them forgets all of it, and nothing outlives a withdraw.
+ * Where plain packets came from, remembered by one worker: (VNI, outer source, inner source) of packets
+ * that a host may send -> the CCSI. What is remembered took look-ups of the VNI, the VTEP, the inner
+ * source and its host; here they are one line. It holds for one epoch of the tables (fib.h), so that a
+ * commit of any of them forgets all of it, and nothing outlives a withdraw.
  *
- * Sets of two entries; half a million, since a million flows come from hundreds of thousands of VMs
- * (memory is taken as entries are used). Where the traffic has more origins than fit, looking for them
- * would only add to the cost: then the worker does without for a while.
+ * Sets of two entries for each address family, as many as fit 8 MiB, since a million flows come from
+ * hundreds of thousands of VMs (memory is taken as entries are used). Where the traffic of a family
+ * has more origins than fit, looking for them would only add to the cost: then the worker does without
+ * for a while.
  */
 #ifndef CCN_ORIGIN_H
 #define CCN_ORIGIN_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <nmmintrin.h>
 
-#define ORIGIN_BITS 18
-#define ORIGIN_SETS (1U << ORIGIN_BITS) /* 8 MiB */
-#define ORIGIN_TAG 0xffffffU		/* of an epoch: what an entry holds of it, never 0 */
-#define ORIGIN_POOR 1024U		/* bursts that found less than half, before it rests */
-#define ORIGIN_REST 8192U		/* bursts */
+#define ORIGIN_OCTETS (8U << 20)
+#define ORIGIN_TAG 0xffffffU /* of an epoch: what an entry holds of it, never 0 */
+#define ORIGIN_POOR 1024U    /* bursts that found less than half, before it rests */
+#define ORIGIN_REST 8192U    /* bursts */
 
-/* Zero: nothing. */
-struct origin {
-	uint64_t addresses; /* outer source | inner source << 32, network order */
+/* Zero: nothing. Addresses in network order. */
+struct origin4 {
+	uint64_t addresses; /* outer source | inner source << 32 */
 	uint64_t place;	    /* ccsi | epoch's tag << 16 | VNI << 40 */
 };
 
-struct origins {
-	struct origin *entry; /* in sets of two; at rest: `none` */
-	uint32_t mask;	      /* of sets */
-	uint32_t poor, rest;  /* bursts */
-	uint64_t epoch;
-	struct origin *whole; /* all sets */
-	struct origin none[2];
+struct origin6 {
+	uint8_t inner[16];
+	uint64_t addresses; /* outer source */
+	uint64_t place;
+} __attribute__((aligned(32)));
+
+union origin_set {
+	struct origin4 of4[2];
+	struct origin6 of6[2];
 };
 
-/* Of a packet: what is compared of an entry. */
+/* Of one family. */
+struct origins {
+	uint8_t *sets;	     /* at rest: `none` */
+	uint32_t mask;	     /* of sets' numbers */
+	uint32_t bits;	     /* of them */
+	uint32_t poor, rest; /* bursts */
+	uint64_t epoch;
+	uint8_t *whole; /* all sets */
+	union origin_set none;
+};
+
+/* Of a packet: what is compared of an entry; of IPv6 beside the inner source. */
 struct origin_key {
 	uint64_t addresses, place;
 };
 
+/* `inner`: of IPv4; of IPv6 zero. */
 static inline struct origin_key origin_key(uint64_t epoch, uint32_t vni, uint32_t outer,
 					   uint32_t inner)
 {
@@ -55,34 +70,76 @@ static inline uint32_t origin_vni(const struct origin_key *key)
 	return (uint32_t)(key->place >> 40);
 }
 
-/* The set that an origin is in, one cache line or a part of it: to be fetched ahead. */
-static inline struct origin *origin_set(const struct origins *o, const struct origin_key *key)
+/* Multiplied, or origins that differ in a few bits fill a few sets: a CRC is linear. */
+static inline uint32_t origin_number(const struct origins *o, uint64_t crc)
 {
-	/* multiplied, or origins that differ in a few bits fill a few sets: a CRC is linear */
-	const uint32_t hash =
-	    (uint32_t)_mm_crc32_u64(origin_vni(key), key->addresses) * 0x9e3779b1U;
+	return (uint32_t)crc * 0x9e3779b1U >> (32 - o->bits) & o->mask;
+}
 
-	return &o->entry[2 * (hash >> (32 - ORIGIN_BITS) & o->mask)];
+/* The set that an origin is in, one cache line or half of it: to be fetched ahead. */
+static inline union origin_set *origin_set4(const struct origins *o, const struct origin_key *key)
+{
+	const uint32_t number = origin_number(o, _mm_crc32_u64(origin_vni(key), key->addresses));
+
+	return (union origin_set *)(o->sets + number * sizeof(((union origin_set *)0)->of4));
+}
+
+static inline union origin_set *origin_set6(const struct origins *o, const struct origin_key *key,
+					    const uint8_t *inner)
+{
+	uint64_t word[2], crc = _mm_crc32_u64(origin_vni(key), key->addresses);
+
+	memcpy(word, inner, 16);
+	crc = _mm_crc32_u64(_mm_crc32_u64(crc, word[0]), word[1]);
+	return (union origin_set *)(o->sets + origin_number(o, crc) * sizeof(union origin_set));
 }
 
 /* True: it is there, and where. */
-static inline bool origin_find(const struct origin *set, const struct origin_key *key,
-			       uint16_t *ccsi)
+static inline bool origin_find4(const union origin_set *set, const struct origin_key *key,
+				uint16_t *ccsi)
 {
-	const bool first =
-	    set[0].addresses == key->addresses && !((set[0].place ^ key->place) >> 16);
+	const struct origin4 *of = set->of4;
+	const bool first = of[0].addresses == key->addresses && !((of[0].place ^ key->place) >> 16);
 	const bool second =
-	    set[1].addresses == key->addresses && !((set[1].place ^ key->place) >> 16);
+	    of[1].addresses == key->addresses && !((of[1].place ^ key->place) >> 16);
 
-	*ccsi = (uint16_t)(second ? set[1].place : set[0].place);
+	*ccsi = (uint16_t)(second ? of[1].place : of[0].place);
+	return first | second;
+}
+
+static inline bool origin_is6(const struct origin6 *of, const struct origin_key *key, __m128i inner)
+{
+	const __m128i other = _mm_xor_si128(inner, _mm_load_si128((const __m128i *)of->inner));
+
+	return _mm_testz_si128(other, other) & (of->addresses == key->addresses) &
+	       !((of->place ^ key->place) >> 16);
+}
+
+static inline bool origin_find6(const union origin_set *set, const struct origin_key *key,
+				const uint8_t *inner, uint16_t *ccsi)
+{
+	const __m128i wanted = _mm_loadu_si128((const __m128i *)inner);
+	const bool first = origin_is6(&set->of6[0], key, wanted);
+	const bool second = origin_is6(&set->of6[1], key, wanted);
+
+	*ccsi = (uint16_t)(second ? set->of6[1].place : set->of6[0].place);
 	return first | second;
 }
 
 /* The older of the set goes. */
-static inline void origin_remember(struct origin *set, const struct origin_key *key, uint16_t ccsi)
+static inline void origin_remember4(union origin_set *set, const struct origin_key *key,
+				    uint16_t ccsi)
 {
-	set[1] = set[0];
-	set[0] = (struct origin){.addresses = key->addresses, .place = key->place | ccsi};
+	set->of4[1] = set->of4[0];
+	set->of4[0] = (struct origin4){.addresses = key->addresses, .place = key->place | ccsi};
+}
+
+static inline void origin_remember6(union origin_set *set, const struct origin_key *key,
+				    const uint8_t *inner, uint16_t ccsi)
+{
+	set->of6[1] = set->of6[0];
+	set->of6[0] = (struct origin6){.addresses = key->addresses, .place = key->place | ccsi};
+	memcpy(set->of6[0].inner, inner, 16);
 }
 
 /* Does without for a while. */
@@ -98,6 +155,6 @@ static inline void origins_end(struct origins *o, unsigned count, unsigned found
 		origins_rest(o);
 }
 
-int origins_init(struct origins *o); /* -1: out of memory */
+int origins_init(struct origins *o, int family); /* -1: out of memory */
 
 #endif

@@ -57,6 +57,11 @@ static inline uint32_t plain_inner_source4(const uint8_t *frame)
 	return address;
 }
 
+static inline const uint8_t *plain_inner_source6(const uint8_t *frame)
+{
+	return frame + PLAIN_IP + 8;
+}
+
 /* Of the inner packet of this family. */
 static inline uint16_t plain_length(const uint8_t *frame, int family)
 {

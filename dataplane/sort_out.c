@@ -91,9 +91,9 @@ static bool sort_one(struct worker *w, const struct fib *fib,
 
 /* Of a burst, by their place in it. */
 struct plain_frames {
-	uint64_t plain;		      /* a bit for each */
-	struct origin_key key[BURST]; /* of what is not IPv4 one that nobody has */
-	struct origin *set[BURST];
+	uint64_t plain; /* a bit for each */
+	struct origin_key key[BURST];
+	union origin_set *set[BURST];
 	uint8_t family[BURST];
 };
 
@@ -103,7 +103,8 @@ static void find_plain(struct worker *w, const struct fib *fib, const struct pla
 	const bool any_mac = w->options->any_mac;
 	const uint64_t epoch = __atomic_load_n(&fib->epoch, __ATOMIC_ACQUIRE);
 
-	origins_begin(&w->origins, epoch);
+	for (unsigned i = 0; i < 2; i++)
+		origins_begin(&w->origins[i], epoch);
 	f->plain = 0;
 	for (unsigned i = 0; i < count; i++) {
 		const struct rte_mbuf *m = packets[i];
@@ -118,8 +119,10 @@ static void find_plain(struct worker *w, const struct fib *fib, const struct pla
 		f->plain |= 1ULL << i;
 		f->family[i] = (uint8_t)family;
 		f->key[i] = origin_key(epoch, plain_vni(frame), plain_outer_source(frame),
-				       family == 4 ? plain_inner_source4(frame) : UINT32_MAX);
-		f->set[i] = origin_set(&w->origins, &f->key[i]);
+				       family == 4 ? plain_inner_source4(frame) : 0);
+		f->set[i] = family == 4 ? origin_set4(&w->origins[0], &f->key[i])
+					: origin_set6(&w->origins[1], &f->key[i],
+						      plain_inner_source6(frame));
 		rte_prefetch0(f->set[i]);
 	}
 }
@@ -143,7 +146,10 @@ static inline void make_job(struct job *job, struct rte_mbuf *m, unsigned port,
 	    .vtep = (uint32_t)f->key[i].addresses,
 	    .port = (uint8_t)port,
 	};
-	job->packet.vouched = origin_find(f->set[i], &f->key[i], &job->packet.ccsi);
+	job->packet.vouched = f->family[i] == 4
+				  ? origin_find4(f->set[i], &f->key[i], &job->packet.ccsi)
+				  : origin_find6(f->set[i], &f->key[i], plain_inner_source6(frame),
+						 &job->packet.ccsi);
 }
 
 /* Asks for the rows of VNI and VTEP. */
@@ -177,7 +183,7 @@ unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct
 	    fib ? __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE) : NULL;
 	struct plain_frames f;
 	uint8_t strange[BURST]; /* jobs whose origin nobody remembers */
-	unsigned n = 0, strangers = 0, gone = 0, kept = 0;
+	unsigned n = 0, strangers = 0, gone = 0, kept = 0, of6 = 0, strangers6 = 0;
 
 	for (unsigned i = 0; i < count; i++) {
 		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
@@ -192,13 +198,16 @@ unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct
 			continue;
 		}
 		make_job(&jobs[n], packets[i], port, &f, i);
+		of6 += f.family[i] == 6;
 		if (!jobs[n].packet.vouched) {
 			fetch(fib, &jobs[n].packet);
 			strange[strangers++] = (uint8_t)n;
+			strangers6 += f.family[i] == 6;
 		}
 		n++;
 	}
-	origins_end(&w->origins, n, n - strangers);
+	origins_end(&w->origins[0], n - of6, n - of6 - (strangers - strangers6));
+	origins_end(&w->origins[1], of6, of6 - strangers6);
 	for (unsigned i = 0; i < strangers; i++) {
 		struct job *job = &jobs[strange[i]];
 

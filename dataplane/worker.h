@@ -59,8 +59,8 @@ struct worker {
 	bool sampled; /* this poll's stages are timed: lap.h */
 	uint64_t lap; /* TSC of the last lap */
 	unsigned rx_count;
-	struct origins origins;
-	struct tracer *tracer; /* while it forwards a probe: trace.h */
+	struct origins origins[2]; /* IPv4, IPv6 */
+	struct tracer *tracer;	   /* while it forwards a probe: trace.h */
 	struct rx_queue rx[MAX_RX_QUEUES];
 	struct tx_queue tx[MAX_PORTS];
 	struct worker_stats stats;
