@@ -6,28 +6,14 @@
 #include <string.h>
 
 #include "check_eal.h"
+#include "check_ports.h"
 #include "commit.h"
-#include "port.h"
 
 #define VNI 10
 #define VMS 40
 #define HOPS 10
 #define SETS 4
 #define HOSTS 200U /* many more than are named at once */
-
-/* One port, "p0": the tables need no device. */
-int port_find(const uint8_t name[16])
-{
-	return memcmp(name, "p0", 3) == 0 ? 0 : -1;
-}
-
-const uint8_t *port_mac(unsigned port)
-{
-	static const uint8_t mac[6] = {0x02, 0, 0, 0, 0, 1};
-
-	(void)port;
-	return mac;
-}
 
 static uint8_t messages[1 << 16];
 static size_t length;

@@ -10,68 +10,10 @@
 
 #include <rte_net_crc.h>
 
-#include "check.h"
+#include "check_client.h"
 #include "check_eal.h"
+#include "check_ports.h"
 #include "commit.h"
-#include "port.h"
-#include "trace.h"
-
-/* No ports, no packet path, no log. */
-unsigned port_count(void)
-{
-	return 0;
-}
-
-int port_find(const uint8_t name[16])
-{
-	(void)name;
-	return -1;
-}
-
-const char *port_name(unsigned port)
-{
-	(void)port;
-	return "";
-}
-
-const uint8_t *port_mac(unsigned port)
-{
-	static const uint8_t mac[6];
-
-	(void)port;
-	return mac;
-}
-
-bool port_is_file(unsigned port)
-{
-	(void)port;
-	return false;
-}
-
-unsigned port_rx_queues(unsigned port)
-{
-	(void)port;
-	return 0;
-}
-
-void port_status(unsigned port, struct ccn_port_status *status)
-{
-	(void)port;
-	(void)status;
-}
-
-const char *trace_probe(const struct ccn_trace *probe, trace_emit emit, void *context)
-{
-	(void)probe;
-	(void)emit;
-	(void)context;
-	return "no port has this name";
-}
-
-void log_line(const char *format, ...)
-{
-	(void)format;
-}
 
 #define ACKED 0 /* else the code of the NAK */
 #define SILENT -1
@@ -98,28 +40,20 @@ static int answer(struct client *client)
 static int say(struct client *client, uint16_t type, uint16_t flags, uint32_t count,
 	       const void *body, size_t size)
 {
-	uint8_t message[4096];
-	const struct ccn_header header = {.length = (uint32_t)(sizeof(header) + size),
-					  .type = type,
-					  .flags = flags,
-					  .count = count};
+	uint8_t *message = check_message(type, flags, count, body, size);
 
-	CHECK(sizeof(header) + size <= sizeof(message));
-	memcpy(message, &header, sizeof(header));
-	if (size)
-		memcpy(message + sizeof(header), body, size);
 	/* in two pieces: the place where a message is cut does not matter */
 	CHECK(client_hear(client, message, 7));
 	CHECK(answer(client) == SILENT);
-	CHECK(client_hear(client, message + 7, sizeof(header) + size - 7));
+	CHECK(client_hear(client, message + 7, sizeof(struct ccn_header) + size - 7));
+	free(message);
 	return answer(client);
 }
 
 static int greet(struct client *client)
 {
-	struct ccn_hello hello = {.magic = CCN_WIRE_MAGIC, .version = CCN_WIRE_VERSION};
+	const struct ccn_hello hello = check_hello();
 
-	memcpy(hello.sizes, client_sizes, sizeof(client_sizes));
 	return say(client, CCN_HELLO, 0, 1, &hello, sizeof(hello));
 }
 
@@ -133,13 +67,11 @@ static int begin(struct client *client, uint64_t base, uint64_t next, bool full)
 static int ccsi(struct client *client, uint32_t id, uint32_t *crc)
 {
 	const struct ccn_ccsi record = {.id = id, .name = "x"};
-	const struct ccn_header header = {
-	    .length = sizeof(header) + sizeof(record), .type = CCN_CCSI, .count = 1};
-	uint8_t message[sizeof(header) + sizeof(record)];
+	uint8_t *message = check_message(CCN_CCSI, 0, 1, &record, sizeof(record));
 
-	memcpy(message, &header, sizeof(header));
-	memcpy(message + sizeof(header), &record, sizeof(record));
-	*crc = rte_net_crc_calc(message, sizeof(message), RTE_NET_CRC32_ETH);
+	*crc = rte_net_crc_calc(message, sizeof(struct ccn_header) + sizeof(record),
+				RTE_NET_CRC32_ETH);
+	free(message);
 	return say(client, CCN_CCSI, 0, 1, &record, sizeof(record));
 }
 
@@ -225,6 +157,20 @@ static void silence(void)
 	client_forget(&c);
 }
 
+static void offenders(void)
+{
+	struct client c = greeted();
+	struct ccn_offenders question = {.ccsi = 7};
+
+	CHECK(say(&c, CCN_OFFENDERS, 0, 1, &question, sizeof(question)) == ACKED);
+	for (unsigned i = 0; i < 2; i++) {
+		question.ccsi = i * MAX_CCSIS;
+		CHECK(say(&c, CCN_OFFENDERS, 0, 1, &question, sizeof(question)) == CCN_NAK_RECORD);
+		CHECK(!c.closing);
+	}
+	client_forget(&c);
+}
+
 /* What ends a connection, each by itself. */
 static void nonsense(void)
 {
@@ -265,6 +211,7 @@ int main(void)
 	CHECK(fib_init() == 0);
 	transactions();
 	silence();
+	offenders();
 	nonsense();
 	fib_free(fib_current);
 	free(fib_qsbr);

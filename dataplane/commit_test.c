@@ -10,23 +10,9 @@
 #include <string.h>
 
 #include "check_eal.h"
+#include "check_ports.h"
 #include "classify.h"
-#include "port.h"
 #include "reclaim.h"
-
-/* One port, "p0": the tables need no device. */
-int port_find(const uint8_t name[16])
-{
-	return memcmp(name, "p0", 3) == 0 ? 0 : -1;
-}
-
-const uint8_t *port_mac(unsigned port)
-{
-	static const uint8_t mac[6] = {0x02, 0, 0, 0, 0, 1};
-
-	(void)port;
-	return mac;
-}
 
 struct bytes {
 	uint8_t data[1 << 17];

@@ -9,67 +9,10 @@
 
 #include <rte_net_crc.h>
 
+#include "check_client.h"
 #include "check_eal.h"
-#include "client.h"
+#include "check_ports.h"
 #include "commit.h"
-#include "port.h"
-#include "trace.h"
-
-/* One port, "p0". */
-unsigned port_count(void)
-{
-	return 1;
-}
-
-int port_find(const uint8_t name[16])
-{
-	return name[0] == 'p' ? 0 : -1;
-}
-
-const char *port_name(unsigned port)
-{
-	(void)port;
-	return "p0";
-}
-
-const uint8_t *port_mac(unsigned port)
-{
-	static const uint8_t mac[6] = {2};
-
-	(void)port;
-	return mac;
-}
-
-bool port_is_file(unsigned port)
-{
-	(void)port;
-	return false;
-}
-
-unsigned port_rx_queues(unsigned port)
-{
-	(void)port;
-	return 1;
-}
-
-void port_status(unsigned port, struct ccn_port_status *status)
-{
-	(void)port;
-	*status = (struct ccn_port_status){.name = "p0"};
-}
-
-/* No packet path here. */
-const char *trace_probe(const struct ccn_trace *probe, trace_emit emit, void *context)
-{
-	(void)emit;
-	(void)context;
-	return probe->dry_run ? "no port has this name" : NULL;
-}
-
-void log_line(const char *format, ...)
-{
-	(void)format;
-}
 
 static uint64_t generation;
 static uint8_t records[1 << 16];
@@ -78,29 +21,21 @@ static size_t recorded;
 static void say(struct client *client, uint16_t type, uint16_t flags, uint32_t count,
 		const void *body, size_t size)
 {
-	const struct ccn_header header = {.length = (uint32_t)(sizeof(header) + size),
-					  .type = type,
-					  .flags = flags,
-					  .count = count};
-	uint8_t *message = malloc(sizeof(header) + size);
+	const size_t length = sizeof(struct ccn_header) + size;
+	uint8_t *message = check_message(type, flags, count, body, size);
 
-	CHECK(message);
-	memcpy(message, &header, sizeof(header));
-	if (size)
-		memcpy(message + sizeof(header), body, size);
-	if (record_size(type) && recorded + header.length <= sizeof(records)) {
-		memcpy(records + recorded, message, header.length);
-		recorded += header.length;
+	if (record_size(type) && recorded + length <= sizeof(records)) {
+		memcpy(records + recorded, message, length);
+		recorded += length;
 	}
-	CHECK(client_hear(client, message, sizeof(header) + size));
+	CHECK(client_hear(client, message, length));
 	free(message);
 }
 
 static void greet(struct client *client)
 {
-	struct ccn_hello hello = {.magic = CCN_WIRE_MAGIC, .version = CCN_WIRE_VERSION};
+	const struct ccn_hello hello = check_hello();
 
-	memcpy(hello.sizes, client_sizes, sizeof(client_sizes));
 	say(client, CCN_HELLO, 0, 1, &hello, sizeof(hello));
 	CHECK(client->greeted);
 }
@@ -162,7 +97,7 @@ static void tame(uint16_t type, uint8_t *record)
 		memset(record + 25, 0, 3);
 	if (type == CCN_INTERFACE) {
 		memset(record + 20, 0, 32);
-		record[20] = 'p';
+		memcpy(record + 20, "p0", 2);
 		record[12] |= 4; /* an MTU */
 	}
 }

@@ -7,52 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
+#define CHECK_PORTS 2
+#include "check_ports.h"
+#include "check_tables.h"
 #include "classify.h"
-#include "commit.h"
 #include "fragment.h"
 #include "frame.h"
 #include "icmp4.h"
 #include "icmp6.h"
 #include "icmp_error.h"
 #include "plain.h"
-#include "port.h"
 #include "punt_class.h"
-
-/* Two ports: "p0" is the uplink, "p1" has a hand-off untagged and one on VLAN 201. */
-int port_find(const uint8_t name[16])
-{
-	return memcmp(name, "p0", 3) == 0 ? 0 : memcmp(name, "p1", 3) == 0 ? 1 : -1;
-}
-
-const uint8_t *port_mac(unsigned port)
-{
-	static const uint8_t mac[2][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
-
-	return mac[port];
-}
-
-static uint8_t tables[4096];
-static size_t length;
-
-static void add(uint16_t type, const void *record)
-{
-	const size_t size = record_size(type);
-	const struct ccn_header header = {
-	    .length = (uint32_t)(sizeof(header) + size), .type = type, .count = 1};
-
-	memcpy(tables + length, &header, sizeof(header));
-	memcpy(tables + length + sizeof(header), record, size);
-	length += header.length;
-}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* "p0" is the uplink, "p1" has a hand-off untagged and one on VLAN 201. */
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	struct refusal refusal;
-	const uint8_t digest[32] = {0};
+	static struct check_records tables;
 
 	(void)argc;
 	(void)argv;
@@ -70,18 +43,20 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 						 .address6 = {0xfd, [15] = 1}};
 		struct ccn_vtep host = {.vni = 10000 + id, .address = {192, 0, 2, (uint8_t)id}};
 
-		add(CCN_CCSI, &(struct ccn_ccsi){.id = id});
-		add(CCN_INTERFACE, &hand_off);
-		add(CCN_VNI, &(struct ccn_vni){.vni = 10000 + id, .ccsi = id, .kind = CCN_VNI_VPC});
-		add(CCN_VTEP, &host);
+		check_add(&tables, CCN_CCSI, 0, &(struct ccn_ccsi){.id = id});
+		check_add(&tables, CCN_INTERFACE, 0, &hand_off);
+		check_add(&tables, CCN_VNI, 0,
+			  &(struct ccn_vni){.vni = 10000 + id, .ccsi = id, .kind = CCN_VNI_VPC});
+		check_add(&tables, CCN_VTEP, 0, &host);
 	}
-	add(CCN_INTERFACE, &(struct ccn_interface){.id = 1,
-						   .role = CCN_UPLINK,
-						   .length = 24,
-						   .mtu = 1600,
-						   .port = "p0",
-						   .address = {192, 0, 2, 11}});
-	CHECK(commit(tables, length, true, 1, digest, &refusal) == 0);
+	check_add(&tables, CCN_INTERFACE, 0,
+		  &(struct ccn_interface){.id = 1,
+					  .role = CCN_UPLINK,
+					  .length = 24,
+					  .mtu = 1600,
+					  .port = "p0",
+					  .address = {192, 0, 2, 11}});
+	check_commit(&tables);
 	return 0;
 }
 

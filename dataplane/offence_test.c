@@ -2,6 +2,7 @@
  * Whom drops hit, of two workers: the first and the last of each reason, of all packets and of each
  * CCSI; and what a device does not take is its CCSI's.
  */
+#define CHECK_PORTS 2
 #include "offence.h"
 
 #include <stdlib.h>
@@ -10,24 +11,13 @@
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 
-#include "check.h"
 #include "check_eal.h"
+#include "check_ports.h"
 #include "classify.h"
-#include "port.h"
 #include "tx.h"
 
 #define FRAMES 5
 #define TAKEN 2
-
-unsigned port_count(void)
-{
-	return 2;
-}
-
-const char *port_name(unsigned port)
-{
-	return port ? "p1" : "p0";
-}
 
 const char *stats_drop_name(unsigned reason)
 {

@@ -11,46 +11,8 @@
 #include "acl.h"
 #include "check.h"
 #include "check_eal.h"
+#include "check_ports.h"
 #include "fib.h"
-#include "port.h"
-
-/* One port, "p0": the counters need no device. */
-unsigned port_count(void)
-{
-	return 1;
-}
-
-const char *port_name(unsigned port)
-{
-	(void)port;
-	return "p0";
-}
-
-bool port_is_file(unsigned port)
-{
-	(void)port;
-	return false;
-}
-
-unsigned port_rx_queues(unsigned port)
-{
-	(void)port;
-	return 1;
-}
-
-int port_find(const uint8_t name[16])
-{
-	(void)name;
-	return 0;
-}
-
-const uint8_t *port_mac(unsigned port)
-{
-	static const uint8_t mac[6] = {0x02, 0, 0, 0, 0, 1};
-
-	(void)port;
-	return mac;
-}
 
 static void count(void *context, const struct ccn_counter *counter)
 {
