@@ -64,6 +64,7 @@ static void resolve(struct adjacency *adjacency, const struct interface_table *i
 
 	adjacency->neigh = NULL;
 	adjacency->ways = NULL;
+	adjacency->plain_most = 0;
 	for (unsigned i = 0; u && i < u->count; i++) {
 		const struct interface *n = &interfaces->at[u->at[i].slot];
 
@@ -80,6 +81,9 @@ static void resolve(struct adjacency *adjacency, const struct interface_table *i
 		lead(adjacency, &interfaces->at[routed->slot], interfaces->at[routed->slot].via);
 	if (u && u->routers > (direct && direct->router ? 1U : direct ? 0U : 1U))
 		lead_by_each(adjacency, interfaces, direct);
+	if (adjacency->neigh && !adjacency->ways && adjacency->out.vlan == 0 &&
+	    adjacency->out.mtu > OUTER_L3)
+		adjacency->plain_most = adjacency->out.mtu - OUTER_L3;
 }
 
 static void forget(struct adjacency *adjacency)

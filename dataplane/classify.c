@@ -56,7 +56,7 @@ static enum drop_reason take_ip4(struct packet *packet, uint8_t *ip, size_t room
 		return DROP_IP_LENGTH;
 	packet->ip = ip;
 	if (header == sizeof(*h))
-		return frame_sum_right(frame_sum20(ip)) ? DROP_REASON_COUNT : DROP_IP_CHECKSUM;
+		return frame_sum20_right(ip) ? DROP_REASON_COUNT : DROP_IP_CHECKSUM;
 	if (frame_checksum(ip, header) != 0)
 		return DROP_IP_CHECKSUM;
 	return take_options(ip + sizeof(*h), ip + header);
@@ -183,8 +183,8 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 		return send_up(in, &interfaces->at[uplink]);
 	if (!whole)
 		return drop(in, DROP_OUTER_FRAGMENT);
-	if (!in->checked && (header == sizeof(*h) ? !frame_sum_right(frame_sum20(ip))
-						  : frame_checksum(ip, header) != 0))
+	if (!in->checked &&
+	    (header == sizeof(*h) ? !frame_sum20_right(ip) : frame_checksum(ip, header) != 0))
 		return drop(in, DROP_OUTER_CHECKSUM);
 	in->reason =
 	    take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header, &neighbor);

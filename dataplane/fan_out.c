@@ -102,8 +102,6 @@ unsigned fan_out(struct worker *w, unsigned port, struct rte_mbuf **packets, uns
 	struct rte_mbuf *theirs[MAX_WORKERS][BURST];
 	unsigned counts[MAX_WORKERS] = {0}, kept = 0;
 
-	for (unsigned i = 0; i < count; i++)
-		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
 	for (unsigned i = 0; i < count; i++) {
 		unsigned owner = fan_out_owner(packets[i], workers);
 

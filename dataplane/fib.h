@@ -91,8 +91,11 @@ struct egress {
 
 /* How a VTEP is reached. */
 struct adjacency {
-	struct encap outer;	     /* headers on the uplink, if it is untagged */
-	struct neigh *neigh;	     /* NULL: no uplink leads there, or it is ourselves */
+	struct encap outer;  /* headers on the uplink, if it is untagged */
+	struct neigh *neigh; /* NULL: no uplink leads there, or it is ourselves */
+	/* Longest IP packet that goes by it with no more ado; 0: none does, since there are several
+	 * ways, or none, or a VLAN. */
+	uint32_t plain_most;
 	struct egress out;	     /* the uplink */
 	uint32_t vtep;		     /* network order */
 	struct adjacency_ways *ways; /* NULL: no other uplink leads there */

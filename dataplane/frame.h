@@ -48,28 +48,23 @@ uint16_t frame_checksum(const uint8_t *data, size_t length);
 
 /* --- for every packet --- */
 
-/* Sum over the IPv4 header without options, which is what most packets have: folded to 32 bits. */
-static inline uint32_t frame_sum20(const uint8_t *ip)
+/* Whether the checksum of an IPv4 header without options, which is what most packets have, is right:
+ * words of 16 bits add up to a multiple of 0xffff (RFC 1071), and so do words of 64 bits with their
+ * carries added, since 2^16 and 2^64 leave 1. The header is not all zeros. */
+static inline bool frame_sum20_right(const uint8_t *ip)
 {
-	unsigned long long a, b, sum;
-	unsigned char carry;
+	uint64_t a, b, sum;
 	uint32_t c;
 
 	memcpy(&a, ip, 8);
 	memcpy(&b, ip + 8, 8);
 	memcpy(&c, ip + 16, 4);
-	carry = _addcarry_u64(0, a, b, &sum);
-	carry = _addcarry_u64(carry, sum, c, &sum);
-	sum += carry;
-	sum = (sum >> 32) + (uint32_t)sum;
-	return (uint32_t)(sum >> 32) + (uint32_t)sum;
-}
-
-/* Whether a header of that sum, folded to 32 bits, has the right checksum. */
-static inline bool frame_sum_right(uint32_t sum)
-{
-	/* in the upper half: both halves and the carry of the lower */
-	return sum + (sum << 16 | sum >> 16) >= 0xffff0000;
+	sum = a + b;
+	sum += sum < a;
+	sum += c;
+	sum += sum < c;
+	/* a multiple of 0xffff, times the inverse of 0xffff, is no more than how many there are */
+	return sum * 0xfffefffefffeffff <= UINT64_MAX / 0xffff;
 }
 
 /* What no router may forward, whatever its routes: to this network, this host, one link or a group
@@ -104,10 +99,12 @@ static inline uint32_t frame_flow_hash(const uint8_t *ip, int family, size_t len
 {
 	const size_t header = family == 4 ? (ip[0] & 15) * 4U : 40;
 	const uint8_t protocol = family == 4 ? ip[9] : ip[6];
-	const bool fragment = family == 4 && ((ip[6] & 0x3f) || ip[7]);
 	uint64_t hash = protocol, word[4];
+	uint16_t fragment = 0;
 
 	if (family == 4) {
+		memcpy(&fragment, ip + 6, 2);
+		fragment &= 0xff3f; /* of what is not "don't fragment", network order */
 		memcpy(word, ip + 12, 8);
 		hash = _mm_crc32_u64(hash, word[0]);
 	} else {

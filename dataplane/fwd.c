@@ -10,13 +10,15 @@ void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_
 	     unsigned count)
 {
 	struct job jobs[BURST];
-	unsigned n = sort_out(w, fib, port, packets, count, jobs);
+	bool vouched;
+	unsigned n = sort_out(w, fib, port, packets, count, jobs, &vouched);
 
 	lap(w, STAGE_SORT_OUT, 0);
 	traced(w, fib, STAGE_SORT_OUT, jobs, n);
 	if (n == 0)
 		return;
-	n = check_sources(w, fib, jobs, n);
+	if (!vouched)
+		n = check_sources(w, fib, jobs, n);
 	lap(w, STAGE_SOURCES, 0);
 	traced(w, fib, STAGE_SOURCES, jobs, n);
 	if (__atomic_load_n(&fib->acls, __ATOMIC_RELAXED) > 0) {

@@ -12,6 +12,8 @@
 #include "punt.h"
 #include "worker.h"
 
+#include <rte_prefetch.h>
+
 /* A packet on its way, filled stage by stage. */
 struct job {
 	struct rte_mbuf *m;
@@ -35,7 +37,16 @@ void refuse(struct worker *w, struct job *job, enum drop_reason reason, uint16_t
 /* To the slow path, counted as punted. */
 void hand_up(struct worker *w, struct job *job, enum punt_what what, uint16_t mtu);
 
-/* All of them, in their order. */
+/* Asks for what forward() looks at first. */
+static inline void fetch_headers(const struct rte_mbuf *m)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+
+	rte_prefetch0(frame);
+	rte_prefetch0(frame + 64);
+}
+
+/* All of them, in their order; fetch_headers of each has been called. */
 void forward(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
 	     unsigned count);
 
@@ -48,9 +59,10 @@ static inline void drop_packet(struct worker *w, const struct job *job, enum dro
 
 /* --- the stages: what is dropped or punted is gone when they return --- */
 
-/* Makes jobs of the frames that are to be forwarded, and returns how many. */
+/* Makes jobs of the frames that are to be forwarded, and returns how many. `*vouched`: the sources of
+ * all of them have been judged before. */
 unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
-		  unsigned count, struct job *jobs);
+		  unsigned count, struct job *jobs, bool *vouched);
 /* Drops what does not come from where its source is. Keeps the rest, and returns how many. */
 unsigned check_sources(struct worker *w, const struct fib *fib, struct job *jobs, unsigned count);
 /* Drops what the access list of its CCSI denies. Keeps what survives, and returns how many. Called

@@ -144,36 +144,35 @@ static void rewrite_one(struct worker *w, const struct fib *fib, struct job *job
 }
 
 /* The same for what nearly every packet is: into a tunnel, by one uplink without a VLAN, and nothing
- * against it. False: nothing has been done. */
-static inline bool rewrite_plainly(struct worker *w, const struct adjacency_table *table,
-				   uint32_t count, struct job *job)
+ * against it. False: nothing has been done. `family` is known where this is put in. */
+static inline __attribute__((always_inline)) bool
+rewrite_plainly(struct worker *w, const struct adjacency_table *table, uint32_t count,
+		struct job *job, const int family)
 {
-	const struct packet *packet = &job->packet;
-	uint8_t *ip = packet->ip, *frame = ip - ENCAP_SIZE;
-	const uint8_t tos = frame_tos(ip, packet->family);
+	struct rte_mbuf *m = job->m;
+	const uint32_t length = job->packet.length;
+	const uint8_t ecn = job->packet.ecn;
+	uint8_t *ip = job->packet.ip, *frame = ip - ENCAP_SIZE;
+	const uint8_t tos = frame_tos(ip, family);
 	const struct adjacency *to;
-	uint32_t entropy;
 	uint64_t mac, inner;
 
-	if (unlikely(job->leads == LEADS_ELSEWHERE || job->to.adjacency >= count))
+	/* each a branch of its own: all are foretold, and cost less than what they decide together */
+	if (unlikely(job->leads == LEADS_ELSEWHERE) || unlikely(job->to.adjacency >= count))
 		return false;
 	to = &table->at[job->to.adjacency];
-	if (unlikely(!to->neigh || to->ways))
+	if (unlikely(length > to->plain_most) || unlikely((mac = neigh_mac(to->neigh)) == 0) ||
+	    unlikely(frame < (uint8_t *)m->buf_addr) || unlikely(!frame_forwardable(ip, family)) ||
+	    unlikely(ecn == 3 && (tos & 3) == 0))
 		return false;
-	mac = neigh_mac(to->neigh);
-	if (unlikely((mac == 0) | (packet->length > to->out.mtu - OUTER_L3) | (to->out.vlan != 0) |
-		     (frame < (uint8_t *)job->m->buf_addr) |
-		     !frame_forwardable(ip, packet->family) |
-		     ((packet->ecn == 3) & ((tos & 3) == 0))))
-		return false;
-	entropy = frame_flow_hash(ip, packet->family, packet->length);
-	job->m->data_off = (uint16_t)(frame - (uint8_t *)job->m->buf_addr);
-	job->m->data_len = (uint16_t)(ENCAP_SIZE + packet->length);
-	job->m->pkt_len = job->m->data_len;
+	m->data_off = (uint16_t)(frame - (uint8_t *)m->buf_addr);
+	m->data_len = (uint16_t)(ENCAP_SIZE + length);
+	m->pkt_len = ENCAP_SIZE + length;
 	memcpy(&inner, job->to.mac, 8); /* and the padding behind it */
-	encap_write(frame, &to->outer, mac, inner, job->to.vni, tos, packet->length, entropy,
-		    packet->family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
-	frame_hop(ip, packet->family, packet->ecn);
+	encap_write(frame, &to->outer, mac, inner, job->to.vni, tos, (uint16_t)length,
+		    frame_flow_hash(ip, family, length),
+		    family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+	frame_hop(ip, family, ecn);
 	forwarded(w, job, to->out.port);
 	return true;
 }
@@ -183,7 +182,13 @@ void rewrite(struct worker *w, const struct fib *fib, struct job *jobs, unsigned
 	const struct adjacency_table *table = __atomic_load_n(&fib->adjacencies, __ATOMIC_ACQUIRE);
 	const uint32_t adjacencies = __atomic_load_n(&table->count, __ATOMIC_ACQUIRE);
 
-	for (unsigned i = 0; i < count; i++)
-		if (!rewrite_plainly(w, table, adjacencies, &jobs[i]))
-			rewrite_one(w, fib, &jobs[i]);
+	for (unsigned i = 0; i < count; i++) {
+		struct job *job = &jobs[i];
+		const bool done = job->packet.family == 4
+				      ? rewrite_plainly(w, table, adjacencies, job, 4)
+				      : rewrite_plainly(w, table, adjacencies, job, 6);
+
+		if (unlikely(!done))
+			rewrite_one(w, fib, job);
+	}
 }

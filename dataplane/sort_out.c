@@ -91,24 +91,44 @@ static bool sort_one(struct worker *w, const struct fib *fib,
 
 /* Of a burst, by their place in it. */
 struct plain_frames {
-	uint64_t plain; /* a bit for each */
+	uint64_t plain, ipv6; /* a bit for each */
 	struct origin_key key[BURST];
 	union origin_set *set[BURST];
-	uint8_t family[BURST];
 };
 
+static inline void make_job(struct job *job, struct rte_mbuf *m, uint8_t *frame, int family,
+			    unsigned port)
+{
+	job->m = m;
+	job->slot = LPM_NONE;
+	job->leads = LEADS_ELSEWHERE;
+	job->hop = NULL;
+	job->packet = (struct packet){
+	    .ip = frame + PLAIN_IP,
+	    .length = plain_length(frame, family),
+	    .family = (uint8_t)family,
+	    .ecn = frame[PLAIN_OUTER_IP + 1] & 3,
+	    .sender = SENDER_HOST,
+	    .vni = plain_vni(frame),
+	    .vtep = plain_outer_source(frame),
+	    .port = (uint8_t)port,
+	};
+}
+
+/* Makes jobs of those that are plain, and asks for the origin of each. */
 static void find_plain(struct worker *w, const struct fib *fib, const struct plain_uplink *uplink,
-		       struct rte_mbuf *const *packets, unsigned count, struct plain_frames *f)
+		       unsigned port, struct rte_mbuf *const *packets, unsigned count,
+		       struct job *jobs, struct plain_frames *f)
 {
 	const bool any_mac = w->options->any_mac;
 	const uint64_t epoch = __atomic_load_n(&fib->epoch, __ATOMIC_ACQUIRE);
+	uint64_t plain = 0, ipv6 = 0;
 
 	for (unsigned i = 0; i < 2; i++)
 		origins_begin(&w->origins[i], epoch);
-	f->plain = 0;
 	for (unsigned i = 0; i < count; i++) {
-		const struct rte_mbuf *m = packets[i];
-		const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+		struct rte_mbuf *m = packets[i];
+		uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
 		int family;
 
 		if (unlikely(m->nb_segs != 1 || (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)))
@@ -116,40 +136,25 @@ static void find_plain(struct worker *w, const struct fib *fib, const struct pla
 		family = plain_is(uplink, frame, m->data_len, any_mac, is_checked(m));
 		if (unlikely(family == 0))
 			continue;
-		f->plain |= 1ULL << i;
-		f->family[i] = (uint8_t)family;
-		f->key[i] = origin_key(epoch, plain_vni(frame), plain_outer_source(frame),
+		plain |= 1ULL << i;
+		ipv6 |= (uint64_t)(family == 6) << i;
+		make_job(&jobs[i], m, frame, family, port);
+		f->key[i] = origin_key(epoch, jobs[i].packet.vni, jobs[i].packet.vtep,
 				       family == 4 ? plain_inner_source4(frame) : 0);
 		f->set[i] = family == 4 ? origin_set4(&w->origins[0], &f->key[i])
 					: origin_set6(&w->origins[1], &f->key[i],
 						      plain_inner_source6(frame));
 		rte_prefetch0(f->set[i]);
 	}
+	f->plain = plain;
+	f->ipv6 = ipv6;
 }
 
-static inline void make_job(struct job *job, struct rte_mbuf *m, unsigned port,
-			    const struct plain_frames *f, unsigned i)
+static inline bool is_known(const struct plain_frames *f, unsigned i, struct packet *packet)
 {
-	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
-
-	job->m = m;
-	job->slot = LPM_NONE;
-	job->leads = LEADS_ELSEWHERE;
-	job->hop = NULL;
-	job->packet = (struct packet){
-	    .ip = frame + PLAIN_IP,
-	    .length = plain_length(frame, f->family[i]),
-	    .family = f->family[i],
-	    .ecn = frame[PLAIN_OUTER_IP + 1] & 3,
-	    .sender = SENDER_HOST,
-	    .vni = origin_vni(&f->key[i]),
-	    .vtep = (uint32_t)f->key[i].addresses,
-	    .port = (uint8_t)port,
-	};
-	job->packet.vouched = f->family[i] == 4
-				  ? origin_find4(f->set[i], &f->key[i], &job->packet.ccsi)
-				  : origin_find6(f->set[i], &f->key[i], plain_inner_source6(frame),
-						 &job->packet.ccsi);
+	return packet->family == 4
+		   ? origin_find4(f->set[i], &f->key[i], &packet->ccsi)
+		   : origin_find6(f->set[i], &f->key[i], packet->ip + 8, &packet->ccsi);
 }
 
 /* Asks for the rows of VNI and VTEP. */
@@ -176,40 +181,16 @@ static bool place(const struct fib *fib, struct packet *packet)
 	return true;
 }
 
-unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
-		  unsigned count, struct job *jobs)
+/* How many could not be placed, whose job has no packet any more. */
+static unsigned place_strangers(struct worker *w, const struct fib *fib, unsigned port,
+				struct job *jobs, uint64_t strange)
 {
 	const struct interface_table *interfaces =
-	    fib ? __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE) : NULL;
-	struct plain_frames f;
-	uint8_t strange[BURST]; /* jobs whose origin nobody remembers */
-	unsigned n = 0, strangers = 0, gone = 0, kept = 0, of6 = 0, strangers6 = 0;
+	    __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE);
+	unsigned gone = 0;
 
-	for (unsigned i = 0; i < count; i++) {
-		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
-		rte_prefetch0(rte_pktmbuf_mtod_offset(packets[i], void *, PLAIN_IP));
-	}
-	f.plain = 0;
-	if (interfaces && interfaces->plain[port].on)
-		find_plain(w, fib, &interfaces->plain[port], packets, count, &f);
-	for (unsigned i = 0; i < count; i++) {
-		if (unlikely(!(f.plain >> i & 1))) {
-			n += sort_one(w, fib, interfaces, packets[i], port, &jobs[n]);
-			continue;
-		}
-		make_job(&jobs[n], packets[i], port, &f, i);
-		of6 += f.family[i] == 6;
-		if (!jobs[n].packet.vouched) {
-			fetch(fib, &jobs[n].packet);
-			strange[strangers++] = (uint8_t)n;
-			strangers6 += f.family[i] == 6;
-		}
-		n++;
-	}
-	origins_end(&w->origins[0], n - of6, n - of6 - (strangers - strangers6));
-	origins_end(&w->origins[1], of6, of6 - strangers6);
-	for (unsigned i = 0; i < strangers; i++) {
-		struct job *job = &jobs[strange[i]];
+	for (; strange; strange &= strange - 1) {
+		struct job *job = &jobs[__builtin_ctzll(strange)];
 
 		if (likely(place(fib, &job->packet)) ||
 		    sort_one(w, fib, interfaces, job->m, port, job))
@@ -217,9 +198,55 @@ unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct
 		job->m = NULL;
 		gone++;
 	}
+	return gone;
+}
+
+/* How much it helps to know origins, of either family. */
+static void remember_use(struct worker *w, uint64_t plain, uint64_t ipv6, uint64_t strange)
+{
+	const uint64_t known = plain & ~strange, ipv4 = plain & ~ipv6;
+
+	origins_end(&w->origins[0], (unsigned)__builtin_popcountll(ipv4),
+		    (unsigned)__builtin_popcountll(ipv4 & known));
+	origins_end(&w->origins[1], (unsigned)__builtin_popcountll(ipv6),
+		    (unsigned)__builtin_popcountll(ipv6 & known));
+}
+
+unsigned sort_out(struct worker *w, const struct fib *fib, unsigned port, struct rte_mbuf **packets,
+		  unsigned count, struct job *jobs, bool *vouched)
+{
+	const struct interface_table *interfaces =
+	    fib ? __atomic_load_n(&fib->interfaces, __ATOMIC_ACQUIRE) : NULL;
+	struct plain_frames f;
+	uint64_t strange = 0; /* jobs whose origin nobody remembers */
+	unsigned gone = 0, kept = 0;
+
+	f.plain = f.ipv6 = 0;
+	if (interfaces && interfaces->plain[port].on)
+		find_plain(w, fib, &interfaces->plain[port], port, packets, count, jobs, &f);
+	for (unsigned i = 0; i < count; i++) {
+		struct packet *packet = &jobs[i].packet;
+
+		if (unlikely(!(f.plain >> i & 1))) {
+			if (sort_one(w, fib, interfaces, packets[i], port, &jobs[i]))
+				continue;
+			jobs[i].m = NULL;
+			gone++;
+			continue;
+		}
+		packet->vouched = is_known(&f, i, packet);
+		if (!packet->vouched) {
+			fetch(fib, packet);
+			strange |= 1ULL << i;
+		}
+	}
+	remember_use(w, f.plain, f.ipv6, strange);
+	*vouched = strange == 0 && (unsigned)__builtin_popcountll(f.plain) == count;
+	if (strange)
+		gone += place_strangers(w, fib, port, jobs, strange);
 	if (gone == 0)
-		return n;
-	for (unsigned i = 0; i < n; i++)
+		return count;
+	for (unsigned i = 0; i < count; i++)
 		if (jobs[i].m && kept++ != i)
 			jobs[kept - 1] = jobs[i];
 	return kept;

@@ -121,6 +121,7 @@ static void check_one(struct worker *w, struct rte_mempool *pool, const struct v
 	const struct worker_stats before = w->stats;
 	uint8_t frame[256];
 	struct job job;
+	bool vouched;
 	unsigned n;
 
 	CHECK(m);
@@ -128,7 +129,8 @@ static void check_one(struct worker *w, struct rte_mempool *pool, const struct v
 	memcpy(rte_pktmbuf_mtod(m, void *), frame, m->data_len);
 	m->ol_flags = flags;
 	m->packet_type = type;
-	n = sort_out(w, fib_current, 0, &m, 1, &job);
+	n = sort_out(w, fib_current, 0, &m, 1, &job, &vouched);
+	CHECK(!vouched); /* nobody has judged a source here */
 	if (n != (outer || v->inner_wrong ? 0 : 1))
 		fprintf(stderr, "%s, flags %llx, type %x\n", v->name, (unsigned long long)flags,
 			type);
