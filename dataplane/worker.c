@@ -88,15 +88,23 @@ static unsigned receive(struct worker *w, const struct fib *fib, struct rx_queue
 	return count;
 }
 
+/* What another worker has written lies in his cache: all lines of it that are needed are asked for at
+ * once, with those of the packets also the one that is looked at when a buffer is freed. */
+static void fetch_from_another(struct rte_mbuf *const *packets, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		rte_mbuf_prefetch_part2(packets[i]);
+	for (unsigned i = 0; i < count; i++)
+		fetch_headers(packets[i]);
+}
+
 /* What others received for us, port by port as it comes. */
 static unsigned take_over(struct worker *w, const struct fib *fib)
 {
 	struct rte_mbuf *packets[BURST];
 	unsigned count = fan_in(w, packets, BURST);
 
-	for (unsigned i = 0; i < count; i++)
-		fetch_headers(packets[i]);
-
+	fetch_from_another(packets, count);
 	for (unsigned i = 0, end; i < count; i = end) {
 		unsigned port = packets[i]->port;
 
