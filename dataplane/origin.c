@@ -12,13 +12,9 @@ static void awake(struct origins *o)
 	o->poor = 0;
 }
 
-int origins_init(struct origins *o, int family)
+int origins_init(struct origins *o)
 {
-	const uint32_t sets =
-	    ORIGIN_OCTETS / (family == 4 ? sizeof(o->none.of4) : sizeof(o->none.of6));
-
-	*o = (struct origins){.whole = arena_map(ORIGIN_OCTETS),
-			      .bits = (uint32_t)__builtin_ctz(sets)};
+	*o = (struct origins){.whole = arena_map(ORIGIN_OCTETS)};
 	awake(o);
 	return o->whole ? 0 : -1;
 }

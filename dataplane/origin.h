@@ -45,7 +45,6 @@ union origin_set {
 struct origins {
 	uint8_t *sets;	     /* at rest: `none` */
 	uint32_t mask;	     /* of sets' numbers */
-	uint32_t bits;	     /* of them */
 	uint32_t poor, rest; /* bursts */
 	uint64_t epoch;
 	uint8_t *whole; /* all sets */
@@ -71,40 +70,48 @@ static inline uint32_t origin_vni(const struct origin_key *key)
 }
 
 /* Multiplied, or origins that differ in a few bits fill a few sets: a CRC is linear. */
-static inline uint32_t origin_number(const struct origins *o, uint64_t crc)
+static inline uint32_t origin_number(const struct origins *o, uint64_t crc, size_t size)
 {
-	return (uint32_t)crc * 0x9e3779b1U >> (32 - o->bits) & o->mask;
+	const unsigned bits = (unsigned)__builtin_ctzl(ORIGIN_OCTETS / size); /* a constant */
+
+	return (uint32_t)crc * 0x9e3779b1U >> (32 - bits) & o->mask;
 }
 
 /* The set that an origin is in, one cache line or half of it: to be fetched ahead. */
 static inline union origin_set *origin_set4(const struct origins *o, const struct origin_key *key)
 {
-	const uint32_t number = origin_number(o, _mm_crc32_u64(origin_vni(key), key->addresses));
+	const size_t size = sizeof(((union origin_set *)0)->of4);
+	const uint64_t crc = _mm_crc32_u64(origin_vni(key), key->addresses);
 
-	return (union origin_set *)(o->sets + number * sizeof(((union origin_set *)0)->of4));
+	return (union origin_set *)(o->sets + origin_number(o, crc, size) * size);
 }
 
 static inline union origin_set *origin_set6(const struct origins *o, const struct origin_key *key,
 					    const uint8_t *inner)
 {
+	const size_t size = sizeof(((union origin_set *)0)->of6);
 	uint64_t word[2], crc = _mm_crc32_u64(origin_vni(key), key->addresses);
 
 	memcpy(word, inner, 16);
 	crc = _mm_crc32_u64(_mm_crc32_u64(crc, word[0]), word[1]);
-	return (union origin_set *)(o->sets + origin_number(o, crc) * sizeof(union origin_set));
+	return (union origin_set *)(o->sets + origin_number(o, crc, size) * size);
 }
 
-/* True: it is there, and where. */
+/* True: it is there, and where. Without a branch on which of the two it is. */
 static inline bool origin_find4(const union origin_set *set, const struct origin_key *key,
 				uint16_t *ccsi)
 {
-	const struct origin4 *of = set->of4;
-	const bool first = of[0].addresses == key->addresses && !((of[0].place ^ key->place) >> 16);
-	const bool second =
-	    of[1].addresses == key->addresses && !((of[1].place ^ key->place) >> 16);
+	const __m128i wanted = _mm_loadu_si128((const __m128i *)key);
+	const __m128i but_ccsi = _mm_set_epi64x((int64_t)0xffffffffffff0000, -1);
+	const __m128i first = _mm_xor_si128(_mm_load_si128((const __m128i *)&set->of4[0]), wanted);
+	const __m128i second = _mm_xor_si128(_mm_load_si128((const __m128i *)&set->of4[1]), wanted);
+	const uint32_t in_first = (uint32_t)_mm_testz_si128(first, but_ccsi);
+	const uint32_t in_second = (uint32_t)_mm_testz_si128(second, but_ccsi);
 
-	*ccsi = (uint16_t)(second ? of[1].place : of[0].place);
-	return first | second;
+	/* what differs is the CCSI */
+	*ccsi = (uint16_t)(((uint32_t)_mm_extract_epi16(first, 4) & -in_first) |
+			   ((uint32_t)_mm_extract_epi16(second, 4) & -in_second));
+	return in_first | in_second;
 }
 
 static inline bool origin_is6(const struct origin6 *of, const struct origin_key *key, __m128i inner)
@@ -155,6 +162,6 @@ static inline void origins_end(struct origins *o, unsigned count, unsigned found
 		origins_rest(o);
 }
 
-int origins_init(struct origins *o, int family); /* -1: out of memory */
+int origins_init(struct origins *o); /* -1: out of memory */
 
 #endif

@@ -131,7 +131,7 @@ static void check_origins(int family)
 	unsigned bursts = 0;
 	uint16_t ccsi;
 
-	CHECK(origins_init(o, family) == 0);
+	CHECK(origins_init(o) == 0);
 	origins_begin(o, 7);
 	CHECK(!known(family, 7, CHECK_VNI, 0x0102, 0x0304, &ccsi));
 	remember(family, 7, CHECK_VNI, 0x0102, 0x0304, 100);

@@ -122,7 +122,7 @@ static void find_plain(struct worker *w, const struct fib *fib, const struct pla
 {
 	const bool any_mac = w->options->any_mac;
 	const uint64_t epoch = __atomic_load_n(&fib->epoch, __ATOMIC_ACQUIRE);
-	uint64_t plain = 0, ipv6 = 0;
+	uint64_t odd = 0, ipv6 = 0;
 
 	for (unsigned i = 0; i < 2; i++)
 		origins_begin(&w->origins[i], epoch);
@@ -131,22 +131,26 @@ static void find_plain(struct worker *w, const struct fib *fib, const struct pla
 		uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
 		int family;
 
-		if (unlikely(m->nb_segs != 1 || (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)))
+		if (unlikely(m->nb_segs != 1 || (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)) ||
+		    unlikely((family = plain_is(uplink, frame, m->data_len, any_mac,
+						is_checked(m))) == 0)) {
+			odd |= 1ULL << i;
 			continue;
-		family = plain_is(uplink, frame, m->data_len, any_mac, is_checked(m));
-		if (unlikely(family == 0))
-			continue;
-		plain |= 1ULL << i;
-		ipv6 |= (uint64_t)(family == 6) << i;
+		}
 		make_job(&jobs[i], m, frame, family, port);
-		f->key[i] = origin_key(epoch, jobs[i].packet.vni, jobs[i].packet.vtep,
-				       family == 4 ? plain_inner_source4(frame) : 0);
-		f->set[i] = family == 4 ? origin_set4(&w->origins[0], &f->key[i])
-					: origin_set6(&w->origins[1], &f->key[i],
-						      plain_inner_source6(frame));
+		if (likely(family == 4)) {
+			f->key[i] = origin_key(epoch, jobs[i].packet.vni, jobs[i].packet.vtep,
+					       plain_inner_source4(frame));
+			f->set[i] = origin_set4(&w->origins[0], &f->key[i]);
+		} else {
+			ipv6 |= 1ULL << i;
+			f->key[i] = origin_key(epoch, jobs[i].packet.vni, jobs[i].packet.vtep, 0);
+			f->set[i] =
+			    origin_set6(&w->origins[1], &f->key[i], plain_inner_source6(frame));
+		}
 		rte_prefetch0(f->set[i]);
 	}
-	f->plain = plain;
+	f->plain = ~odd & UINT64_MAX >> (64 - count);
 	f->ipv6 = ipv6;
 }
 

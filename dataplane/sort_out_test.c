@@ -161,7 +161,7 @@ int main(void)
 
 	check_eal();
 	CHECK(fib_init() == 0);
-	CHECK(origins_init(&w.origins[0], 4) == 0 && origins_init(&w.origins[1], 6) == 0);
+	CHECK(origins_init(&w.origins[0]) == 0 && origins_init(&w.origins[1]) == 0);
 	neigh_init(true);
 	make_tables();
 	pool = rte_pktmbuf_pool_create("frames", 63, 0, 0, 2048, SOCKET_ID_ANY);

@@ -217,7 +217,7 @@ static struct worker *make_worker(unsigned index)
 	w->options = &options;
 	w->index = index;
 	w->reader = READER_WORKER + index;
-	if (origins_init(&w->origins[0], 4) < 0 || origins_init(&w->origins[1], 6) < 0) {
+	if (origins_init(&w->origins[0]) < 0 || origins_init(&w->origins[1]) < 0) {
 		free(w);
 		return NULL;
 	}
