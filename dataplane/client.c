@@ -11,9 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <rte_net_crc.h>
-
 #include "commit.h"
+#include "crc.h"
 #include "log.h"
 #include "offence.h"
 #include "port.h"
@@ -254,8 +253,7 @@ static bool prepare(struct client *client, const struct ccn_commit *end, const c
 	if (client->prepared)
 		return true;
 	if (client->records.length > 0)
-		crc = rte_net_crc_calc(client->records.data, (uint32_t)client->records.length,
-				       RTE_NET_CRC32_ETH);
+		crc = crc_of(client->records.data, client->records.length);
 	if (crc != end->crc) {
 		refuse(client, CCN_NAK_CRC, 0, "the CRC-32 of the records differs");
 		return false;

@@ -8,12 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_net_crc.h>
-
 #include "check_client.h"
 #include "check_eal.h"
 #include "check_ports.h"
 #include "commit.h"
+#include "crc.h"
 
 #define ACKED 0 /* else the code of the NAK */
 #define SILENT -1
@@ -69,8 +68,7 @@ static int ccsi(struct client *client, uint32_t id, uint32_t *crc)
 	const struct ccn_ccsi record = {.id = id, .name = "x"};
 	uint8_t *message = check_message(CCN_CCSI, 0, 1, &record, sizeof(record));
 
-	*crc = rte_net_crc_calc(message, sizeof(struct ccn_header) + sizeof(record),
-				RTE_NET_CRC32_ETH);
+	*crc = crc_of(message, sizeof(struct ccn_header) + sizeof(record));
 	free(message);
 	return say(client, CCN_CCSI, 0, 1, &record, sizeof(record));
 }

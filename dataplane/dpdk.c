@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +122,26 @@ static const char *pci_address(const char *port)
 		   : NULL;
 }
 
+static sigjmp_buf panic;
+
+static void panicked(int signal)
+{
+	(void)signal;
+	siglongjmp(panic, 1);
+}
+
+/* Short of memory some of DPDK aborts, where we have a line to say and things to remove. */
+static int survive_init(int count, char **arguments)
+{
+	int result = -1;
+
+	signal(SIGABRT, panicked);
+	if (sigsetjmp(panic, 1) == 0)
+		result = rte_eal_init(count, arguments);
+	signal(SIGABRT, SIG_DFL);
+	return result;
+}
+
 /* What DPDK prints by itself, up to its whole usage, is kept from our own lines. */
 static int silently(int count, char **arguments)
 {
@@ -133,7 +155,7 @@ static int silently(int count, char **arguments)
 		if (ours[fd - STDOUT_FILENO] >= 0 && nowhere >= 0)
 			dup2(nowhere, fd);
 	}
-	result = rte_eal_init(count, arguments);
+	result = survive_init(count, arguments);
 	fflush(stdout);
 	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
 		if (ours[fd - STDOUT_FILENO] < 0)

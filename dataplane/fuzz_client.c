@@ -7,12 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_net_crc.h>
-
 #include "check_client.h"
 #include "check_eal.h"
 #include "check_ports.h"
 #include "commit.h"
+#include "crc.h"
 
 static uint64_t generation;
 static uint8_t records[1 << 16];
@@ -54,7 +53,7 @@ static void end(struct client *client, uint16_t type)
 	struct ccn_commit record = {.next = generation + 1, .patience = 300};
 
 	if (recorded)
-		record.crc = rte_net_crc_calc(records, (uint32_t)recorded, RTE_NET_CRC32_ETH);
+		record.crc = crc_of(records, recorded);
 	say(client, type, 0, 1, &record, sizeof(record));
 	if (type == CCN_PREPARE)
 		return;

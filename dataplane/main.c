@@ -221,6 +221,17 @@ static int start(const struct options *o)
 	return 0;
 }
 
+/* All that has begun, in the order in which nothing misses another: a worker may poll a port as long
+ * as it runs. */
+static void end(void)
+{
+	control_stop();
+	workers_stop();
+	slow_stop();
+	port_close_all();
+	dpdk_stop();
+}
+
 /* --ports with ports: says what they are, and ends. */
 static int report(const struct options *o)
 {
@@ -247,25 +258,19 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in all threads; main waits for them */
 	if (start(&options) < 0) {
-		port_close_all();
-		control_stop();
-		dpdk_stop();
-		_exit(1); /* threads that did start need no farewell */
+		end();
+		_exit(1);
 	}
 	if (options.report)
 		return report(&options);
 	do
 		number = sigtimedwait(&signals, NULL, &second);
 	while (number < 0 && !(replaced = port_replaced()));
-	control_stop();
-	workers_stop();
-	slow_stop();
-	port_close_all();
+	end();
 	if (replaced)
 		log_line("%s: the device of port %s was made anew: start again to use it",
 			 options.name, replaced);
 	else
 		log_line("%s: stopped by %s", options.name, strsignal(number));
-	dpdk_stop();
 	return replaced != NULL;
 }

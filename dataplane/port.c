@@ -96,8 +96,8 @@ bool port_has_link(unsigned port)
 {
 	struct rte_eth_link link = {0};
 
-	rte_eth_link_get_nowait(ports[port].id, &link);
-	return link.link_status == RTE_ETH_LINK_UP && kernel_device_has_link(&ports[port].kernel);
+	return rte_eth_link_get_nowait(ports[port].id, &link) == 0 &&
+	       link.link_status == RTE_ETH_LINK_UP && kernel_device_has_link(&ports[port].kernel);
 }
 
 void port_status(unsigned port, struct ccn_port_status *status)

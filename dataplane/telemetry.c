@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <rte_telemetry.h>
+#include <rte_version.h>
 
 #include "offence.h"
 #include "port.h"
@@ -28,11 +29,17 @@ static const char *plain(const char *name, char text[48])
 	return text;
 }
 
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 3, 0, 0)
+#define ADD_NUMBER rte_tel_data_add_dict_uint
+#else
+#define ADD_NUMBER rte_tel_data_add_dict_u64
+#endif
+
 static void add(struct rte_tel_data *to, const char *name, uint64_t value)
 {
 	char text[48];
 
-	rte_tel_data_add_dict_u64(to, plain(name, text), value);
+	ADD_NUMBER(to, plain(name, text), value);
 }
 
 /* --- counters, by the scopes that stats_walk gives them --- */
