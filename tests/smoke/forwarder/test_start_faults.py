@@ -22,13 +22,18 @@ HEAD = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
 NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
 HIDDEN = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys && exec "$@"', "sh")
 """A machine that says nothing of its CPUs."""
-CLAIMED = (
-    *("unshare", "-m", "sh", "-c"),
-    "sed 's/^HugePages_\\(Total\\|Free\\):.*/HugePages_\\1: 65536/' /proc/meminfo >{tmp}/meminfo;"
-    ' mount --bind {tmp}/meminfo /proc/meminfo && exec "$@"',
-    "sh",
-)
-"""One whose free hugepages are gone when they are wanted."""
+
+
+def pages(total: int, free: int) -> tuple[str, ...]:
+    """A machine that says that it has so many hugepages."""
+    said = ";".join(
+        f"s/^\\(HugePages_{k}:\\).*/\\1 {n}/" for k, n in (("Total", total), ("Free", free))
+    )
+    script = (
+        f"sed '{said}' /proc/meminfo >{{tmp}}/meminfo &&"
+        ' mount --bind {tmp}/meminfo /proc/meminfo && exec "$@"'
+    )
+    return ("unshare", "-m", "sh", "-c", script, "sh")
 
 
 def faulty(directory: Path, *words: str, before: tuple[str, ...] = ()) -> str:
@@ -82,7 +87,13 @@ def place(tmp_path: Path) -> Path:
             (),
             "--memory 64: too little for the queues of 32 workers",
         ),
-        ("--port a=null --huge", CLAIMED, "DPDK cannot start: Cannot get hugepage information"),
+        (
+            "--port a=null --huge",
+            pages(65536, 65536),
+            "DPDK cannot start: Cannot get hugepage info",
+        ),
+        ("--port a=null --huge", pages(300, 10), "20 MB of hugepages are free, 256 are needed"),
+        ("--port a=null --huge", pages(300, 10), "`sysctl vm.nr_hugepages=418`"),
         ("--port a=null", HIDDEN, "DPDK cannot start: core 0 unavailable"),
         ("--port a=pcap:{tmp}/in.pcap,{tmp}/no/x", (), "cannot write {tmp}/no/x: No such file"),
         ("--port a=pcap:/dev/null,{tmp}/x", (), "is each IN a pcap file?"),
