@@ -19,13 +19,13 @@
 static const struct offences *watched[MAX_WORKERS + 1]; /* and the slow path */
 static unsigned watched_count;
 
-static void write_note(struct offence *o, const struct packet *packet)
+static void write_note(struct offence *o, const struct packet *packet, uint64_t now)
 {
 	const uint32_t version = o->version;
 
 	__atomic_store_n(&o->version, version | 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	o->tsc = rte_rdtsc();
+	o->tsc = now;
 	o->port = packet->port;
 	o->vni = packet->vni;
 	o->vtep = packet->vtep;
@@ -42,18 +42,19 @@ static void write_note(struct offence *o, const struct packet *packet)
 }
 
 static void note_in(struct offence_notes *notes, enum drop_reason reason,
-		    const struct packet *packet)
+		    const struct packet *packet, uint64_t now)
 {
-	if (notes->first[reason].version == 0)
-		write_note(&notes->first[reason], packet);
-	write_note(&notes->last[reason], packet);
+	if (unlikely(notes->first[reason].version == 0))
+		write_note(&notes->first[reason], packet, now);
+	write_note(&notes->last[reason], packet, now);
 }
 
 void offence_note(struct offences *offences, enum drop_reason reason, const struct packet *packet)
 {
 	struct ccsi_offences *of = offences->of_ccsi[packet->ccsi];
+	const uint64_t now = rte_rdtsc();
 
-	note_in(&offences->notes, reason, packet);
+	note_in(&offences->notes, reason, packet, now);
 	if (packet->ccsi == 0)
 		return;
 	if (unlikely(!of)) {
@@ -63,7 +64,7 @@ void offence_note(struct offences *offences, enum drop_reason reason, const stru
 		__atomic_store_n(&offences->of_ccsi[packet->ccsi], of, __ATOMIC_RELEASE);
 	}
 	of->count[reason]++;
-	note_in(&of->notes, reason, packet);
+	note_in(&of->notes, reason, packet, now);
 }
 
 void offences_watch(const struct offences *offences)
