@@ -7,8 +7,9 @@
  *
  * Sets of two entries for each address family, as many as fit 8 MiB, since a million flows come from
  * hundreds of thousands of VMs (memory is taken as entries are used). Where the traffic of a family
- * has more origins than fit, looking for them would only add to the cost: then the worker does without
- * for a while.
+ * has more origins than fit, or is from gateways, whose packets routes vouch for, looking for them
+ * would only add to the cost: then the worker does without for a while. One that is found pays for
+ * three that are not.
  */
 #ifndef CCN_ORIGIN_H
 #define CCN_ORIGIN_H
@@ -21,7 +22,7 @@
 
 #define ORIGIN_OCTETS (8U << 20)
 #define ORIGIN_TAG 0xffffffU /* of an epoch: what an entry holds of it, never 0 */
-#define ORIGIN_POOR 1024U    /* bursts that found less than half, before it rests */
+#define ORIGIN_POOR 1024U    /* bursts that found less than a quarter, before it rests */
 #define ORIGIN_REST 8192U    /* bursts */
 
 /* Zero: nothing. Addresses in network order. */
@@ -156,7 +157,7 @@ void origins_begin(struct origins *o, uint64_t epoch);
 /* After it: how many there were, and how many of them were found. */
 static inline void origins_end(struct origins *o, unsigned count, unsigned found)
 {
-	if (2 * found >= count)
+	if (4 * found >= count)
 		o->poor -= o->poor > 0;
 	else if (o->rest == 0 && ++o->poor == ORIGIN_POOR)
 		origins_rest(o);

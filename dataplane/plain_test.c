@@ -159,9 +159,12 @@ static void check_origins(int family)
 		origins_begin(o, later);
 	/* who never finds anything stops looking, and looks again later */
 	CHECK(known(family, later, CHECK_VNI, 0x0102, 0x0304, &ccsi) && ccsi == 100);
-	for (; o->rest == 0; bursts++) {
+	for (; bursts < 2 * ORIGIN_POOR; bursts++)
+		origins_end(o, 64, 16);
+	CHECK(o->rest == 0);
+	for (bursts = 0; o->rest == 0; bursts++) {
 		origins_begin(o, later);
-		origins_end(o, 64, 31);
+		origins_end(o, 64, 15);
 	}
 	CHECK(bursts == ORIGIN_POOR && !known(family, later, CHECK_VNI, 0x0102, 0x0304, &ccsi));
 	for (bursts = 0; o->rest > 0; bursts++) {

@@ -156,6 +156,34 @@ static unsigned judge_hosts(const struct fib *fib, const struct packet *const *p
 	return n;
 }
 
+static void fetch_way(const struct fib *fib, uint32_t slot)
+{
+	if (slot != LPM_NONE)
+		__builtin_prefetch(fib_way_place(fib, slot));
+}
+
+/* gateway_may of what nearly all routes lead to, by the next hop's way alone. */
+static bool gateway_may_plainly(const struct fib *fib, const struct packet *packet, uint32_t slot)
+{
+	const enum leads leads = way_leads(way_load(fib_way_place(fib, slot)));
+
+	return leads == LEADS_AWAY ||
+	       (leads == LEADS_TO_VM && (packet->vtep_flags & CCN_VTEP_REGION));
+}
+
+/* `slot`: of the longest match of its source, or LPM_NONE. */
+static enum drop_reason judge_match(const struct fib *fib, const struct packet *packet,
+				    uint32_t slot)
+{
+	const struct next_hop *hop;
+
+	if (slot != LPM_NONE && packet->sender == SENDER_GATEWAY &&
+	    gateway_may_plainly(fib, packet, slot))
+		return DROP_REASON_COUNT;
+	hop = slot == LPM_NONE ? NULL : fib_next_hop(fib, slot);
+	return is_legal(fib, packet, hop) ? DROP_REASON_COUNT : forged[packet->sender];
+}
+
 static void judge_routed(const struct fib *fib, const struct packet *const *packets,
 			 const uint8_t *routed, unsigned count, enum drop_reason *verdicts)
 {
@@ -182,14 +210,16 @@ static void judge_routed(const struct fib *fib, const struct packet *const *pack
 		lpm_lookup_burst4(table4, address4, slot4, n4);
 	if (n6 > 0)
 		lpm_lookup_burst6(table6, (const uint8_t(*)[16])address6, slot6, n6);
+	for (unsigned i = 0; i < n4; i++)
+		fetch_way(fib, slot4[i]);
+	for (unsigned i = 0; i < n6; i++)
+		fetch_way(fib, slot6[i]);
 	n4 = n6 = 0;
 	for (unsigned i = 0; i < count; i++) {
 		const struct packet *packet = packets[routed[i]];
-		const uint32_t slot = packet->family == 4 ? slot4[n4++] : slot6[n6++];
-		const struct next_hop *hop = slot == LPM_NONE ? NULL : fib_next_hop(fib, slot);
 
 		verdicts[routed[i]] =
-		    is_legal(fib, packet, hop) ? DROP_REASON_COUNT : forged[packet->sender];
+		    judge_match(fib, packet, packet->family == 4 ? slot4[n4++] : slot6[n6++]);
 	}
 }
 

@@ -145,6 +145,8 @@ FORWARD: Mapping[str, Case] = {
     "workers": lambda r: forward_workers.workers("workers", 1 if r.quick else 5, r.say),
     "lpm": lambda r: lookups("lpm", "lpm", r.quick, r.say),
     "vms": lambda r: lookups("vms", "vms", r.quick, r.say),
+    "small-remote": _forward("small-remote", Scale(10, 100, 1000, remote=True)),
+    "large-remote": _forward("large-remote", _LARGE._replace(remote=True)),
     "small-v6": _forward("small-v6", Scale(10, 100, 1000, family=6)),
     "large-v6": _forward("large-v6", _LARGE._replace(family=6)),
 }

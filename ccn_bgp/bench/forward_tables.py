@@ -31,8 +31,9 @@ _RECORD = 16
 
 class Scale(NamedTuple):
     """``routes`` of each tenant, of which every second is on-link and has ``vms`` VMs. Packets come
-    from ``senders`` VMs of each tenant; ``checked``: the forwarder looks whether they do. Each
-    tenant attaches an access list of ``rules``, of which the last permits."""
+    from ``senders`` VMs of each tenant, or (``remote``, IPv4) from behind the remote gateway;
+    ``checked``: the forwarder looks whether they do. Each tenant attaches an access list of
+    ``rules``, of which the last permits."""
 
     tenants: int
     routes: int
@@ -42,6 +43,7 @@ class Scale(NamedTuple):
     senders: int = 1
     checked: bool = True
     rules: int = 0
+    remote: bool = False
 
 
 def records(scale: Scale) -> list[rows.Record]:
@@ -122,10 +124,16 @@ def write_traffic(path: Path, scale: Scale) -> None:
     number = np.arange(scale.flows)
     template = _template(scale.family)
     packet = np.tile(np.frombuffer(template, np.uint8), (scale.flows, 1))
-    packet[:, _OUTER - 4 : _OUTER - 1] = _big(rows.FIRST_VPC_VNI + tenant, ">u4")[:, 1:]
+    first_vni = rows.FIRST_L3_VNI if scale.remote else rows.FIRST_VPC_VNI
+    packet[:, _OUTER - 4 : _OUTER - 1] = _big(first_vni + tenant, ">u4")[:, 1:]
     packet[:, 34:36] = _big(49152 + number % 16384, ">u2")
     inner = _OUTER + 14
     source = rows.sender_addresses(number % scale.senders, scale.family)
+    if scale.remote:  # every second route leads there
+        source = destinations(scale, number % (scale.routes // 2) * 2 + 1, 0)
+        outer = packet[:, 14:34]
+        outer[:, 12:16] = list(rows.REMOTE)
+        outer[:, 10:12] = _big(_checksum(np.ascontiguousarray(outer)), ">u2")
     if scale.family == 4:
         packet[:, inner + 12 : inner + 16] = source[:, :4]
         packet[:, inner + 16 : inner + 20] = destination[:, :4]
