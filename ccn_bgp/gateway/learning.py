@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ccn_bgp.gateway.aggregates import aggregates_of
+from ccn_bgp.gateway.draining import GRACEFUL_SHUTDOWN
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.prefix_classes import SessionClasses, shares_of
+from ccn_bgp.learn.alike import Looks
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.topology import Gateway
+from ccn_bgp.policy.looks import looked_at
 from ccn_bgp.table.verify.claims import Claims
 from ccn_bgp.table.verify.claims_rows import ClaimRows
 
@@ -31,6 +34,7 @@ class ImportClasses:
         self._members = intent.contexts.members
         self._names, self._covered = shares_of(intent.topology, gateway)
         self._known: dict[tuple[str, ...], SessionClasses] = {}
+        self._looks: dict[tuple[str, ...], Looks | None] = {}
 
     def __call__(self, peer: Peer, address: U1, length: U1) -> U4:
         """A class for each row: uint32[n]."""
@@ -48,9 +52,17 @@ class ImportClasses:
         return classes(address, length)
 
     def blind(self, peer: Peer) -> bool:
-        """Whether it makes the same of attributes that differ in their route targets alone, and of
-        all prefixes: where there is no policy. Draining looks at communities, not at targets."""
+        """Whether there is no policy: then all prefixes are of one class."""
         return not peer.imports and peer.default == "accept" and not self._names
+
+    def looks(self, peer: Peer) -> Looks | None:
+        """What the import policies look at of attributes; draining looks at a community."""
+        key = (peer.role, *peer.imports)
+        if key not in self._looks:
+            fields = looked_at(self._policies, peer.imports, at_site=peer.router is not None)
+            looks = None if fields is None else Looks(fields, frozenset((GRACEFUL_SHUTDOWN,)))
+            self._looks[key] = looks
+        return self._looks[key]
 
 
 def claim_rows(intent: Intent) -> ClaimRows:

@@ -1,70 +1,103 @@
-"""Attribute sets that differ in their route targets alone, as a gateway with a table for each of
-thousands of CCNs says them: judged by one of them.
+"""Attribute sets that nobody who judges tells apart: one of them is judged, the others with it.
 
-In: bodies of one peer, each with the one table that takes it and no Claim against it. Out: groups
-of which one stands for all, and the Terms of each. judging.py is the definition; that both agree is
-held by tests/property/test_learn_alike.py.
+In: sets of one peer that have a table to go to and no Claim against them, and what its import
+policy looks at. Out: families, and the Terms of their members. A router with the table of the
+Internet says a hundred thousand AS paths, a gateway with a table for each of thousands of CCNs as
+many route targets: hardly any policy asks for them. judging.py is the definition; that both agree
+is held by tests/property/test_learn_alike.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import attrgetter
+from typing import Any, NamedTuple
 
 from ccn_bgp.learn.candidate import Source
 from ccn_bgp.learn.importing import Origins
+from ccn_bgp.learn.judging import LONGEST_PATH
 from ccn_bgp.learn.terms import Terms
-from ccn_bgp.model.path import PathAttributes
+from ccn_bgp.model.bgp import Asn
+from ccn_bgp.model.path import PathAttributes, Segment
 from ccn_bgp.model.route import NextHop
-from ccn_bgp.model.rows import PathBody
+from ccn_bgp.model.rows import NO_ESI, PathBody
 
-_FIELDS = attrgetter(
-    "origin",
-    "as_path",
-    "next_hop",
-    "med",
-    "local_pref",
-    "atomic_aggregate",
-    "aggregator",
-    "communities",
-    "large_communities",
-    "originator_id",
-    "cluster_list",
-    "only_to_customer",
-    "unknown",
-    "tag",
-    "preference",
-    "router_mac",
-)
-"""All fields but the extended communities; the router's MAC stands for most of those."""
-_TARGET, _TARGETS = 0x02, (0x00, 0x01, 0x02)
-"""Sub-type and types of a route target, see RouteTarget.is_target()."""
+_JUDGED = ("next_hop", "originator_id", "cluster_list", "only_to_customer", "router_mac")
+"""What a Judge and resolution look at, beside the AS path; what policy looks at comes to it."""
 
 
-def kin(attributes: PathAttributes) -> Hashable:
-    """Equal for attributes that differ in their route targets alone."""
-    others = [c for c in attributes.extended_communities if c[1] != _TARGET or c[0] not in _TARGETS]
-    return _FIELDS(attributes), *others
+class Looks(NamedTuple):
+    """What import policy looks at and changes of attributes: names of fields of PathAttributes.
+    Sets with one of the communities ``apart`` are judged by themselves."""
+
+    fields: tuple[str, ...] = ()
+    apart: frozenset[int] = frozenset()
 
 
-def families(bodies: Iterable[tuple[int, PathBody]]) -> list[list[tuple[int, PathBody]]]:
-    """Bodies of type 5 routes with a VNI and without a gateway IP, in groups of which one can stand
-    for all; what is kept with each body comes along."""
-    found: dict[Hashable, list[tuple[int, PathBody]]] = {}
-    for item in bodies:
-        attributes, esi, _, _ = item[1]
-        found.setdefault((kin(attributes), esi), []).append(item)
+def kin(looks: Looks) -> Callable[[PathAttributes], Any]:
+    """A function that is equal for attributes of one family, if their AS paths are plain."""
+    return attrgetter(*dict.fromkeys((*_JUDGED, *looks.fields)))
+
+
+def plain(as_path: tuple[Segment, ...], local_asn: Asn) -> bool:
+    """Whether an AS path is none that a Judge has something to say of."""
+    hops = 0
+    for _, asns in as_path:
+        if local_asn in asns:
+            return False
+        hops += len(asns)
+    return hops <= LONGEST_PATH
+
+
+Member = tuple[int, PathBody]
+
+
+def families(members: Iterable[Member], looks: Looks, local_asn: Asn) -> list[list[Member]]:
+    """Bodies without a gateway IP in groups of which one can stand for all; what is kept with each
+    body comes along."""
+    found: dict[Hashable, list[Member]] = {}
+    key, apart = kin(looks), looks.apart
+    # Sets of one peer share the objects of equal AS paths and lists of communities, which the
+    # members keep alive.
+    good: dict[int, bool] = {}
+    for member in members:
+        attributes, esi, _, _ = member[1]
+        as_path = attributes.as_path
+        passed = good.get(id(as_path))
+        if passed is None:
+            passed = good[id(as_path)] = plain(as_path, local_asn)
+        if passed and (not attributes.communities or apart.isdisjoint(attributes.communities)):
+            kind = key(attributes) if esi == NO_ESI else (esi, key(attributes))
+            family = found.get(kind)
+            if family is None:
+                found[kind] = [member]
+            else:
+                family.append(member)
     return list(found.values())
 
 
 def terms_of(
-    peer: int, bodies: Sequence[PathBody], hop: NextHop | None, origins: Origins
+    peer: int,
+    bodies: Sequence[PathBody],
+    sets: Sequence[PathAttributes],
+    hop: NextHop | None,
+    origins: Origins,
 ) -> list[Terms]:
-    """The Terms of one family, accepted with the attributes as they are. ``hop``: where the first
-    of them leads, a tunnel, or nowhere; the others lead there with their own VNI."""
+    """The Terms of one family of a remote gateway; ``sets``: its attributes after policy. ``hop``:
+    where the first of them leads, a tunnel, or nowhere; the others lead there with their own
+    VNI."""
     made: list[Terms] = []
-    for attributes, esi, gateway, vni in bodies:
-        leads = None if hop is None else NextHop(hop.kind, vni, hop.ip, hop.mac)
+    hops: dict[int, NextHop | None] = {}
+    for (_, esi, gateway, vni), attributes in zip(bodies, sets, strict=True):
+        if vni not in hops:
+            hops[vni] = None if hop is None else NextHop(hop.kind, vni, hop.ip, hop.mac)
         origin = origins.of_vni(vni, attributes)
-        made.append(Terms(peer, attributes, esi, gateway, vni, Source.REMOTE, origin, leads))
+        made.append(Terms(peer, attributes, esi, gateway, vni, Source.REMOTE, origin, hops[vni]))
     return made
+
+
+def terms_of_site(
+    peer: int, sets: Sequence[PathAttributes], hop: NextHop | None, table: str
+) -> list[Terms]:
+    """The same of a router of a data centre, whose routes begin in the one table they go to."""
+    return [Terms(peer, made, NO_ESI, None, 0, Source.IDC, table, hop) for made in sets]

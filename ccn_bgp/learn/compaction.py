@@ -57,7 +57,7 @@ class Compaction:
         bodies = _used(len(words.bodies), [r.body for r in held])
         dids = _used(len(words.distinguishers), numbers)
         verdicts = _used(len(judge.verdicts), [r.verdict for r in held])
-        terms = _used(len(book), [judge.terms_of(verdicts), *(r.terms for r in rows.values())])
+        terms = _used(len(book), [judge.held.terms_of(verdicts), *(r.terms for r in rows.values())])
         spare = SPARE + int(PER_ROW * sum(map(len, held)))
         self._bodies = 2 * len(bodies) + spare
         self._distinguishers = 2 * len(dids) + spare

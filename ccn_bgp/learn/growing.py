@@ -6,6 +6,7 @@ somebody looks, and room is doubled, so that adding is cheap however many there 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,13 @@ class Growing:
         """One row more."""
         self._waiting.append(facts)
 
+    def extend(self, count: int, columns: Mapping[str, npt.ArrayLike]) -> None:
+        """``count`` rows more; a column, or one value for all, of every field."""
+        self._make_room(count)
+        for field, column in columns.items():
+            self._room[field][self._size : self._size + count] = column
+        self._size += count
+
     def __getitem__(self, field: str) -> npt.NDArray[Any]:
         """One column, of everything added so far: a view, to be read at once."""
         if self._waiting:
@@ -39,10 +47,16 @@ class Growing:
 
     def _take_in(self) -> None:
         waiting, self._waiting = self._waiting, []
+        self._make_room(len(waiting))
         end = self._size + len(waiting)
+        self._room[self._size : end] = np.array(waiting, self._room.dtype)
+        self._size = end
+
+    def _make_room(self, count: int) -> None:
+        if self._waiting:
+            self._take_in()
+        end = self._size + count
         if end > len(self._room):
             room = np.zeros(max(2 * len(self._room), end), self._room.dtype)
             room[: self._size] = self._room[: self._size]
             self._room = room
-        self._room[self._size : end] = np.array(waiting, self._room.dtype)
-        self._size = end

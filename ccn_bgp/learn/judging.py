@@ -6,8 +6,8 @@ This is the definition; row_judging.py asks it once for many rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ccn_bgp.learn.importing import Import, Imports, Origins, not_imported, shared
 from ccn_bgp.learn.loc_rib import LocRib
@@ -37,6 +37,9 @@ from ccn_bgp.model.reason import (
 )
 from ccn_bgp.model.topology import Gateway, Vpc
 
+_EXTENDED = "extended_communities"
+_USES = 10_000
+"""So many ways of making attributes of others are remembered: peers say what links they have."""
 LONGEST_PATH = 255
 """Hops of an AS path, as best path counts them; policies may allow less (as-path-set, length)."""
 Claim = Callable[[Peer, str, Path], Finding | None]
@@ -118,7 +121,7 @@ class Judge:
         self.policy = policy
         self.claim = claim
         self.hits = Hits()
-        self._made: dict[tuple[int, str], tuple[PathAttributes, PathAttributes]] = {}
+        self._made: dict[Hashable, dict[int, tuple[PathAttributes, PathAttributes]]] = {}
 
     def know(self, tables: Mapping[str, LocRib]) -> None:
         """The tables there are, once they have been made."""
@@ -130,7 +133,7 @@ class Judge:
         Claims come before policy: no policy can switch them off, and what a peer may not say is a
         finding even where a policy would have dropped it in silence.
         """
-        if reason := self._looped(peer, path) or guarded(peer, path):
+        if reason := self.barred(peer, path):
             return Judgement(reason=reason)
         nlri = path.nlri
         if isinstance(nlri, EvpnOther):
@@ -162,23 +165,74 @@ class Judge:
     def judge_unclaimed(self, peer: Peer, path: Path, taker: LocRib) -> Judgement:
         """The same of a path of which is known that this table alone takes it, and that no claim
         bears on it."""
-        if reason := self._looped(peer, path) or guarded(peer, path):
+        if reason := self.barred(peer, path):
             return Judgement(reason=reason)
         return self._taken(peer, path, (taker,), None)
+
+    def barred(self, peer: Peer, path: Path) -> Reason | None:
+        """Why neither tables nor policies are asked: it comes back to us, or is guarded against."""
+        return self._looped(peer, path) or guarded(peer, path)
+
+    def permitted(self, peer: Peer, path: Path) -> Permitted | Denied:
+        """What policy makes of it, and nothing but policy."""
+        judged = self.policy(peer, path)
+        return judged if isinstance(judged, Permitted | Denied) else Permitted(judged, None)
 
     def _taken(
         self, peer: Peer, path: Path, takers: tuple[LocRib, ...], finding: Finding | None
     ) -> Judgement:
         """What policy makes of it."""
-        judged = self.policy(peer, path)
-        if isinstance(judged, Denied):
-            return Judgement(reason=judged, finding=finding, by=judged)
-        permitted = judged if isinstance(judged, Permitted) else Permitted(judged, None)
+        permitted = self.permitted(peer, path)
+        if isinstance(permitted, Denied):
+            return Judgement(reason=permitted, finding=finding, by=permitted)
         attributes = permitted.attributes
         if peer.router is not None:
-            narrowed = permitted.targets & takers[0].ccsi.export_rts
-            attributes = self._of_site(peer, attributes, narrowed)
+            (attributes,) = self.made(peer, [attributes], {}, permitted.targets, takers[0])
         return Judgement(takers, attributes, None, finding, permitted.by)
+
+    def made(
+        self,
+        peer: Peer,
+        sets: Sequence[PathAttributes],
+        fields: Mapping[str, Any],
+        targets: frozenset[RouteTarget],
+        taker: LocRib,
+    ) -> Sequence[PathAttributes]:
+        """These attributes with the ``fields`` that policy has given them; an IDC's as from its
+        site. Its own extended communities end here, but for the bandwidth of its link, which is
+        meant for us. ``targets``: route targets that policy has set; those of the CCN narrow the
+        route to them, see ``exported_targets``."""
+        if peer.router is None:
+            return self._each(sets, tuple(fields.items()), dict(fields)) if fields else sets
+        said = sorted(targets & taker.ccsi.export_rts)
+        groups: dict[tuple[bytes, ...], list[int]] = {}
+        of_policy: tuple[bytes, ...] | None = fields.get(_EXTENDED)
+        for number, attributes in enumerate(sets):
+            extended = attributes.extended_communities if of_policy is None else of_policy
+            groups.setdefault(extended, []).append(number)
+        found = list(sets)
+        for extended, numbers in groups.items():
+            link = (c for c in extended if c[:2] in LINK_BANDWIDTH)
+            new = {**fields, _EXTENDED: (peer.site, *link, *said)}
+            some = [sets[number] for number in numbers]
+            for number, made in zip(
+                numbers, self._each(some, (peer.name, *new.items()), new), strict=True
+            ):
+                found[number] = made
+        return found
+
+    def _each(
+        self, sets: Sequence[PathAttributes], use: Hashable, fields: dict[str, Any]
+    ) -> list[PathAttributes]:
+        """As ``once``, for many that are changed alike; ``use`` tells the fields."""
+        cached = self._cached(use)
+        found = []
+        for attributes in sets:
+            held = cached.get(id(attributes))
+            if held is None:
+                held = cached[id(attributes)] = attributes, changed(attributes, **fields)
+            found.append(held[1])
+        return found
 
     def _shared(self, path: Path, judged: Judgement, by_share: Collection[str]) -> Judgement:
         """What policies of shares make of it, in the tables that only a share brings it to."""
@@ -218,26 +272,6 @@ class Judge:
             return Looped("the next hop is this gateway")
         return None
 
-    def _of_site(
-        self, peer: Peer, attributes: PathAttributes, targets: frozenset[RouteTarget]
-    ) -> PathAttributes:
-        """An IDC's attributes as from its site: its own extended communities end here, but for the
-        bandwidth of its link, which is meant for us. ``targets``: those of the CCN that policy
-        has narrowed the route to, if any; see ``exported_targets``."""
-        said = sorted(targets)
-        return self.once(
-            attributes,
-            f"{peer.name} {b''.join(said).hex()}",
-            lambda a: changed(
-                a,
-                extended_communities=(
-                    peer.site,
-                    *(c for c in a.extended_communities if c[:2] in LINK_BANDWIDTH),
-                    *said,
-                ),
-            ),
-        )
-
     def once(
         self,
         attributes: PathAttributes,
@@ -245,19 +279,30 @@ class Judge:
         make: Callable[[PathAttributes], PathAttributes],
     ) -> PathAttributes:
         """Attributes made of others stay one object, so that announcements group by it."""
-        cached = self._made.get((id(attributes), use))
-        if cached is not None and cached[0] is attributes:
-            return cached[1]
-        made = make(attributes)
-        if len(self._made) > 100_000:
-            self._made.clear()
-        self._made[id(attributes), use] = (attributes, made)
-        return made
+        cached = self._cached(use)
+        held = cached.get(id(attributes))
+        if held is None:
+            held = cached[id(attributes)] = attributes, make(attributes)
+        return held[1]
+
+    def _cached(self, use: Hashable) -> dict[int, tuple[PathAttributes, PathAttributes]]:
+        """What was made of attributes for one use, by the id of those; they are kept alive."""
+        found = self._made.get(use)
+        if found is None:
+            if len(self._made) >= _USES:
+                self._made.clear()
+            found = self._made[use] = {}
+        elif len(found) > 100_000:
+            found.clear()
+        return found
 
     def keep(self, live: Iterable[PathAttributes]) -> None:
         """Forget what was made of attributes other than these."""
         alive = {id(attributes) for attributes in live}
-        self._made = {key: made for key, made in self._made.items() if key[0] in alive}
+        self._made = {
+            use: {key: made for key, made in cached.items() if key in alive}
+            for use, cached in self._made.items()
+        }
 
     def takers(self, peer: Peer, path: Path) -> tuple[Import, ...]:
         """The tables that may take a path with this body, whatever its prefix."""

@@ -34,8 +34,9 @@ from ccn_bgp.learn.originate import declared_prefixes
 from ccn_bgp.learn.path_placing import PathPlacing
 from ccn_bgp.learn.region_vms import RegionVms
 from ccn_bgp.learn.row_exports import RowExports
-from ccn_bgp.learn.row_judging import RowClaim, RowJudge, RowPolicy
+from ccn_bgp.learn.row_judging import RowJudge, RowPolicy
 from ccn_bgp.learn.row_placing import RowPlacing
+from ccn_bgp.learn.row_takers import RowClaim
 from ccn_bgp.learn.saying import Saying
 from ccn_bgp.learn.sharing import SharePolicy, Sharing, accept_all
 from ccn_bgp.learn.terms import TermsBook
@@ -410,7 +411,7 @@ class Rib:
         verdict = self._rows.verdicts[number]
         if rows.held_back[row]:
             assert adj.peer.router is not None
-            count = int(sum(self._rows.accepted[r.verdict].sum() for r in adj.rows.values()))
+            count = int(sum(self._rows.held.accepted[r.verdict].sum() for r in adj.rows.values()))
             limit = adj.peer.router.max_prefixes
             return (), Refused("capacity", f"{count} prefixes accepted, max-prefixes is {limit}")
         return tuple(self.by_id[t].ccsi.name for t in verdict.tables), verdict.reason
@@ -424,6 +425,7 @@ class Rib:
         """How many Paths of a peer passed claims and policy and are used as candidates."""
         adj = self.adj_in[peer]
         rows = sum(
-            int((self._rows.accepted[r.verdict] & ~r.held_back).sum()) for r in adj.rows.values()
+            int((self._rows.held.accepted[r.verdict] & ~r.held_back).sum())
+            for r in adj.rows.values()
         )
         return rows + sum(1 for h in adj.others.values() if h.reason is None)

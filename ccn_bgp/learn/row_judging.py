@@ -1,49 +1,42 @@
 """Rows judged by thousands. In: rows of an Adj-RIB-In. Out: numbers of Verdicts, written into them.
 
 Rows of one peer that say the same (one body) and whose prefixes no set tells apart (one class) are
-judged by one of them, as judging.py judges a Path; a row that a claim may bear on is judged by
-itself.
+judged by one of them, as judging.py judges a Path; bodies whose attributes no policy tells apart by
+one of those (alike.py). A row that a claim may bear on is judged by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import AdjRibIn, Rows, Verdict
-from ccn_bgp.learn.alike import families, terms_of
+from ccn_bgp.learn.alike import Looks, Member, families, terms_of, terms_of_site
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
-from ccn_bgp.learn.growing import Growing
-from ccn_bgp.learn.importing import Import
 from ccn_bgp.learn.judging import Judge
-from ccn_bgp.learn.keys import I8, U1, U4, Bools
+from ccn_bgp.learn.keys import I8, U1, U4, Array, Bools
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.resolve import resolve
+from ccn_bgp.learn.row_takers import REMOTE, RowClaim, Takers
 from ccn_bgp.learn.several import Several
 from ccn_bgp.learn.terms import Terms, TermsBook
-from ccn_bgp.model.bgp import Ip, Prefix
+from ccn_bgp.learn.verdict_book import SEVERAL, VerdictBook
+from ccn_bgp.model.bgp import Ip, RouteTarget
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.path import (
-    EvpnPrefix,
-    Path,
-)
+from ccn_bgp.model.path import EvpnPrefix, Path, changed
+from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.route import NextHop
-from ccn_bgp.model.rows import NO_ESI, PathBody, new_numbers
+from ccn_bgp.model.rows import NO_ESI, UNICAST, PathBody
 
-NOBODY, SEVERAL = -3, -2
-"""In the place of a table: none; several, or one that takes only what a share covers."""
 KINDS = 2_000_000
 """Verdicts on kinds of rows that are remembered."""
-_REMOTE = ("gateway", "reflector")
-"""Roles of peers whose routes are taken by route target."""
 _CLASS = np.uint64(32)
-
-
-_FACTS = np.dtype([("table", np.int64), ("terms", np.int64), ("accused", np.bool_)])
+_BY = 1 << 32
+"""A verdict that is remembered is ``by * _BY + verdict``."""
 
 
 class RowPolicy(Protocol):
@@ -53,22 +46,10 @@ class RowPolicy(Protocol):
         """A class for each row."""
 
     def blind(self, peer: Peer) -> bool:
-        """Whether it makes the same of attributes that differ in their route targets alone."""
+        """Whether it asks for no prefix: all are of one class."""
 
-
-class RowClaim(Protocol):
-    """Which rows a Claim says something of (table/verify/claims_rows.py)."""
-
-    def ccn(self, table: str) -> int:
-        """The number of the CCN of a table."""
-
-    def region(self, next_hop: Ip | None) -> int:
-        """The number of the region of the gateway with this VTEP."""
-
-    def suspects(
-        self, peer: Peer, ccns: I8 | int, regions: I8 | int, address: U1, length: U1
-    ) -> Bools:
-        """True for rows that a Claim says something of."""
+    def looks(self, peer: Peer) -> Looks | None:
+        """What it looks at of attributes; None: that cannot be told, each set is asked for."""
 
 
 class _Said(NamedTuple):
@@ -81,25 +62,34 @@ class _Said(NamedTuple):
     length: U1
 
 
-class _Taker(NamedTuple):
-    """The one table that takes paths with a body, if there is one; the number of its CCN (or
-    SEVERAL, NOBODY) and of the region of their next hop, as RowClaim numbers them."""
+class _Kinds(NamedTuple):
+    """Kinds of rows, each once: body, class of prefixes, pattern of tables, the number of the
+    Taker, and a row of that kind; arrays of one length."""
 
-    table: LocRib | None
-    ccn: int
-    region: int
-    several: Several | None = None
+    body: I8
+    class_: U4
+    pattern: I8
+    taker: I8
+    row: I8
+
+    def at(self, numbers: I8) -> _Kinds:
+        """Some of them."""
+        return _Kinds(
+            self.body[numbers],
+            self.class_[numbers],
+            self.pattern[numbers],
+            self.taker[numbers],
+            self.row[numbers],
+        )
 
 
-class _Asked(NamedTuple):
-    """A kind of row: body, class of prefixes and pattern of tables; the one table that takes it, if
-    there is one; and a row of that kind."""
+class _Family(NamedTuple):
+    """Kinds of which one stands for all, the body of each, and the fields of attributes that policy
+    may change."""
 
-    body: int
-    class_: int
-    pattern: int
-    table: LocRib | None
-    row: int
+    kinds: _Kinds
+    bodies: Sequence[PathBody]
+    fields: tuple[str, ...]
 
 
 class _Known(NamedTuple):
@@ -125,57 +115,35 @@ class RowJudge:
         self.speakers = speakers
         self.row_policy = row_policy
         self.row_claim = row_claim
-        self.verdicts: list[Verdict] = []
-        self._number: dict[Verdict, int] = {}
-        self._facts = Growing(_FACTS)
-        self._known: dict[tuple[int, int, int, int], _Known] = {}
-        self._several: dict[tuple[Import, ...], Several] = {}
+        self.held = VerdictBook()
+        self._takers = Takers(judge)
+        self._known: dict[tuple[int, int, int], dict[int, int]] = {}
+        """By peer, class and pattern, and by body."""
+        self._by: list[Hashable] = [None]
+        self._by_number: dict[Hashable, int] = {None: 0}
         self._leads: dict[tuple[object, ...], NextHop | None] = {}
-        self._taker: dict[tuple[int, int], _Taker] = {}
 
     @property
-    def accused(self) -> Bools:
-        """By number of a verdict: whether there is a Finding on its row."""
-        return self._facts["accused"]
-
-    @property
-    def accepted(self) -> Bools:
-        """By number of a verdict: whether policy and claims let it pass."""
-        found: Bools = self._facts["terms"] >= 0
-        return found
+    def verdicts(self) -> list[Verdict]:
+        """All that rows may refer to, by number."""
+        return self.held.verdicts
 
     def forget(self) -> None:
         """The numbers of bodies are given out anew."""
         self._known.clear()
-        self._taker.clear()
-        self._several.clear()
-
-    def terms_of(self, verdicts: I8) -> I8:
-        """The numbers of the Terms of these verdicts, of those that have any."""
-        found = self._facts["terms"][verdicts]
-        terms: I8 = found[found >= 0]
-        several = verdicts[self._facts["table"][verdicts] == SEVERAL].tolist()
-        more = [number for verdict in several for number in self.verdicts[verdict].each]
-        return np.concatenate((terms, np.array(more, np.int64))) if more else terms
+        self._by = [None]
+        self._by_number = {None: 0}
+        self._takers.forget()
 
     def keep(self, live: I8) -> I8:
         """Forget all verdicts but these (numbers, ascending); returns new numbers by old ones."""
-        kept = [self.verdicts[number] for number in live.tolist()]
-        renumbered = new_numbers(len(self.verdicts), live)
-        self._begin(kept)
-        return renumbered
+        self.forget()
+        return self.held.keep(live)
 
     def renumber_terms(self, renumbered: I8) -> None:
         """Terms have new numbers, by old ones."""
-        self._begin([verdict.renumbered(renumbered) for verdict in self.verdicts])
-
-    def _begin(self, verdicts: Sequence[Verdict]) -> None:
         self.forget()
-        self.verdicts = []
-        self._number = {}
-        self._facts = Growing(_FACTS)
-        for verdict in verdicts:
-            self._numbered(verdict)
+        self.held.renumber_terms(renumbered)
 
     def verdict(
         self, adj: AdjRibIn, path: Path, unclaimed: LocRib | None = None
@@ -194,17 +162,7 @@ class RowJudge:
         )
         ids = tuple(table.ccsi.id for table in judged.takers)
         verdict = Verdict(judged.reason, ids, terms, judged.finding is not None, each)
-        return _Known(self._numbered(verdict), judged.by), judged.finding
-
-    def _numbered(self, verdict: Verdict) -> int:
-        found = self._number.get(verdict)
-        if found is None:
-            found = self._number[verdict] = len(self.verdicts)
-            self.verdicts.append(verdict)
-            tables = verdict.tables
-            table = -1 if not tables else tables[0] if len(tables) == 1 else SEVERAL
-            self._facts.add(table, verdict.terms, verdict.accused)
-        return found
+        return _Known(self.held.number(verdict), judged.by), judged.finding
 
     def _terms_of(self, adj: AdjRibIn, path: Path, takers: Sequence[LocRib]) -> int:
         """The Terms of an accepted path."""
@@ -259,7 +217,7 @@ class RowJudge:
         begin, count = keyed.runs(body := keyed.taken(rows.body, at))
         bodies, which = keyed.numbered(body[begin], len(adj.vocabulary.bodies))
         address, length = rows.keys.address(key), rows.keys.length(key)
-        takers = [self._take(adj, number) for number in bodies.tolist()]
+        takers = self._takers.of(adj, bodies, self.row_claim)
         said = _Said(which, count, address, length)
         alone, pattern = self._suspects(adj, takers, said)
         classes = np.zeros(len(at), np.uint32)
@@ -274,27 +232,20 @@ class RowJudge:
         verdicts = np.zeros(len(at), np.uint32)
         if len(together):
             first, kind = _kinds(which, len(bodies), classes, pattern)
-            asked = [
-                _Asked(body, class_, number, takers[said].table, row)
-                for said, body, row, class_, number in zip(
-                    which[first].tolist(),
-                    bodies[which[first]].tolist(),
-                    at[together[first]].tolist(),
-                    classes[first].tolist(),
-                    pattern[first].tolist(),
-                    strict=True,
-                )
-            ]
-            known = self._judged(adj, rows, asked)
-            found = np.array([verdict for verdict, _ in known], np.uint32)
-            heard = [number for number, (_, by) in enumerate(known) if by is not None]
-            if heard:
-                counts = np.bincount(kind, weights=count, minlength=len(first))
-                some = adj.paths_at(rows, np.array([asked[number].row for number in heard]))
-                for number, path in zip(heard, some, strict=True):
-                    self.judge.hits.add(peer.name, known[number].by, int(counts[number]), path.nlri)
+            of_kind = which[first]
+            kinds = _Kinds(
+                bodies[of_kind],
+                classes[first],
+                pattern[first],
+                takers[of_kind],
+                at[together[first]],
+            )
+            found, by = np.divmod(self._judged(adj, rows, kinds), _BY)[::-1]
+            if by.any():
+                counts = np.bincount(by[kind], weights=count)
+                self._count(adj, rows, kinds.row, by, counts)
             if together is begin:
-                verdicts = np.repeat(found[kind], count)
+                verdicts = np.repeat(found[kind].astype(np.uint32), count)
             else:
                 verdicts[together] = found[kind]
         for row, path in zip(single.tolist(), adj.paths_at(rows, at[single]), strict=True):
@@ -305,59 +256,128 @@ class RowJudge:
                 accuse(path, finding)
         rows.verdict[at] = verdicts
 
-    def _judged(self, adj: AdjRibIn, rows: Rows, asked: Sequence[_Asked]) -> list[_Known]:
-        """The verdict on each of some kinds of rows, found out now or known from before."""
-        keys = [(adj.number, *kind[:3]) for kind in asked]
-        known = self._known
-        left = [number for number, key in enumerate(keys) if key not in known]
-        if left and len(known) > KINDS:
-            known.clear()
-            left = list(range(len(keys)))
-        if left:
-            peer, bodies = adj.peer, adj.vocabulary.bodies
-            if self.row_policy is not None and peer.role in _REMOTE and self.row_policy.blind(peer):
-                plain = []
-                for number in left:
-                    kind = asked[number]
-                    body = bodies[kind.body]
-                    if kind.table is not None and body.vni and body.gateway is None:
-                        plain.append((number, body))
-                for family in families(plain):
-                    self._judge_family(adj, [(asked[n], body) for n, body in family])
-                left = [number for number in left if keys[number] not in known]
-            paths = adj.paths_at(rows, np.array([asked[number].row for number in left], np.int64))
-            for number, path in zip(left, paths, strict=True):
-                known[keys[number]], _ = self.verdict(adj, path, asked[number].table)
-        return [known[key] for key in keys]
+    def _count(self, adj: AdjRibIn, rows: Rows, row: I8, by: I8, counts: Array) -> None:
+        """Count the words of policy that were the last on some rows: ``by`` the number of the word
+        on each kind, ``row`` one of that kind; ``counts``: how many rows, by number of the word."""
+        words, behind = np.unique(by[::-1], return_index=True)
+        order = np.argsort(-behind)
+        order = order[words[order] > 0]
+        words, last = words[order], row[::-1][behind[order]]
+        for word, path in zip(words.tolist(), adj.paths_at(rows, last), strict=True):
+            self.judge.hits.add(adj.peer.name, self._by[word], int(counts[word]), path.nlri)
 
-    def _judge_family(self, adj: AdjRibIn, family: Sequence[tuple[_Asked, PathBody]]) -> None:
-        """Judge kinds that differ in their targets, tables and VNIs alone, if there are several and
-        they are accepted as they are."""
-        (first, said), *others = family
-        if not others:
-            return
-        assert first.table is not None
-        path = adj.vocabulary.path(adj.peer.name, 1, _ANY, first.body)
-        judged = self.judge.judge_unclaimed(adj.peer, path, first.table)
-        if judged.attributes is not said.attributes or judged.by is not None:
-            return
-        hop = self._led(adj, path, Source.REMOTE, "", first.table)
-        terms = terms_of(adj.number, [body for _, body in family], hop, self.judge.origins)
-        for (kind, _), number in zip(family, self.book.numbers(terms), strict=True):
-            assert kind.table is not None
-            verdict = Verdict(None, (kind.table.ccsi.id,), number)
-            key = (adj.number, *kind[:3])
-            self._known[key] = _Known(self._numbered(verdict), None)
+    def _judged(self, adj: AdjRibIn, rows: Rows, kinds: _Kinds) -> I8:
+        """The verdict on each of some kinds of rows, found out now or known from before, as
+        ``_known`` holds it."""
+        if sum(map(len, self._known.values())) > KINDS:
+            self._known.clear()
+        groups = _groups(kinds.class_, kinds.pattern)
+        judged = np.empty(len(kinds.body), np.int64)
+        for class_, pattern, at in groups:
+            known = self._known.setdefault((adj.number, class_, pattern), {})
+            bodies: list[int] = kinds.body[at].tolist()
+            found = list(map(known.get, bodies))
+            if None in found:
+                fresh = np.array([verdict is None for verdict in found])
+                self._judge(adj, rows, kinds.at(at[fresh]), known)
+            judged[at] = [known[body] for body in bodies]
+        return judged
 
-    def _suspects(self, adj: AdjRibIn, takers: Sequence[_Taker], said: _Said) -> tuple[Bools, I8]:
+    def _judge(self, adj: AdjRibIn, rows: Rows, kinds: _Kinds, known: dict[int, int]) -> None:
+        """Judge kinds of rows of one class and pattern, each of another body."""
+        left = list(range(len(kinds.body)))
+        numbers: list[int] = kinds.body.tolist()
+        looks = None
+        if self.row_policy is not None and len(numbers) > 1:
+            looks = self.row_policy.looks(adj.peer)
+        if looks is not None:
+            for family in families(self._members(adj, rows, kinds), looks, adj.peer.local_asn):
+                if len(family) > 1:
+                    at = np.array([number for number, _ in family], np.int64)
+                    some = _Family(kinds.at(at), [body for _, body in family], looks.fields)
+                    known.update(self._judge_family(adj, rows, some))
+            left = [n for n in left if numbers[n] not in known]
+        paths = adj.paths_at(rows, kinds.row[left])
+        takers = self._takers.takers
+        for number, path in zip(left, paths, strict=True):
+            judged, _ = self.verdict(adj, path, takers[kinds.taker[number]].table)
+            known[numbers[number]] = self._word(judged.by) * _BY + judged.verdict
+
+    def _word(self, by: Hashable) -> int:
+        """The number of a word of policy."""
+        found = self._by_number.get(by)
+        if found is None:
+            found = self._by_number[by] = len(self._by)
+            self._by.append(by)
+        return found
+
+    def _members(self, adj: AdjRibIn, rows: Rows, kinds: _Kinds) -> list[Member]:
+        """The kinds that may be of a family: one table takes them, and what they say is of the kind
+        that most peers say."""
+        bodies = adj.vocabulary.bodies
+        unicast = rows.keys.number(rows.key[kinds.row]) == UNICAST
+        idc = adj.peer.router is not None
+        if not idc and adj.peer.role not in REMOTE:
+            return []
+        some = np.flatnonzero(self._takers.one(kinds.taker) & (unicast == idc))
+        numbers = kinds.body[some].tolist()
+        said = zip(some.tolist(), [bodies[number] for number in numbers], strict=True)
+        return [m for m in said if m[1].gateway is None and idc is (m[1].vni == 0)]
+
+    def _judge_family(self, adj: AdjRibIn, rows: Rows, family: _Family) -> dict[int, int]:
+        """Judge kinds that differ in nothing that anybody looks at by the first of them, if that is
+        not barred: what is known of each body then."""
+        peer, kinds = adj.peer, family.kinds
+        path = adj.path(rows, int(kinds.row[0]))
+        if self.judge.barred(peer, path) is not None:
+            return {}
+        permitted = self.judge.permitted(peer, path)
+        if isinstance(permitted, Denied):
+            found = [self.held.number(Verdict(permitted))] * len(family.bodies)
+            word = self._word(permitted)
+        else:
+            said, made = path.attributes, permitted.attributes
+            now = {name: getattr(made, name) for name in family.fields}
+            fields = {name: v for name, v in now.items() if v != getattr(said, name)}
+            if changed(said, **fields) != made:
+                return {}  # not policy alone has changed it: the peer is drained
+            found = self._accepted(adj, path, family, fields, permitted.targets)
+            word = self._word(permitted.by)
+        words = [word * _BY + verdict for verdict in found]
+        return dict(zip(kinds.body.tolist(), words, strict=True))
+
+    def _accepted(
+        self,
+        adj: AdjRibIn,
+        first: Path,
+        family: _Family,
+        fields: Mapping[str, Any],
+        targets: frozenset[RouteTarget],
+    ) -> list[int]:
+        """The verdicts on a family that is accepted, with these ``fields`` and route targets from
+        policy; ``first``: a path of its first kind."""
+        takers = [self._takers.takers[number] for number in family.kinds.taker.tolist()]
+        tables = [taker.table for taker in takers if taker.table is not None]
+        said = [body.attributes for body in family.bodies]
+        sets = self.judge.made(adj.peer, said, fields, targets, tables[0])
+        path = first._replace(attributes=sets[0])
+        if adj.peer.router is not None:
+            name = tables[0].ccsi.name
+            hop = self._led(adj, path, Source.IDC, name, tables[0])
+            terms = terms_of_site(adj.number, sets, hop, name)
+        else:
+            hop = self._led(adj, path, Source.REMOTE, "", tables[0])
+            terms = terms_of(adj.number, family.bodies, sets, hop, self.judge.origins)
+        return self.held.numbers([t.ccsi.id for t in tables], self.book.numbers(terms))
+
+    def _suspects(self, adj: AdjRibIn, takers: I8, said: _Said) -> tuple[Bools, I8]:
         """Which rows are to be judged one by one; and for those that more than one table may take
-        the number of the pattern of tables that do."""
+        the number of the pattern of tables that do. ``takers``: of each body."""
         pattern = np.zeros(len(said.length), np.int64)
         if self.row_claim is None or (adj.peer.router is not None and self.row_policy is None):
             return np.ones(len(said.length), np.bool_), pattern
         suspects = self.row_claim.suspects
-        ccn = np.array([taker.ccn for taker in takers], np.int64)
-        region = np.array([taker.region for taker in takers], np.int64)
+        ccn, region = self._takers.ccn(takers), self._takers.region(takers)
         of_row = np.repeat(ccn[said.which], said.size)
         of_next_hop = np.repeat(region[said.which], said.size)
         if len(ccn) and ccn.min() > SEVERAL:
@@ -373,76 +393,31 @@ class RowJudge:
                 said.length[ask],
             )
         alike: dict[tuple[Several, int], list[int]] = {}
-        for number, taker in enumerate(takers):
+        for number in np.unique(takers[ccn == SEVERAL]).tolist():
+            taker = self._takers.takers[number]
             if taker.several is not None:
                 alike.setdefault((taker.several, taker.region), []).append(number)
         for (several, there), numbers in alike.items():
-            mine = np.zeros(len(takers), np.bool_)
-            mine[numbers] = True
+            mine = np.isin(takers, numbers)
             some = np.flatnonzero(np.repeat(mine[said.which], said.size))
             pattern[some], found[some] = several.judge(
                 suspects, adj.peer, there, said.address[some], said.length[some]
             )
         return found, pattern
 
-    def _take(self, adj: AdjRibIn, body: int) -> _Taker:
-        """Who takes paths with this body."""
-        found = self._taker.get((adj.number, body))
-        if found is None:
-            found = self._taker[adj.number, body] = self._taker_of(adj, body)
-        return found
 
-    def _taker_of(self, adj: AdjRibIn, body: int) -> _Taker:
-        words = adj.vocabulary
-        said = words.bodies[body]
-        if adj.peer.role in _REMOTE:
-            imports = self.judge.imports.of(said.attributes.route_targets)
-        else:
-            path = words.path(adj.peer.name, 1 if said.vni else 0, _ANY, body)
-            imports = self.judge.takers(adj.peer, path)
-        if not imports:
-            return _Taker(None, NOBODY, 0)
-        claim, table = self.row_claim, imports[0][0]
-        region = 0 if claim is None else claim.region(said.attributes.next_hop)
-        if len(imports) == 1 and imports[0][1] is None:
-            return _Taker(table, 0 if claim is None else claim.ccn(table.name), region)
-        several = self._several.get(imports)
-        if several is None:
-            ccns = [0 if claim is None else claim.ccn(t.name) for t, _ in imports]
-            several = self._several[imports] = Several(imports, ccns)
-        return _Taker(None, SEVERAL, region, several)
-
-    def placed(self, verdicts: U4) -> tuple[I8, I8, I8]:
-        """Where rows with these verdicts are candidates: (row, table id, number of Terms), a row
-        once for each table that takes it."""
-        begin, count = keyed.runs(verdicts)
-        table, terms = self._facts["table"][verdicts[begin]], self._facts["terms"]
-        if len(table) and table.min() >= 0:
-            of_run = terms[verdicts[begin]]
-            return np.arange(len(verdicts)), np.repeat(table, count), np.repeat(of_run, count)
-        table = np.repeat(table, count)
-        one = np.flatnonzero(table >= 0)
-        found = one, table[one], terms[verdicts[one]]
-        several = np.flatnonzero(table == SEVERAL)
-        if not len(several):
-            return found
-        known, which = keyed.numbered(verdicts[several], len(self.verdicts))
-        takers = [np.array(self.verdicts[verdict].tables) for verdict in known.tolist()]
-        count = np.array([len(tables) for tables in takers])[which]
-        rows = np.repeat(several, count)
-        # Each row's tables stand together, wherever those of its verdict do among all.
-        begin = np.cumsum([0, *map(len, takers)])[which]
-        place = np.repeat(begin - np.cumsum(count) + count, count) + np.arange(len(rows))
-        number = np.concatenate(takers)[place]
-        each = np.concatenate([self.verdicts[verdict].all_terms for verdict in known.tolist()])
-        return (
-            np.concatenate((one, rows)),
-            np.concatenate((found[1], number)),
-            np.concatenate((found[2], each[place])),
-        )
-
-
-_ANY = Prefix(bytes(5))
+def _groups(classes: U4, patterns: I8) -> list[tuple[int, int, I8]]:
+    """Rows by class and pattern: those two, and which rows."""
+    if not classes.any() and not patterns.any():
+        return [(0, 0, np.arange(len(classes)))]
+    order = np.lexsort((patterns, classes))
+    ordered: list[Array] = [classes[order], patterns[order]]
+    new = np.ones(len(order), np.bool_)
+    new[1:] = (ordered[0][1:] != ordered[0][:-1]) | (ordered[1][1:] != ordered[1][:-1])
+    begin = np.flatnonzero(new)
+    parts = np.split(order, begin[1:])
+    found = zip(ordered[0][begin].tolist(), ordered[1][begin].tolist(), parts, strict=True)
+    return [(class_, pattern, np.sort(part)) for class_, pattern, part in found]
 
 
 def _kinds(which: I8, count: int, classes: U4, pattern: I8) -> tuple[I8, I8]:

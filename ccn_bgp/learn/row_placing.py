@@ -143,7 +143,7 @@ class RowPlacing:
         """Where these rows are candidates: (keys, slots, numbers of Terms)."""
         keys = OF_WIDTH[width]
         said = _joined(parts)
-        row, table, terms = self.judge.placed(said.verdict)
+        row, table, terms = self.judge.held.placed(said.verdict)
         key = keyed.taken(said.key, row)
         peer = said.peer if isinstance(said.peer, int) else keyed.taken(said.peer, row)
         found = keys.renumbered(key, table), slots(peer, keys.number(key))
@@ -151,7 +151,7 @@ class RowPlacing:
 
     def _acquit(self, adj: AdjRibIn, rows: Rows, keys: Array, verdicts: U4) -> None:
         """Forget the findings on rows that are gone or are judged again."""
-        accused = self.judge.accused[verdicts]
+        accused = self.judge.held.accused[verdicts]
         if not accused.any():
             return
         chosen = keys[accused]
@@ -172,7 +172,9 @@ class RowPlacing:
             router = adj.peer.router
             if router is None or router.max_prefixes is None:
                 continue
-            for width, over in over_limit(adj, self.judge.accepted, router.max_prefixes).items():
+            for width, over in over_limit(
+                adj, self.judge.held.accepted, router.max_prefixes
+            ).items():
                 rows = adj.rows[width]
                 taken = np.flatnonzero(over & ~rows.held_back)
                 given = np.flatnonzero(rows.held_back & ~over)

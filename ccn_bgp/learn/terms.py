@@ -47,6 +47,8 @@ Offer = tuple[int, int]
 LONGEST_PATH = 0xFFFF
 NO_MED_GROUP = -1
 _REMEMBERED = 1 << 17
+_FEW = 16
+"""So many Terms are added one by one."""
 
 
 class Terms(NamedTuple):
@@ -117,20 +119,24 @@ class TermsBook:
                 self.waiting.setdefault((terms.table, terms.gateway), []).append(found)
         return found
 
-    def numbers(self, alike: Sequence[Terms]) -> list[int]:
-        """The numbers of Terms of one peer and source, without gateway IPs, whose attributes differ
-        in their route targets alone: what ranks them is found out once."""
-        ranked = self._ranked(alike[0])
+    def numbers(self, many: Sequence[Terms]) -> list[int]:
+        """The same of many that are of one peer and source, without gateway IPs."""
         known, held, found = self._number, self.terms, []
-        for terms in alike:
+        before = len(held)
+        for terms in many:
             peer, attributes, esi, gateway, vni, _, origin, _, table = terms
             key = (peer, id(attributes), esi, gateway, vni, origin, table)
             number = known.get(key)
             if number is None:
                 number = known[key] = len(held)
                 held.append(terms)
-                self._add(terms, ranked)
             found.append(number)
+        fresh = held[before:]
+        if len(fresh) < _FEW:
+            for terms in fresh:
+                self._add(terms, self._ranked(terms))
+        else:
+            self._add_all(fresh)
         return found
 
     def follow(self, number: int, hop: NextHop | None) -> bool:
@@ -199,6 +205,52 @@ class TermsBook:
             terms.source is Source.IDC,
             answer,
         )
+
+    def _add_all(self, fresh: Sequence[Terms]) -> None:
+        """As ``_add`` and ``_ranked``, for many of one peer and source without gateway IPs."""
+        sets = [terms.attributes for terms in fresh]
+        peer, source = fresh[0].peer, fresh[0].source
+        prefs = [s.local_pref for s in sets]
+        worse = np.array([DEFAULT_LOCAL_PREF if p is None else p for p in prefs], np.uint64)
+        preference = np.array([s.preference for s in sets], np.uint64)
+        length = np.minimum(np.array([s.as_path_length for s in sets], np.uint64), LONGEST_PATH)
+        rank = (np.uint64(0xFFFFFFFF) - worse) << np.uint64(27)
+        rank |= (np.uint64(HIGHEST_PREFERENCE) - preference) << np.uint64(19)
+        rank |= np.uint64((source > Source.IDC) << 18)
+        rank |= length << np.uint64(2) | np.array([s.origin for s in sets], np.uint64)
+        identity, ccns = self.identity, self._ccns
+        originators = [s.originator_id for s in sets]
+        firsts = [s.first_asn for s in sets]
+        if self.multipath:
+            for attributes in sets:
+                self._bandwidths.add(attributes.link_bandwidth)
+        owners: dict[str, int] = {}
+        for terms in fresh:
+            if (origin := terms.origin) not in owners:
+                owners[origin] = ccns.setdefault(origin.rpartition("/")[2], len(ccns))
+        # Many lead to one place, and say so by one object.
+        known: dict[tuple[int, str], int] = {}
+        answers = []
+        for terms in fresh:
+            key = id(terms.answer), terms.origin
+            answer = known.get(key)
+            if answer is None:
+                answer = known[key] = self._answer_of(terms)
+            answers.append(answer)
+        columns: dict[str, npt.ArrayLike] = {
+            "before": rank,
+            "originator": np.array([-1 if o is None else identity(o) for o in originators]),
+            "cluster": np.array([len(s.cluster_list) for s in sets]),
+            "peer": peer,
+            "med_group": np.array([NO_MED_GROUP if asn is None else asn for asn in firsts]),
+            "med": np.array([s.med or 0 for s in sets], np.uint64),
+            "usable": np.array([terms.answer is not None for terms in fresh]),
+            "gateway": False,
+            "ccn": np.array([owners[terms.origin] for terms in fresh]),
+            "of_idc": source is Source.IDC,
+            "answer": np.array(answers, np.uint32),
+        }
+        self._facts.extend(len(fresh), columns)
 
     def answer(self, answer: Answer) -> int:
         """The number of an Answer; equal ones have one number."""
