@@ -18,11 +18,11 @@ struct piece {
 	struct piece *next;
 };
 
-static struct {
+static struct state {
 	struct piece *free[CLASSES];
 	uint8_t *at, *end; /* of the newest region */
 	size_t lines;	   /* in use */
-} arena;
+} arenas[ARENA_COUNT];
 
 void *arena_map(size_t size)
 {
@@ -54,21 +54,34 @@ void arena_unmap(void *memory, size_t size)
 		munmap(memory, (size + 4095) / 4096 * 4096);
 }
 
+void *arena_scratch(size_t size)
+{
+	return size < REGION ? malloc(size) : arena_map(size);
+}
+
+void arena_scratch_free(void *memory, size_t size)
+{
+	if (size < REGION)
+		free(memory);
+	else
+		arena_unmap(memory, size);
+}
+
 #if defined(__SANITIZE_ADDRESS__) || defined(CCN_PLAIN_ARENA)
 /* Each piece by itself, so that the sanitizer sees its ends. */
-void *arena_alloc(size_t lines)
+void *arena_alloc(enum arena arena, size_t lines)
 {
 	void *memory = aligned_alloc(ARENA_LINE, lines * ARENA_LINE);
 
 	if (memory)
-		arena.lines += lines;
+		arenas[arena].lines += lines;
 	return memory;
 }
 
-void arena_free(void *memory, size_t lines)
+void arena_free(enum arena arena, void *memory, size_t lines)
 {
 	if (memory)
-		arena.lines -= lines;
+		arenas[arena].lines -= lines;
 	free(memory);
 }
 #else
@@ -86,57 +99,63 @@ static unsigned class_of(size_t lines, size_t *rounded)
 	return 8 + shift * 8 + (unsigned)steps - 8;
 }
 
-void *arena_alloc(size_t lines)
+void *arena_alloc(enum arena arena, size_t lines)
 {
+	struct state *const a = &arenas[arena];
 	size_t rounded;
 	unsigned class;
 	struct piece *piece;
 
 	if (lines > LARGEST) {
 		piece = arena_map(lines * ARENA_LINE);
-		arena.lines += piece ? lines : 0;
+		a->lines += piece ? lines : 0;
 		return piece;
 	}
 	class = class_of(lines, &rounded);
-	piece = arena.free[class];
+	piece = a->free[class];
 	if (piece) {
-		arena.free[class] = piece->next;
+		a->free[class] = piece->next;
 	} else {
-		if ((size_t)(arena.end - arena.at) < rounded * ARENA_LINE) {
+		if ((size_t)(a->end - a->at) < rounded * ARENA_LINE) {
 			uint8_t *region = arena_map(REGION);
 
 			if (!region)
 				return NULL;
-			arena.at = region;
-			arena.end = region + REGION;
+			a->at = region;
+			a->end = region + REGION;
 		}
-		piece = (void *)arena.at;
-		arena.at += rounded * ARENA_LINE;
+		piece = (void *)a->at;
+		a->at += rounded * ARENA_LINE;
 	}
-	arena.lines += lines;
+	a->lines += lines;
 	return piece;
 }
 
-void arena_free(void *memory, size_t lines)
+void arena_free(enum arena arena, void *memory, size_t lines)
 {
+	struct state *const a = &arenas[arena];
 	struct piece *piece = memory;
 	size_t rounded;
 
 	if (!memory)
 		return;
-	arena.lines -= lines;
+	a->lines -= lines;
 	if (lines > LARGEST) {
 		arena_unmap(memory, lines * ARENA_LINE);
 		return;
 	}
 	const unsigned class = class_of(lines, &rounded);
 
-	piece->next = arena.free[class];
-	arena.free[class] = piece;
+	piece->next = a->free[class];
+	a->free[class] = piece;
 }
 #endif
 
 size_t arena_bytes(void)
 {
-	return arena.lines * ARENA_LINE;
+	size_t lines = 0;
+
+	for (unsigned i = 0; i < ARENA_COUNT; i++)
+		lines += arenas[i].lines;
+	return lines * ARENA_LINE;
 }

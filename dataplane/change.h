@@ -85,6 +85,8 @@ int stage_group(struct change *c, const void *record, bool remove, uint32_t inde
 int stage_gateway_address(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_peer(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_route(struct change *c, const void *record, bool remove, uint32_t index);
+/* The first record about a route that is to be removed and is not there. */
+int refuse_absent_route(struct change *c, const void *record, bool remove, uint32_t index);
 
 int stage_source(struct change *c, const void *record, bool remove, uint32_t index);
 

@@ -130,9 +130,12 @@ static int stage(struct change *c)
 	    each(c, CCN_ROUTE, stage_route) < 0 || each(c, CCN_SOURCE, stage_source) < 0 ||
 	    settle_sources(c) < 0)
 		return -1;
-	fault = route_stage_build(&c->routes, c->fib, &index);
-	if (refuse_build(c, fault, index) < 0)
+	if (!route_stage_build(&c->routes, c->fib)) {
+		if (!c->routes.change.absent)
+			return change_no_memory(c);
+		each(c, CCN_ROUTE, refuse_absent_route);
 		return -1;
+	}
 	fault = acl_stage_build(&c->acls, &c->routes, c->fib, &index);
 	if (refuse_build(c, fault, index) < 0)
 		return -1;
@@ -207,7 +210,9 @@ static void publish_vnis(struct change *c)
 
 static bool only_routes(const struct change *c)
 {
-	return c->routes.count > 0 && c->routes.count == c->records;
+	const size_t routes = (size_t)c->routes.ops.count[0] + c->routes.ops.count[1];
+
+	return routes > 0 && routes == c->records;
 }
 
 /* What workers remember of the rows before is forgotten. Before the grace period, if one follows: then

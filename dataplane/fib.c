@@ -104,7 +104,7 @@ void fib_free(struct fib *fib)
 			next_hop_free(fib->next_hop_page[i][j].staged);
 		}
 		free(fib->next_hop_page[i]);
-		arena_free(fib->way_page[i], WAY_LINES);
+		arena_free(ARENA_LOOKUP, fib->way_page[i], WAY_LINES);
 	}
 	for (unsigned i = 0; i < MAX_CCSIS; i++) {
 		ccsi_acl_free(fib->acl[i]);
@@ -142,17 +142,17 @@ void fib_lookup(const struct fib *fib, const struct ccn_lookup *question,
 	*answer = (struct ccn_lookup_result){0};
 	if (!ccsi || !ccsi->live)
 		return;
-	const struct lpm_prefix *match = lpm_match(ccsi->family[family == 6].now, question->ip);
+	struct lpm_prefix match;
 
-	if (!match)
+	if (!lpm_match(ccsi->family[family == 6].now, question->ip, &match))
 		return;
 	answer->found = 1;
 	answer->route.ccsi = question->ccsi;
 	answer->route.family = question->family;
-	answer->route.length = match->length;
-	answer->route.next_hop = match->next_hop;
-	memcpy(answer->route.prefix, match->address, 16);
-	const struct next_hop *hop = fib_next_hop(fib, match->next_hop);
+	answer->route.length = match.length;
+	answer->route.next_hop = match.next_hop;
+	memcpy(answer->route.prefix, match.address, 16);
+	const struct next_hop *hop = fib_next_hop(fib, match.next_hop);
 
 	if (!hop)
 		return;

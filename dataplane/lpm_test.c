@@ -4,6 +4,7 @@
 #include "lpm.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "arena.h"
@@ -35,7 +36,10 @@ static uint32_t brute_force(const struct lpm_prefix *prefixes, size_t count, con
 
 static int compare(const void *a, const void *b)
 {
-	return lpm_prefix_compare(a, b);
+	const struct lpm_prefix *x = a, *y = b;
+	const int order = memcmp(x->address, y->address, 16);
+
+	return order ? order : (int)x->length - (int)y->length;
 }
 
 /* Few bits vary, so that prefixes nest, touch, and sit at both ends of the address space. */
@@ -78,7 +82,7 @@ static size_t settle(struct lpm_prefix *prefixes, size_t count)
 
 	qsort(prefixes, count, sizeof(*prefixes), compare);
 	for (size_t i = 0; i < count; i++)
-		if (n == 0 || lpm_prefix_compare(&prefixes[n - 1], &prefixes[i]) != 0)
+		if (n == 0 || compare(&prefixes[n - 1], &prefixes[i]) != 0)
 			prefixes[n++] = prefixes[i];
 	return n;
 }
@@ -128,15 +132,17 @@ static void look_up(uint64_t *state, const struct model *m)
 	for (unsigned i = 0; i < n; i++) {
 		const struct model *from = &m[random_below(state, 2)];
 		const bool none = random_below(state, 9) == 0;
-		const struct lpm_prefix *match;
+		struct lpm_prefix match;
 
 		of[i] = none ? 0 : lpm_reference(from->table);
 		address_near(state, m->family, from->prefix, from->count, address[i]);
 		host_order[i] = (uint32_t)address[i][0] << 24 | address[i][1] << 16 |
 				address[i][2] << 8 | address[i][3];
 		wanted[i] = none ? LPM_NONE : brute_force(from->prefix, from->count, address[i]);
-		match = lpm_match(none ? NULL : from->table, address[i]);
-		CHECK((match ? match->next_hop : LPM_NONE) == wanted[i]);
+		if (lpm_match(none ? NULL : from->table, address[i], &match))
+			CHECK(match.next_hop == wanted[i] && covers(&match, address[i]));
+		else
+			CHECK(wanted[i] == LPM_NONE);
 	}
 	for (unsigned v = 0; v < 3; v++) {
 		if (!lpm_use(variants[v]))
@@ -162,51 +168,115 @@ static void same_rows(const struct model *m)
 	CHECK(lpm_bytes(m->table, true) >= lpm_bytes(m->table, false));
 }
 
+/* The most next hops of a test, and what lpm_tally_each adds to. */
+#define NEXT_HOPS 8
+static int64_t uses[NEXT_HOPS];
+
+static void count_use(void *unused, uint32_t next_hop, int32_t more)
+{
+	(void)unused;
+	CHECK(next_hop < NEXT_HOPS);
+	uses[next_hop] += more;
+}
+
+static void same_uses(const struct lpm_prefix *before, size_t count, const struct lpm_prefix *after,
+		      size_t n, const struct lpm_change *made)
+{
+	memset(uses, 0, sizeof(uses));
+	lpm_tally_each(&made->tally, count_use, NULL);
+	for (size_t i = 0; i < count; i++)
+		uses[before[i].next_hop]++;
+	for (size_t i = 0; i < n; i++)
+		uses[after[i].next_hop]--;
+	for (unsigned i = 0; i < NEXT_HOPS; i++)
+		CHECK(uses[i] == 0);
+}
+
+static void keep(struct lpm_change *made)
+{
+	lpm_forget(&made->fresh);
+	lpm_drop(&made->stale);
+	lpm_tally_free(&made->tally);
+}
+
+static void abort_change(struct lpm_change *made)
+{
+	lpm_drop(&made->fresh);
+	lpm_forget(&made->stale);
+	lpm_tally_free(&made->tally);
+}
+
 /* Some prefixes more, some others, some fewer. `put`: in the table, or (aborted) not. */
 static void change(uint64_t *state, struct model *m, size_t most, bool put)
 {
 	static struct lpm_prefix op[MOST], after[MOST];
+	static struct lpm_op6 ops[MOST]; /* or lpm_op4 */
 	struct lpm_change made = {0};
-	size_t wanted = random_below(state, (uint32_t)most + 1), ops, n = 0, i = 0;
+	size_t wanted = random_below(state, (uint32_t)most + 1), count, n = 0, i = 0;
+	const struct lpm_prefix *absent = NULL;
 	struct lpm_table *table;
 
 	for (size_t k = 0; k < wanted; k++) {
 		random_prefix(state, m->family, &op[k]);
 		if (m->count > 0 && random_below(state, 2)) {
 			op[k] = m->prefix[random_below(state, (uint32_t)m->count)];
-			op[k].next_hop = random_below(state, 4) ? LPM_NONE : 7;
+			op[k].next_hop = random_below(state, NEXT_HOPS);
 		}
 	}
-	ops = settle(op, wanted);
-	for (size_t j = 0; j < ops; j++) {
-		const struct lpm_prefix *exact = lpm_exact(m->table, &op[j]);
+	count = settle(op, wanted);
+	for (size_t j = 0; j < count; j++) {
+		const bool remove = random_below(state, 3) == 0;
+		bool there, must;
 
-		while (i < m->count && lpm_prefix_compare(&m->prefix[i], &op[j]) < 0)
+		while (i < m->count && compare(&m->prefix[i], &op[j]) < 0)
 			after[n++] = m->prefix[i++];
-		CHECK((exact != NULL) ==
-		      (i < m->count && !lpm_prefix_compare(&m->prefix[i], &op[j])));
-		if (exact)
-			CHECK(!memcmp(exact, &m->prefix[i++], sizeof(*exact)));
-		if (op[j].next_hop != LPM_NONE)
+		there = i < m->count && !compare(&m->prefix[i], &op[j]);
+		must = random_below(state, there ? 2 : 2000) == 0;
+		if (must && !there && !absent)
+			absent = &op[j];
+		i += there;
+		lpm_put_op(m->family, ops, j, &op[j],
+			   (remove ? LPM_REMOVE : 0) | (must ? LPM_MUST : 0));
+		if (!remove)
 			after[n++] = op[j];
 	}
 	while (i < m->count)
 		after[n++] = m->prefix[i++];
 	if (n + most > MOST)
 		return;
-	table = lpm_apply(&made, m->family, m->table, op, ops);
-	CHECK(!made.failed);
-	if (!put) {
-		lpm_drop(&made.fresh);
-		lpm_forget(&made.stale);
+	table = lpm_apply(&made, m->family, m->table, ops, count);
+	CHECK(made.failed == (absent != NULL) && made.absent == made.failed);
+	if (absent) /* one of them, in whatever order the table is walked */
+		CHECK(bsearch(&made.wanted, op, count, sizeof(*op), compare));
+	else
+		same_uses(m->prefix, m->count, after, n, &made);
+	if (!put || absent) {
+		abort_change(&made);
+		same_rows(m);
 		return;
 	}
-	lpm_forget(&made.fresh);
-	lpm_drop(&made.stale);
+	keep(&made);
 	m->table = table;
 	m->count = n;
 	memcpy(m->prefix, after, n * sizeof(*after));
 	same_rows(m);
+}
+
+/* The whole table goes: what it counted goes with it, if it does. */
+static void clear(struct model *m, bool put)
+{
+	struct lpm_change made = {0};
+
+	lpm_clear(&made, m->table);
+	CHECK(!made.failed && made.fresh.count == 0);
+	same_uses(m->prefix, m->count, NULL, 0, &made);
+	if (!put) {
+		abort_change(&made);
+		same_rows(m);
+		return;
+	}
+	keep(&made);
+	*m = (struct model){.family = m->family};
 }
 
 /* Two tables that change; those of all sizes become directories and leaves again. */
@@ -225,6 +295,7 @@ static void one_round(uint64_t *state, int family, bool large)
 		}
 		for (unsigned repeat = 0; repeat < 4; repeat++)
 			look_up(state, m);
+		clear(&m[step % 2], random_below(state, 8) == 0);
 	}
 	for (unsigned t = 0; t < 2; t++)
 		lpm_free(m[t].table);
@@ -233,17 +304,15 @@ static void one_round(uint64_t *state, int family, bool large)
 /* Levels of a block fill up exactly at products of what a line holds; then directories begin. */
 static void sizes_around_full_levels(void)
 {
-	static struct lpm_prefix prefixes[4200];
+	static lpm_op4 prefixes[4200];
 
 	for (uint32_t count = 1; count <= 4200; count = count < 270 ? count + 1 : count * 33 / 32) {
 		struct lpm_change made = {0};
 
-		memset(prefixes, 0, sizeof(prefixes));
 		for (uint32_t i = 0; i < count; i++) {
-			prefixes[i] = (struct lpm_prefix){.next_hop = i, .length = 32};
-			prefixes[i].address[0] = 10;
-			prefixes[i].address[2] = (uint8_t)(i >> 7);
-			prefixes[i].address[3] = (uint8_t)(i << 1);
+			const uint8_t address[4] = {10, 0, (uint8_t)(i >> 7), (uint8_t)(i << 1)};
+
+			prefixes[i] = lpm_make_op4(address, 32, i, 0);
 		}
 		struct lpm_table *table = lpm_apply(&made, 4, NULL, prefixes, count);
 		const lpm_ref ref = lpm_reference(table);
@@ -261,6 +330,7 @@ static void sizes_around_full_levels(void)
 		}
 		lpm_free(table);
 		lpm_forget(&made.fresh);
+		lpm_tally_free(&made.tally);
 	}
 }
 
@@ -271,19 +341,19 @@ static void one_by_one(int family)
 
 	for (uint32_t i = 0; i < 60000; i++) {
 		struct lpm_change made = {0};
-		struct lpm_prefix op = {.next_hop = i < 30000 ? i : LPM_NONE,
-					.length = family == 4 ? 32 : 128};
+		struct lpm_prefix op = {.next_hop = i, .length = family == 4 ? 32 : 128};
+		struct lpm_op6 ops[1];
 		const uint32_t n = i % 30000 * 40503U;
 
 		op.address[0] = 10;
 		op.address[family == 4 ? 1 : 13] = (uint8_t)(n >> 16);
 		op.address[family == 4 ? 2 : 14] = (uint8_t)(n >> 8);
 		op.address[family == 4 ? 3 : 15] = (uint8_t)n;
-		table = lpm_apply(&made, family, table, &op, 1);
+		lpm_put_op(family, ops, 0, &op, i < 30000 ? 0 : LPM_REMOVE | LPM_MUST);
+		table = lpm_apply(&made, family, table, ops, 1);
 		CHECK(!made.failed);
 		CHECK(made.fresh.count < 3000);
-		lpm_forget(&made.fresh);
-		lpm_drop(&made.stale);
+		keep(&made);
 	}
 	CHECK(!table);
 }

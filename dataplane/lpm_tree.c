@@ -24,26 +24,50 @@ static bool note(struct lpm_list *list, struct lpm_table *table)
 	return true;
 }
 
-static struct lpm_table *begin(struct lpm_change *change, enum lpm_stage stage)
+/* With room for so many octets behind it. */
+static struct lpm_table *begin(struct lpm_change *change, enum lpm_stage stage, size_t octets)
 {
-	struct lpm_table *t = change->failed ? NULL : calloc(1, sizeof(*t));
+	const size_t lines = 1 + (octets + LINE - 1) / LINE;
+	struct lpm_table *t = change->failed ? NULL : arena_alloc(ARENA_ROWS, lines);
 
 	if (t && note(&change->fresh, t)) {
-		t->stage = (uint8_t)stage;
+		*t = (struct lpm_table){.stage = (uint8_t)stage, .own_lines = (uint32_t)lines};
 		return t;
 	}
-	free(t);
+	arena_free(ARENA_ROWS, t, lines);
 	change->failed = true;
 	return NULL;
 }
 
 static void free_one(struct lpm_table *t)
 {
-	arena_free(t->memory, t->lines);
-	free(t->prefix);
-	free(t->lower);
-	free(t->part);
-	free(t);
+	arena_free(ARENA_LOOKUP, t->memory, t->lines);
+	if (!t->directory)
+		free(t->lower);
+	arena_free(ARENA_ROWS, t, t->own_lines);
+}
+
+void lpm_put_rows(struct lpm_table *t, const void *prefixes, size_t count)
+{
+	void *rows = t->part + part_count(t);
+
+	t->count = (uint32_t)count;
+	if (t->stage == STAGE_IPV4) {
+		if (count > 0)
+			memcpy(rows, prefixes, count * sizeof(lpm_op4));
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		((struct row6 *)rows)[i] =
+		    (struct row6){.key = op_key(t->stage, prefixes, i),
+				  .value = op_length(t->stage, prefixes, i) << NEXT_HOP_BITS |
+					   op_next_hop(t->stage, prefixes, i)};
+}
+
+void lpm_copy_rows(struct lpm_table *t, const struct lpm_table *from)
+{
+	t->count = from->count;
+	memcpy(t->part + part_count(t), rows_of(from), from->count * row_size(from->stage));
 }
 
 /* --- intervals --- */
@@ -90,46 +114,59 @@ static void open_at(struct sweep *s, uint64_t key, uint64_t keys, uint32_t value
 	append(s, key, value);
 }
 
-/* Sweeps the sorted prefixes and the /64s with a table of their own; `out` holds two each and one. */
-static size_t intervals(const struct lpm_table *t, struct interval *out)
+/* Sweeps the sorted rows and the /64s with a table of their own; `out` holds two each and one. */
+static inline __attribute__((always_inline)) size_t
+sweep(const struct lpm_table *t, enum lpm_stage stage, struct interval *out)
 {
-	struct sweep s = {.top = stage_top(t->stage), .cover = t->cover, .out = out};
+	struct sweep s = {.top = stage_top(stage), .cover = t->cover, .out = out};
+	const void *rows = rows_of(t);
 	size_t j = 0;
 
 	append(&s, 0, t->cover);
 	for (size_t i = 0; i < t->count; i++) {
-		const uint64_t key = load_key(t->stage, &t->prefix[i]);
+		const struct row row = row_at(stage, rows, i);
 
-		for (; j < t->lower_count && t->lower[j].upper < key; j++)
+		for (; stage == STAGE_UPPER && j < t->lower_count && t->lower[j].upper < row.key;
+		     j++)
 			open_at(&s, t->lower[j].upper, 0, LPM_LOWER | (uint32_t)j);
-		open_at(&s, key, span(t->stage, prefix_length(t->stage, &t->prefix[i])),
-			t->prefix[i].next_hop);
+		open_at(&s, row.key, span(stage, row.length), row.next_hop);
 	}
-	for (; j < t->lower_count; j++)
+	for (; stage == STAGE_UPPER && j < t->lower_count; j++)
 		open_at(&s, t->lower[j].upper, 0, LPM_LOWER | (uint32_t)j);
 	close_before(&s, true, 0);
 	return s.count;
 }
 
+static size_t intervals(const struct lpm_table *t, struct interval *out)
+{
+	switch (t->stage) {
+	case STAGE_IPV4:
+		return sweep(t, STAGE_IPV4, out);
+	case STAGE_UPPER:
+		return sweep(t, STAGE_UPPER, out);
+	default:
+		return sweep(t, STAGE_LOWER, out);
+	}
+}
+
 struct lpm_table *lpm_make_leaf(struct lpm_change *change, enum lpm_stage stage, unsigned base,
-				uint32_t cover, struct lpm_prefix *prefix, size_t count,
+				uint32_t cover, const void *prefixes, size_t count,
 				struct lower *lower, size_t lower_count)
 {
 	struct interval on_stack[2 * LEAF_MOST + 1], *found = on_stack;
-	struct lpm_table *t = begin(change, stage);
+	struct lpm_table *t = begin(change, stage, count * row_size(stage));
 	const size_t most = 2 * (count + lower_count) + 1;
 
 	if (!t) {
-		free(prefix);
 		free(lower);
 		return NULL;
 	}
 	t->base = (uint8_t)base;
 	t->cover = cover;
-	t->prefix = prefix;
 	t->lower = lower;
-	t->count = t->total = count;
-	t->lower_count = lower_count;
+	t->lower_count = (uint32_t)lower_count;
+	lpm_put_rows(t, prefixes, count);
+	t->total = t->count;
 	for (size_t i = 0; i < lower_count; i++)
 		t->total += lower[i].table->total;
 	if (most > sizeof(on_stack) / sizeof(*on_stack))
@@ -138,8 +175,8 @@ struct lpm_table *lpm_make_leaf(struct lpm_change *change, enum lpm_stage stage,
 		const size_t n = intervals(t, found);
 		const size_t front = (lower_count * sizeof(lpm_ref) + LINE - 1) / LINE;
 
-		t->lines = front + lpm_block_lines(stage, n);
-		t->memory = arena_alloc(t->lines);
+		t->lines = (uint32_t)(front + lpm_block_lines(stage, n));
+		t->memory = arena_alloc(ARENA_LOOKUP, t->lines);
 		if (t->memory) {
 			uint8_t *block = (uint8_t *)t->memory + front * LINE;
 
@@ -154,26 +191,40 @@ struct lpm_table *lpm_make_leaf(struct lpm_change *change, enum lpm_stage stage,
 	return t->memory ? t : NULL;
 }
 
-struct lpm_table *lpm_make_directory(struct lpm_change *change, const struct lpm_table *shape,
-				     const struct lpm_table *old)
+struct lpm_table *lpm_begin_directory(struct lpm_change *change, const struct lpm_table *shape,
+				      size_t rows)
 {
-	struct lpm_table *t = begin(change, shape->stage);
-	const size_t parts = (size_t)1 << shape->bits;
-	const unsigned shift = stage_bits(shape->stage) - shape->window - shape->bits;
-	const bool split = shape->window == shape->base; /* nothing is outside */
+	const size_t parts = ((size_t)1 << shape->bits) + 1;
+	struct lpm_table *t =
+	    begin(change, shape->stage,
+		  parts * sizeof(struct lpm_table *) + rows * row_size(shape->stage));
+
+	if (!t)
+		return NULL;
+	t->base = shape->base;
+	t->window = shape->window;
+	t->bits = shape->bits;
+	t->first = shape->first;
+	t->cover = shape->cover;
+	t->built = shape->built;
+	t->directory = true;
+	memset(t->part, 0, parts * sizeof(struct lpm_table *));
+	return t;
+}
+
+struct lpm_table *lpm_end_directory(struct lpm_change *change, struct lpm_table *t,
+				    const struct lpm_table *old)
+{
+	const size_t parts = (size_t)1 << t->bits;
+	const bool split = t->window == t->base; /* nothing is outside */
 	lpm_ref *entry;
 
-	if (!t) {
-		free(shape->prefix);
-		free(shape->part);
+	if (change->failed)
 		return NULL;
-	}
-	*t = *shape;
-	t->directory = true;
-	t->lines = ((split ? 0 : sizeof(struct lpm_window)) + (parts + !split) * sizeof(lpm_ref) +
-		    LINE - 1) /
-		   LINE;
-	t->memory = arena_alloc(t->lines);
+	t->lines = (uint32_t)(((split ? 0 : sizeof(struct lpm_window)) +
+			       (parts + !split) * sizeof(lpm_ref) + LINE - 1) /
+			      LINE);
+	t->memory = arena_alloc(ARENA_LOOKUP, t->lines);
 	if (!t->memory) {
 		change->failed = true;
 		return NULL;
@@ -186,12 +237,12 @@ struct lpm_table *lpm_make_directory(struct lpm_change *change, const struct lpm
 	}
 	if (split) {
 		entry = t->memory;
-		t->ref = lpm_split_ref(t->memory, shift, t->bits);
+		t->ref = lpm_split_ref(t->memory, part_shift(t), t->bits);
 	} else {
 		struct lpm_window *w = t->memory;
 
 		w->first = t->first;
-		w->shift = shift;
+		w->shift = part_shift(t);
 		w->size = (uint32_t)parts;
 		entry = w->entry;
 		t->ref = (lpm_ref)(uintptr_t)w | LPM_WINDOW;
@@ -233,6 +284,21 @@ void lpm_retire(struct lpm_change *change, struct lpm_table *t)
 	if (!t)
 		return;
 	each_below(t, retire_below, change);
+	lpm_replace(change, t);
+}
+
+static void clear_below(void *change, struct lpm_table *t)
+{
+	lpm_clear(change, t);
+}
+
+void lpm_clear(struct lpm_change *change, struct lpm_table *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->count; i++)
+		lpm_tally(change, row_at(t->stage, rows_of(t), i).next_hop, -1);
+	each_below(t, clear_below, change);
 	lpm_replace(change, t);
 }
 
@@ -283,9 +349,7 @@ size_t lpm_bytes(const struct lpm_table *t, bool all)
 		return 0;
 	octets = t->lines * LINE;
 	if (all)
-		octets += sizeof(*t) + t->count * sizeof(*t->prefix) +
-			  t->lower_count * sizeof(*t->lower) +
-			  (t->directory ? (((size_t)1 << t->bits) + 1) * sizeof(*t->part) : 0);
+		octets += t->own_lines * LINE + t->lower_count * sizeof(*t->lower);
 	for (size_t i = 0; i < t->lower_count; i++)
 		octets += lpm_bytes(t->lower[i].table, all);
 	for (size_t i = 0; t->directory && i <= (size_t)1 << t->bits; i++)
@@ -293,31 +357,32 @@ size_t lpm_bytes(const struct lpm_table *t, bool all)
 	return octets;
 }
 
-static const struct lpm_prefix *longest(const struct lpm_table *t, uint64_t key)
+/* Of a table's own rows. */
+static bool longest(const struct lpm_table *t, uint64_t key, struct row *best)
 {
-	const struct lpm_prefix *best = NULL;
+	bool found = false;
 
 	for (size_t i = 0; i < t->count; i++) {
-		const struct lpm_prefix *p = &t->prefix[i];
-		const uint64_t first = load_key(t->stage, p);
+		const struct row row = row_at(t->stage, rows_of(t), i);
 
-		if (first > key)
+		if (row.key > key)
 			break;
-		if (key - first <= span(t->stage, prefix_length(t->stage, p)) &&
-		    (!best || p->length > best->length))
-			best = p;
+		if (key - row.key <= span(t->stage, row.length) &&
+		    (!found || row.length > best->length)) {
+			*best = row;
+			found = true;
+		}
 	}
-	return best;
+	return found;
 }
 
 uint32_t lpm_value_at(const struct lpm_table *t, uint64_t key)
 {
-	const struct lpm_prefix *found;
+	struct row row;
 
 	while (t->directory)
 		t = t->part[part_of(t, key)];
-	found = longest(t, key);
-	return found ? found->next_hop : t->cover;
+	return longest(t, key, &row) ? row.next_hop : t->cover;
 }
 
 static const struct lpm_table *lower_of(const struct lpm_table *t, uint64_t upper)
@@ -337,56 +402,38 @@ static const struct lpm_table *lower_of(const struct lpm_table *t, uint64_t uppe
 	return NULL;
 }
 
-const struct lpm_prefix *lpm_exact(const struct lpm_table *t, const struct lpm_prefix *prefix)
+static bool own_match(const struct lpm_table *t, uint64_t key, const uint8_t *address,
+		      struct lpm_prefix *match)
 {
-	size_t low = 0, high;
+	const bool low = t->stage == STAGE_LOWER;
+	uint64_t word;
+	struct row row;
 
-	while (t) {
-		if (t->directory) {
-			const enum place place = place_of(t, prefix);
-
-			if (place == IN_DIRECTORY)
-				break;
-			t = t->part[place == OUTSIDE ? (size_t)1 << t->bits
-						     : part_of(t, load_key(t->stage, prefix))];
-		} else if (is_long(t->stage, prefix)) {
-			t = lower_of(t, load_key(t->stage, prefix));
-		} else {
-			break;
-		}
-	}
-	for (high = t ? t->count : 0; low < high;) {
-		const size_t middle = (low + high) / 2;
-		const int order = lpm_prefix_compare(&t->prefix[middle], prefix);
-
-		if (order == 0)
-			return &t->prefix[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	if (!longest(t, key, &row))
+		return false;
+	word = __builtin_bswap64(t->stage == STAGE_IPV4 ? row.key << 32 : row.key);
+	*match = (struct lpm_prefix){.next_hop = row.next_hop,
+				     .length = (uint8_t)(row.length + (low ? 64 : 0))};
+	memcpy(match->address, low ? address : (const void *)&word, 8);
+	if (low)
+		memcpy(match->address + 8, &word, 8);
+	return true;
 }
 
-const struct lpm_prefix *lpm_match(const struct lpm_table *t, const uint8_t *address)
+bool lpm_match(const struct lpm_table *t, const uint8_t *address, struct lpm_prefix *match)
 {
-	const struct lpm_prefix *found;
-
 	if (!t)
-		return NULL;
-	const uint64_t key = prefix_key(t->stage, address);
-	const size_t outside = (size_t)1 << t->bits;
+		return false;
+	const uint64_t word = lpm_word(address + (t->stage == STAGE_LOWER ? 8 : 0));
+	const uint64_t key = t->stage == STAGE_IPV4 ? word >> 32 : word;
 
-	if (!t->directory) {
-		found = lpm_match(lower_of(t, key), address);
-		return found ? found : longest(t, key);
-	}
-	const size_t part = part_of(t, key);
+	if (!t->directory)
+		return (t->lower_count > 0 && lpm_match(lower_of(t, key), address, match)) ||
+		       own_match(t, key, address, match);
+	const size_t part = part_of(t, key), outside = (size_t)1 << t->bits;
 
-	found = lpm_match(t->part[part], address);
-	if (found || part == outside)
-		return found;
-	found = longest(t, key);
-	return found ? found : lpm_match(t->part[outside], address);
+	if (lpm_match(t->part[part], address, match))
+		return true;
+	return part != outside &&
+	       (own_match(t, key, address, match) || lpm_match(t->part[outside], address, match));
 }

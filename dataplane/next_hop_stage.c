@@ -14,11 +14,11 @@ static struct next_hop_entry *next_hop_entry(struct change *c, uint32_t slot)
 
 	if (!*place) {
 		struct next_hop_entry *page = calloc(PAGE, sizeof(*page));
-		struct way *ways = arena_alloc(WAY_LINES);
+		struct way *ways = arena_alloc(ARENA_LOOKUP, WAY_LINES);
 
 		if (!page || !ways) {
 			free(page);
-			arena_free(ways, WAY_LINES);
+			arena_free(ARENA_LOOKUP, ways, WAY_LINES);
 			return NULL;
 		}
 		memset(ways, 0, WAY_LINES * ARENA_LINE);

@@ -7,22 +7,15 @@
 #define CCN_ROUTE_STAGE_H
 
 #include "fib.h"
-
-struct route_op {
-	const struct ccn_route *route;
-	uint32_t index; /* within its message */
-	bool remove;
-};
+#include "route_ops.h"
 
 struct route_stage {
-	struct route_op *op;
-	size_t count;
+	struct route_ops ops;
 	uint32_t *ccsis; /* touched */
 	size_t ccsi_count, ccsi_capacity;
 	struct lpm_change change; /* of all tables together */
-	/* references of next hops that are those of the staged tables: slots, ~slot for one less */
-	uint32_t *counted;
-	size_t counted_count, counted_capacity;
+	uint32_t refused;	  /* table (route_ops.h) that holds no change.wanted */
+	bool counted;		  /* next hops: references are those of the staged tables */
 };
 
 int route_stage_init(struct route_stage *stage, size_t routes); /* -1: out of memory */
@@ -31,12 +24,8 @@ int route_stage_init(struct route_stage *stage, size_t routes); /* -1: out of me
 struct ccsi *route_stage_touch(struct route_stage *stage, struct fib *fib, uint32_t id);
 void route_stage_clear(struct ccsi *ccsi); /* drops all that it holds */
 
-const char *route_fault(const struct ccn_route *route); /* NULL: fields are in range */
-void route_stage_add(struct route_stage *stage, const struct ccn_route *route, bool remove,
-		     uint32_t index);
-
-/* Builds the tables. NULL, or what is wrong and with which record (UINT32_MAX: no memory). */
-const char *route_stage_build(struct route_stage *stage, struct fib *fib, uint32_t *index);
+/* Builds the tables. False: out of memory, or (change.absent) a route to remove does not exist. */
+bool route_stage_build(struct route_stage *stage, struct fib *fib);
 void route_stage_publish(struct route_stage *stage, struct fib *fib);
 /* Frees what was replaced or (not published) what was staged. */
 void route_stage_clean(struct route_stage *stage, struct fib *fib, bool published);

@@ -4,6 +4,7 @@
 #include "change.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "acl.h"
 
@@ -159,8 +160,19 @@ int stage_route(struct change *c, const void *record, bool remove, uint32_t inde
 					     "route in CCSI %u: no next hop %u", r->ccsi,
 					     r->next_hop);
 	}
-	route_stage_add(&c->routes, r, remove, index);
-	return 0;
+	return route_ops_add(&c->routes.ops, r, remove) ? 0 : change_no_memory(c);
+}
+
+int refuse_absent_route(struct change *c, const void *record, bool remove, uint32_t index)
+{
+	const struct ccn_route *r = record;
+	const struct lpm_prefix *wanted = &c->routes.change.wanted;
+
+	(void)remove; /* what came first to this prefix */
+	if (route_table(r->ccsi, r->family == 6) != c->routes.refused ||
+	    r->length != wanted->length || memcmp(r->prefix, wanted->address, 16) != 0)
+		return 0;
+	return change_refuse(c, CCN_NAK_RECORD, index, "route: the one to remove does not exist");
 }
 
 int check_doomed(struct change *c)

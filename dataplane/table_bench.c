@@ -43,7 +43,10 @@ static double seconds(void)
 
 static int compare(const void *a, const void *b)
 {
-	return lpm_prefix_compare(a, b);
+	const struct lpm_prefix *x = a, *y = b;
+	const int order = memcmp(x->address, y->address, 16);
+
+	return order ? order : (int)x->length - (int)y->length;
 }
 
 /* Lengths roughly as in a full table. */
@@ -80,7 +83,7 @@ static size_t random_prefixes(int family, struct lpm_prefix *out, size_t count)
 		random_prefix(family, &out[i]);
 	qsort(out, count, sizeof(*out), compare);
 	for (size_t i = 0; i < count; i++)
-		if (n == 0 || lpm_prefix_compare(&out[n - 1], &out[i]) != 0)
+		if (n == 0 || compare(&out[n - 1], &out[i]) != 0)
 			out[n++] = out[i];
 	return n;
 }
@@ -120,27 +123,32 @@ static double lookup_cycles(int family)
 	return sum / QUERIES;
 }
 
+static void keep(struct lpm_change *change)
+{
+	lpm_forget(&change->fresh);
+	lpm_drop(&change->stale);
+	lpm_tally_free(&change->tally);
+}
+
 /* One route at a time, gone and back. */
-static double update_microseconds(int family, struct lpm_table **table, struct lpm_prefix *prefix,
-				  size_t count)
+static double update_microseconds(int family, struct lpm_table **table,
+				  const struct lpm_prefix *prefixes, size_t count)
 {
 	const unsigned changes = 20000;
 	const double begun = seconds();
 
 	for (unsigned i = 0; i < changes; i++) {
 		struct lpm_change change = {0};
-		static struct lpm_prefix op;
+		static struct lpm_prefix prefix;
+		struct lpm_op6 op[1];
 
-		if (i % 2 == 0) {
-			op = prefix[random_below(&state, (uint32_t)count)];
-			op.next_hop = LPM_NONE;
-		} else {
-			op.next_hop = i;
-		}
-		*table = lpm_apply(&change, family, *table, &op, 1);
+		if (i % 2 == 0)
+			prefix = prefixes[random_below(&state, (uint32_t)count)];
+		prefix.next_hop = i;
+		lpm_put_op(family, op, 0, &prefix, i % 2 == 0 ? LPM_REMOVE | LPM_MUST : 0);
+		*table = lpm_apply(&change, family, *table, op, 1);
 		CHECK(!change.failed);
-		lpm_forget(&change.fresh);
-		lpm_drop(&change.stale);
+		keep(&change);
 	}
 	return (seconds() - begun) / changes * 1e6;
 }
@@ -150,22 +158,25 @@ static void bench_lpm(const char *name, int family, unsigned tables, size_t each
 	static const char *const variants[] = {"avx512", "avx2", "scalar"};
 	struct lpm_table **table = calloc(tables, sizeof(struct lpm_table *));
 	struct lpm_prefix *prefix = malloc(tables * each * sizeof(*prefix));
+	uint8_t *ops = malloc(tables * each * lpm_op_size(family));
 	size_t *first = malloc((tables + 1) * sizeof(*first)), routes, octets = 0, all = 0;
 	double begun;
 
-	CHECK(table && prefix && first);
+	CHECK(table && prefix && first && ops);
 	first[0] = 0;
 	for (unsigned t = 0; t < tables; t++)
 		first[t + 1] = first[t] + random_prefixes(family, prefix + first[t], each);
 	routes = first[tables];
+	for (size_t i = 0; i < routes; i++)
+		lpm_put_op(family, ops, i, &prefix[i], 0);
 	begun = seconds();
 	for (unsigned t = 0; t < tables; t++) {
 		struct lpm_change change = {0};
 
-		table[t] =
-		    lpm_apply(&change, family, NULL, prefix + first[t], first[t + 1] - first[t]);
+		table[t] = lpm_apply(&change, family, NULL, ops + first[t] * lpm_op_size(family),
+				     first[t + 1] - first[t]);
 		CHECK(!change.failed);
-		lpm_forget(&change.fresh);
+		keep(&change);
 	}
 	figure(name, "build", (seconds() - begun) * 1e3, "ms");
 	for (unsigned t = 0; t < tables; t++) {
@@ -196,23 +207,25 @@ static void bench_lpm(const char *name, int family, unsigned tables, size_t each
 			figure(name, variants[v], lookup_cycles(family), "TSC cycles");
 	figure(name, "one-route",
 	       update_microseconds(family, &table[0], prefix, first[1] - first[0]), "us");
-	for (size_t i = 0; i < routes; i++)
+	for (size_t i = 0; i < routes; i++) {
 		prefix[i].next_hop ^= 1;
+		lpm_put_op(family, ops, i, &prefix[i], 0);
+	}
 	begun = seconds();
 	for (unsigned t = 0; t < tables; t++) {
 		struct lpm_change change = {0};
 
-		table[t] = lpm_apply(&change, family, table[t], prefix + first[t],
-				     first[t + 1] - first[t]);
+		table[t] = lpm_apply(&change, family, table[t],
+				     ops + first[t] * lpm_op_size(family), first[t + 1] - first[t]);
 		CHECK(!change.failed);
-		lpm_forget(&change.fresh);
-		lpm_drop(&change.stale);
+		keep(&change);
 	}
 	figure(name, "swap", (seconds() - begun) * 1e3, "ms");
 	for (unsigned t = 0; t < tables; t++)
 		lpm_free(table[t]);
 	free(table);
 	free(prefix);
+	free(ops);
 	free(first);
 }
 
