@@ -18,20 +18,47 @@ void egress_of(struct egress *out, const struct interface *interface)
 	memcpy(out->router_mac, interface->router_mac, 6);
 }
 
-/* By this uplink, to the VTEP itself or to the router. */
-static void lead(struct adjacency *adjacency, const struct interface *uplink, uint32_t neighbor)
+/* By this uplink, to the router or (false) to the VTEP itself. */
+static void lead(struct adjacency *adjacency, const struct interface *uplink, bool by_router)
 {
-	struct neigh_key key = {
-	    .port = uplink->port, .vlan = uplink->record.vlan, .role = CCN_UPLINK, .family = 4};
+	struct adjacency6 *six = adjacency->six;
+	struct neigh_key key = {.port = uplink->port,
+				.vlan = uplink->record.vlan,
+				.role = CCN_UPLINK,
+				.family = six ? 6 : 4};
+	struct encapsulation what = {.outer_src = adjacency->out.mac,
+				     .inner_src = adjacency->out.router_mac};
 
-	memcpy(key.ip, &neighbor, 4);
 	egress_of(&adjacency->out, uplink);
-	encap_prepare(&adjacency->outer,
-		      &(struct encapsulation){.outer_src = adjacency->out.mac,
-					      .inner_src = adjacency->out.router_mac,
-					      .src = adjacency->out.address,
-					      .dst = adjacency->vtep});
+	if (six) {
+		memcpy(six->source, uplink->tunnel6, 16);
+		memcpy(key.ip, by_router ? uplink->record.via6 : six->address, 16);
+		adjacency_address(adjacency, &what);
+		encap6_prepare(&six->outer, &what);
+		six->neigh = neigh_hold(&key);
+		return;
+	}
+	memcpy(key.ip, by_router ? &uplink->via : &adjacency->vtep, 4);
+	adjacency_address(adjacency, &what);
+	encap_prepare(&adjacency->outer, &what);
 	adjacency->neigh = neigh_hold(&key);
+}
+
+/* The same VTEP, by no uplink yet. False: out of memory. */
+static bool name_vtep(struct adjacency *adjacency, uint32_t vtep_be, const uint8_t *address6)
+{
+	*adjacency = (struct adjacency){.vtep = vtep_be};
+	if (!address6)
+		return true;
+	adjacency->six = calloc(1, sizeof(*adjacency->six));
+	if (adjacency->six)
+		memcpy(adjacency->six->address, address6, 16);
+	return adjacency->six != NULL;
+}
+
+static const uint8_t *address6_of(const struct adjacency *adjacency)
+{
+	return adjacency->six ? adjacency->six->address : NULL;
 }
 
 static void lead_by_each(struct adjacency *adjacency, const struct interface_table *interfaces,
@@ -47,12 +74,29 @@ static void lead_by_each(struct adjacency *adjacency, const struct interface_tab
 	ways->underlay = u;
 	ways->direct = direct;
 	for (unsigned i = 0; i < u->count; i++) {
-		ways->by[i].vtep = adjacency->vtep;
-		if (u->at[i].router)
-			lead(&ways->by[i], &interfaces->at[u->at[i].slot],
-			     interfaces->at[u->at[i].slot].via);
+		if (name_vtep(&ways->by[i], adjacency->vtep, address6_of(adjacency)) &&
+		    u->at[i].router)
+			lead(&ways->by[i], &interfaces->at[u->at[i].slot], true);
 	}
 	adjacency->ways = ways;
+}
+
+static bool is_ours(const struct interface *n, const struct adjacency *adjacency)
+{
+	return adjacency->six ? interface_has6(n, adjacency->six->address)
+			      : n->address == adjacency->vtep || n->tunnel == adjacency->vtep;
+}
+
+static bool is_on_subnet(const struct interface *n, const struct adjacency *adjacency)
+{
+	const unsigned octets = n->record.length6 / 8, bits = n->record.length6 % 8;
+	const uint8_t *ours = n->record.address6, *theirs;
+
+	if (!adjacency->six)
+		return (adjacency->vtep & n->mask) == (n->address & n->mask);
+	theirs = adjacency->six->address;
+	return !memcmp(ours, theirs, octets) &&
+	       (bits == 0 || (ours[octets] ^ theirs[octets]) >> (8 - bits) == 0);
 }
 
 /* The first uplink (by id) whose subnet holds the VTEP, and the routers of the others in its need;
@@ -62,23 +106,23 @@ static void resolve(struct adjacency *adjacency, const struct interface_table *i
 	const struct underlay *u = interfaces->underlay;
 	const struct uplink *direct = NULL, *routed = NULL;
 
-	adjacency->neigh = NULL;
-	adjacency->ways = NULL;
-	adjacency->plain_most = 0;
+	adjacency->plain_most = 0; /* name_vtep has emptied the rest */
 	for (unsigned i = 0; u && i < u->count; i++) {
 		const struct interface *n = &interfaces->at[u->at[i].slot];
 
-		if (n->address == adjacency->vtep || n->tunnel == adjacency->vtep)
+		if (n->family != (adjacency->six ? 6 : 4))
+			return; /* a gateway has one underlay: all uplinks are alike */
+		if (is_ours(n, adjacency))
 			return; /* a tunnel to ourselves: nobody would answer for it but a liar */
-		if (!direct && (adjacency->vtep & n->mask) == (n->address & n->mask))
+		if (!direct && is_on_subnet(n, adjacency))
 			direct = &u->at[i];
-		if (!routed && n->via)
+		if (!routed && interface_has_router(n))
 			routed = &u->at[i];
 	}
 	if (direct)
-		lead(adjacency, &interfaces->at[direct->slot], adjacency->vtep);
+		lead(adjacency, &interfaces->at[direct->slot], false);
 	else if (routed)
-		lead(adjacency, &interfaces->at[routed->slot], interfaces->at[routed->slot].via);
+		lead(adjacency, &interfaces->at[routed->slot], true);
 	if (u && u->routers > (direct && direct->router ? 1U : direct ? 0U : 1U))
 		lead_by_each(adjacency, interfaces, direct);
 	if (adjacency->neigh && !adjacency->ways && adjacency->out.vlan == 0 &&
@@ -90,10 +134,13 @@ static void forget(struct adjacency *adjacency)
 {
 	struct adjacency_ways *ways = adjacency->ways;
 
-	for (unsigned i = 0; ways && i < ways->underlay->count; i++)
-		neigh_release(ways->by[i].neigh);
+	for (unsigned i = 0; ways && i < ways->underlay->count; i++) {
+		neigh_release(adjacency_neigh(&ways->by[i]));
+		free(ways->by[i].six);
+	}
 	free(ways);
-	neigh_release(adjacency->neigh);
+	neigh_release(adjacency_neigh(adjacency));
+	free(adjacency->six);
 }
 
 struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint32_t more,
@@ -109,9 +156,13 @@ struct adjacency_table *adjacencies_make(const struct adjacency_table *old, uint
 	table->capacity = capacity;
 	table->count = old->count;
 	for (uint32_t i = 0; i < old->count; i++) {
-		table->at[i].vtep = old->at[i].vtep;
-		if (table->at[i].vtep) /* else a spare one */
-			resolve(&table->at[i], interfaces);
+		if (!old->at[i].vtep)
+			continue; /* a spare one */
+		if (!name_vtep(&table->at[i], old->at[i].vtep, address6_of(&old->at[i]))) {
+			adjacencies_free(table);
+			return NULL;
+		}
+		resolve(&table->at[i], interfaces);
 	}
 	return table;
 }
@@ -143,8 +194,12 @@ uint32_t adjacency_index(struct fib *fib, struct adjacency_table *table, uint32_
 	if ((table->count == table->capacity && uses->spare_count == 0) ||
 	    keymap_is_full(fib->adjacency_of, 1))
 		return NO_ADJACENCY;
-	index = uses->spare_count ? uses->spare[--uses->spare_count] : table->count;
-	table->at[index].vtep = vtep_be;
+	index = uses->spare_count ? uses->spare[uses->spare_count - 1] : table->count;
+	if (!name_vtep(&table->at[index], vtep_be,
+		       vtep_is_name(vtep_be) ? vtep_address_of(fib->vtep_names_after, vtep_be)
+					     : NULL))
+		return NO_ADJACENCY;
+	uses->spare_count -= uses->spare_count > 0;
 	resolve(&table->at[index], fib->interfaces);
 	if (index == table->count)
 		__atomic_store_n(&table->count, table->count + 1, __ATOMIC_RELEASE);

@@ -48,17 +48,37 @@ static bool end(bool full, bool in_force)
 	return c && in_force;
 }
 
+static bool six; /* the underlay is IPv6 */
+
 static void host(uint64_t *state, uint8_t vtep[4])
 {
 	const uint32_t n = random_below(state, HOSTS);
 
-	memcpy(vtep, (uint8_t[]){192, 0, 2, (uint8_t)(20 + n)}, 4);
+	memcpy(vtep, (uint8_t[]){six ? 224 : 192, 0, 2, (uint8_t)(20 + n)}, 4);
+}
+
+/* Of a name as `host` draws it, or as change_set makes it. */
+static void address_of(const uint8_t name[4], uint8_t address[16])
+{
+	memcpy(address, (uint8_t[16]){0x20, 1, [7] = name[2], [15] = name[3]}, 16);
+}
+
+static void name_hosts(void)
+{
+	for (uint32_t n = 0; n < 2 * HOSTS; n++) {
+		struct ccn_vtep_name r = {
+		    .name = {224, 0, n < HOSTS ? 2 : 3, (uint8_t)(20 + n % HOSTS)}};
+
+		address_of(r.name, r.address);
+		add(CCN_VTEP_NAME, false, &r);
+	}
 }
 
 struct rows {
 	struct ccn_vm vm[VMS];
 	struct ccn_next_hop hop[HOPS];
 	struct ccn_vtep_set set[SETS];
+	uint8_t hop_vtep[HOPS][4];
 	bool has_vm[VMS], has_hop[HOPS], has_set[SETS];
 };
 
@@ -86,8 +106,11 @@ static void change_hop(uint64_t *state, struct rows *r)
 	const bool remove = r->has_hop[n] && random_below(state, 2);
 
 	r->hop[n] = (struct ccn_next_hop){
-	    .slot = 1 + n, .kind = CCN_REMOTE, .family = 4, .vni = VNI, .mac = {2}};
-	host(state, r->hop[n].ip);
+	    .slot = 1 + n, .kind = CCN_REMOTE, .family = six ? 6 : 4, .vni = VNI, .mac = {2}};
+	host(state, r->hop_vtep[n]);
+	memcpy(r->hop[n].ip, r->hop_vtep[n], 4);
+	if (six)
+		address_of(r->hop_vtep[n], r->hop[n].ip);
 	add(CCN_NEXT_HOP, remove, &r->hop[n]);
 	r->has_hop[n] = !remove;
 }
@@ -132,13 +155,14 @@ static uint32_t check_named(const struct rows *r)
 			name(named, r->vm[i].vtep);
 	for (unsigned i = 0; i < HOPS; i++)
 		if (r->has_hop[i])
-			name(named, r->hop[i].ip);
+			name(named, r->hop_vtep[i]);
 	for (unsigned i = 0; i < SETS; i++)
 		for (unsigned j = 0; r->has_set[i] && j < 2; j++)
 			name(named, r->set[i].vtep[j]);
 	for (uint32_t i = 0; i < table->count; i++) {
 		CHECK(uses->of[i].references == named[i]);
-		CHECK((table->at[i].neigh != NULL) == (named[i] > 0));
+		CHECK((adjacency_neigh(&table->at[i]) != NULL) == (named[i] > 0));
+		CHECK((table->at[i].six != NULL) == (six && named[i] > 0));
 		CHECK((table->at[i].vtep != 0) == (named[i] > 0));
 		count += named[i] > 0;
 	}
@@ -149,27 +173,33 @@ static uint32_t check_named(const struct rows *r)
 
 static void begin(uint16_t mtu)
 {
-	const struct ccn_interface uplink = {.id = 1,
-					     .role = CCN_UPLINK,
-					     .length = 24,
-					     .mtu = mtu,
-					     .port = "p0",
-					     .address = {192, 0, 2, 11},
-					     .via = {192, 0, 2, 1}};
+	struct ccn_interface uplink = {.id = 1,
+				       .role = CCN_UPLINK,
+				       .length = 24,
+				       .mtu = mtu,
+				       .port = "p0",
+				       .address = {192, 0, 2, 11},
+				       .via = {192, 0, 2, 1}};
 
+	if (six) {
+		memset(uplink.address, 0, 4);
+		memset(uplink.via, 0, 4);
+		uplink.length6 = 64;
+		memcpy(uplink.address6, (uint8_t[16]){0x20, 1, [7] = 2, [15] = 11}, 16);
+		memcpy(uplink.via6, (uint8_t[16]){0xfe, 0x80, [15] = 1}, 16);
+	}
 	add(CCN_INTERFACE, false, &uplink);
 }
 
-int main(void)
+static void live(void)
 {
 	struct rows rows = {0}, before;
 	uint64_t state = 7;
 	uint32_t most = 0, accepted = 0;
 
-	check_eal();
-	CHECK(fib_init() == 0);
-	neigh_init(true);
 	begin(1600);
+	if (six)
+		name_hosts();
 	add(CCN_CCSI, false, &(struct ccn_ccsi){.id = 1});
 	add(CCN_VNI, false, &(struct ccn_vni){.vni = VNI, .ccsi = 1, .kind = CCN_VNI_VPC});
 	CHECK(end(true, true));
@@ -201,6 +231,16 @@ int main(void)
 		CHECK(fib_current->adjacencies->count <= most);
 	}
 	CHECK(accepted > 1000);
+}
+
+int main(void)
+{
+	check_eal();
+	CHECK(fib_init() == 0);
+	neigh_init(true);
+	live();
+	six = true;
+	live();
 	fib_free(fib_current);
 	free(fib_qsbr);
 	rte_eal_cleanup();

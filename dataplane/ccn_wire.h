@@ -18,7 +18,7 @@
 
 /* An enumeration, since the preprocessor would keep macros from cffi. */
 enum ccn_wire {
-	CCN_WIRE_VERSION = 4,
+	CCN_WIRE_VERSION = 5,
 	CCN_WIRE_MAGIC = 0x314e4343, /* "CCN1" */
 	CCN_MAX_MESSAGE = 16777216,  /* octets, header included */
 	CCN_MAX_MEMBERS = 16,	     /* of a group of next hops, of a set of VTEPs */
@@ -61,6 +61,7 @@ enum ccn_message_type {
 	CCN_VTEP_SET = 42,	  /* struct ccn_vtep_set */
 	CCN_PEER = 43,		  /* struct ccn_peer */
 	CCN_SOURCE = 44,	  /* struct ccn_source */
+	CCN_VTEP_NAME = 45,	  /* struct ccn_vtep_name */
 };
 
 enum ccn_message_flags {
@@ -82,7 +83,7 @@ struct ccn_hello {
 	/* sizeof of: header, hello, hello_ack, begin, commit, ack, nak, interface, vni, vtep,
 	 * next_hop, vm, route, ccsi, counter, lookup_result, next_hop_group, gateway_address,
 	 * peer, vtep_set, acl_rule, trace, trace_step, source,
-	 * offender; then zero */
+	 * offender, vtep_name; then zero */
 	uint16_t sizes[32];
 	uint8_t client[32]; /* who speaks, for the log */
 };
@@ -137,7 +138,8 @@ enum ccn_interface_role {
 	CCN_HAND_OFF = 2, /* IDC: plain IP inside CCSI `ccsi` */
 };
 
-/* A port, or one VLAN of it. Key: id. */
+/* A port, or one VLAN of it. Key: id. The uplinks of a gateway are all of IPv4 (`address`, `via` and
+ * `vtep` count) or all of IPv6 (`address` is zero; `address6`, `via6` and `vtep6` count). */
 struct ccn_interface {
 	uint32_t id;
 	uint8_t role;
@@ -153,7 +155,9 @@ struct ccn_interface {
 	uint8_t address[4];
 	uint8_t via[4]; /* router for what is not on-link; zero = none */
 	uint8_t address6[16];
-	uint8_t vtep[4]; /* uplink: the tunnel address, the same of all; zero = `address` */
+	uint8_t vtep[4];   /* uplink: the tunnel address, the same of all; zero = `address` */
+	uint8_t via6[16];  /* router, may be a link-local address; zero = none */
+	uint8_t vtep6[16]; /* uplink: the tunnel address, the same of all; zero = `address6` */
 };
 
 enum ccn_ccsi_flags {
@@ -180,6 +184,16 @@ struct ccn_vni {
 	uint8_t pad[7];
 };
 
+/* The address of a VTEP takes four octets in every record that has `vtep` or is a struct ccn_vtep:
+ * IPv4 stands there as it is; of IPv6 there is a name in 224.0.0.0/4, which is no VTEP's address, and
+ * this record says whose. So rows are as small over IPv6 as over IPv4. A name stands for its address
+ * for ever, and an address has one name at a time. Added before and removed after what names it. Key:
+ * name. */
+struct ccn_vtep_name {
+	uint8_t name[4];
+	uint8_t address[16];
+};
+
 enum ccn_vtep_flags {
 	CCN_VTEP_REGION = 1,   /* a gateway of this region: our VMs may have sent it the packet */
 	CCN_VTEP_HAND_OFF = 2, /* a gateway where an IDC router of the CCN hands off */
@@ -194,9 +208,11 @@ struct ccn_vtep {
 
 enum ccn_next_hop_kind {
 	CCN_DROP = 0,
-	CCN_ON_LINK = 1,  /* vni: look the destination itself up in the VM table */
-	CCN_VIP = 2,	  /* vni, ip: look that address up in the VM table */
-	CCN_REMOTE = 3,	  /* vni, ip (VTEP), mac (router MAC): tunnel to another gateway */
+	CCN_ON_LINK = 1, /* vni: look the destination itself up in the VM table */
+	CCN_VIP = 2,	 /* vni, ip: look that address up in the VM table */
+	/* vni, ip (VTEP: IPv4, or IPv6 that has a struct ccn_vtep_name), mac (router MAC): tunnel to
+	 * another gateway */
+	CCN_REMOTE = 3,
 	CCN_NEIGHBOR = 4, /* interface, ip: hand-off to a neighbour */
 	CCN_GROUP = 5,	  /* only in answers: the slot holds a struct ccn_next_hop_group */
 };
@@ -359,7 +375,7 @@ struct ccn_trace_step {
 	uint8_t family; /* of ip: 4, 6 or 0 */
 	uint8_t pad;
 	uint8_t name[32];
-	uint8_t octets[160]; /* the first of the frame */
+	uint8_t octets[192]; /* the first of the frame */
 };
 
 /* A counter. `scope` names what it is of: "worker 0", "port eth1", "ccsi 100", "drop",
@@ -384,12 +400,13 @@ struct ccn_offender {
 	uint8_t reason[32]; /* the name of the "drop" counter */
 	uint64_t at;	    /* nanoseconds since 1970 */
 	uint8_t port[16];
-	uint32_t vni;	    /* 0 = plain */
-	uint32_t interface; /* plain: id of the hand-off */
-	uint8_t vtep[4];    /* outer source */
-	uint8_t family;	    /* of the inner addresses; 0 = none */
-	uint8_t last;	    /* 0 the first, 1 the last */
-	uint8_t pad[2];
+	uint32_t vni;	     /* 0 = plain */
+	uint32_t interface;  /* plain: id of the hand-off */
+	uint8_t vtep[16];    /* outer source; IPv4 in the first four octets */
+	uint8_t vtep_family; /* of it: 4, 6 or 0 */
+	uint8_t family;	     /* of the inner addresses; 0 = none */
+	uint8_t last;	     /* 0 the first, 1 the last */
+	uint8_t pad[5];
 	uint8_t source[16];
 	uint8_t destination[16];
 };

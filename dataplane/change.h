@@ -43,7 +43,8 @@ struct change {
 	struct refusal *refusal;
 	struct interface_table *interfaces; /* new ones, or NULL */
 	struct adjacency_table *adjacencies;
-	struct op_list vteps, vms, sources;
+	struct op_list vteps, vms, sources, vtep_names;
+	struct vtep_names *made_vtep_names; /* after publishing: what they replaced */
 	struct staged_source *staged_sources;
 	size_t staged_source_count;
 	struct vm_array *retired_vms[2];
@@ -77,6 +78,7 @@ int stage_interface(struct change *c, const void *record, bool remove, uint32_t 
 int stage_ccsi(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_acl_rule(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vni(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_vtep_name(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vtep(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vtep_set(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_vm(struct change *c, const void *record, bool remove, uint32_t index);
@@ -93,6 +95,13 @@ int stage_source(struct change *c, const void *record, bool remove, uint32_t ind
 /* What can be said only of all records of a type; -1: refused. */
 int check_interfaces(struct change *c);
 int check_vnis(struct change *c); /* a CCSI that goes must not leave a VNI behind */
+/* The table of names as it will be; all that follows goes by it. */
+int settle_vtep_names(struct change *c);
+int check_vtep_names(struct change *c); /* nothing may name one that goes */
+void publish_vtep_names(struct change *c);
+void clean_vtep_names(struct change *c); /* after a grace period */
+/* Refuses a record, a `what`, whose VTEP is a name that nobody has. */
+int check_vtep(struct change *c, const char *what, const uint8_t vtep[4], uint32_t index);
 int settle_vteps(struct change *c);
 int settle_vms(struct change *c);
 int settle_addresses(struct change *c);

@@ -100,10 +100,11 @@ static bool is_neighbor_message(const struct rte_ether_hdr *inner, size_t room)
 	       ip[7] == 255 && ip[40] >= 133 && ip[40] <= 137;
 }
 
-/* VXLAN to our address: RFC 7348 section 5. */
+/* VXLAN to our address: RFC 7348 section 5. What the outer IP header says, `vtep` and `ecn`, is in the
+ * packet. A UDP checksum is not looked at: it may be (section 5), and what it would protect beside the
+ * inner packet is checked against the tables. */
 static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet, bool any_mac,
-				   const struct rte_ipv4_hdr *outer, uint8_t *at, size_t room,
-				   bool *neighbor)
+				   uint8_t *at, size_t room, bool *neighbor)
 {
 	const struct vxlan_frame *v = (const void *)at;
 	const struct rte_ether_hdr *inner;
@@ -120,17 +121,15 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 	if (!(v->flags & VXLAN_FLAG_VNI))
 		return DROP_VXLAN_FLAGS;
 	packet->vni = vni = rte_be_to_cpu_32(v->vni) >> 8;
-	packet->vtep = outer->src_addr;
 	entry = fib_vni(fib, vni);
 	if (entry == 0)
 		return DROP_UNKNOWN_VNI;
 	packet->ccsi = (uint16_t)entry;
-	if (!keymap_get(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE),
-			vtep_key(vni, outer->src_addr), &vtep))
+	if (!keymap_get(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE), vtep_key(vni, packet->vtep),
+			&vtep))
 		return DROP_UNKNOWN_VTEP;
 	packet->sender = entry >> 16 == CCN_VNI_L3 ? SENDER_GATEWAY : SENDER_HOST;
 	packet->vtep_flags = (uint8_t)vtep;
-	packet->ecn = outer->type_of_service & 3;
 	inner = (const void *)(v + 1);
 	room = length - sizeof(*v) - sizeof(*inner);
 	if (entry >> 16 == CCN_VNI_VPC && is_neighbor_message(inner, room)) {
@@ -163,7 +162,7 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 		return drop(in, DROP_RUNT);
 	if (off && off->address && h->dst_addr == off->address)
 		return send_up(in, off);
-	if (uplink == NO_INTERFACE)
+	if (uplink == NO_INTERFACE || interfaces->at[uplink].family != 4)
 		return VERDICT_FORWARD;
 	if (h->dst_addr != interfaces->at[uplink].tunnel)
 		return h->dst_addr == interfaces->at[uplink].address
@@ -186,17 +185,78 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 	if (!in->checked &&
 	    (header == sizeof(*h) ? !frame_sum20_right(ip) : frame_checksum(ip, header) != 0))
 		return drop(in, DROP_OUTER_CHECKSUM);
-	in->reason =
-	    take_vxlan(fib, packet, in->any_mac, h, ip + header, total - header, &neighbor);
+	packet->vtep = h->src_addr;
+	packet->ecn = h->type_of_service & 3;
+	in->reason = take_vxlan(fib, packet, in->any_mac, ip + header, total - header, &neighbor);
 	if (in->reason != DROP_REASON_COUNT)
 		return VERDICT_DROP;
 	return neighbor ? VERDICT_NEIGHBOR : VERDICT_FORWARD;
 }
 
+static bool is_link_local(const uint8_t *ip)
+{
+	return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80;
+}
+
+/* A fragment of UDP: nobody but the tunnel takes that from the underlay. */
+static bool is_udp_fragment(const struct rte_ipv6_hdr *h)
+{
+	return h->proto == IPPROTO_FRAGMENT && rte_be_to_cpu_16(h->payload_len) >= 8 &&
+	       ((const uint8_t *)(h + 1))[0] == IPPROTO_UDP;
+}
+
+/* To the tunnel address of an uplink: VXLAN, or for the slow path. */
+static enum verdict take_tunnel6(const struct fib *fib, const struct interface *uplink, uint8_t *ip,
+				 size_t room, struct frame_in *in, struct packet *packet)
+{
+	const struct rte_ipv6_hdr *h = (const void *)ip;
+	const size_t payload = rte_be_to_cpu_16(h->payload_len);
+	bool neighbor = false;
+
+	if (ip[0] >> 4 != 6)
+		return drop(in, DROP_OUTER_HEADER);
+	if (payload > room - sizeof(*h))
+		return drop(in, DROP_OUTER_LENGTH);
+	/* VXLAN has none; the kernel is not to be asked about what BGP does not have either */
+	if (h->proto == IPPROTO_HOPOPTS || h->proto == IPPROTO_ROUTING ||
+	    h->proto == IPPROTO_DSTOPTS)
+		return drop(in, DROP_OUTER_EXTENSION);
+	if (is_udp_fragment(h))
+		return drop(in, DROP_OUTER_FRAGMENT);
+	if (h->proto != IPPROTO_UDP || payload < 8 ||
+	    ((const struct vxlan_frame *)(h + 1))->dst_port != RTE_BE16(VXLAN_PORT))
+		return send_up(in, uplink);
+	packet->vtep =
+	    vtep_name_of(__atomic_load_n(&fib->vtep_names, __ATOMIC_ACQUIRE), h->src_addr);
+	packet->ecn = frame_tos(ip, 6) & 3;
+	in->reason = take_vxlan(fib, packet, in->any_mac, ip + sizeof(*h), payload, &neighbor);
+	if (in->reason == DROP_REASON_COUNT)
+		return neighbor ? VERDICT_NEIGHBOR : VERDICT_FORWARD;
+	if (packet->vtep == 0 && !packet->ip) {
+		packet->ip = ip;
+		packet->family = FAMILY_OUTER6;
+	}
+	return VERDICT_DROP;
+}
+
+/* IPv6: to ourselves, or VXLAN to an uplink; FORWARD, and no packet: neither. */
+static enum verdict take_ipv6(const struct fib *fib, const struct interface *uplink, bool hand_off,
+			      uint8_t *ip, size_t room, struct frame_in *in, struct packet *packet)
+{
+	const uint8_t *to = ip + 24;
+
+	if (room < sizeof(struct rte_ipv6_hdr))
+		return drop(in, DROP_RUNT);
+	if (!memcmp(to, uplink->tunnel6, 16))
+		return take_tunnel6(fib, uplink, ip, room, in, packet);
+	if (interface_has6(uplink, to) || (!hand_off && (is_link_local(to) || to[0] == 0xff)))
+		return send_up(in, uplink);
+	return VERDICT_FORWARD;
+}
+
 static bool is_ours_ipv6(const struct interface *off, const uint8_t *dst)
 {
-	return interface_has6(off, dst) || dst[0] == 0xff ||
-	       (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80);
+	return interface_has6(off, dst) || dst[0] == 0xff || is_link_local(dst);
 }
 
 static bool is_on_link(const struct interface *off, const struct packet *packet)
@@ -266,6 +326,11 @@ enum verdict classify(const struct fib *fib, const struct interface_table *inter
 			return verdict;
 	} else if (ether_type != RTE_ETHER_TYPE_IPV6) {
 		return drop(in, DROP_NOT_VXLAN);
+	} else if (uplink != NO_INTERFACE && interfaces->at[uplink].family == 6) {
+		verdict = take_ipv6(fib, &interfaces->at[uplink], hand_off != NO_INTERFACE, ip,
+				    room, in, packet);
+		if (verdict != VERDICT_FORWARD || packet->ip)
+			return verdict;
 	}
 	if (hand_off == NO_INTERFACE)
 		return drop(in, DROP_NOT_OURS); /* the underlay's own traffic */

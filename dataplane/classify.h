@@ -29,6 +29,10 @@ struct frame_in {
 	enum drop_reason reason; /* DROP */
 };
 
+/* In the place of `family`: the packet is dropped, and all that was read of it is an outer IPv6 header
+ * from nobody known, which `ip` is. */
+#define FAMILY_OUTER6 66
+
 /* Who sent a packet: what its inner source is checked against. */
 enum sender {
 	SENDER_HOST,	 /* on a VPC's VNI */
@@ -40,7 +44,7 @@ enum sender {
 /* An IP packet inside the frame (of VERDICT_NEIGHBOR, what follows the inner Ethernet header) and the
  * table that routes it. */
 struct packet {
-	uint8_t *ip; /* NULL: the frame was not read so far */
+	uint8_t *ip; /* NULL: the frame was not read so far; see FAMILY_OUTER6 */
 	uint16_t length;
 	uint16_t ccsi;
 	uint8_t family;
@@ -50,7 +54,7 @@ struct packet {
 	uint8_t sender;	    /* enum sender */
 	uint8_t vtep_flags; /* enum ccn_vtep_flags of the outer source */
 	uint32_t vni;	    /* 0 = plain */
-	uint32_t vtep;	    /* outer source, network order */
+	uint32_t vtep;	    /* outer source, network order; of IPv6 its name, 0 = it has none */
 	uint32_t interface; /* plain: id of the hand-off */
 	uint16_t site;	    /* of that hand-off */
 	uint8_t port;	    /* it came in by */

@@ -29,7 +29,7 @@ _Static_assert(sizeof(struct ccn_begin) == 16, "begin");
 _Static_assert(sizeof(struct ccn_commit) == 48, "commit");
 _Static_assert(sizeof(struct ccn_ack) == 8, "ack");
 _Static_assert(sizeof(struct ccn_nak) == 128, "nak");
-_Static_assert(sizeof(struct ccn_interface) == 84, "interface");
+_Static_assert(sizeof(struct ccn_interface) == 116, "interface");
 _Static_assert(sizeof(struct ccn_ccsi) == 40, "ccsi");
 _Static_assert(sizeof(struct ccn_vni) == 16, "vni");
 _Static_assert(sizeof(struct ccn_vtep) == 12, "vtep");
@@ -37,7 +37,7 @@ _Static_assert(sizeof(struct ccn_next_hop) == 40, "next_hop");
 _Static_assert(sizeof(struct ccn_vm) == 32, "vm");
 _Static_assert(sizeof(struct ccn_route) == 32, "route");
 _Static_assert(sizeof(struct ccn_source) == 28, "source");
-_Static_assert(sizeof(struct ccn_offender) == 104, "offender");
+_Static_assert(sizeof(struct ccn_offender) == 120, "offender");
 _Static_assert(sizeof(struct ccn_counter) == 88, "counter");
 _Static_assert(sizeof(struct ccn_port_status) == 64, "port_status");
 _Static_assert(sizeof(struct ccn_lookup) == 24, "lookup");
@@ -46,9 +46,10 @@ _Static_assert(sizeof(struct ccn_next_hop_group) == 264, "next_hop_group");
 _Static_assert(sizeof(struct ccn_gateway_address) == sizeof(struct address_key), "gateway_address");
 _Static_assert(sizeof(struct ccn_peer) == sizeof(struct address_key), "peer");
 _Static_assert(sizeof(struct ccn_vtep_set) == 72, "vtep_set");
+_Static_assert(sizeof(struct ccn_vtep_name) == 20, "vtep_name");
 _Static_assert(sizeof(struct ccn_acl_rule) == 88, "acl_rule");
 _Static_assert(sizeof(struct ccn_trace) == 536, "trace");
-_Static_assert(sizeof(struct ccn_trace_step) == 240, "trace_step");
+_Static_assert(sizeof(struct ccn_trace_step) == 272, "trace_step");
 
 const uint16_t client_sizes[32] = {
     sizeof(struct ccn_header),
@@ -76,6 +77,7 @@ const uint16_t client_sizes[32] = {
     sizeof(struct ccn_trace_step),
     sizeof(struct ccn_source),
     sizeof(struct ccn_offender),
+    sizeof(struct ccn_vtep_name),
 };
 
 static const struct client *holder; /* of the transaction that is open */

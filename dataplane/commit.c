@@ -32,6 +32,8 @@ size_t record_size(uint16_t type)
 		return sizeof(struct ccn_gateway_address);
 	case CCN_PEER:
 		return sizeof(struct ccn_peer);
+	case CCN_VTEP_NAME:
+		return sizeof(struct ccn_vtep_name);
 	case CCN_VTEP_SET:
 		return sizeof(struct ccn_vtep_set);
 	case CCN_VM:
@@ -80,14 +82,15 @@ static int allocate(struct change *c)
 	c->slots =
 	    malloc((change_count(c, CCN_NEXT_HOP) + change_count(c, CCN_NEXT_HOP_GROUP) + 1) *
 		   sizeof(*c->slots));
+	c->vtep_names.op = malloc((change_count(c, CCN_VTEP_NAME) + 1) * sizeof(struct op));
 	c->vteps.op = malloc((change_count(c, CCN_VTEP) + 1) * sizeof(struct op));
 	c->vms.op = malloc((change_count(c, CCN_VM) + 1) * sizeof(struct op));
 	c->gateway_addresses.ops.op =
 	    malloc((change_count(c, CCN_GATEWAY_ADDRESS) + 1) * sizeof(struct op));
 	c->peers.ops.op = malloc((change_count(c, CCN_PEER) + 1) * sizeof(struct op));
 	c->sources.op = malloc((change_count(c, CCN_SOURCE) + 1) * sizeof(struct op));
-	if (!c->vnis || !c->slots || !c->vteps.op || !c->vms.op || !c->gateway_addresses.ops.op ||
-	    !c->peers.ops.op || !c->sources.op ||
+	if (!c->vnis || !c->slots || !c->vtep_names.op || !c->vteps.op || !c->vms.op ||
+	    !c->gateway_addresses.ops.op || !c->peers.ops.op || !c->sources.op ||
 	    route_stage_init(&c->routes, change_count(c, CCN_ROUTE)) < 0 ||
 	    acl_stage_init(&c->acls, change_count(c, CCN_ACL_RULE)) < 0)
 		return change_no_memory(c);
@@ -113,7 +116,8 @@ static int stage(struct change *c)
 	if (allocate(c) < 0 || each(c, CCN_INTERFACE, stage_interface) < 0 ||
 	    each(c, CCN_CCSI, stage_ccsi) < 0 || check_interfaces(c) < 0 ||
 	    each(c, CCN_ACL_RULE, stage_acl_rule) < 0 || each(c, CCN_VNI, stage_vni) < 0 ||
-	    check_vnis(c) < 0 || each(c, CCN_VTEP, stage_vtep) < 0 || settle_vteps(c) < 0 ||
+	    check_vnis(c) < 0 || each(c, CCN_VTEP_NAME, stage_vtep_name) < 0 ||
+	    settle_vtep_names(c) < 0 || each(c, CCN_VTEP, stage_vtep) < 0 || settle_vteps(c) < 0 ||
 	    each(c, CCN_GATEWAY_ADDRESS, stage_gateway_address) < 0 ||
 	    each(c, CCN_PEER, stage_peer) < 0 || settle_addresses(c) < 0)
 		return -1;
@@ -139,7 +143,7 @@ static int stage(struct change *c)
 	fault = acl_stage_build(&c->acls, &c->routes, c->fib, &index);
 	if (refuse_build(c, fault, index) < 0)
 		return -1;
-	if (check_doomed(c) < 0)
+	if (check_doomed(c) < 0 || check_vtep_names(c) < 0)
 		return -1;
 	if (c->interfaces) {
 		c->adjacencies = adjacencies_make(c->fib->adjacencies, 0, c->interfaces);
@@ -233,6 +237,7 @@ static void publish(struct change *c)
 	 * and that is about to be another table's */
 	if (!c->full && !only_routes(c))
 		reclaim_wait();
+	publish_vtep_names(c);
 	publish_rows(c);
 	publish_addresses(c);
 	if (c->interfaces) {
@@ -303,6 +308,7 @@ static void clean(struct change *c, bool published)
 	free(c->vnis);
 	free(c->slots);
 	clean_addresses(c);
+	clean_vtep_names(c);
 	free(c->vteps.op);
 	free(c->vms.op);
 	clean_sources(c);

@@ -55,10 +55,11 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		struct ccn_peer peer;
 		struct ccn_acl_rule acl;
 		struct ccn_source source;
+		struct ccn_vtep_name vtep_name;
 	} r;
 
 	memset(&r, 0, sizeof(r));
-	switch (random_below(state, 19)) {
+	switch (random_below(state, 20)) {
 	case 0:
 		r.ccsi.id = c;
 		r.ccsi.flags = random_below(state, 2);
@@ -72,6 +73,7 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		break;
 	case 2:
 		r.vtep.vni = 100 + c;
+		r.vtep.address[0] = n < 2 ? 0xe0 : 10; /* of IPv6, if it has a name now */
 		r.vtep.address[3] = (uint8_t)n;
 		r.vtep.flags = random_below(state, 4);
 		add(to, CCN_VTEP, flags, &r);
@@ -85,6 +87,10 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		r.hop.interface = 1 + random_below(state, 3);
 		r.hop.ip[0] = 10;
 		r.hop.ip[3] = (uint8_t)random_below(state, 200);
+		if (r.hop.kind == CCN_REMOTE && n == 3) {
+			r.hop.family = 6;
+			memcpy(r.hop.ip, (uint8_t[16]){0x20, 1, [15] = (uint8_t)c}, 16);
+		}
 		add(to, CCN_NEXT_HOP, flags, &r);
 		break;
 	case 5:
@@ -92,8 +98,8 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		r.vm.vni = 100 + c;
 		r.vm.family = n % 2 ? 4 : 6;
 		r.vm.ip[3] = (uint8_t)n;
-		r.vm.vtep[0] = 10;
-		r.vm.vtep[3] = (uint8_t)random_below(state, 200);
+		r.vm.vtep[0] = n == 3 ? 0xe0 : 10;
+		r.vm.vtep[3] = (uint8_t)random_below(state, n == 3 ? 4 : 200);
 		if (random_below(state, 2)) {
 			r.vm.shared = 1;
 			set_name(&r.vm.vtep, c, random_below(state, 3));
@@ -144,6 +150,12 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		r.peer.family = 4;
 		r.peer.ip[3] = (uint8_t)n;
 		add(to, CCN_PEER, flags, &r);
+		break;
+	case 19: /* now and then the name or the address is another's */
+		memcpy(r.vtep_name.name, (uint8_t[]){0xe0, 0, 0, (uint8_t)(n % 4)}, 4);
+		memcpy(r.vtep_name.address,
+		       (uint8_t[16]){0x20, 1, [15] = (uint8_t)(n == 7 ? c : n % 4)}, 16);
+		add(to, CCN_VTEP_NAME, flags, &r);
 		break;
 	case 14: /* now and then a range of ports upside down */
 		r.acl.ccsi = c;

@@ -60,12 +60,13 @@ struct fib *fib_new(void)
 	if (fib->adjacencies)
 		*fib->adjacencies = (struct adjacency_table){0};
 	fib->adjacency_of = keymap_new(0);
+	fib->vtep_names = fib->vtep_names_after = vtep_names_new(0);
 	fib->vteps = keymap_new(0);
 	fib->gateway_addresses = address_set_new(0);
 	fib->peers = address_set_new(0);
 	if (!fib->interfaces || !fib->adjacencies || !fib->adjacency_of || !fib->vteps ||
-	    !fib->gateway_addresses || !fib->peers || vm_table_init(&fib->vms) < 0 ||
-	    vtep_sets_init(&fib->vtep_sets) < 0) {
+	    !fib->vtep_names || !fib->gateway_addresses || !fib->peers ||
+	    vm_table_init(&fib->vms) < 0 || vtep_sets_init(&fib->vtep_sets) < 0) {
 		fib_free(fib);
 		return NULL;
 	}
@@ -89,6 +90,7 @@ void fib_free(struct fib *fib)
 	adjacencies_free(fib->adjacencies);
 	interfaces_free(fib->interfaces);
 	free(fib->adjacency_of);
+	vtep_names_free(fib->vtep_names);
 	free(fib->adjacency_uses.of);
 	free(fib->adjacency_uses.idle);
 	free(fib->adjacency_uses.spare);
@@ -300,6 +302,24 @@ static int dump_vteps(struct dump *dump)
 	return 0;
 }
 
+static int dump_vtep_names(struct dump *dump)
+{
+	const struct vtep_names *names = dump->fib->vtep_names;
+
+	for (uint32_t i = 0; i <= names->mask; i++) {
+		const struct vtep_name *n = &names->by_address[i];
+		struct ccn_vtep_name record;
+
+		if (n->name == 0)
+			continue;
+		memcpy(record.name, &n->name, 4);
+		memcpy(record.address, n->address, 16);
+		if (dump->emit(dump->context, CCN_VTEP_NAME, &record, sizeof(record)) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int dump_addresses(struct dump *dump, uint16_t type, const struct address_set *set)
 {
 	for (uint32_t i = 0; i < set->count; i++)
@@ -338,7 +358,8 @@ int fib_dump(const struct fib *fib,
 		if (fib->ccsi[i] && fib->ccsi[i]->live &&
 		    emit(context, CCN_CCSI, &fib->ccsi[i]->record, sizeof(struct ccn_ccsi)) < 0)
 			return -1;
-	if (dump_acls(&dump) < 0 || dump_vnis(&dump) < 0 || dump_vteps(&dump) < 0 ||
+	if (dump_acls(&dump) < 0 || dump_vnis(&dump) < 0 || dump_vtep_names(&dump) < 0 ||
+	    dump_vteps(&dump) < 0 ||
 	    dump_addresses(&dump, CCN_GATEWAY_ADDRESS, fib->gateway_addresses) < 0 ||
 	    dump_addresses(&dump, CCN_PEER, fib->peers) < 0 || dump_next_hops(&dump, false) < 0 ||
 	    dump_next_hops(&dump, true) < 0 || dump_vtep_sets(&dump) < 0)

@@ -23,6 +23,7 @@
 #include "address_set.h"
 #include "ccn_wire.h"
 #include "encap.h"
+#include "encap6.h"
 #include "group.h"
 #include "keymap.h"
 #include "lpm.h"
@@ -32,6 +33,7 @@
 #include "stats.h"
 #include "underlay.h"
 #include "vm_table.h"
+#include "vtep_names.h"
 #include "vtep_set.h"
 
 #define NO_INTERFACE UINT16_MAX
@@ -52,14 +54,27 @@ struct interface {
 	uint8_t router_mac[6];	     /* uplink: source of inner frames */
 	uint32_t address, mask, via; /* network order */
 	uint32_t tunnel;	     /* uplink: what VXLAN comes to and leaves from; else 0 */
+	uint8_t family;		     /* uplink: of its underlay, 4 or 6; hand-off: 0 */
+	uint8_t tunnel6[16];	     /* as `tunnel`, over IPv6; else zero */
 };
 
-/* Whether the address is the interface's own; one without an IPv6 address has not even "::". */
+/* Whether it has a router to what is not on-link. */
+static inline bool interface_has_router(const struct interface *interface)
+{
+	static const uint8_t none[16];
+
+	return interface->via != 0 || memcmp(interface->record.via6, none, 16) != 0;
+}
+
+/* Whether the address is the interface's own, or the tunnel address that every uplink stands for; one
+ * without an IPv6 address has not even "::". */
 static inline bool interface_has6(const struct interface *interface, const uint8_t *ip)
 {
 	static const uint8_t none[16];
 
-	return !memcmp(ip, interface->record.address6, 16) && memcmp(ip, none, 16) != 0;
+	return (!memcmp(ip, interface->record.address6, 16) ||
+		!memcmp(ip, interface->tunnel6, 16)) &&
+	       memcmp(ip, none, 16) != 0;
 }
 
 /* A port whose untagged frames are of an uplink and no hand-off: what nearly all of them look like. */
@@ -84,9 +99,16 @@ struct interface_table {
 /* All that the packet loop must know of an interface to send out of it. A copy, made anew with the
  * interfaces: what leads out of one CCN's hand-off never meets another interface in its place. */
 struct egress {
-	uint32_t address; /* source of tunnels, network order; hand-off: 0 */
+	uint32_t address; /* source of tunnels over IPv4, network order; else 0 */
 	uint16_t port, vlan, mtu;
 	uint8_t mac[6], router_mac[6];
+};
+
+/* What an adjacency has of an IPv6 VTEP in the place of `outer` and `neigh`, which say nothing then. */
+struct adjacency6 {
+	struct encap6 outer;
+	struct neigh *neigh;
+	uint8_t address[16], source[16]; /* of the VTEP, of tunnels to it */
 };
 
 /* How a VTEP is reached. */
@@ -97,9 +119,24 @@ struct adjacency {
 	 * ways, or none, or a VLAN. */
 	uint32_t plain_most;
 	struct egress out;	     /* the uplink */
-	uint32_t vtep;		     /* network order */
+	uint32_t vtep;		     /* network order; of IPv6 its name */
 	struct adjacency_ways *ways; /* NULL: no other uplink leads there */
+	struct adjacency6 *six;	     /* NULL: the VTEP is IPv4 */
 } __rte_cache_aligned;
+
+static inline struct neigh *adjacency_neigh(const struct adjacency *to)
+{
+	return to->six ? to->six->neigh : to->neigh;
+}
+
+/* The outer addresses on the way there. */
+static inline void adjacency_address(const struct adjacency *to, struct encapsulation *what)
+{
+	what->src = to->out.address;
+	what->dst = to->vtep;
+	what->src6 = to->six ? to->six->source : NULL;
+	what->dst6 = to->six ? to->six->address : NULL;
+}
 
 /* The same VTEP by each of several uplinks. */
 struct adjacency_ways {
@@ -211,7 +248,9 @@ struct fib {
 	uint8_t digest[32];
 	struct interface_table *interfaces;
 	struct adjacency_table *adjacencies;
-	struct keymap *adjacency_of; /* 1 << 32 | VTEP -> index */
+	struct keymap *adjacency_of;	     /* 1 << 32 | VTEP -> index */
+	struct vtep_names *vtep_names;	     /* of IPv6 VTEPs */
+	struct vtep_names *vtep_names_after; /* the control thread's: as they will be */
 	struct adjacency_uses adjacency_uses;
 	struct keymap *vteps;		       /* vtep_key */
 	struct address_set *gateway_addresses; /* by VNI */

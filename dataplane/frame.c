@@ -9,6 +9,7 @@
 
 #define ETHER_VLAN 0x8100
 #define ETHER_IPV4 0x0800
+#define ETHER_IPV6 0x86dd
 
 struct outer {
 	uint8_t version, tos;
@@ -16,6 +17,14 @@ struct outer {
 	uint8_t ttl, protocol;
 	uint16_t checksum;
 	uint32_t src, dst;
+	struct vxlan_frame vxlan;
+} __attribute__((packed));
+
+struct outer6 {
+	uint32_t head;
+	uint16_t length;
+	uint8_t next_header, hop_limit;
+	uint8_t src[16], dst[16];
 	struct vxlan_frame vxlan;
 } __attribute__((packed));
 
@@ -60,7 +69,7 @@ size_t frame_ethernet(uint8_t *frame, const uint8_t *dst, const uint8_t *src, ui
 
 size_t frame_vxlan_size(const struct encapsulation *what)
 {
-	return (what->vlan ? 18 : 14) + OUTER_L3;
+	return (what->vlan ? 18 : 14) + (what->src6 ? OUTER_L3_6 : OUTER_L3);
 }
 
 /* Of the outer header below, from its parts: reading back what was just written in smaller pieces
@@ -76,11 +85,33 @@ static uint16_t outer_checksum(const struct encapsulation *what, uint16_t total)
 	return (uint16_t)~sum;
 }
 
-void frame_vxlan(uint8_t *frame, const struct encapsulation *what)
+static struct vxlan_frame vxlan_of(const struct encapsulation *what, uint16_t udp)
 {
-	uint8_t *ip =
-	    frame + frame_ethernet(frame, what->outer_dst, what->outer_src, what->vlan, ETHER_IPV4);
-	const uint16_t udp = (uint16_t)(sizeof(struct vxlan_frame) + 14 + what->ip_length);
+	return (struct vxlan_frame){
+	    .src_port = htons((uint16_t)(0xc000 | what->entropy >> 18)),
+	    .dst_port = htons(VXLAN_PORT),
+	    .udp_length = htons(udp),
+	    .flags = VXLAN_FLAG_VNI,
+	    .vni = htonl(what->vni << 8),
+	};
+}
+
+static uint8_t *write_outer6(uint8_t *ip, const struct encapsulation *what, uint16_t udp)
+{
+	struct outer6 *outer = (void *)ip;
+
+	outer->head = htonl(frame_ip6_head(what->tos, what->entropy));
+	outer->length = htons(udp);
+	outer->next_header = IPPROTO_UDP;
+	outer->hop_limit = 64;
+	memcpy(outer->src, what->src6, sizeof(outer->src));
+	memcpy(outer->dst, what->dst6, sizeof(outer->dst));
+	outer->vxlan = vxlan_of(what, udp);
+	return ip + sizeof(*outer);
+}
+
+static uint8_t *write_outer(uint8_t *ip, const struct encapsulation *what, uint16_t udp)
+{
 	struct outer *outer = (void *)ip;
 
 	outer->version = 0x45;
@@ -93,14 +124,18 @@ void frame_vxlan(uint8_t *frame, const struct encapsulation *what)
 	outer->checksum = outer_checksum(what, (uint16_t)(20 + udp));
 	outer->src = what->src;
 	outer->dst = what->dst;
-	outer->vxlan = (struct vxlan_frame){
-	    .src_port = htons((uint16_t)(0xc000 | what->entropy >> 18)),
-	    .dst_port = htons(VXLAN_PORT),
-	    .udp_length = htons(udp),
-	    .flags = VXLAN_FLAG_VNI,
-	    .vni = htonl(what->vni << 8),
-	};
-	frame_ethernet(ip + sizeof(*outer), what->inner_dst, what->inner_src, 0, what->ether_type);
+	outer->vxlan = vxlan_of(what, udp);
+	return ip + sizeof(*outer);
+}
+
+void frame_vxlan(uint8_t *frame, const struct encapsulation *what)
+{
+	const uint16_t udp = (uint16_t)(sizeof(struct vxlan_frame) + 14 + what->ip_length);
+	uint8_t *at = frame + frame_ethernet(frame, what->outer_dst, what->outer_src, what->vlan,
+					     what->src6 ? ETHER_IPV6 : ETHER_IPV4);
+
+	at = what->src6 ? write_outer6(at, what, udp) : write_outer(at, what, udp);
+	frame_ethernet(at, what->inner_dst, what->inner_src, 0, what->ether_type);
 }
 
 /* RFC 1624: HC' = ~(~HC + ~m + m'), words in the order of memory. */

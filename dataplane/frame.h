@@ -16,7 +16,8 @@
 
 #define VXLAN_PORT 4789
 #define VXLAN_FLAG_VNI 0x08
-#define OUTER_L3 (20 + 16 + 14) /* outer IP, UDP + VXLAN, inner Ethernet */
+#define OUTER_L3 (20 + 16 + 14)	  /* outer IPv4, UDP + VXLAN, inner Ethernet */
+#define OUTER_L3_6 (40 + 16 + 14) /* the same over IPv6 */
 
 /* UDP and VXLAN header, RFC 7348 section 5. Big-endian. */
 struct vxlan_frame {
@@ -29,7 +30,8 @@ struct encapsulation {
 	const uint8_t *outer_dst, *outer_src, *inner_dst, *inner_src;
 	uint16_t vlan; /* of the outer frame; 0 = untagged */
 	uint32_t vni;
-	uint32_t src, dst; /* outer addresses, network order */
+	uint32_t src, dst;	    /* outer addresses, network order */
+	const uint8_t *src6, *dst6; /* the same of IPv6; NULL: it is IPv4 */
 	uint8_t tos;
 	uint32_t entropy;   /* flow hash of the inner packet */
 	uint16_t ip_length; /* of the inner packet */
@@ -37,7 +39,7 @@ struct encapsulation {
 };
 
 size_t frame_vxlan_size(const struct encapsulation *what);
-/* Writes everything that stands before the inner IP packet. UDP checksum zero (RFC 7348). */
+/* Writes everything that stands before the inner IP packet. UDP checksum zero (RFC 7348, RFC 6935). */
 void frame_vxlan(uint8_t *frame, const struct encapsulation *what);
 /* 14 octets, or 18 with a VLAN tag. */
 size_t frame_ethernet(uint8_t *frame, const uint8_t *dst, const uint8_t *src, uint16_t vlan,
@@ -47,6 +49,15 @@ size_t frame_ethernet(uint8_t *frame, const uint8_t *dst, const uint8_t *src, ui
 uint16_t frame_checksum(const uint8_t *data, size_t length);
 
 /* --- for every packet --- */
+
+/* The first four octets of an outer IPv6 header, as a number: traffic class, and of the inner flow's
+ * hash a label, which is never zero (RFC 6437 section 3, RFC 6438). */
+static inline uint32_t frame_ip6_head(uint8_t tos, uint32_t entropy)
+{
+	const uint32_t label = entropy >> 12;
+
+	return 6U << 28 | (uint32_t)tos << 20 | label | (label == 0);
+}
 
 /* Whether the checksum of an IPv4 header without options, which is what most packets have, is right:
  * words of 16 bits add up to a multiple of 0xffff (RFC 1071), and so do words of 64 bits with their

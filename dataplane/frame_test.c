@@ -7,6 +7,7 @@
 
 #include "check.h"
 #include "encap.h"
+#include "encap6.h"
 #include "icmp6.h"
 
 static void random_ipv4(uint64_t *state, uint8_t *ip)
@@ -104,32 +105,75 @@ static void outer_headers(void)
 	}
 }
 
+/* RFC 8200 section 3, and UDP without a checksum. */
+static void outer_headers_of_ipv6(void)
+{
+	const uint8_t mac[4][6] = {{2, 1}, {2, 2}, {2, 3}, {2, 4}};
+	const uint8_t src[16] = {0x20, 1, [15] = 11}, dst[16] = {0x20, 1, [15] = 21};
+	struct encapsulation what = {.outer_dst = mac[0],
+				     .outer_src = mac[1],
+				     .inner_dst = mac[2],
+				     .inner_src = mac[3],
+				     .vni = 0xabcdef,
+				     .src6 = src,
+				     .dst6 = dst,
+				     .tos = 0x2e,
+				     .entropy = UINT32_MAX,
+				     .ip_length = 100,
+				     .ether_type = 0x0800};
+	uint8_t frame[128];
+
+	for (uint16_t vlan = 0; vlan < 4095; vlan += 4094) {
+		what.vlan = vlan;
+		memset(frame, 0xee, sizeof(frame));
+		frame_vxlan(frame, &what);
+		const uint8_t *ip = frame + (vlan ? 18 : 14);
+
+		CHECK(frame_vxlan_size(&what) == (size_t)(ip - frame) + 70);
+		CHECK(!memcmp(ip - 2, (uint8_t[]){0x86, 0xdd}, 2));
+		CHECK(!memcmp(ip, (uint8_t[]){0x62, 0xef, 0xff, 0xff, 0, 130, 17, 64}, 8));
+		CHECK(!memcmp(ip + 8, src, 16) && !memcmp(ip + 24, dst, 16));
+		CHECK(!memcmp(ip + 40, (uint8_t[]){0xff, 0xff, 0x12, 0xb5, 0, 130, 0, 0}, 8));
+		CHECK(!memcmp(ip + 48, (uint8_t[]){8, 0, 0, 0, 0xab, 0xcd, 0xef, 0}, 8));
+		CHECK(!memcmp(ip + 56, mac[2], 6) && !memcmp(ip + 62, mac[3], 6));
+		CHECK(ip[68] == 0x08 && ip[69] == 0x00);
+		CHECK(frame[frame_vxlan_size(&what)] == 0xee);
+	}
+	CHECK(frame_ip6_head(0, 0) == 0x60000001); /* a label is never zero */
+}
+
 static void prepared_headers_are_the_same(void)
 {
 	uint64_t state = 11;
 
 	for (int i = 0; i < 100000; i++) {
-		uint8_t mac[4][8], plain[ENCAP_SIZE + 1] = {0}, fast[ENCAP_SIZE + 1] = {0};
+		uint8_t mac[4][8], plain[ENCAP6_SIZE + 1] = {0}, fast[ENCAP6_SIZE + 1] = {0};
+		uint8_t src[16], dst[16];
 		uint64_t outer_dst, inner_dst;
 		struct encap prepared;
+		struct encap6 prepared6;
 
 		for (int k = 0; k < 4; k++) {
 			const uint64_t octets = random_u64(&state);
 
 			memcpy(mac[k], &octets, 8);
 		}
-		const struct encapsulation what = {
-		    .outer_dst = mac[0],
-		    .outer_src = mac[1],
-		    .inner_dst = mac[2],
-		    .inner_src = mac[3],
-		    .vni = random_below(&state, 1 << 24),
-		    .src = (uint32_t)random_u64(&state),
-		    .dst = (uint32_t)random_u64(&state),
-		    .tos = (uint8_t)random_u64(&state),
-		    .entropy = (uint32_t)random_u64(&state),
-		    .ip_length = (uint16_t)random_below(&state, 9000),
-		    .ether_type = random_below(&state, 2) ? 0x0800 : 0x86dd};
+		for (int k = 0; k < 16; k++) {
+			src[k] = (uint8_t)random_u64(&state);
+			dst[k] = (uint8_t)random_u64(&state);
+		}
+		struct encapsulation what = {.outer_dst = mac[0],
+					     .outer_src = mac[1],
+					     .inner_dst = mac[2],
+					     .inner_src = mac[3],
+					     .vni = random_below(&state, 1 << 24),
+					     .src = (uint32_t)random_u64(&state),
+					     .dst = (uint32_t)random_u64(&state),
+					     .tos = (uint8_t)random_u64(&state),
+					     .entropy = (uint32_t)random_u64(&state),
+					     .ip_length = (uint16_t)random_below(&state, 9000),
+					     .ether_type =
+						 random_below(&state, 2) ? 0x0800 : 0x86dd};
 
 		memcpy(&outer_dst, mac[0], 8);
 		memcpy(&inner_dst, mac[2], 8);
@@ -140,6 +184,16 @@ static void prepared_headers_are_the_same(void)
 								 .dst = what.dst});
 		encap_write(fast, &prepared, outer_dst, inner_dst, what.vni, what.tos,
 			    what.ip_length, what.entropy, what.ether_type);
+		CHECK(!memcmp(plain, fast, sizeof(plain)));
+		what.src6 = src;
+		what.dst6 = dst;
+		frame_vxlan(plain, &what);
+		encap6_prepare(&prepared6, &(struct encapsulation){.outer_src = mac[1],
+								   .inner_src = mac[3],
+								   .src6 = src,
+								   .dst6 = dst});
+		encap6_write(fast, &prepared6, outer_dst, inner_dst, what.vni, what.tos,
+			     what.ip_length, what.entropy, what.ether_type);
 		CHECK(!memcmp(plain, fast, sizeof(plain)));
 	}
 }
@@ -178,6 +232,7 @@ int main(void)
 	a_hop_keeps_the_checksum_right();
 	fragments_of_a_flow_share_its_addresses_only();
 	outer_headers();
+	outer_headers_of_ipv6();
 	prepared_headers_are_the_same();
 	return 0;
 }

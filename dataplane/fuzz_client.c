@@ -90,6 +90,8 @@ static void tame(uint16_t type, uint8_t *record)
 		memset(record + 29, 0, 3);
 	if (type == CCN_CCSI)
 		memset(record + 5, 0, 3);
+	if (type == CCN_VTEP_NAME)
+		record[0] = (uint8_t)(0xe0 | (record[0] & 15));
 	if (type == CCN_VTEP)
 		memset(record + 9, 0, 3);
 	if (type == CCN_SOURCE)
@@ -106,7 +108,7 @@ static size_t one_operation(struct client *client, const uint8_t *data, size_t s
 	static const uint16_t types[] = {
 	    CCN_INTERFACE, CCN_VNI,	 CCN_VTEP,	     CCN_NEXT_HOP,	  CCN_VM,
 	    CCN_ROUTE,	   CCN_CCSI,	 CCN_NEXT_HOP_GROUP, CCN_GATEWAY_ADDRESS, CCN_PEER,
-	    CCN_VTEP_SET,  CCN_ACL_RULE, CCN_SOURCE};
+	    CCN_VTEP_SET,  CCN_ACL_RULE, CCN_SOURCE,	     CCN_VTEP_NAME};
 	uint8_t body[1024] = {0};
 	size_t used, want;
 	uint16_t type = types[(data[0] & 15) % RTE_DIM(types)];

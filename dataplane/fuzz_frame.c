@@ -16,8 +16,11 @@
 #include "icmp4.h"
 #include "icmp6.h"
 #include "icmp_error.h"
+#include "interface.h"
 #include "plain.h"
 #include "punt_class.h"
+
+static struct interface_table *over_ipv6; /* the same hand-offs, and an uplink of IPv6 */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -26,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	static struct check_records tables;
+	uint32_t odd;
 
 	(void)argc;
 	(void)argv;
@@ -48,6 +52,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		check_add(&tables, CCN_VNI, 0,
 			  &(struct ccn_vni){.vni = 10000 + id, .ccsi = id, .kind = CCN_VNI_VPC});
 		check_add(&tables, CCN_VTEP, 0, &host);
+
+		struct ccn_vtep_name name = {.name = {224, 0, 2, (uint8_t)id},
+					     .address = {0x20, 1, [15] = (uint8_t)id}};
+
+		memcpy(host.address, name.name, 4);
+		check_add(&tables, CCN_VTEP_NAME, 0, &name);
+		check_add(&tables, CCN_VTEP, 0, &host);
 	}
 	check_add(&tables, CCN_INTERFACE, 0,
 		  &(struct ccn_interface){.id = 1,
@@ -57,6 +68,17 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 					  .port = "p0",
 					  .address = {192, 0, 2, 11}});
 	check_commit(&tables);
+	over_ipv6 = interfaces_copy(fib_current->interfaces, 0);
+	CHECK(over_ipv6 &&
+	      !interfaces_apply(over_ipv6,
+				&(struct ccn_interface){.id = 1,
+							.role = CCN_UPLINK,
+							.length6 = 64,
+							.mtu = 1600,
+							.port = "p0",
+							.address6 = {0x20, 1, [15] = 11}},
+				false));
+	CHECK(!interfaces_index(over_ipv6, &odd));
 	return 0;
 }
 
@@ -84,9 +106,10 @@ static void refused(const struct packet *packet)
 	free(out);
 }
 
-static void forwarded(const struct frame_in *in, struct packet *packet)
+static void forwarded(const struct frame_in *in, struct packet *packet, bool six)
 {
 	const size_t front = (size_t)(packet->ip - in->data);
+	static const uint8_t outer6[16];
 	uint8_t *out;
 
 	CHECK(front <= in->length && packet->length <= in->length - front);
@@ -94,9 +117,10 @@ static void forwarded(const struct frame_in *in, struct packet *packet)
 	if (in->port == 1) {
 		CHECK(packet->ccsi == (in->vlan == 201 ? 200 : 100));
 	} else {
-		const uint8_t *source = in->data + (in->tagged ? 18 : 14) + 12;
+		const uint8_t *outer = in->data + (in->tagged ? 18 : 14);
 
-		CHECK(packet->ccsi == source[3] && source[0] == 192);
+		CHECK(packet->ccsi == outer[six ? 23 : 15] &&
+		      outer[six ? 8 : 12] == (six ? 0x20 : 192));
 	}
 	refused(packet);
 	if (!frame_forwardable(packet->ip, packet->family))
@@ -112,6 +136,8 @@ static void forwarded(const struct frame_in *in, struct packet *packet)
 	    .tos = frame_tos(packet->ip, packet->family),
 	    .entropy = frame_flow_hash(packet->ip, packet->family, packet->length),
 	    .ip_length = packet->length,
+	    .src6 = six ? outer6 : NULL,
+	    .dst6 = six ? outer6 : NULL,
 	    .ether_type = 0x0800,
 	};
 
@@ -144,6 +170,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct frame_in in = {0};
 	struct packet packet = {0};
 	enum verdict verdict;
+	const struct interface_table *interfaces;
 	int plain;
 
 	if (size < 1)
@@ -151,6 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	in.port = data[0] & 1;
 	in.any_mac = data[0] & 2;
 	in.vlan = data[0] & 4 ? 201 : 0;
+	interfaces = data[0] & 8 ? over_ipv6 : fib_current->interfaces;
 	in.length = size - 1;
 	in.data = malloc(in.length + 1);
 	CHECK(in.data);
@@ -159,11 +187,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *exact = in.length ? realloc(in.data, in.length) : in.data;
 
 	in.data = exact;
-	plain = fib_current->interfaces->plain[in.port].on && in.vlan == 0
-		    ? plain_is(&fib_current->interfaces->plain[in.port], in.data, in.length,
-			       in.any_mac, false)
+	plain = interfaces->plain[in.port].on && in.vlan == 0
+		    ? plain_is(&interfaces->plain[in.port], in.data, in.length, in.any_mac, false)
 		    : 0;
-	verdict = classify(fib_current, fib_current->interfaces, &in, &packet);
+	verdict = classify(fib_current, interfaces, &in, &packet);
 	CHECK(!plain ||
 	      (verdict == VERDICT_FORWARD && packet.ip == in.data + PLAIN_IP &&
 	       packet.family == plain && packet.length == plain_length(in.data, plain)) ||
@@ -171,7 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	       (in.reason == DROP_UNKNOWN_VNI || in.reason == DROP_UNKNOWN_VTEP)));
 	switch (verdict) {
 	case VERDICT_FORWARD:
-		forwarded(&in, &packet);
+		forwarded(&in, &packet, data[0] & 8);
 		break;
 	case VERDICT_PUNT:
 		CHECK(in.role == CCN_UPLINK || in.role == CCN_HAND_OFF);

@@ -65,7 +65,8 @@ static uint8_t *tunnel_begin(const struct fib *fib, const struct punt_note *note
 	    at >= __atomic_load_n(&table->count, __ATOMIC_ACQUIRE))
 		return NULL;
 	*to = adjacency_way(&table->at[at], note->vtep); /* a host's answers are one flow */
-	if (!(*to)->neigh || !neigh_mac((*to)->neigh) || !(*m = rte_pktmbuf_alloc(buffers)))
+	if (!adjacency_neigh(*to) || !neigh_mac(adjacency_neigh(*to)) ||
+	    !(*m = rte_pktmbuf_alloc(buffers)))
 		return NULL;
 	return (uint8_t *)rte_pktmbuf_append(*m, length);
 }
@@ -74,23 +75,22 @@ static uint8_t *tunnel_begin(const struct fib *fib, const struct punt_note *note
 static void tunnel_send(const struct adjacency *to, uint32_t vni, struct rte_mbuf *m)
 {
 	const uint8_t *inner = rte_pktmbuf_mtod(m, const uint8_t *);
-	const uint64_t mac = neigh_mac(to->neigh);
+	const uint64_t mac = neigh_mac(adjacency_neigh(to));
 	uint8_t ethernet[L2];
 
 	memcpy(ethernet, inner, L2);
 
-	const struct encapsulation what = {
+	struct encapsulation what = {
 	    .outer_dst = (const uint8_t *)&mac,
 	    .outer_src = to->out.mac,
 	    .inner_dst = ethernet,
 	    .inner_src = ethernet + 6,
 	    .vni = vni,
-	    .src = to->out.address,
-	    .dst = to->vtep,
 	    .ip_length = (uint16_t)(m->data_len - L2),
 	    .ether_type = (uint16_t)(ethernet[12] << 8 | ethernet[13]),
 	};
 
+	adjacency_address(to, &what);
 	frame_vxlan((uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)(frame_vxlan_size(&what) - L2)),
 		    &what);
 	slow_stats.neighbor_replies_sent++;

@@ -38,9 +38,31 @@ uint16_t interfaces_find(const struct interface_table *table, uint32_t id)
 	return NO_INTERFACE;
 }
 
+static bool is_group6(const uint8_t ip[16])
+{
+	return ip[0] == 0xff;
+}
+
+/* An uplink is of one family. */
+static const char *uplink_fault(const struct ccn_interface *r)
+{
+	static const uint8_t zero[16];
+
+	if (memcmp(r->address, zero, 4) != 0)
+		return memcmp(r->via6, zero, 16) || memcmp(r->vtep6, zero, 16)
+			   ? "an IPv4 uplink has an IPv6 via or VTEP"
+			   : NULL;
+	if (!memcmp(r->address6, zero, 16))
+		return "an uplink needs an address";
+	if (memcmp(r->via, zero, 4) || memcmp(r->vtep, zero, 4))
+		return "an IPv6 uplink has an IPv4 via or VTEP";
+	if (is_group6(r->address6) || is_group6(r->via6) || is_group6(r->vtep6))
+		return "a multicast address";
+	return NULL;
+}
+
 static const char *fault_of(const struct ccn_interface *r)
 {
-	static const uint8_t zero[4];
 
 	if (r->role != CCN_UPLINK && r->role != CCN_HAND_OFF)
 		return "unknown role";
@@ -54,13 +76,11 @@ static const char *fault_of(const struct ccn_interface *r)
 		return "a name has more than 15 characters";
 	if (port_find(r->port) < 0)
 		return "this forwarder has no such port";
-	if (r->role == CCN_UPLINK && !memcmp(r->address, zero, 4))
-		return "an uplink needs an address";
 	if (r->role == CCN_HAND_OFF && (r->ccsi == 0 || r->ccsi >= MAX_CCSIS))
 		return "CCSI not in 1..65535";
 	if (r->mac[0] & 1)
 		return "a group MAC address";
-	return NULL;
+	return r->role == CCN_UPLINK ? uplink_fault(r) : NULL;
 }
 
 static uint16_t free_slot(struct interface_table *table)
@@ -74,7 +94,7 @@ static uint16_t free_slot(struct interface_table *table)
 const char *interfaces_apply(struct interface_table *table, const struct ccn_interface *record,
 			     bool remove)
 {
-	static const uint8_t zero[6];
+	static const uint8_t zero[16];
 	uint16_t slot = interfaces_find(table, record->id);
 
 	if (remove) {
@@ -104,8 +124,13 @@ const char *interfaces_apply(struct interface_table *table, const struct ccn_int
 	memcpy(&n->address, record->address, 4);
 	memcpy(&n->via, record->via, 4);
 	if (record->role == CCN_UPLINK)
+		n->family = n->address ? 4 : 6;
+	if (n->family == 4)
 		memcpy(&n->tunnel, memcmp(record->vtep, zero, 4) ? record->vtep : record->address,
 		       4);
+	if (n->family == 6)
+		memcpy(n->tunnel6,
+		       memcmp(record->vtep6, zero, 16) ? record->vtep6 : record->address6, 16);
 	n->mask = record->length ? htonl(UINT32_MAX << (32 - record->length)) : 0;
 	return NULL;
 }
@@ -123,8 +148,9 @@ static void note_plain(struct interface_table *table, unsigned port)
 	const uint16_t uplink = table->by_vlan[CCN_UPLINK][port][0];
 	struct plain_uplink *plain = &table->plain[port];
 
-	*plain = (struct plain_uplink){.on = uplink != NO_INTERFACE &&
-					     table->by_vlan[CCN_HAND_OFF][port][0] == NO_INTERFACE};
+	*plain =
+	    (struct plain_uplink){.on = uplink != NO_INTERFACE && table->at[uplink].family == 4 &&
+					table->by_vlan[CCN_HAND_OFF][port][0] == NO_INTERFACE};
 	if (!plain->on)
 		return;
 	plain->address = table->at[uplink].tunnel;
@@ -153,17 +179,32 @@ static bool shares_tap(const struct interface_table *table, uint16_t slot)
 	return false;
 }
 
-/* A gateway has one tunnel address: hosts and other gateways know no second. */
-static const struct interface *other_tunnel(const struct interface_table *table)
+/* Whether it has a tunnel address apart from its own. */
+static bool has_tunnel(const struct interface *n)
 {
-	const struct interface *first = NULL;
+	return n->tunnel != n->address ||
+	       (n->family == 6 && memcmp(n->tunnel6, n->record.address6, 16) != 0);
+}
+
+/* A gateway has one underlay, and one tunnel address: hosts and other gateways know no second. */
+static const struct interface *odd_uplink(const struct interface_table *table, const char **fault)
+{
+	const struct interface *any = NULL, *first = NULL;
 
 	for (uint16_t i = 0; i < table->count; i++) {
 		const struct interface *n = &table->at[i];
 
-		if (!n->present || n->record.role != CCN_UPLINK || n->tunnel == n->address)
+		if (!n->present || n->record.role != CCN_UPLINK)
 			continue;
-		if (first && first->tunnel != n->tunnel)
+		*fault = "another uplink is of the other IP version";
+		if (any && any->family != n->family)
+			return n;
+		any = n;
+		if (!has_tunnel(n))
+			continue;
+		*fault = "another uplink has another tunnel address";
+		if (first &&
+		    (first->tunnel != n->tunnel || memcmp(first->tunnel6, n->tunnel6, 16) != 0))
 			return n;
 		first = n;
 	}
@@ -172,12 +213,12 @@ static const struct interface *other_tunnel(const struct interface_table *table)
 
 const char *interfaces_index(struct interface_table *table, uint32_t *id)
 {
-	const struct interface *odd = other_tunnel(table);
 	const char *fault;
+	const struct interface *odd = odd_uplink(table, &fault);
 
 	if (odd) {
 		*id = odd->record.id;
-		return "another uplink has another tunnel address";
+		return fault;
 	}
 	memset(table->by_vlan, 0xff, sizeof(table->by_vlan));
 	for (uint16_t i = 0; i < table->count; i++) {

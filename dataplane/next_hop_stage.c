@@ -65,11 +65,32 @@ static const char *next_hop_fault(const struct ccn_next_hop *r)
 		return "unknown kind";
 	if (tunnels && (r->vni == 0 || r->vni >= 1 << 24))
 		return "VNI not in 1..16777215";
-	if (r->kind == CCN_REMOTE && (r->family != 4 || (r->mac[0] & 1)))
-		return "a remote gateway needs an IPv4 VTEP and a unicast MAC";
-	if ((r->kind == CCN_VIP || r->kind == CCN_NEIGHBOR) && r->family != 4 && r->family != 6)
+	if (r->kind == CCN_REMOTE && (r->mac[0] & 1))
+		return "a remote gateway needs a unicast MAC";
+	if (r->kind != CCN_DROP && r->kind != CCN_ON_LINK && r->family != 4 && r->family != 6)
 		return "family is not 4 or 6";
 	return NULL;
+}
+
+/* The adjacency of a remote gateway's VTEP. */
+static int remote_adjacency(struct change *c, const struct ccn_next_hop *r, uint32_t index,
+			    uint32_t *adjacency)
+{
+	uint32_t vtep;
+	uint8_t octets[4];
+
+	memcpy(octets, r->ip, 4);
+	if (r->family == 6) {
+		vtep = vtep_name_of(c->fib->vtep_names_after, r->ip);
+		if (!vtep)
+			return change_refuse(c, CCN_NAK_RECORD, index,
+					     "next hop %u: its IPv6 VTEP has no name", r->slot);
+		memcpy(octets, &vtep, 4);
+	} else if ((octets[0] & 0xf0) == 0xe0) {
+		return change_refuse(c, CCN_NAK_RECORD, index,
+				     "next hop %u: its IPv4 VTEP is a multicast address", r->slot);
+	}
+	return change_adjacency(c, octets, adjacency);
 }
 
 /* The row that readers will see. */
@@ -87,7 +108,7 @@ static int make_next_hop(struct change *c, const struct ccn_next_hop *r, uint32_
 	if (!hop)
 		return change_no_memory(c);
 	hop->record = *r;
-	if (r->kind == CCN_REMOTE && change_adjacency(c, r->ip, &adjacency) < 0) {
+	if (r->kind == CCN_REMOTE && remote_adjacency(c, r, index, &adjacency) < 0) {
 		free(hop);
 		return -1;
 	}

@@ -34,7 +34,7 @@ static void write_note(struct offence *o, const struct packet *packet, uint64_t 
 	if (o->family == 4) {
 		memcpy(o->source, packet->ip + 12, 4);
 		memcpy(o->destination, packet->ip + 16, 4);
-	} else if (o->family == 6) {
+	} else if (o->family) {
 		memcpy(o->source, packet->ip + 8, 16);
 		memcpy(o->destination, packet->ip + 24, 16);
 	}
@@ -97,19 +97,35 @@ static uint64_t wall_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+/* The outer source: of IPv6 by its name, or as it stood in a header that was read no further. */
+static void note_vtep(struct ccn_offender *record, const struct offence *o)
+{
+	const uint8_t *address = NULL;
+
+	if (o->family == FAMILY_OUTER6)
+		address = o->source;
+	else if (vtep_is_name(o->vtep) && fib_current)
+		address = vtep_address_of(fib_current->vtep_names, o->vtep);
+	record->vtep_family = address ? 6 : o->vtep && !vtep_is_name(o->vtep) ? 4 : 0;
+	if (address)
+		memcpy(record->vtep, address, 16);
+	else if (record->vtep_family == 4)
+		memcpy(record->vtep, &o->vtep, 4);
+}
+
 static struct ccn_offender record_of(const struct offence *o, unsigned reason, bool last)
 {
 	const double ago = (double)(rte_rdtsc() - o->tsc) / (double)rte_get_tsc_hz();
 	struct ccn_offender record = {.at = wall_ns() - (uint64_t)(ago * 1e9),
 				      .vni = o->vni,
 				      .interface = o->interface,
-				      .family = o->family,
+				      .family = o->family == FAMILY_OUTER6 ? 0 : o->family,
 				      .last = last};
 
 	snprintf((char *)record.reason, sizeof(record.reason), "%s", stats_drop_name(reason));
 	if (o->port < port_count())
 		snprintf((char *)record.port, sizeof(record.port), "%s", port_name(o->port));
-	memcpy(record.vtep, &o->vtep, 4);
+	note_vtep(&record, o);
 	memcpy(record.source, o->source, o->family == 4 ? 4 : o->family == 6 ? 16 : 0);
 	memcpy(record.destination, o->destination, o->family == 4 ? 4 : o->family == 6 ? 16 : 0);
 	return record;

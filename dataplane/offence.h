@@ -19,7 +19,7 @@ struct offence {
 	uint32_t version; /* 0 = none yet */
 	uint32_t vni;
 	uint64_t tsc;
-	uint32_t vtep; /* network order */
+	uint32_t vtep; /* network order; of IPv6 its name */
 	uint32_t interface;
 	uint8_t port, family;
 	uint8_t pad[6];

@@ -46,15 +46,30 @@ static void send_arp(const struct interface *from, uint8_t operation, const uint
 	punt_inject(m, from->port, from->record.vlan);
 }
 
+/* Of the MAC (RFC 4291 appendix A), as the kernel's tap has it. */
+static void link_local_of(const uint8_t mac[6], uint8_t ip[16])
+{
+	const uint8_t made[16] = {0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2],
+				  0xff, 0xfe, mac[3],		mac[4], mac[5]};
+
+	memcpy(ip, made, sizeof(made));
+}
+
+/* A neighbour on the link alone is asked from there: it may have no other address, nor a way back to
+ * ours. */
 static void send_solicitation(const struct interface *from, const uint8_t *target,
 			      const uint8_t *mac)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(buffers);
 	uint8_t *frame = m ? (uint8_t *)rte_pktmbuf_append(m, ICMP6_ND_SIZE) : NULL;
+	uint8_t source[16];
 
 	if (!frame)
 		return; /* it is asked again */
-	icmp6_solicit(frame, from->mac, from->record.address6, target, mac);
+	memcpy(source, from->record.address6, sizeof(source));
+	if (target[0] == 0xfe && (target[1] & 0xc0) == 0x80)
+		link_local_of(from->mac, source);
+	icmp6_solicit(frame, from->mac, source, target, mac);
 	punt_inject(m, from->port, from->record.vlan);
 }
 
@@ -133,37 +148,52 @@ static void take_arp(const struct interface_table *interfaces, struct rte_mbuf *
 
 /* --- packets to our own addresses --- */
 
-/* Learns from and answers ICMPv6; true: the frame is done with. */
-static bool take_icmp6(struct rte_mbuf *m, const struct interface *n)
+/* Learns from and answers ICMPv6 as the interface; true: the frame is done with. */
+static bool take_icmp6_as(struct rte_mbuf *m, const struct icmp6_seen *seen,
+			  const struct interface *n)
 {
 	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
-	struct icmp6_seen seen = icmp6_read(frame, m->data_len);
 	struct neigh_key key = {
 	    .port = n->port, .vlan = n->record.vlan, .role = n->record.role, .family = 6};
 
-	if (seen.neighbor) {
-		memcpy(key.ip, seen.neighbor, 16);
-		neigh_learn(&key, seen.mac, now_ms());
+	if (seen->neighbor) {
+		memcpy(key.ip, seen->neighbor, 16);
+		neigh_learn(&key, seen->mac, now_ms());
 	}
-	if (seen.kind == ICMP6_OTHER || !interface_has6(n, seen.target))
+	if (seen->kind == ICMP6_OTHER || !interface_has6(n, seen->target))
 		return false;
-	if (seen.kind == ICMP6_ECHO_REQUEST) {
+	if (seen->kind == ICMP6_ECHO_REQUEST) {
 		slow_stats.echo_replies_sent++;
 		icmp6_echo_reply(frame, n->mac);
 		punt_inject(m, n->port, n->record.vlan);
 		return true;
 	}
-	if (seen.kind == ICMP6_SOLICITATION) {
+	if (seen->kind == ICMP6_SOLICITATION) {
 		struct rte_mbuf *answer = rte_pktmbuf_alloc(buffers);
 
 		if (answer) {
 			slow_stats.neighbor_replies_sent++;
 			icmp6_advertise((uint8_t *)rte_pktmbuf_append(answer, ICMP6_ND_SIZE),
-					n->mac, n->record.address6, frame);
+					n->mac, seen->target, frame);
 			punt_inject(answer, n->port, n->record.vlan);
 		}
 		rte_pktmbuf_free(m);
 		return true;
+	}
+	return false;
+}
+
+/* An uplink and an untagged hand-off may share the port: each learns, the target answers. */
+static bool take_icmp6(const struct interface_table *interfaces, struct rte_mbuf *m)
+{
+	const struct icmp6_seen seen =
+	    icmp6_read(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+
+	for (unsigned role = CCN_UPLINK; role <= CCN_HAND_OFF; role++) {
+		const uint16_t at = interfaces->by_vlan[role][m->port][m->vlan_tci];
+
+		if (at != NO_INTERFACE && take_icmp6_as(m, &seen, &interfaces->at[at]))
+			return true;
 	}
 	return false;
 }
@@ -211,7 +241,7 @@ void own_take(const struct interface_table *interfaces, struct rte_mbuf *m)
 		    icmp4_echo_reply(frame, m->data_len, n->mac, (const uint8_t *)&n->tunnel))) {
 		slow_stats.echo_replies_sent++;
 		punt_inject(m, n->port, n->record.vlan);
-	} else if (!take_icmp6(m, n)) {
+	} else if (!take_icmp6(interfaces, m)) {
 		if (is_off_link(frame, m->data_len, n))
 			discard(m, DROP_OFF_LINK);
 		else

@@ -41,7 +41,7 @@ struct punt_note {
 	uint16_t ccsi;
 	uint16_t mtu;	    /* PUNT_CUT, PUNT_TOO_BIG: of the way that it would have gone */
 	uint32_t vni;	    /* it came by; 0 = plain, by a hand-off */
-	uint32_t vtep;	    /* outer source, network order */
+	uint32_t vtep;	    /* outer source, network order; of IPv6 its name */
 	uint32_t interface; /* id of the hand-off */
 	uint32_t to_vni;    /* of the VPC that it was routed to, or 0 */
 	uint32_t port;	    /* it came in by */

@@ -29,21 +29,20 @@ static uint8_t *reshape(struct job *job, size_t size)
 static void tagged(uint8_t *frame, const struct job *job, const struct adjacency *to, uint64_t mac,
 		   uint32_t entropy)
 {
-	const struct encapsulation what = {
+	struct encapsulation what = {
 	    .outer_dst = (const uint8_t *)&mac,
 	    .outer_src = to->out.mac,
 	    .inner_dst = job->to.mac,
 	    .inner_src = to->out.router_mac,
 	    .vlan = to->out.vlan,
 	    .vni = job->to.vni,
-	    .src = to->out.address,
-	    .dst = to->vtep,
 	    .tos = frame_tos(job->packet.ip, job->packet.family),
 	    .entropy = entropy,
 	    .ip_length = job->packet.length,
 	    .ether_type = job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6,
 	};
 
+	adjacency_address(to, &what);
 	frame_vxlan(frame, &what);
 }
 
@@ -55,6 +54,8 @@ static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsi
 	const uint32_t entropy =
 	    frame_flow_hash(job->packet.ip, job->packet.family, job->packet.length);
 	const struct adjacency *to;
+	const struct neigh *neigh;
+	const struct adjacency6 *six;
 	uint64_t mac, inner;
 	uint8_t *frame;
 
@@ -64,15 +65,17 @@ static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsi
 			return DROP_NO_NEIGHBOR;
 	}
 	to = adjacency_way(&table->at[job->to.adjacency], entropy);
-	if (!to->neigh)
+	six = to->six;
+	neigh = adjacency_neigh(to);
+	if (!neigh)
 		return DROP_NO_UPLINK;
-	*mtu = (uint16_t)(to->out.mtu - OUTER_L3);
+	*mtu = (uint16_t)(to->out.mtu - (six ? OUTER_L3_6 : OUTER_L3));
 	if (job->packet.length > *mtu)
 		return DROP_MTU;
-	mac = neigh_mac(to->neigh);
+	mac = neigh_mac(neigh);
 	if (!mac)
 		return DROP_NO_NEIGHBOR;
-	frame = reshape(job, ENCAP_SIZE + (to->out.vlan ? 4 : 0));
+	frame = reshape(job, (six ? ENCAP6_SIZE : ENCAP_SIZE) + (to->out.vlan ? 4 : 0));
 	if (!frame)
 		return DROP_OVERSIZE;
 	*port = to->out.port;
@@ -81,6 +84,13 @@ static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsi
 		return DROP_REASON_COUNT;
 	}
 	memcpy(&inner, job->to.mac, 8); /* and the padding behind it */
+	if (six) {
+		encap6_write(frame, &six->outer, mac, inner, job->to.vni,
+			     frame_tos(job->packet.ip, job->packet.family), job->packet.length,
+			     entropy,
+			     job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+		return DROP_REASON_COUNT;
+	}
 	encap_write(frame, &to->outer, mac, inner, job->to.vni,
 		    frame_tos(job->packet.ip, job->packet.family), job->packet.length, entropy,
 		    job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);

@@ -69,6 +69,8 @@ int stage_vtep(struct change *c, const void *record, bool remove, uint32_t index
 				     r->vni);
 	if (r->flags & ~(uint32_t)(CCN_VTEP_REGION | CCN_VTEP_HAND_OFF))
 		return change_refuse(c, CCN_NAK_RECORD, index, "VTEP: unknown flags");
+	if (!remove && check_vtep(c, "VTEP", r->address, index) < 0)
+		return -1;
 	add_op(&c->vteps, record, remove, index);
 	return 0;
 }
@@ -137,7 +139,7 @@ int change_adjacency(struct change *c, const uint8_t vtep[4], uint32_t *index)
 	c->retired_adjacencies[c->retired_adjacency_count++] = old;
 	__atomic_store_n(&c->fib->adjacencies, grown, __ATOMIC_RELEASE);
 	*index = adjacency_index(c->fib, grown, address);
-	return 0;
+	return *index == NO_ADJACENCY ? change_no_memory(c) : 0;
 }
 
 int stage_vm(struct change *c, const void *record, bool remove, uint32_t index)
@@ -158,6 +160,8 @@ int stage_vm(struct change *c, const void *record, bool remove, uint32_t index)
 				     r->shared);
 	if (!remove && r->shared && vtep_set_find(&c->fib->vtep_sets, r->vtep) == MAX_VTEP_SETS)
 		return change_refuse(c, CCN_NAK_RECORD, index, "VM: no such set of VTEPs");
+	if (!remove && !r->shared && check_vtep(c, "VM", r->vtep, index) < 0)
+		return -1;
 	add_op(&c->vms, record, remove, index);
 	return remove || r->shared ? 0 : change_adjacency(c, r->vtep, &adjacency);
 }
@@ -184,7 +188,7 @@ int settle_vms(struct change *c)
 	size_t more[2] = {0, 0};
 	struct vm_value value;
 
-	if (c->vms.removes || c->vtep_set_removed)
+	if (c->vms.removes || c->vtep_set_removed || c->vtep_names.removes)
 		settle(&c->vms, compare_vms, same_vm);
 	for (size_t i = 0; i < c->vms.count; i++) {
 		const struct op *op = &c->vms.op[i];
@@ -260,7 +264,8 @@ int stage_vtep_set(struct change *c, const void *record, bool remove, uint32_t i
 		return 0;
 	}
 	for (unsigned i = 0; i < r->count; i++)
-		if (change_adjacency(c, r->vtep[i], &adjacency[i]) < 0)
+		if (check_vtep(c, "set of VTEPs", r->vtep[i], index) < 0 ||
+		    change_adjacency(c, r->vtep[i], &adjacency[i]) < 0)
 			return -1;
 	place = vtep_set_put(sets, r, adjacency);
 	if (place == MAX_VTEP_SETS)

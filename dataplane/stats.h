@@ -24,6 +24,7 @@
 	X(DROP_NOT_OURS, "not-ours")	     /* underlay packet to another address */              \
 	X(DROP_OUTER_HEADER, "outer-header") /* version or header length */                        \
 	X(DROP_OUTER_LENGTH, "outer-length") /* total length and frame disagree */                 \
+	X(DROP_OUTER_EXTENSION, "outer-extension") /* IPv6 extension header before VXLAN */        \
 	X(DROP_OUTER_FRAGMENT, "outer-fragment")                                                   \
 	X(DROP_OUTER_CHECKSUM, "outer-checksum")                                                   \
 	X(DROP_NOT_VXLAN, "not-vxlan")	     /* ethertype nobody takes */                          \

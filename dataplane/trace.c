@@ -89,6 +89,15 @@ static void note_next_hop(struct tracer *t, enum ccn_trace_kind kind, const stru
 	memcpy(step->mac, hop->record.mac, sizeof(step->mac));
 }
 
+/* An underlay address: four octets may be a name. */
+static void note_vtep(struct ccn_trace_step *step, const struct fib *fib, uint32_t vtep)
+{
+	const struct vtep_names *names = __atomic_load_n(&fib->vtep_names, __ATOMIC_ACQUIRE);
+	const uint8_t *address = vtep_is_name(vtep) ? vtep_address_of(names, vtep) : NULL;
+
+	note_ip(step, address ? 6 : 4, address ? address : (const uint8_t *)&vtep);
+}
+
 static void note_neighbor(struct tracer *t, const struct egress *out, const struct neigh *neigh,
 			  int family, const uint8_t *ip)
 {
@@ -147,7 +156,8 @@ static void note_way(struct tracer *t, const struct fib *fib, const struct job *
 	if (adjacency < __atomic_load_n(&table->count, __ATOMIC_ACQUIRE)) {
 		const struct adjacency *to = adjacency_way(&table->at[adjacency], flow);
 
-		note_neighbor(t, &to->out, to->neigh, 4, (const uint8_t *)&to->vtep);
+		note_neighbor(t, &to->out, adjacency_neigh(to), to->six ? 6 : 4,
+			      to->six ? to->six->address : (const uint8_t *)&to->vtep);
 	}
 }
 
@@ -165,7 +175,7 @@ void trace_stage(struct tracer *t, const struct fib *fib, enum stage stage, cons
 		step->vni = job->packet.vni;
 		t->in_ccsi = t->stats->ccsi[t->ccsi];
 		if (job->packet.vni)
-			note_ip(step, 4, (const uint8_t *)&job->packet.vtep);
+			note_vtep(step, fib, job->packet.vtep);
 		return;
 	case STAGE_SOURCES:
 		if (count == 0)

@@ -18,10 +18,13 @@ static int by_id(const void *a, const void *b)
 static struct neigh *router_of(const struct interface *n, bool watched)
 {
 	struct neigh_key key = {
-	    .port = n->port, .vlan = n->record.vlan, .role = CCN_UPLINK, .family = 4};
+	    .port = n->port, .vlan = n->record.vlan, .role = CCN_UPLINK, .family = n->family};
 	struct neigh *router;
 
-	memcpy(key.ip, &n->via, 4);
+	if (n->family == 6)
+		memcpy(key.ip, n->record.via6, 16);
+	else
+		memcpy(key.ip, &n->via, 4);
 	router = neigh_hold(&key);
 	if (router && watched)
 		neigh_watch(router);
@@ -80,7 +83,7 @@ struct underlay *underlay_make(const struct interface_table *interfaces,
 			free(u);
 			return NULL;
 		}
-		u->routers += n->via != 0;
+		u->routers += interface_has_router(n);
 		u->at[u->count++] = (struct uplink){.slot = i, .port = n->port, .id = n->record.id};
 	}
 	if (!u)
@@ -89,7 +92,7 @@ struct underlay *underlay_make(const struct interface_table *interfaces,
 	for (unsigned i = 0; i < u->count; i++) {
 		const struct interface *n = &interfaces->at[u->at[i].slot];
 
-		if (n->via && !(u->at[i].router = router_of(n, u->routers > 1))) {
+		if (interface_has_router(n) && !(u->at[i].router = router_of(n, u->routers > 1))) {
 			underlay_free(u);
 			return NULL;
 		}

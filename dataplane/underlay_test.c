@@ -72,6 +72,7 @@ static struct interface_table *uplinks(unsigned count)
 
 		n->present = true;
 		n->port = i % 3;
+		n->family = 4;
 		n->via = 0x01020304U + i;
 		n->record.id = 10 + i;
 		n->record.role = CCN_UPLINK;

@@ -283,13 +283,14 @@ def _topology(file: TopologyFile, path: Path, positions: Positions) -> Topology:
 
 
 def _gateway(name: str, entry: GatewayEntry) -> Gateway:
+    router_id = entry.router_id or entry.vtep  # of IPv6 it is given: references.py
     return Gateway(
         name=name,
         region=entry.region,
         asn=Asn(entry.asn),
         vtep=entry.vtep,
-        router_id=entry.router_id or entry.vtep,
-        mac=entry.mac or Mac(b"\x02\xcc" + entry.vtep[-4:]),
+        router_id=router_id,
+        mac=entry.mac or Mac(b"\x02\xcc" + (entry.vtep if len(entry.vtep) == 4 else router_id)),
         uplinks=tuple(Uplink(u.port, u.address, u.via, u.driver) for u in entry.uplinks),
         forwarder=ForwarderSettings(**entry.forwarder.model_dump()),
         import_=tuple(entry.import_),

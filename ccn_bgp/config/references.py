@@ -159,11 +159,9 @@ def contradictions(data: Raw, positions: Positions) -> list[Problem]:
                 found.append(Problem(where, "'via' and 'prefix' are of different IP versions"))
     for name, gateway in _section(data, "gateways").items():
         vtep = gateway.get("vtep")
-        if isinstance(vtep, str) and ":" in vtep:
-            for key in ("router-id", "mac"):
-                if key not in gateway:
-                    where = positions.near("gateways", name, "vtep")
-                    found.append(Problem(where, f"a gateway with an IPv6 vtep needs '{key}'"))
+        if isinstance(vtep, str) and ":" in vtep and "router-id" not in gateway:
+            where = positions.near("gateways", name, "vtep")
+            found.append(Problem(where, "a gateway with an IPv6 vtep needs 'router-id'"))
     found += _limits(data, positions)
     for index, item in enumerate(_dicts(data, "suppress")):
         rule = item.get("rule")

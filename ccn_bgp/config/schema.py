@@ -38,6 +38,7 @@ from ccn_bgp.config.schema_values import (
     TargetText,
     TcpPort,
     Truth,
+    TunnelText,
     VlanNumber,
     VniNumber,
     WorkerCount,
@@ -98,7 +99,7 @@ class GatewayEntry(Entry):
 
     region: Name
     asn: AsnNumber
-    vtep: IpText
+    vtep: TunnelText
     uplinks: Annotated[list[UplinkEntry], BeforeValidator(empty), Field(max_length=16)] = []
     router_id: Ipv4Text | None = None
     mac: MacText | None = None

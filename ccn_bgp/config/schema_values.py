@@ -13,6 +13,7 @@ from pydantic import PlainValidator
 from ccn_bgp.model.acl import LONGEST_NAME, PROTOCOLS
 from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteTarget
 from ccn_bgp.model.topology import Interface
+from ccn_bgp.model.vtep_sets import is_group
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 _CPUS = re.compile(r"[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*\Z")
@@ -87,6 +88,13 @@ def _ipv4(text: str) -> Ip:
     return ip
 
 
+def _tunnel(text: str) -> Ip:
+    ip = Ip.parse(text)
+    if is_group(ip):
+        raise ValueError(f"'{text}' is a multicast address")
+    return ip
+
+
 def _cpus(value: Any) -> str:
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     if isinstance(value, bool) or not (text == "auto" or _CPUS.match(text)):
@@ -152,6 +160,7 @@ def empty(value: Any) -> Any:
 
 Name = Annotated[str, PlainValidator(of_text("a name", _name))]
 PortName = Annotated[str, PlainValidator(of_text("the name of a port", _port))]
+TunnelText = Annotated[Ip, PlainValidator(of_text("a tunnel address", _tunnel))]
 IpText = Annotated[Ip, PlainValidator(of_text("an IP address", Ip.parse))]
 Ipv4Text = Annotated[Ip, PlainValidator(of_text("an IPv4 address", _ipv4))]
 PrefixText = Annotated[Prefix, PlainValidator(of_text("a prefix (address/length)", Prefix.parse))]

@@ -63,20 +63,23 @@ def offenders(answer: Answer) -> list[Offender]:
 
 
 def _offender(record: Any) -> Offender:
-    octets = {4: 4, 6: 16}.get(int(record["family"]), 0)
-    ends = [record[name].tobytes()[:octets] for name in ("source", "destination")]
-    source, destination = (Ip(end) if end else None for end in ends)
+    family = int(record["family"])
     return Offender(
         reason=wire.text_of(record["reason"]),
         last=bool(record["last"]),
         seconds=int(record["at"]) / 1e9,
         port=wire.text_of(record["port"]),
         vni=int(record["vni"]),
-        vtep=Ip(record["vtep"].tobytes()) if record["vtep"].any() else None,
+        vtep=_address(int(record["vtep_family"]), record["vtep"]),
         interface=int(record["interface"]),
-        source=source,
-        destination=destination,
+        source=_address(family, record["source"]),
+        destination=_address(family, record["destination"]),
     )
+
+
+def _address(family: int, octets: Any) -> Ip | None:
+    size = {4: 4, 6: 16}.get(family)
+    return Ip(octets.tobytes()[:size]) if size else None
 
 
 def ports(answer: Answer) -> list[PortStatus]:

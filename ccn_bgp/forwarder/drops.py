@@ -26,6 +26,7 @@ DROPS: Mapping[str, Drop] = {
     "not-ours": Drop("an underlay packet to another address", "look at the underlay's routes"),
     "outer-header": Drop("the version or header length of the outer packet is wrong", _SENDER),
     "outer-length": Drop("the outer packet is longer than its frame", _SENDER),
+    "outer-extension": Drop("an IPv6 extension header before VXLAN", _SENDER),
     "outer-fragment": Drop(
         "a VXLAN packet came in fragments", "raise the MTU of the underlay to fabric.underlay-mtu"
     ),

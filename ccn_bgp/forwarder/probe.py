@@ -41,16 +41,16 @@ class Tunnel:
 
 
 def host_frame(probe: Probe, tunnel: Tunnel) -> bytes:
-    """Ethernet (to the port, whatever its MAC), IPv4, UDP, VXLAN, Ethernet, IP, and the probe (RFC
-    7348)."""
+    """Ethernet (to the port, whatever its MAC), outer IP, UDP, VXLAN, Ethernet, IP, and the probe
+    (RFC 7348); the UDP checksum is zero, also over IPv6 (RFC 6935)."""
     packet = inner_packet(probe)
     ethertype = _ETHERTYPES[probe.source.version]
     inner = tunnel.router_mac + tunnel.vm_mac + ethertype + packet
     vxlan = struct.pack("!II", 0x08 << 24, tunnel.vni << 8) + inner
     entropy = 49152 + zlib.crc32(packet[:40]) % 16384
     datagram = struct.pack("!HHHH", entropy, VXLAN, 8 + len(vxlan), 0) + vxlan
-    outer = _ipv4(tunnel.host, tunnel.gateway, UDP, datagram)
-    return bytes(6) + b"\x02\x00" + tunnel.host[-4:] + b"\x08\x00" + outer
+    outer = _ip(tunnel.host, tunnel.gateway, UDP, datagram)
+    return bytes(6) + b"\x02\x00" + tunnel.host[-4:] + _ETHERTYPES[tunnel.host.version] + outer
 
 
 def router_frame(probe: Probe, vlan: int | None) -> bytes:
@@ -68,10 +68,7 @@ def to_any_mac(frame: bytes) -> bytes:
 def inner_packet(probe: Probe) -> bytes:
     """The IP packet, its checksums right."""
     body = _body(probe)
-    if probe.source.version == 4:
-        return _ipv4(probe.source, probe.destination, probe.protocol, body)
-    head = struct.pack("!IHBB", 6 << 28, len(body), probe.protocol, TTL)
-    return head + probe.source + probe.destination + body
+    return _ip(probe.source, probe.destination, probe.protocol, body)
 
 
 def _body(probe: Probe) -> bytes:
@@ -92,7 +89,10 @@ def _body(probe: Probe) -> bytes:
     return body[:at] + checksum.to_bytes(2, "big") + body[at + 2 :]
 
 
-def _ipv4(source: Ip, destination: Ip, protocol: int, body: bytes) -> bytes:
+def _ip(source: Ip, destination: Ip, protocol: int, body: bytes) -> bytes:
+    if source.version == 6:
+        head = struct.pack("!IHBB", 6 << 28, len(body), protocol, TTL)
+        return head + source + destination + body
     head = struct.pack("!BBHHHBB", 0x45, 0, 20 + len(body), 0, 0x4000, TTL, protocol)
     checksum = _checksum(head + b"\0\0" + source + destination)
     return head + checksum.to_bytes(2, "big") + source + destination + body
@@ -115,18 +115,30 @@ def read_frame(octets: bytes) -> dict[str, Any]:
         found["vlan"] = int.from_bytes(octets[14:16], "big") & 0xFFF
         at = 18
     ip = octets[at:]
-    if len(ip) >= 36 and ip[0] == 0x45 and ip[9] == UDP and ip[22:24] == VXLAN.to_bytes(2, "big"):
+    if ends := _tunnel_ends(ip):
+        source, destination, udp = ends
         found |= {
-            "tunnel-from": str(Ip(ip[12:16])),
-            "tunnel-to": str(Ip(ip[16:20])),
-            "udp-port": int.from_bytes(ip[20:22], "big"),
-            "vni": int.from_bytes(ip[32:35], "big"),
-            "inner-to-mac": str(Mac(ip[36:42])),
-            "inner-from-mac": str(Mac(ip[42:48])),
+            "tunnel-from": str(source),
+            "tunnel-to": str(destination),
+            "udp-port": int.from_bytes(udp[:2], "big"),
+            "vni": int.from_bytes(udp[12:15], "big"),
+            "inner-to-mac": str(Mac(udp[16:22])),
+            "inner-from-mac": str(Mac(udp[22:28])),
         }
-        ip = ip[50:]
+        ip = udp[30:]
     if len(ip) >= 20 and ip[0] >> 4 == 4:
         found |= {"source": str(Ip(ip[12:16])), "destination": str(Ip(ip[16:20])), "ttl": ip[8]}
     elif len(ip) >= 40 and ip[0] >> 4 == 6:
         found |= {"source": str(Ip(ip[8:24])), "destination": str(Ip(ip[24:40])), "ttl": ip[7]}
     return found
+
+
+def _tunnel_ends(ip: bytes) -> tuple[Ip, Ip, bytes] | None:
+    """Outer source and destination of VXLAN, and its UDP datagram; None if it is something else."""
+    if len(ip) >= 20 and ip[0] == 0x45 and ip[9] == UDP:
+        source, destination, udp = Ip(ip[12:16]), Ip(ip[16:20]), ip[20:]
+    elif len(ip) >= 40 and ip[0] >> 4 == 6 and ip[6] == UDP:
+        source, destination, udp = Ip(ip[8:24]), Ip(ip[24:40]), ip[40:]
+    else:
+        return None
+    return (source, destination, udp) if udp[2:4] == VXLAN.to_bytes(2, "big") else None

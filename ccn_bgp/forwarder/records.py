@@ -20,6 +20,7 @@ from ccn_bgp.forwarder.slots import Held, NextHopSlots, gone_records, next_hop_r
 from ccn_bgp.forwarder.wire import CcsiFlag, Flag, MessageType, SourceFlag, VtepFlag
 from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.vm_table import VmTable
+from ccn_bgp.model.vtep_names import vtep_octets
 from ccn_bgp.table.plan import (
     CcsiEntry,
     Plan,
@@ -39,6 +40,7 @@ from ccn_bgp.table.snapshot import (
     Table,
     VniEntry,
     VtepEntry,
+    VtepNameEntry,
 )
 
 Array = npt.NDArray[Any]
@@ -49,6 +51,7 @@ KEYS: Mapping[MessageType, tuple[str, ...]] = {
     MessageType.CCSI: ("id",),
     MessageType.ACL_RULE: ("ccsi", "sequence"),
     MessageType.VNI: ("vni",),
+    MessageType.VTEP_NAME: ("name",),
     MessageType.VTEP: ("vni", "address"),
     MessageType.GATEWAY_ADDRESS: ("vni", "family", "ip"),
     MessageType.PEER: ("interface", "family", "ip"),
@@ -85,6 +88,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.CCSI: _ccsis(plan.ccsis.put),
         MessageType.ACL_RULE: acl_records(plan.acls.after),
         MessageType.VNI: _vnis(plan.vnis.put),
+        MessageType.VTEP_NAME: _vtep_names(plan.vtep_names.put),
         MessageType.VTEP: _vteps(plan.vteps.put),
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(plan.gateway_addresses.put),
         MessageType.PEER: _peers(plan.peers.put),
@@ -102,6 +106,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
             plan.acls, frozenset(entry.id for entry in plan.ccsis.removed)
         ),
         MessageType.VNI: _vnis(plan.vnis.removed),
+        MessageType.VTEP_NAME: _vtep_names(plan.vtep_names.removed),
         MessageType.VTEP: _vteps(plan.vteps.removed),
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(plan.gateway_addresses.removed),
         MessageType.PEER: _peers(plan.peers.removed),
@@ -151,6 +156,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
         MessageType.CCSI: _ccsis(ccsi_entries(snapshot, snapshot.tables)),
         MessageType.ACL_RULE: acl_records(snapshot.acls),
         MessageType.VNI: _vnis(snapshot.vnis),
+        MessageType.VTEP_NAME: _vtep_names(snapshot.vtep_names),
         MessageType.VTEP: _vteps(snapshot.vteps),
         MessageType.GATEWAY_ADDRESS: _gateway_addresses(snapshot.gateway_addresses),
         MessageType.PEER: _peers(snapshot.peers),
@@ -222,6 +228,8 @@ def _interfaces(entries: Sequence[InterfaceEntry]) -> Array:
         record["via"] = wire.octets(entry.via, 4)
         record["address6"] = wire.octets(entry.address6, 16)
         record["vtep"] = wire.octets(entry.vtep, 4)
+        record["via6"] = wire.octets(entry.via6, 16)
+        record["vtep6"] = wire.octets(entry.vtep6, 16)
     return records
 
 
@@ -240,10 +248,17 @@ def _vnis(entries: Sequence[VniEntry]) -> Array:
     return records
 
 
+def _vtep_names(entries: Sequence[VtepNameEntry]) -> Array:
+    records = np.zeros(len(entries), wire.VTEP_NAME)
+    records["name"] = packed([entry.name for entry in entries], 4)
+    records["address"] = packed([entry.address for entry in entries], 16)
+    return records
+
+
 def _vteps(entries: Sequence[VtepEntry]) -> Array:
     records = np.zeros(len(entries), wire.VTEP)
     records["vni"] = [entry.vni for entry in entries]
-    records["address"] = packed([entry.address for entry in entries], 4)
+    records["address"] = packed([vtep_octets(entry.address) for entry in entries], 4)
     records["flags"] = [
         VtepFlag.REGION * entry.region | VtepFlag.HAND_OFF * entry.hands_off for entry in entries
     ]
@@ -271,7 +286,7 @@ def _vtep_sets(entries: Sequence[VtepSetEntry]) -> Array:
     records["name"] = packed([entry.name for entry in entries], 4)
     records["count"] = [len(entry.hosts) for entry in entries]
     for record, entry in zip(records, entries, strict=True):
-        record["vtep"][: len(entry.hosts)] = packed(entry.hosts, 4)
+        record["vtep"][: len(entry.hosts)] = packed([vtep_octets(h) for h in entry.hosts], 4)
     return records
 
 

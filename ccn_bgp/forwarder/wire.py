@@ -20,7 +20,7 @@ from ccn_bgp.errors import CcnError, Problem
 SIZED = (
     "header hello hello_ack begin commit ack nak interface vni vtep next_hop vm route ccsi counter"
     " lookup_result next_hop_group gateway_address peer vtep_set acl_rule trace trace_step"
-    " source offender"
+    " source offender vtep_name"
 ).split()
 """The structs whose sizes HELLO compares, in its order."""
 
@@ -106,6 +106,7 @@ class MessageType(enum.IntEnum):
     VTEP_SET = _number("CCN_VTEP_SET")
     ACL_RULE = _number("CCN_ACL_RULE")
     SOURCE = _number("CCN_SOURCE")
+    VTEP_NAME = _number("CCN_VTEP_NAME")
 
 
 class Flag(enum.IntFlag):
@@ -211,6 +212,7 @@ NEXT_HOP = _struct("next_hop")
 NEXT_HOP_GROUP = _struct("next_hop_group")
 GATEWAY_ADDRESS = _struct("gateway_address")
 PEER = _struct("peer")
+VTEP_NAME = _struct("vtep_name")
 VTEP_SET = _struct("vtep_set")
 ACL_RULE = _struct("acl_rule")
 TRACE = _struct("trace")
@@ -236,6 +238,7 @@ RECORDS: dict[MessageType, np.dtype[Any]] = {
     MessageType.CCSI: CCSI,
     MessageType.ACL_RULE: ACL_RULE,
     MessageType.VNI: VNI,
+    MessageType.VTEP_NAME: VTEP_NAME,
     MessageType.VTEP: VTEP,
     MessageType.GATEWAY_ADDRESS: GATEWAY_ADDRESS,
     MessageType.PEER: PEER,

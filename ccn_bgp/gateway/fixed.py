@@ -10,12 +10,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any
 
 from ccn_bgp.gateway.sources import sites
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.ccsi import ccsis, peers, tap_name, uplink_tap
 from ccn_bgp.model.route import Kind, VmEntry
-from ccn_bgp.model.topology import Gateway, Topology
+from ccn_bgp.model.topology import Gateway, Topology, Uplink
 from ccn_bgp.model.vm_table import VmTable
 from ccn_bgp.table.snapshot import (
     AclEntry,
@@ -39,9 +40,6 @@ FEW = 100
 def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ...]:
     """Uplinks, then hand-offs by port and VLAN; ids count from 1 in that order."""
     found: list[InterfaceEntry] = []
-    apart = gateway.has_own_tunnel_address or (
-        gateway.vtep.version == 4 and len(gateway.uplinks) > 1
-    )
     for uplink in sorted(gateway.uplinks, key=lambda u: u.port):
         found.append(
             InterfaceEntry(
@@ -52,11 +50,8 @@ def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ..
                 ccsi=0,
                 tap=uplink_tap(uplink.port),
                 mac=gateway.mac,
-                address=uplink.address.address,
-                length=uplink.address.length,
-                via=uplink.via or NONE,
                 mtu=topology.fabric.underlay_mtu,
-                vtep=gateway.vtep if apart else NONE,
+                **_ways(gateway, uplink),
             )
         )
     routers = [r for r in topology.routers if r.gateway == gateway.name]
@@ -82,6 +77,26 @@ def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ..
             )
         )
     return tuple(found)
+
+
+def _ways(gateway: Gateway, uplink: Uplink) -> dict[str, Any]:
+    """The addresses of an uplink, in the fields of its family."""
+    address, length, via = uplink.address.address, uplink.address.length, uplink.via
+    apart = address.version == gateway.vtep.version and (
+        gateway.has_own_tunnel_address or len(gateway.uplinks) > 1
+    )
+    if address.version == 4:
+        tunnel = gateway.vtep if apart else NONE
+        return {"address": address, "length": length, "via": via or NONE, "vtep": tunnel}
+    return {
+        "address": NONE,
+        "length": 0,
+        "via": NONE,
+        "address6": address,
+        "length6": length,
+        "via6": via or Ip(b""),
+        "vtep6": gateway.vtep if apart else Ip(b""),
+    }
 
 
 def vnis(topology: Topology, gateway: Gateway) -> tuple[VniEntry, ...]:

@@ -25,6 +25,7 @@ from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.linux.taps import port_names
 from ccn_bgp.model.bgp import Ip, Mac
 from ccn_bgp.model.route import Kind
+from ccn_bgp.model.vtep_names import vtep_of
 
 log = logging.getLogger("ccn.forwarder")
 
@@ -354,8 +355,8 @@ def lookup_json(answer: Any) -> dict[str, Any]:
         ]
     if answer["vm_found"]:
         hosts = answer["vtep_set"]["vtep"][: int(answer["vtep_set"]["count"])]
-        found["vm-host"] = " ".join(str(Ip(h.tobytes())) for h in hosts) or str(
-            Ip(vm["vtep"].tobytes())
+        found["vm-host"] = " ".join(str(vtep_of(h.tobytes())) for h in hosts) or str(
+            vtep_of(vm["vtep"].tobytes())
         )
         found["vm-mac"] = str(Mac(vm["mac"].tobytes()))
     return found

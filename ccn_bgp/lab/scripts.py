@@ -22,6 +22,8 @@ from ccn_bgp.lab.layout import (
 from ccn_bgp.model.bgp import Ip
 
 _NO_CHECKSUM = "tx off"  # partial checksums never become whole on the way to the forwarder
+_NODAD = {4: "", 6: " nodad"}
+_ZERO_CHECKSUM = {4: "", 6: " udp6zerocsumrx"}  # as the forwarder sends it (RFC 6935)
 _NO_TAG_OFFLOAD = "tx off txvlan off rxvlan off"  # or the tag vanishes between veth and af_xdp
 
 
@@ -76,7 +78,8 @@ def cables(layout: Layout) -> Iterator[Cable]:
 def host_cable(layout: Layout, host: Ip) -> Cable:
     """The veth between a host and its region's underlay."""
     region = layout.subnet_of(host).region
-    return Cable(host_node(host), "eth0", underlay_node(region), device(f"h{host}"))
+    name = f"h{host}".replace(":", "-")  # which no device name may have
+    return Cable(host_node(host), "eth0", underlay_node(region), device(name))
 
 
 def scripts(layout: Layout) -> Iterator[Script]:
@@ -110,7 +113,7 @@ def _region_pairs(layout: Layout) -> list[tuple[str, str]]:
 
 def _underlay(layout: Layout, subnet: Subnet) -> Script:
     """A bridge per subnet; ``via`` addresses are the router's."""
-    mtu = layout.topology.fabric.underlay_mtu
+    mtu, version = layout.topology.fabric.underlay_mtu, subnet.prefix.version
     ports = [
         device(f"{gateway.name}.{uplink.port}")
         for gateway in layout.topology.gateways.values()
@@ -120,22 +123,24 @@ def _underlay(layout: Layout, subnet: Subnet) -> Script:
     ]
     ports += [host_cable(layout, h).there for h in layout.hosts if subnet.prefix.contains(h)]
     lines = [
-        "sysctl -qw net.ipv4.ip_forward=1",
+        "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1",
         f"ip link add {subnet.bridge} type bridge stp_state 0 mcast_snooping 0",
-        f"sysctl -qw net/ipv6/conf/{subnet.bridge}/disable_ipv6=1",
+        f"sysctl -qw net/ipv6/conf/{subnet.bridge}/disable_ipv6={int(version == 4)}",
         *(
-            f"ip addr add {via}/{subnet.prefix.length} dev {subnet.bridge}"
+            f"ip addr add {via}/{subnet.prefix.length} dev {subnet.bridge}" + _NODAD[version]
             for via in subnet.routers
         ),
         *(line for port in ports for line in underlay_port(subnet, port, mtu)),
         f"ip link set {subnet.bridge} mtu {mtu} up",
     ]
+    if subnet.routers and not any(subnet.prefix.contains(via) for via in subnet.routers):
+        lines.append(f"ip route add {subnet.prefix} dev {subnet.bridge}")  # of link-local ones
     return Script(underlay_node(subnet.region), "\n".join(lines))
 
 
 def _tunnel_addresses(layout: Layout, region: str) -> Script:
     """Tunnel addresses that are no uplink's: behind all uplinks of their gateway, flows spread."""
-    lines = ["sysctl -qw net.ipv4.fib_multipath_hash_policy=1"]
+    lines = [f"sysctl -qw net.ipv{v}.fib_multipath_hash_policy=1" for v in (4, 6)]
     for gateway in layout.topology.gateways.values():
         if gateway.region == region and gateway.has_own_tunnel_address:
             ways = " ".join(f"nexthop via {u.address.address}" for u in gateway.uplinks)
@@ -161,16 +166,20 @@ def _region_link(layout: Layout, here: str, there: str, end: int) -> Script:
         f"ip -6 addr add fe80::{end}/64 dev {port} nodad",
     ]
     lines += [
-        f"ip route add {subnet.prefix} via inet6 fe80::{3 - end} dev {port}"
+        f"ip route add {subnet.prefix} {_next(subnet.prefix.version, end)} dev {port}"
         for subnet in layout.subnets
         if subnet.region == there
     ]
     lines += [
-        f"ip route add {gateway.vtep} via inet6 fe80::{3 - end} dev {port}"
+        f"ip route add {gateway.vtep} {_next(gateway.vtep.version, end)} dev {port}"
         for gateway in layout.topology.gateways.values()
         if gateway.region == there and gateway.has_own_tunnel_address
     ]
     return Script(underlay_node(here), "\n".join(lines))
+
+
+def _next(version: int, end: int) -> str:
+    return f"via {'inet6 ' if version == 4 else ''}fe80::{3 - end}"
 
 
 def _gateway(layout: Layout, name: str) -> Script:
@@ -207,15 +216,19 @@ def _segment(layout: Layout, gateway: str, port: str, routers: tuple[RouterNode,
 def host_script(layout: Layout, host: Ip) -> Script:
     """The underlay side of a host; its bridges come with the first VM of a VPC."""
     subnet = layout.subnet_of(host)
+    # bridges and tunnels never speak IPv6 themselves
+    silent = "net.ipv6.conf.default.disable_ipv6=1"
+    if host.version == 4:
+        silent += " net.ipv6.conf.all.disable_ipv6=1"
     lines = [
-        "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1",
+        f"sysctl -qw {silent}",
         "ip link set lo up",
         f"ethtool -K eth0 {_NO_CHECKSUM} >/dev/null",
         f"ip link set eth0 mtu {layout.topology.fabric.underlay_mtu} up",
-        f"ip addr add {host}/{subnet.prefix.length} dev eth0",
+        f"ip addr add {host}/{subnet.prefix.length} dev eth0" + _NODAD[host.version],
     ]
     if subnet.routers:
-        lines.append(f"ip route add default via {subnet.routers[0]}")
+        lines.append(f"ip route add default via {subnet.routers[0]} dev eth0")
     return Script(host_node(host), "\n".join(lines))
 
 
@@ -229,7 +242,7 @@ def vm_port_script(layout: Layout, vm: VmNode, host: Ip) -> Script:
         f"ip link add {bridge} type bridge stp_state 0 mcast_snooping 0",
         f"ip link set {bridge} mtu {mtu} up",
         f"ip link add {tunnel} type vxlan id {vni} local {host} remote {remote} dstport 4789"
-        " nolearning",
+        " nolearning" + _ZERO_CHECKSUM[host.version],
         f"ethtool -K {tunnel} {_NO_CHECKSUM} >/dev/null",
         f"ip link set {tunnel} mtu {mtu} master {bridge} up",
         "fi",

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ccn_bgp.learn.importing import Import, Imports, Origins, not_imported, shared
 from ccn_bgp.learn.loc_rib import LocRib
+from ccn_bgp.learn.resolve import other_underlay
 from ccn_bgp.learn.sharing import Sharing
 from ccn_bgp.model.bgp import Ip, RouteTarget
 from ccn_bgp.model.ccsi import Ccsi, Peer
@@ -33,7 +34,6 @@ from ccn_bgp.model.reason import (
     NotImported,
     Reason,
     Refused,
-    Unresolved,
 )
 from ccn_bgp.model.topology import Gateway, Vpc
 
@@ -146,8 +146,8 @@ class Judge:
         if not imports:
             return Judgement(reason=not_imported(peer, path))
         next_hop = path.attributes.next_hop or Ip(b"")
-        if peer.role == "host" and len(next_hop) != 4:
-            return Judgement(reason=Unresolved(next_hop, "is not IPv4: the underlay is"))
+        if peer.role == "host" and len(next_hop) != len(self.gateway.vtep):
+            return Judgement(reason=other_underlay(next_hop, self.gateway.vtep.version))
         takers = [table for table, prefixes in imports if shared(nlri, prefixes)]
         by_share = {table.ccsi.name for table, prefixes in imports if prefixes is not None}
         unused: Reason | None = None if takers else NotImported("no share covers it")

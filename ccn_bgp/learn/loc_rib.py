@@ -298,10 +298,10 @@ class LocRib:
         if not held:
             return None
         latest = latest_vms(held)
-        first = through(select(latest))
+        first = through(select(latest), self.ccsi.underlay)
         if self.ccsi.multipath < 2 or isinstance(first, Unresolved):
             return first
-        hops = ((c, through(c)) for c in latest)
+        hops = ((c, through(c, self.ccsi.underlay)) for c in latest)
         return self._shared([(c, hop) for c, hop in hops if isinstance(hop, NextHop)])[0]
 
     def accused(self, prefix: Prefix, peer: str, sides: Collection[str] = ()) -> list[Slot]:
@@ -344,7 +344,9 @@ class LocRib:
     def answer(self, candidate: Candidate) -> NextHop | Unresolved:
         """What a packet would do by this candidate."""
         peer = candidate.path.peer
-        return resolve(candidate, self.find_vm, self.routers.get(peer), self.taps.get(peer, ""))
+        tap = self.taps.get(peer, "")
+        router = self.routers.get(peer)
+        return resolve(candidate, self.find_vm, router, tap, self.ccsi.underlay)
 
     def decide_each(self, prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
         """Choose and resolve these again, in order; each is given back when it is decided. No row

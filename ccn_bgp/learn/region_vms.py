@@ -71,7 +71,7 @@ class RegionVms:
         """Seconds, of whoever keeps time; without one nothing is frozen."""
         self._kept = exports
         self._said = said
-        self.declared = DeclaredVms.of(vpcs)
+        self.declared = DeclaredVms.of(vpcs, gateway.vtep.version)
         self.heard: dict[Address, dict[Slot, Path]] = {}
         self._holders: dict[Address, Claim] = {}
         """Of the addresses that hosts speak of."""

@@ -23,9 +23,14 @@ NO_ADDRESS = Ip(bytes(4))
 
 
 def resolve(
-    candidate: Candidate, find_vm: VmLookup, router: IdcRouter | None, tap: str
+    candidate: Candidate,
+    find_vm: VmLookup,
+    router: IdcRouter | None,
+    tap: str,
+    underlay: int = 4,
 ) -> NextHop | Unresolved:
-    """``router`` and ``tap`` are those of the session for IDC candidates, else None and empty."""
+    """``router`` and ``tap`` are those of the session for IDC candidates, else None and empty;
+    ``underlay`` is its IP version."""
     if candidate.fixed is not None:
         return candidate.fixed
     nlri = candidate.path.nlri
@@ -44,15 +49,20 @@ def resolve(
         if next_hop == ours.address:
             return Unresolved(next_hop, "is our own address")
         return NextHop(Kind.HAND_OFF, ip=next_hop, interface=tap)
-    return tunnel(candidate)
+    return tunnel(candidate, underlay)
 
 
-def through(vm: Candidate) -> NextHop | Unresolved:
+def through(vm: Candidate, underlay: int = 4) -> NextHop | Unresolved:
     """To the VM of a type 2."""
-    return vm.fixed if vm.fixed is not None else tunnel(vm)
+    return vm.fixed if vm.fixed is not None else tunnel(vm, underlay)
 
 
-def tunnel(candidate: Candidate) -> NextHop | Unresolved:
+def other_underlay(next_hop: Ip, underlay: int) -> Unresolved:
+    """A tunnel cannot begin in one IP version and end in the other."""
+    return Unresolved(next_hop, f"is not IPv{underlay}: the underlay is")
+
+
+def tunnel(candidate: Candidate, underlay: int) -> NextHop | Unresolved:
     """To the VTEP in the next hop, with the L3VNI of the route and its router's MAC."""
     nlri, attributes = candidate.path.nlri, candidate.path.attributes
     next_hop = attributes.next_hop or NO_ADDRESS
@@ -66,8 +76,8 @@ def tunnel(candidate: Candidate) -> NextHop | Unresolved:
         return Unresolved(next_hop, "is no EVPN route")
     if vni == 0:
         return Unresolved(next_hop, "comes without an L3VNI")
-    if next_hop.version != 4:
-        return Unresolved(next_hop, "is not IPv4: the underlay is")
+    if next_hop.version != underlay:
+        return other_underlay(next_hop, underlay)
     if attributes.router_mac is None:
         return Unresolved(next_hop, "comes without a router's MAC")
     return NextHop(Kind.VTEP, vni=vni, ip=next_hop, mac=attributes.router_mac)

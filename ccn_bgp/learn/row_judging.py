@@ -203,7 +203,13 @@ class RowJudge:
         """Where a path without a gateway IP leads."""
         name = adj.peer.name
         candidate = Candidate(path, b"", source, self.speakers[adj.number], origin)
-        found = resolve(candidate, table.find_vm, table.routers.get(name), table.taps.get(name, ""))
+        found = resolve(
+            candidate,
+            table.find_vm,
+            table.routers.get(name),
+            table.taps.get(name, ""),
+            table.ccsi.underlay,
+        )
         return found if isinstance(found, NextHop) else None
 
     # -- rows -----------------------------------------------------------------------------------

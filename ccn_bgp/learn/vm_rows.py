@@ -14,6 +14,7 @@ from ccn_bgp.model.ccsi import Ccsi
 from ccn_bgp.model.topology import Vm, Vpc
 from ccn_bgp.model.vm_table import ROW, VmTable, alike_ends, keys4, words
 from ccn_bgp.model.vms import IP_OCTETS, U4, Array, Bools, VmColumns, octets
+from ccn_bgp.model.vtep_names import vtep_octets
 from ccn_bgp.model.vtep_sets import NO_SETS, Hosts, named
 
 Address = tuple[int, Ip]
@@ -25,22 +26,27 @@ FEW = 100
 class DeclaredVms:
     """Rows sorted as in a VmTable; ``sequence``: uint32[n], of the row with the same number.
 
-    A VM whose host has no IPv4 address has no row: the underlay is IPv4. Of two VMs at one address
-    (an accepted `duplicate-vm`) the later in the file has it.
+    A VM whose host has no address of the underlay's IP version has no row. Of two VMs at one
+    address (an accepted `duplicate-vm`) the later in the file has it.
     """
 
     def __init__(
-        self, table: VmTable, sequence: U4, columns: Mapping[int, VmColumns] = MappingProxyType({})
+        self,
+        table: VmTable,
+        sequence: U4,
+        columns: Mapping[int, VmColumns] = MappingProxyType({}),
+        underlay: int = 4,
     ) -> None:
         self.table = table
         self.sequence = sequence
         self._columns = columns
+        self._underlay = underlay
 
     @classmethod
-    def of(cls, vpcs: Mapping[int, tuple[Ccsi, Vpc]]) -> DeclaredVms:
-        """``vpcs``: by VNI."""
+    def of(cls, vpcs: Mapping[int, tuple[Ccsi, Vpc]], underlay: int = 4) -> DeclaredVms:
+        """``vpcs``: by VNI; ``underlay``: its IP version."""
         some = {vni: VmColumns.of(vpc.vms) for vni, (_, vpc) in vpcs.items() if len(vpc.vms)}
-        return cls._made(some)
+        return cls._made(some, underlay)
 
     def renewed(self, vpcs: Mapping[int, tuple[Ccsi, Vpc]]) -> DeclaredVms:
         """The same as ``of``; VNIs with the VMs that they have here are not looked into."""
@@ -48,8 +54,8 @@ class DeclaredVms:
         held = self._columns
         fresh = {v: c for v, c in some.items() if v not in held or not c.same_as(held[v])}
         if len(fresh) > FEW:
-            return self._made(some)
-        put = self._made(fresh, self.table.sets)
+            return self._made(some, self._underlay)
+        put = self._made(fresh, self._underlay, self.table.sets)
         vnis = self.table.rows["vni"], put.table.rows["vni"]
         sets = {**self.table.sets, **put.table.sets}
         rows, sequence, at = [], [], 0
@@ -62,11 +68,15 @@ class DeclaredVms:
         rows.append(self.table.rows[at:])
         sequence.append(self.sequence[at:])
         table = VmTable(np.concatenate(rows), sets)
-        return DeclaredVms(VmTable(table.rows, table.named_sets), np.concatenate(sequence), some)
+        table = VmTable(table.rows, table.named_sets)
+        return DeclaredVms(table, np.concatenate(sequence), some, self._underlay)
 
     @classmethod
     def _made(
-        cls, some: Mapping[int, VmColumns], taken: Mapping[bytes, Hosts] = NO_SETS
+        cls,
+        some: Mapping[int, VmColumns],
+        underlay: int,
+        taken: Mapping[bytes, Hosts] = NO_SETS,
     ) -> DeclaredVms:
         vms = VmColumns.joined(list(some.values()))
         rows = np.zeros(len(vms), ROW)
@@ -74,10 +84,10 @@ class DeclaredVms:
         rows["family"] = vms.family
         rows["mac"] = vms.mac
         rows["ip"] = vms.address
-        hosts = [tuple(ip for ip in one if len(ip) == 4) for one in vms.hosts]
+        hosts = [tuple(ip for ip in one if ip.version == underlay) for one in vms.hosts]
         sets, names = named(hosts, taken)
         if len(vms):
-            known = [names.get(one) or b"".join(one[:1]) for one in hosts]
+            known = [names.get(h) or b"".join(vtep_octets(ip) for ip in h[:1]) for h in hosts]
             rows["vtep"] = octets(known, 4)[vms.host]
             rows["shared"] = np.array([one in names for one in hosts], np.uint8)[vms.host]
         order = in_order(rows)
@@ -89,7 +99,7 @@ class DeclaredVms:
         if twice.any():
             last = np.append(~twice, True)
             rows, sequence = rows[last], sequence[last]
-        return cls(VmTable(rows, sets), sequence, some)
+        return cls(VmTable(rows, sets), sequence, some, underlay)
 
     def find(self, address: Address) -> Vm | None:
         """The VM that is declared at an address."""

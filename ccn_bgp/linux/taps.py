@@ -34,6 +34,7 @@ _IFF_NO_PI = 0x1000
 _LO = 1
 _MAIN_TABLE = 254
 _SINK_METRIC, _TAP_METRIC = 1, 100
+_METRIC6 = 1024  # the kernel's own of IPv6 (IP6_RT_PRIO_USER)
 ROUTE_PROTOCOL = 204
 """Marks our routes in the kernel's table (rtnetlink ``proto``): only these are ever removed."""
 
@@ -72,10 +73,11 @@ def wanted_taps(topology: Topology, gateway: Gateway) -> tuple[Tap, ...]:
         for uplink in other.uplinks
         if not any(subnet.overlaps(uplink.address.subnet) for subnet in on_link)
     }
+    own = {gateway.vtep, *(uplink.address.address for uplink in gateway.uplinks)}
     for peer in peers(topology, gateway):
         local = peer.source_interface or _is_loopback(peer.address)
         near = any(prefix.contains(peer.address) for prefix in (*on_link, *far))
-        if not local and not near and peer.address.version == 4:
+        if not local and not near and peer.local_address in own:
             far.add(peer.address.host_prefix)
     routed = [uplink for uplink in gateway.uplinks if uplink.via]
     found: list[Tap] = []
@@ -92,7 +94,7 @@ def wanted_taps(topology: Topology, gateway: Gateway) -> tuple[Tap, ...]:
                 if uplink.via
                 else (),
                 metric=routed.index(uplink) + 1 if uplink.via and len(routed) > 1 else 0,
-                extra=(Interface(gateway.vtep, 32),)
+                extra=(Interface(gateway.vtep, len(gateway.vtep) * 8),)
                 if gateway.has_own_tunnel_address and not found
                 else (),
                 source=gateway.vtep if gateway.has_own_tunnel_address else None,
@@ -199,7 +201,8 @@ async def _prepare(ip: AsyncIPRoute, tap: Tap, port: Link) -> None:
     set_sysctl("ipv4", tap.name, "rp_filter", 2)
     set_sysctl("ipv4", tap.name, "arp_ignore", 1)
     set_sysctl("ipv4", tap.name, "arp_announce", 2)
-    set_sysctl("ipv4", tap.name, "ignore_routes_with_linkdown", 1 if tap.metric else 0)
+    for family in ("ipv4", "ipv6"):
+        set_sysctl(family, tap.name, "ignore_routes_with_linkdown", 1 if tap.metric else 0)
     await ip.link(
         "set", index=present.index, mtu=tap.mtu, address=str(port.mac), txqlen=1000, state="up"
     )
@@ -246,9 +249,12 @@ async def _drop_stale_sinks(ip: AsyncIPRoute) -> None:
 
 
 async def _routes(ip: AsyncIPRoute, tap: Tap, index: int) -> None:
-    wanted = {(str(prefix), tap.metric) for prefix in tap.routes}
+    six = tap.address.address.version == 6
+    usual = _METRIC6 if six else 0
+    wanted = {(str(prefix), tap.metric or usual) for prefix in tap.routes}
     held = set()
-    async for message in await ip.get_routes(family=socket.AF_INET, oif=index):
+    family = socket.AF_INET6 if six else socket.AF_INET
+    async for message in await ip.get_routes(family=family, oif=index):
         if message["proto"] == ROUTE_PROTOCOL and message.get("oif") == index:
             prefix = f"{message.get('dst')}/{message['dst_len']}"
             held.add((prefix, message.get("priority") or 0))

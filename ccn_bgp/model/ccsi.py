@@ -51,6 +51,7 @@ class Ccsi:
 
     ``vpcs`` are those of the gateway's own region that are attached (propagated or not);
     ``routers`` the IDC sessions that end here. Up to ``multipath`` equal paths share a prefix.
+    ``underlay``: the IP version of the gateway's tunnels.
     """
 
     gateway: str
@@ -66,6 +67,7 @@ class Ccsi:
     routers: tuple[IdcRouter, ...]
     shares: tuple[ShareImport, ...]
     multipath: int = 1
+    underlay: int = 4
 
     @property
     def name(self) -> str:
@@ -183,6 +185,7 @@ def ccsis(topology: Topology, gateway: Gateway) -> tuple[Ccsi, ...]:
                     for s in shares_of.get(name, ())
                 ),
                 multipath=ccn.multipath,
+                underlay=gateway.vtep.version,
             )
         )
     return tuple(found)

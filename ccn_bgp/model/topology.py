@@ -87,7 +87,7 @@ class Gateway:
     @property
     def has_own_tunnel_address(self) -> bool:
         """Whether the VTEP is no uplink's address: then every uplink stands for it."""
-        return self.vtep.version == 4 and all(u.address.address != self.vtep for u in self.uplinks)
+        return all(u.address.address != self.vtep for u in self.uplinks)
 
 
 class Vm(NamedTuple):

@@ -24,6 +24,7 @@ from ccn_bgp.model.vms import (
     octets,
     pieces,
 )
+from ccn_bgp.model.vtep_names import vtep_octets, vtep_of
 from ccn_bgp.model.vtep_sets import NO_SETS, Hosts, named
 
 ROW = np.dtype(
@@ -36,8 +37,9 @@ ROW = np.dtype(
         ("vtep", "u1", (4,)),
     ]
 )
-"""One row of a VmTable: 32 octets, addresses in network order, IPv4 in the first four of ``ip``. Of
-a VM behind several hosts ``shared`` is 1 and ``vtep`` the name of a set of them (vtep_sets.py)."""
+"""One row of a VmTable: 32 octets, addresses in network order, IPv4 in the first four of ``ip``.
+``vtep`` is the host, or its name (vtep_names.py); of a VM behind several hosts ``shared`` is 1 and
+``vtep`` the name of a set of them (vtep_sets.py)."""
 
 
 class VmTable(Sequence[VmEntry]):
@@ -63,7 +65,9 @@ class VmTable(Sequence[VmEntry]):
         rows["ip"] = octets([e.ip for e in ordered], 16)
         vteps = [names.get((e.vtep, *e.others)) if e.others else None for e in ordered]
         rows["shared"] = [name is not None for name in vteps]
-        rows["vtep"] = octets([n or e.vtep for n, e in zip(vteps, ordered, strict=True)], 4)
+        rows["vtep"] = octets(
+            [n or vtep_octets(e.vtep) for n, e in zip(vteps, ordered, strict=True)], 4
+        )
         return cls(rows, sets)
 
     @cached_property
@@ -91,7 +95,8 @@ class VmTable(Sequence[VmEntry]):
         vtep = np.ascontiguousarray(alone["vtep"]).view(">u4").reshape(-1)
         keys = np.sort(alone["vni"].astype(np.uint64) << np.uint64(32) | vtep)
         keys = keys[np.r_[True, keys[1:] != keys[:-1]]] if len(keys) else keys
-        found = [(key >> 32, Ip((key & 0xFFFFFFFF).to_bytes(4, "big"))) for key in keys.tolist()]
+        octets = ((key >> 32, (key & 0xFFFFFFFF).to_bytes(4, "big")) for key in keys.tolist())
+        found = [(vni, vtep_of(vtep)) for vni, vtep in octets]
         if len(alone) < len(rows):
             some = rows[shared]
             named = set(zip(some["vni"].tolist(), pieces(some["vtep"], 4), strict=True))
@@ -165,7 +170,7 @@ class VmTable(Sequence[VmEntry]):
     def _vteps(self, shared: bool, vtep: bytes) -> tuple[Ip, Hosts]:
         """The first host, and the others."""
         if not shared:
-            return Ip(vtep), ()
+            return vtep_of(vtep), ()
         hosts = self.sets[vtep]
         return hosts[0], hosts[1:]
 

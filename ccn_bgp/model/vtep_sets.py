@@ -26,9 +26,16 @@ def hosts_of(some: Sequence[Ip]) -> Hosts:
         raise ValueError("names no host")
     if len(set(some)) < len(some):
         raise ValueError("names a host twice")
+    if group := next((ip for ip in some if is_group(ip)), None):
+        raise ValueError(f"{group} is a multicast address")
     if len(some) > MAX_HOSTS:
         raise ValueError(f"{len(some)} hosts; a VM may be behind {MAX_HOSTS}")
     return tuple(sorted(some))
+
+
+def is_group(vtep: Ip) -> bool:
+    """A multicast address, which no tunnel ends at."""
+    return vtep[0] >> 4 == 0xE if len(vtep) == 4 else vtep[0] == 0xFF
 
 
 def set_name(hosts: Hosts) -> bytes:
@@ -39,7 +46,7 @@ def set_name(hosts: Hosts) -> bytes:
 def named(
     some: Iterable[Hosts], taken: Mapping[bytes, Hosts] = NO_SETS
 ) -> tuple[dict[bytes, Hosts], dict[Hosts, bytes]]:
-    """(by name, names) of those that are several IPv4 addresses.
+    """(by name, names) of those that are several addresses.
 
     Of two with one name (that is a chance of one to 2**32) the second has none: VMs behind it are
     then on their first host alone. What is ``taken`` comes before all.

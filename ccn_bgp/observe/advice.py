@@ -109,8 +109,8 @@ ADVICE: Mapping[str, Advice] = {
         "give each uplink a port, a subnet and a router in it of its own",
     ),
     "underlay-family": Advice(
-        "Tunnels are IPv4: whoever is behind an IPv6 tunnel address is not reached.",
-        "give the host or gateway an IPv4 tunnel address; sessions and VPCs may be IPv6",
+        "A tunnel does not lead from one IP version to the other.",
+        "give the gateway, its uplinks, and hosts and gateways it tunnels to one IP version",
     ),
     "bogon": Advice(
         "Space that no network may use.",

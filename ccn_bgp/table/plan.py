@@ -29,6 +29,7 @@ from ccn_bgp.table.snapshot import (
     Table,
     VniEntry,
     VtepEntry,
+    VtepNameEntry,
     same_ends,
     touched_tables,
 )
@@ -138,6 +139,7 @@ class Plan:
     vteps: Change[VtepEntry]
     gateway_addresses: Change[GatewayAddressEntry]
     peers: Change[PeerEntry]
+    vtep_names: Change[VtepNameEntry]
     vtep_sets: Change[VtepSetEntry]
     acls: AclChange
     sources: Change[SourceEntry]
@@ -154,6 +156,7 @@ class Plan:
             or self.ccsis
             or self.vnis
             or self.vteps
+            or self.vtep_names
             or self.vtep_sets
             or self.gateway_addresses
             or self.peers
@@ -217,6 +220,7 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
         vteps=_entries(*_apart(old.vteps, new.vteps), lambda e: e[:2]),
         gateway_addresses=_entries(old.gateway_addresses, new.gateway_addresses, lambda e: e),
         peers=_entries(old.peers, new.peers, lambda e: e),
+        vtep_names=_entries(old.vtep_names, new.vtep_names, lambda e: e.name),
         vtep_sets=_entries(vtep_sets(old.vm_table), vtep_sets(new.vm_table), lambda e: e.name),
         acls=_acls(old.acls, new.acls),
         sources=_entries(old.sources, new.sources, lambda e: e[:2]),

@@ -24,6 +24,7 @@ from ccn_bgp.model.acl import Acl
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.route import NextHop, Route, VmEntry
 from ccn_bgp.model.vm_table import VmTable
+from ccn_bgp.model.vtep_names import named_vteps
 
 U1 = npt.NDArray[np.uint8]
 U4 = npt.NDArray[np.uint32]
@@ -221,6 +222,9 @@ class InterfaceEntry(NamedTuple):
     site: int = 0
     vtep: Ip = Ip(bytes(4))
     """Of an uplink: the tunnel address, if it is not ``address``."""
+    via6: Ip = Ip(b"")
+    vtep6: Ip = Ip(b"")
+    """The same over IPv6: then ``address``, ``via`` and ``vtep`` are zeros."""
 
 
 class VniEntry(NamedTuple):
@@ -239,6 +243,13 @@ class VtepEntry(NamedTuple):
     address: Ip
     region: bool = False
     hands_off: bool = False
+
+
+class VtepNameEntry(NamedTuple):
+    """An IPv6 VTEP and its name in rows, as struct ccn_vtep_name."""
+
+    name: bytes
+    address: Ip
 
 
 class GatewayAddressEntry(NamedTuple):
@@ -323,6 +334,19 @@ def _vtep_octets(entry: VtepEntry) -> bytes:
     return vni.to_bytes(4, "big") + size + address.ljust(16, b"\0")
 
 
+_names: deque[tuple[tuple[VtepEntry, ...], tuple[VtepNameEntry, ...]]] = deque(maxlen=16)
+"""As `_digested`."""
+
+
+def _named(vteps: tuple[VtepEntry, ...]) -> tuple[VtepNameEntry, ...]:
+    for held, found in _names:
+        if held is vteps:
+            return found
+    found = tuple(VtepNameEntry(*one) for one in named_vteps(entry.address for entry in vteps))
+    _names.append((vteps, found))
+    return found
+
+
 def _table_octets(table: Table) -> bytes:
     """Id, digest, number of rows."""
     return table.id.to_bytes(4, "big") + table.digest + len(table).to_bytes(4, "big")
@@ -378,6 +402,11 @@ class Snapshot:
     def _acl_digest(self) -> bytes:
         content = b"".join(e.ccsi.to_bytes(4, "big") + e.acl.digest for e in self.acls)
         return hashlib.blake2b(content, digest_size=32).digest()
+
+    @cached_property
+    def vtep_names(self) -> tuple[VtepNameEntry, ...]:
+        """The IPv6 VTEPs, by name: whoever packets are sent to may send them too."""
+        return _named(self.vteps)
 
     @cached_property
     def vm_table(self) -> VmTable:
