@@ -160,7 +160,7 @@ def empty(value: Any) -> Any:
 
 Name = Annotated[str, PlainValidator(of_text("a name", _name))]
 PortName = Annotated[str, PlainValidator(of_text("the name of a port", _port))]
-TunnelText = Annotated[Ip, PlainValidator(of_text("a tunnel address", _tunnel))]
+TunnelText = Annotated[Ip, PlainValidator(of_text("an IP address", _tunnel))]
 IpText = Annotated[Ip, PlainValidator(of_text("an IP address", Ip.parse))]
 Ipv4Text = Annotated[Ip, PlainValidator(of_text("an IPv4 address", _ipv4))]
 PrefixText = Annotated[Prefix, PlainValidator(of_text("a prefix (address/length)", Prefix.parse))]

@@ -21,7 +21,15 @@ FOLDER = ROOT / "topologies" / "broken"
 BROKEN = sorted(p.stem for p in FOLDER.glob("*.yaml"))
 MENDED = sorted(p.stem for p in (FOLDER / "mended").glob("*.yaml"))
 TABLES = "loop"
-GOOD = ("two-regions", "quickstart", "shared-services", "dual-homed", "floating-vip", "two-uplinks")
+GOOD = (
+    "two-regions",
+    "quickstart",
+    "shared-services",
+    "dual-homed",
+    "floating-vip",
+    "two-uplinks",
+    "ipv6-fabric",
+)
 
 
 def ccn(

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.smoke
 
 SOURCE = Path(__file__).parents[2]
 Ccn = Callable[..., subprocess.CompletedProcess[str]]
-NAMES = ("shared-services", "dual-homed", "floating-vip", "two-uplinks")
+NAMES = ("shared-services", "dual-homed", "floating-vip", "two-uplinks", "ipv6-fabric")
 
 
 @pytest.fixture(params=NAMES)
@@ -72,6 +72,7 @@ def test_it_comes_up_clean_and_does_what_it_shows(example: tuple[str, Path, Ccn]
         "dual-homed": dual_homed,
         "floating-vip": floating,
         "two-uplinks": two_uplinks,
+        "ipv6-fabric": ipv6_fabric,
     }[which](ccn, file)
 
 
@@ -104,6 +105,21 @@ def floating(ccn: Ccn, file: Path) -> None:
     assert pings(ccn, file.stem, client, behind)
     done = ccn("lab", "check", str(file), "--probes", "200", "--json")
     assert json.loads(done.stdout)["ok"], done.stdout
+
+
+def ipv6_fabric(ccn: Ccn, file: Path) -> None:
+    """Full packets pass the tunnels over IPv6, and the gateway's own addresses answer."""
+    near, far = "vm-web-10-1-0-10", ("10.2.0.10", "fd00:2::10", "172.16.0.10")
+    assert all(pings(ccn, file.stem, near, address) for address in far)
+    assert pings(ccn, file.stem, "underlay-hongkong", "2001:db8:ffff::11")
+    full = ("ping", "-c2", "-s1472", "-Mdo", "10.2.0.10")
+    assert ccn("lab", "exec", "--lab", file.stem, near, "--", *full).returncode == 0
+    words = ("--from", "web:10.1.0.10", "--to", "10.2.0.10", "--gateway", "bj-gw1", "--json")
+    traced = json.loads(ccn("trace", *words).stdout)
+    assert traced["result"] == "forwarded", traced
+    done = ccn("show", "neighbors", "--gateway", "bj-gw1", "--json")
+    sessions = {p["name"]: p["address"] for p in json.loads(done.stdout)["neighbors"]}
+    assert sessions["hk-gw1"] == "2001:db8:21::21"
 
 
 def two_uplinks(ccn: Ccn, file: Path) -> None:

@@ -207,7 +207,7 @@ def test_first_host_of_a_narrow_prefix(tmp_path: Path) -> None:
          "t.yaml:11:20: the name 'gw1' of this neighbor is taken"),
         ("ccns:", "neighbors: [{name: n, gateway: gw2, address: 127.0.0.1, asn: 1, role: peer}]\nccns:",
          "t.yaml:11:32: gateway 'gw2' is not defined (did you mean 'gw1'?)"),
-        ("vtep: 192.0.2.11", "vtep: '2001:db8::1'", "t.yaml:4:41: a gateway with an IPv6 vtep needs 'mac'"),
+        ("vtep: 192.0.2.11", "vtep: '2001:db8::1'", "t.yaml:4:41: a gateway with an IPv6 vtep needs 'router-id'"),
     ],
 )  # fmt: skip
 def test_each_fault_says_where_what_and_the_way_out(

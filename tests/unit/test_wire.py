@@ -23,7 +23,7 @@ SOURCE = Path(__file__).parents[2] / "dataplane" / "ccn_wire.h"
 
 def test_every_constant_of_the_header_is_known():
     assert wire.missing_constants() == frozenset()
-    assert (wire.VERSION, wire.MAGIC, wire.MAX_MESSAGE) == (4, 0x314E4343, 1 << 24)
+    assert (wire.VERSION, wire.MAGIC, wire.MAX_MESSAGE) == (5, 0x314E4343, 1 << 24)
 
 
 def test_the_package_holds_the_header_of_the_source():
