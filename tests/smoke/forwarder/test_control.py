@@ -81,6 +81,7 @@ def test_a_commit_is_kept_and_dumped(served, rows):
         "INTERFACE": 2,
         "CCSI": 1,
         "VNI": 1,
+        "VTEP_NAME": 0,
         "VTEP": 1,
         "ACL_RULE": 0,
         "GATEWAY_ADDRESS": 1,
