@@ -22,8 +22,9 @@ from ccn_bgp.model.path import PathAttributes, Segment
 from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.rows import NO_ESI, PathBody
 
-_JUDGED = ("next_hop", "originator_id", "cluster_list", "only_to_customer", "router_mac")
-"""What a Judge and resolution look at, beside the AS path; what policy looks at comes to it."""
+_JUDGED = ("next_hop", "originator_id", "cluster_list", "only_to_customer")
+"""What a Judge and resolution look at, beside the AS path and the router's MAC of a tunnel; what
+policy looks at comes to it."""
 
 
 class Looks(NamedTuple):
@@ -34,9 +35,11 @@ class Looks(NamedTuple):
     apart: frozenset[int] = frozenset()
 
 
-def kin(looks: Looks) -> Callable[[PathAttributes], Any]:
-    """A function that is equal for attributes of one family, if their AS paths are plain."""
-    return attrgetter(*dict.fromkeys((*_JUDGED, *looks.fields)))
+def kin(looks: Looks, *, tunnel: bool) -> Callable[[PathAttributes], Any]:
+    """A function that is equal for attributes of one family, if their AS paths are plain;
+    ``tunnel``: what they are said of leads into one."""
+    mac = ("router_mac",) if tunnel else ()
+    return attrgetter(*dict.fromkeys((*_JUDGED, *mac, *looks.fields)))
 
 
 def plain(as_path: tuple[Segment, ...], local_asn: Asn) -> bool:
@@ -52,11 +55,13 @@ def plain(as_path: tuple[Segment, ...], local_asn: Asn) -> bool:
 Member = tuple[int, PathBody]
 
 
-def families(members: Iterable[Member], looks: Looks, local_asn: Asn) -> list[list[Member]]:
+def families(
+    members: Iterable[Member], looks: Looks, local_asn: Asn, *, tunnel: bool
+) -> list[list[Member]]:
     """Bodies without a gateway IP in groups of which one can stand for all; what is kept with each
     body comes along."""
     found: dict[Hashable, list[Member]] = {}
-    key, apart = kin(looks), looks.apart
+    key, apart = kin(looks, tunnel=tunnel), looks.apart
     # Sets of one peer share the objects of equal AS paths and lists of communities, which the
     # members keep alive.
     good: dict[int, bool] = {}

@@ -24,7 +24,7 @@ from ccn_bgp.model.path import (
     Path,
     PathAttributes,
     Unicast,
-    changed,
+    all_changed,
 )
 from ccn_bgp.model.reason import (
     Denied,
@@ -226,13 +226,10 @@ class Judge:
     ) -> list[PathAttributes]:
         """As ``once``, for many that are changed alike; ``use`` tells the fields."""
         cached = self._cached(use)
-        found = []
-        for attributes in sets:
-            held = cached.get(id(attributes))
-            if held is None:
-                held = cached[id(attributes)] = attributes, changed(attributes, **fields)
-            found.append(held[1])
-        return found
+        fresh = [attributes for attributes in sets if id(attributes) not in cached]
+        for attributes, made in zip(fresh, all_changed(fresh, fields), strict=True):
+            cached[id(attributes)] = attributes, made
+        return [cached[id(attributes)][1] for attributes in sets]
 
     def _shared(self, path: Path, judged: Judgement, by_share: Collection[str]) -> Judgement:
         """What policies of shares make of it, in the tables that only a share brings it to."""

@@ -297,7 +297,8 @@ class RowJudge:
         if self.row_policy is not None and len(numbers) > 1:
             looks = self.row_policy.looks(adj.peer)
         if looks is not None:
-            for family in families(self._members(adj, rows, kinds), looks, adj.peer.local_asn):
+            members, tunnel = self._members(adj, rows, kinds), adj.peer.router is None
+            for family in families(members, looks, adj.peer.local_asn, tunnel=tunnel):
                 if len(family) > 1:
                     at = np.array([number for number, _ in family], np.int64)
                     some = _Family(kinds.at(at), [body for _, body in family], looks.fields)

@@ -17,7 +17,7 @@ from ccn_bgp.learn.bestpath import DEFAULT_LOCAL_PREF, spread
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.growing import Growing
 from ccn_bgp.model.bgp import Ip, Prefix
-from ccn_bgp.model.path import HIGHEST_PREFERENCE, EvpnPrefix, Path, PathAttributes, Unicast
+from ccn_bgp.model.path import HIGHEST_PREFERENCE, EvpnPrefix, Path, PathAttributes, Unicast, hops
 from ccn_bgp.model.route import Answer, NextHop
 from ccn_bgp.model.rows import I8, UNICAST, Vocabulary, new_numbers
 
@@ -213,7 +213,7 @@ class TermsBook:
         prefs = [s.local_pref for s in sets]
         worse = np.array([DEFAULT_LOCAL_PREF if p is None else p for p in prefs], np.uint64)
         preference = np.array([s.preference for s in sets], np.uint64)
-        length = np.minimum(np.array([s.as_path_length for s in sets], np.uint64), LONGEST_PATH)
+        length = np.minimum(np.array([hops(s.as_path) for s in sets], np.uint64), LONGEST_PATH)
         rank = (np.uint64(0xFFFFFFFF) - worse) << np.uint64(27)
         rank |= (np.uint64(HIGHEST_PREFERENCE) - preference) << np.uint64(19)
         rank |= np.uint64((source > Source.IDC) << 18)
