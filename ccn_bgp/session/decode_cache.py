@@ -44,6 +44,17 @@ class AttributeCache:
             self.sets[rest] = found
         return found
 
+    def common(self, rest: bytes) -> PathAttributes | None:
+        """Attributes of common kinds without a fault, if no multiprotocol ones are among them."""
+        found = self.sets.get(rest)
+        if found is None:
+            good = parse_good(rest, self._session, self._values)
+            if good is None:
+                return None
+            self.keep(_cost(rest))
+            found = self.sets[rest] = AttributeSet(good[0], frozenset(good[1]), ())
+        return None if found.faults else found.base
+
     def good(self, rest: bytes, next_hop: Ip) -> PathAttributes | None:
         """Attributes with the next hop of MP_REACH_NLRI, if they are of common kinds, without a
         fault, and no multiprotocol ones are among them. Nothing is kept."""

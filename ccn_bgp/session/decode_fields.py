@@ -236,6 +236,13 @@ class FieldFinder:
             and (field := self._leading(raw, start, length, blob_at, blob))
         ):
             return [field]
+        if size_at == start + 21 and nlri_at < stop and self._classic:
+            before = len(self.terms)
+            if (number := self._of_common(blob)) is not None:
+                field = nlri_at, stop, number << 2 | IPV4
+                if len(self.terms) == before:
+                    self._remember(raw, start, length, field)
+                return [field]
         located = _located(blob)
         if located is None:
             return None
@@ -338,8 +345,21 @@ class FieldFinder:
             return False
         return self._first_as is None or good.first_asn == self._first_as
 
+    def _of_common(self, blob: bytes) -> int | None:
+        """The same for NLRI of IPv4 outside of attributes, if those are of common kinds and none of
+        them is multiprotocol: every AS path of a full table comes here."""
+        good = self._cache.common(blob)
+        if good is None:
+            return None
+        number = self._numbers.get(id(good) << 1)
+        if number is None and self._announces(good):
+            next_hop = good.__dict__.get("next_hop")
+            if next_hop is not None and not wire.bad_next_hop(next_hop):
+                number = self._number(good, IPV4)
+        return number
+
     def _of_classic(self, rest: bytes) -> int | None:
-        """The same for NLRI of IPv4 outside of attributes."""
+        """The same of any attributes but multiprotocol ones."""
         known = self._cache.parsed(rest) if rest else NOTHING
         number = self._numbers.get(id(known.base) << 1)
         if number is None and not known.faults and not self._decoder.mandatory(known, classic=True):
