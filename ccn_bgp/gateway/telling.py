@@ -147,7 +147,10 @@ class UpdateGroups:
 
     def regroup(self, session: PeerSession, rib: Rib) -> Pieces:
         """What it takes for a session to be told as its group is, after a change of what it may be
-        told; what is no longer to be said is withdrawn."""
+        told; what is no longer to be said is withdrawn. One that is ``behind`` hears of it with all
+        the rest, when it has read."""
+        if session.behind:
+            return []
         key = self._identity(session, rib)
         group = self._groups.get(key)
         if group is not None and group.out is session.out:

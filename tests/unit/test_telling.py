@@ -319,6 +319,26 @@ def test_a_drained_peer_has_a_group_of_its_own(rib: Rib) -> None:
     assert stays.heard == heard
 
 
+def test_who_is_drained_while_left_behind_hears_of_both_when_it_has_read(rib: Rib) -> None:
+    drained: set[str] = set()
+    groups = UpdateGroups(lambda peer: peer.name in drained)
+    lags, stays = gateway("lags", rib), gateway("stays", rib)
+    deal(groups, rib, [lags, stays])
+    groups.leave_behind([lags.session])
+    drained.add("lags")
+    lags.session.policy = lambda _, path: replace(path.attributes, communities=(0xFFFF0000,))
+    heard = lags.heard
+    lags.hear(groups.regroup(lags.session, rib))
+    assert lags.heard == heard  # there is no room for it
+    idc(rib, "172.16.7.0/24")
+    deal(groups, rib, [lags, stays])
+    lags.session.behind = False
+    deal(groups, rib, [lags, stays])
+    assert "172.16.7.0/24" in lags.prefixes
+    assert {a.communities for _, a in lags.held.values() if a} == {(0xFFFF0000,)}
+    assert lags.held.keys() == stays.held.keys()
+
+
 def test_under_a_new_rib_only_the_difference_is_said(rib: Rib) -> None:
     groups, fars = UpdateGroups(), [gateway("a", rib), gateway("b", rib)]
     idc(rib, "172.16.7.0/24")
