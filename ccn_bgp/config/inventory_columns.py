@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ccn_bgp.model.bgp import Ip
 from ccn_bgp.model.vms import U1, U4, Array, VmColumns
+from ccn_bgp.model.vtep_sets import is_group
 
 I8 = npt.NDArray[np.int64]
 
@@ -116,6 +117,8 @@ def _joined(octets: U1, ends: I8, columns: Sequence[str], names: Sequence[str]) 
                 case "sequence":
                     sequence[rows] = _numbers(fields)
     hosts, host = _pool(host_family, host_address)
+    if any(map(is_group, hosts)):
+        raise _Strange
     alone = tuple((ip,) for ip in hosts)
     return NamedColumns(vpc, VmColumns(family, address, mac, host, alone, sequence))
 

@@ -41,6 +41,8 @@ def interfaces(topology: Topology, gateway: Gateway) -> tuple[InterfaceEntry, ..
     """Uplinks, then hand-offs by port and VLAN; ids count from 1 in that order."""
     found: list[InterfaceEntry] = []
     for uplink in sorted(gateway.uplinks, key=lambda u: u.port):
+        if uplink.address.address.version != gateway.vtep.version:
+            continue  # `underlay-family` says so
         found.append(
             InterfaceEntry(
                 id=len(found) + 1,
