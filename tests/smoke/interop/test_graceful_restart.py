@@ -35,7 +35,8 @@ def topology(net):
 def back(net, gateway, frr, sessions):
     """This many sessions later everything has been told again."""
     net.until(lambda: frr.sessions("169.254.1.1") == sessions)
-    net.until(lambda: gateway.established("lf-r1") and fresh(frr))
+    # A gateway that has begun again waits 30 s for the peers that are not there, and then tells.
+    net.until(lambda: gateway.established("lf-r1") and fresh(frr), 60)
 
 
 def fresh(frr):
