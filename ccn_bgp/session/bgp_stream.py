@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 MARKER = b"\xff" * 16
 HEADER_LENGTH = 19
+NOTIFICATION_LENGTH = 21
+"""At least: the header, an error code and a subcode."""
 OPEN, UPDATE, NOTIFICATION, KEEPALIVE, ROUTE_REFRESH = 1, 2, 3, 4, 5
 
 
@@ -31,8 +33,8 @@ class Cut:
 
     ``runs`` are (start, end) of unbroken runs of UPDATE and ROUTE-REFRESH messages, in order;
     ``used`` octets are dealt with, the rest begins a message that is not complete. ``heard`` says
-    that a whole message of any kind was there. After a ``notification`` (its body) or a ``fault``
-    nothing more is read.
+    that a whole message of any kind was there. After a ``notification`` (its body), a ``fault`` or
+    something ``unanswerable`` nothing more is read.
     """
 
     runs: list[tuple[int, int]] = field(default_factory=list)
@@ -40,6 +42,8 @@ class Cut:
     heard: bool = False
     notification: bytes | None = None
     fault: Fault | None = None
+    unanswerable: str = ""
+    """Why the session ends without a NOTIFICATION."""
 
 
 def cut(data: bytes, maximum: int) -> Cut:
@@ -66,8 +70,11 @@ def cut(data: bytes, maximum: int) -> Cut:
                 break
             at = after
             continue
-        found.fault = _header_fault(kind, length, maximum, data[at + 16 : at + 18])
-        if found.fault or after > end:
+        if kind == NOTIFICATION:
+            found.unanswerable = notification_fault(length, maximum)
+        else:
+            found.fault = _header_fault(kind, length, maximum, data[at + 16 : at + 18])
+        if found.fault or found.unanswerable or after > end:
             break
         if kind == ROUTE_REFRESH:
             if length != 23:
@@ -95,10 +102,18 @@ def _header_fault(kind: int, length: int, maximum: int, field_: bytes) -> Fault 
         return Fault(5, 3, b"")
     if not OPEN <= kind <= ROUTE_REFRESH:
         return Fault(1, 3, bytes((kind,)))
-    least = {NOTIFICATION: 21, KEEPALIVE: 19, ROUTE_REFRESH: 19}[kind]
     # RFC 8654 §4: OPEN and KEEPALIVE stay within 4096; a KEEPALIVE is a header and nothing else.
     most = 19 if kind == KEEPALIVE else maximum
-    return None if least <= length <= most else Fault(1, 2, field_)
+    return None if HEADER_LENGTH <= length <= most else Fault(1, 2, field_)
+
+
+def notification_fault(length: int, maximum: int) -> str:
+    """What is wrong with a NOTIFICATION of this length, or ``""``. It is not answered with one:
+    RFC 4271 §6.4."""
+    if NOTIFICATION_LENGTH <= length <= maximum:
+        return ""
+    allowed = f"{NOTIFICATION_LENGTH} to {maximum}"
+    return f"a NOTIFICATION of {length} octets (RFC 4271 §4.5: {allowed})"
 
 
 class SendBuffer:

@@ -7,6 +7,7 @@ ExaBGP keeps TCP, MD5, OPEN, capabilities, timers, KEEPALIVE and NOTIFICATION. W
 listed in TOUCHED and compared with the installed package before anything starts:
 
 * ``Protocol`` (reactor.peer): once Established, read in bulk and never parse; pace the dialling.
+* ``Connection.reader``, per connection before that: a broken NOTIFICATION is not answered.
 * ``Connection.writer``, per connection once Established: one send buffer for ExaBGP's and our
   messages, so that neither breaks the other in two.
 * ``Peer`` (reactor.loop): session up and down, R bit (RFC 4724 §4.1), Cease on shutdown.
@@ -56,7 +57,7 @@ from exabgp.reactor.network.error import LostConnection
 from exabgp.reactor.peer import ACTION, Peer
 from exabgp.reactor.protocol import Protocol
 
-from ccn_bgp.session.bgp_stream import cut
+from ccn_bgp.session.bgp_stream import MARKER, NOTIFICATION, cut, notification_fault
 from ccn_bgp.session.hub import READ, SEND_HOLD_EXPIRED, Hub, Session
 from ccn_bgp.session.last_words import communication, line
 from ccn_bgp.session.listening import bind_check
@@ -74,6 +75,7 @@ TOUCHED: tuple[tuple[Any, str, str], ...] = (
     (Protocol, "read_message", "self"),
     (Protocol, "validate_open", "self"),
     (Protocol, "write", "self message negotiated"),
+    (Connection, "reader", "self"),
     (Connection, "writer", "self data"),
     (Capabilities, "_graceful", "self neighbor restarted"),
     (Peer, "__init__", "self neighbor reactor"),
@@ -102,6 +104,7 @@ _USED = (  # (function, names that it must use): attributes we rely on, and the 
     (exabgp_timer.ReceiveTimer.check_ka_timer, ("time",)),
     (exabgp_timer.SendTimer.need_ka, ("time",)),
     (Delay.backoff, ("time",)),
+    (Protocol.read_message, ("connection", "reader")),
     (Protocol.write, ("connection", "writer")),
     (exabgp_loop.Reactor.__init__, ("_poller", "signal")),
     (exabgp_loop.Reactor.run, ("Processes", "received", "fds", "_poller")),
@@ -166,6 +169,14 @@ def measure_steadily() -> None:
     exabgp_timer.time = exabgp_delay.time = SteadyTime
 
 
+def hear(connection: Any) -> Iterator[tuple[int, int, bytes, bytes, Any]]:
+    """Connection.reader, which has a NOTIFICATION with a fault answered by one."""
+    for length, kind, header, body, fault in Connection.reader(connection):
+        if fault and header[:16] == MARKER and header[18] == NOTIFICATION:
+            raise LostConnection(notification_fault(length, connection.msg_size))
+        yield length, kind, header, body, fault
+
+
 class Said(Notification):  # type: ignore[misc]
     """A NOTIFICATION of an Established session; ``data`` as it came."""
 
@@ -226,6 +237,7 @@ class SpokenProtocol(Protocol):  # type: ignore[misc]
     def read_message(self) -> Iterator[Any]:
         """One read of an Established session; before that, ExaBGP's own."""
         if self.peer.fsm != FSM.ESTABLISHED:
+            self.connection.reader = lambda: hear(self.connection)
             yield from super().read_message()
             return
         session = self.session
@@ -265,6 +277,8 @@ class SpokenProtocol(Protocol):  # type: ignore[misc]
         if found.notification is not None:
             body = found.notification
             raise Said(body[0], body[1], body[2:], parse_data=False)
+        if found.unanswerable:
+            raise LostConnection(found.unanswerable)
         if found.fault:
             raise Notify(found.fault.code, found.fault.subcode, found.fault.data)
         return _UPDATE if found.heard else _NOP

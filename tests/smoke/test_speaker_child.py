@@ -62,6 +62,7 @@ class RawPeer:
 
     def __init__(self, asn=65001, hold=HOLD, address="127.0.0.1", capabilities=None):
         self.capabilities = capabilities
+        self.first = b""  # in the place of the OPEN
         self.asn, self.hold, self.address, self.port = asn, hold, address, 0
         self.up = asyncio.Event()
         self.opens, self.messages, self.closed = [], [], asyncio.Event()
@@ -98,7 +99,8 @@ class RawPeer:
         if self.capabilities is not None:
             capabilities = self.capabilities
         writer.write(
-            message(
+            self.first
+            or message(
                 OPEN,
                 struct.pack("!BHH", 4, 23456 if self.asn > 65535 else self.asn, self.hold)
                 + b"\x0a\x09\x09\x09"
@@ -305,6 +307,27 @@ def test_a_notification_is_told_as_the_reason(tmp_path):
             assert not raw.kinds(NOTIFICATION)
 
     run(body())
+
+
+@pytest.mark.parametrize("established", [False, True])
+@pytest.mark.parametrize("body", [b"", b"\x06"])
+def test_a_notification_that_is_too_short_is_not_answered(tmp_path, established, body):
+    """RFC 4271 §6.4."""
+
+    async def play():
+        raw = await RawPeer().listen()
+        raw.first = b"" if established else message(NOTIFICATION, body)
+        async with running(tmp_path, [peer_of(raw)]) as (_, log):
+            if established:
+                await log.until(lambda: log.of(SessionUp))
+                await raw.send(message(NOTIFICATION, body) + message(KEEPALIVE))
+            ends = SessionDown if established else AttemptFailed
+            await log.until(lambda: log.of(ends))
+            assert f"a NOTIFICATION of {19 + len(body)} octets" in log.of(ends)[0].reason
+            await asyncio.wait_for(raw.closed.wait(), 5)
+            assert not raw.kinds(NOTIFICATION)
+
+    run(play())
 
 
 EVPN, IPV4 = b"\x01\x04\0\x19\0\x46", b"\x01\x04\0\x01\0\x01"

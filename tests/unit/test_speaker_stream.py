@@ -63,7 +63,6 @@ def test_nothing_is_read_after_a_notification():
         (message(UPDATE, 22), 4096, Fault(1, 2, b"\0\x16")),
         (message(UPDATE, 4097)[:19], 4096, Fault(1, 2, b"\x10\x01")),
         (message(KEEPALIVE, 20), 65535, Fault(1, 2, b"\0\x14")),
-        (message(NOTIFICATION, 20), 4096, Fault(1, 2, b"\0\x14")),
         (message(9, 19), 4096, Fault(1, 3, b"\x09")),
         (message(0, 19), 4096, Fault(1, 3, b"\x00")),
         (message(OPEN, 29), 4096, Fault(5, 3, b"")),
@@ -75,6 +74,17 @@ def test_header_faults_come_after_what_was_good(bad, maximum, fault):
     assert found.fault == fault
     assert found.runs == [(0, len(UPDATES[0]))]
     assert not cut(UPDATES[0] + UPDATES[1], maximum).fault
+
+
+@pytest.mark.parametrize(("length", "maximum"), [(18, 4096), (19, 4096), (20, 4096), (4097, 4096)])
+def test_a_notification_with_a_fault_is_not_answered(length, maximum):
+    """RFC 4271 §6.4: with no NOTIFICATION."""
+    bad = message(NOTIFICATION, 19)[:16] + struct.pack("!HB", length, NOTIFICATION) + bytes(40)
+    found = cut(UPDATES[0] + bad, maximum)
+    assert found.fault is None and found.notification is None
+    assert found.unanswerable == f"a NOTIFICATION of {length} octets (RFC 4271 §4.5: 21 to 4096)"
+    assert found.runs == [(0, len(UPDATES[0]))]
+    assert not cut(message(NOTIFICATION, 4097), 65535).unanswerable
 
 
 def test_extended_messages_need_the_capability():
