@@ -219,7 +219,8 @@ class UpdateGroups:
         peer = session.peer
         originations = {t.ccsi.id: Origination(t.ccsi.rd, t.ccsi.vni) for t in rib.tables.values()}
         summaries = Summaries(told_summaries(session, rib))
-        out = AdjRibOut(peer, session.policy, originations, self._classes(peer), summaries)
+        classes, families = self._classes(peer), session.families
+        out = AdjRibOut(peer, session.policy, originations, classes, summaries, families=families)
         group = _Group(out, rib)
         _offer_all(group, self._whole(rib))
         out.take()

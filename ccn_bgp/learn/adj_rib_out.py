@@ -27,7 +27,7 @@ from ccn_bgp.learn.summaries import NO_SUMMARIES, Summaries
 from ccn_bgp.learn.told import Told
 from ccn_bgp.learn.told_rows import NONE
 from ccn_bgp.learn.told_vms import ToldVms, vm_kinds
-from ccn_bgp.model.bgp import Prefix
+from ccn_bgp.model.bgp import Family, Prefix
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.outgoing import (
     Classes,
@@ -66,7 +66,8 @@ class AdjRibOut(Told):
     offered.
 
     ``classes``: see Classes; without it an export policy that is named is asked for each prefix.
-    ``summaries``: aggregates that are told in the place of others (IDC routers).
+    ``summaries``: aggregates that are told in the place of others (IDC routers). ``families``: what
+    their sessions carry; of others nothing is told.
     """
 
     def __init__(
@@ -76,8 +77,11 @@ class AdjRibOut(Told):
         originations: Mapping[int, Origination] | None = None,
         classes: Classes | None = None,
         summaries: Summaries = NO_SUMMARIES,
+        *,
+        families: frozenset[Family] = frozenset(Family),
     ) -> None:
         super().__init__(peer, originations or {})
+        self._families = families
         self.summaries = summaries
         self.policy = policy
         self.classes = classes
@@ -136,8 +140,8 @@ class AdjRibOut(Told):
         self.offer(nlri, self._outbound(self.peer, judged))
 
     def offer_route(self, prefix: Prefix, route: Route | None, best: Candidate | None) -> None:
-        """One route of the CCSI, to an IDC router of it; only in a family of the hand-off, and
-        never back to the data centre it is from, whichever gateway and router it came over."""
+        """One route of the CCSI, to an IDC router of it; only in a family of hand-off and session,
+        and never back to the data centre it is from, whichever gateway and router it came over."""
         router = self.peer.router
         assert router is not None
         nlri = Unicast(prefix)
@@ -145,6 +149,7 @@ class AdjRibOut(Told):
         if route is not None and best is not None:
             told = (
                 (route.next_hop.kind is not Kind.DROP or best.source is Source.AGGREGATE)
+                and nlri.family in self._families
                 and router.ends(prefix.version) is not None
                 and self.peer.site not in best.path.attributes.extended_communities
             )
@@ -211,7 +216,9 @@ class AdjRibOut(Told):
         router = self.peer.router
         if (rows.table is None) is (router is None):
             raise ValueError(f"peer {self.peer.name} is not told routes of {rows.family.text}")
-        if router is not None and router.ends(rows.version) is None:
+        if router is not None and (
+            rows.family not in self._families or router.ends(rows.version) is None
+        ):
             return
         held = self.rows[rows.width]
         table = np.zeros(1, np.uint32) if rows.table is None else rows.table

@@ -23,6 +23,7 @@ from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.outgoing import NOTHING, OutRows
 from ccn_bgp.model.path import Nlri, Path, PathAttributes, Segment, SegmentType, Unicast
 from ccn_bgp.model.rows import Vocabulary
+from ccn_bgp.model.topology import Interface
 from ccn_bgp.policy import changes
 from ccn_bgp.session.decode import Decoder, RouteRefresh, SessionParameters, Verdict
 from ccn_bgp.session.events import OpenFacts
@@ -404,6 +405,25 @@ def test_a_router_hears_the_columns_of_its_table_under_its_policy(rib: Rib) -> N
     assert silent.held == {}
     held_back = {key for key in silent.session.out.denied if len(key) == 5}
     assert {Prefix.parse(p) for p in wanted} <= held_back
+
+
+def test_what_the_session_does_not_carry_is_not_counted_as_told(rib: Rib) -> None:
+    """A hand-off in both families, a router that negotiated one (RFC 4760 §8)."""
+    peer = rib.peers["lf-r1"]
+    assert peer.router is not None
+    theirs, ours = (Interface(Ip.parse(f"fd00:fe::{n}"), 64) for n in (2, 1))
+    both = replace(peer.router, address6=theirs, gateway_address6=ours)
+    table = rib.tables["bj-gw1/retail"].ccsi.id
+    rows = [columns(table, {"10.50.1.0/24": 0}), columns(table, {"fd00:50::/64": 0})]
+    groups, router = UpdateGroups(), Far(replace(peer, router=both))
+    deal(groups, rib, [router])
+    assert any(prefix.version == 6 for prefix in rib.tables["bj-gw1/retail"].routes)
+    assert router.session.out.told.keys() == router.held.keys()
+    deal(groups, rib, [router], RowFeed(SETS, routes=rows))
+    assert "10.50.1.0/24" in router.prefixes
+    assert router.session.out.told.keys() == router.held.keys()
+    assert len(router.session.out.told) == len(router.held)
+    assert not [key for key in router.session.out.denied if len(key) == 17]
 
 
 def test_a_fault_of_ours_costs_one_group_its_sessions(rib: Rib) -> None:
