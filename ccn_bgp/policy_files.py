@@ -47,6 +47,11 @@ class Files:
             self._read(Path(path), (), "")
         return self
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All that were named, sorted: also those that could not be read."""
+        return tuple(sorted(self._done))
+
     def _read(self, path: Path, above: tuple[tuple[Path, Path], ...], asked_at: str) -> None:
         """``above``: the files that are being read, (resolved, as named), outermost first."""
         real = path.resolve()

@@ -12,6 +12,7 @@ import typer
 class View(enum.StrEnum):
     """What can be shown."""
 
+    STATUS = "status"
     NEIGHBORS = "neighbors"
     CCSIS = "ccsis"
     ROUTES = "routes"
@@ -29,7 +30,7 @@ class View(enum.StrEnum):
 
 
 def show(
-    what: Annotated[View, typer.Argument(help="What to show.", show_default=False)],
+    what: Annotated[View, typer.Argument(help="What to show.")] = View.STATUS,
     gateway: Annotated[
         str | None,
         typer.Option(help="Which gateway; not needed where one runs.", show_default=False),
@@ -40,7 +41,7 @@ def show(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Show the state of a running gateway: sessions, tables, routes, VMs, commits, findings."""
+    """Show the state of a running gateway: what is wrong (status), sessions, tables, VMs."""
     from ccn_bgp.observe.api import ask
     from ccn_bgp.observe.render import draw
 

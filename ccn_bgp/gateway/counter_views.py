@@ -29,6 +29,8 @@ def counters_json(gateway: Running, only: str | None = None) -> Any:
         drops = found.get(f"drop-ccsi {number}", {})
         scopes = {f"ccsi {number}", f"acl {number}", f"drop-ccsi {number}"}
         found = {scope: values for scope, values in found.items() if scope in scopes}
+    else:
+        found["configuration"] = gateway.configuration.counters()
     return {
         "gateway": gateway.name,
         "counters": found,

@@ -24,6 +24,7 @@ from ccn_bgp.errors import CcnError, InputError, Problem, UnreachableError
 from ccn_bgp.forwarder.answers import Counter, Offender
 from ccn_bgp.gateway import collecting
 from ccn_bgp.gateway.commit import Committer
+from ccn_bgp.gateway.configuration import Configuration, fault_of_ours
 from ccn_bgp.gateway.explain import explain
 from ccn_bgp.gateway.guard import Guard, Proved, new_findings
 from ccn_bgp.gateway.history import CommitRecord, History, intent_digest
@@ -90,6 +91,8 @@ class Daemon:
         self.link: ForwarderLink | NoForwarder
         self.committer: Committer
         self.history = History()
+        self.configuration = Configuration(file)
+        self.trouble = ""
         self._wake = asyncio.Event()
         self._dirty_since = 0.0
         self._stop = asyncio.Event()
@@ -101,7 +104,9 @@ class Daemon:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. InputError, RefusedError, CcnError if it cannot start."""
         collecting.begin()
+        begun = time.time()
         self.intent = read_intent(self.file, self.name)
+        self.configuration.accepted(self.intent, begun)
         with self._locked_state():
             for number, event in (
                 (signal.SIGTERM, self._stop),
@@ -214,7 +219,7 @@ class Daemon:
             "forwarder": asyncio.create_task(self.link.watch(self._forwarder_back)),
             "speakers": asyncio.create_task(self.sessions.speakers.fault()),
         }
-        watch = InventoryWatch(lambda: self.intent, self._renew)
+        watch = InventoryWatch(lambda: self.intent, self._renew, self.configuration)
         waits["inventory"] = asyncio.create_task(watch.run())
         waits["moves"] = asyncio.create_task(FreezeWatch(lambda: self.rib, self.changed).run())
         if self.forwarder is None:
@@ -290,12 +295,16 @@ class Daemon:
         try:
             self.commit()
         except UnreachableError as error:
+            self.trouble = str(error)
             log.warning("commit: %s", error)
         except CcnError as error:
+            self.trouble = str(error)
             log.error("commit failed, the old tables stay: %s", error)
-        except Exception:
+        except Exception as error:
+            self.trouble = str(fault_of_ours(error))
             log.exception("commit failed by a fault of ours, the old tables stay")
         else:
+            self.trouble = ""
             return True
         return False
 
@@ -362,14 +371,19 @@ class Daemon:
         while True:
             await self._reload.wait()
             self._reload.clear()
+            begun = time.time()
             try:
                 async with self._taking:
-                    await self._take_over(read_intent(self.file, self.name))
+                    intent = read_intent(self.file, self.name)
+                    await self._take_over(intent)
+                self.configuration.accepted(intent, begun)
                 log.info("reload: %s is in force", self.file)
             except CcnError as error:
+                self.configuration.refused("topology", error.problems)
                 for problem in error.problems:
                     log.error("reload refused, the old state goes on: %s", problem)
-            except Exception:
+            except Exception as error:
+                self.configuration.refused("topology", [fault_of_ours(error)])
                 log.exception("reload failed by a fault of ours")
 
     async def _renew(self, before: Intent, intent: Intent) -> None:
@@ -384,6 +398,7 @@ class Daemon:
             self._intent_digest = intent_digest(intent)
             if not self._tried():
                 self.changed()
+            self.configuration.inventory_accepted()
             log.info("inventory: as it is now, it is in force")
 
     async def _take_over(self, intent: Intent) -> None:

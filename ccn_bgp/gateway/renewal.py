@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from ccn_bgp.config.inventory import stamps, stamps_read
 from ccn_bgp.errors import CcnError
+from ccn_bgp.gateway.configuration import Configuration, fault_of_ours
 from ccn_bgp.gateway.intent import Intent, renewed
 
 log = logging.getLogger("ccn.gateway")
@@ -23,10 +24,14 @@ class InventoryWatch:
     that follows from it."""
 
     def __init__(
-        self, intent: Callable[[], Intent], take_over: Callable[[Intent, Intent], Awaitable[None]]
+        self,
+        intent: Callable[[], Intent],
+        take_over: Callable[[Intent, Intent], Awaitable[None]],
+        configuration: Configuration,
     ) -> None:
         self.intent = intent
         self.take_over = take_over
+        self.configuration = configuration
 
     async def run(self) -> None:
         """For ever."""
@@ -38,6 +43,8 @@ class InventoryWatch:
             if now == before and now not in (tried, stamps_read(held.topology)):
                 await self._renew(held)
                 tried = now
+            elif now == stamps_read(held.topology):
+                self.configuration.inventory_accepted()
             before = now
 
     async def _renew(self, held: Intent) -> None:
@@ -46,7 +53,9 @@ class InventoryWatch:
             intent = await asyncio.to_thread(renewed, held)
             await self.take_over(held, intent)
         except CcnError as error:
+            self.configuration.refused("inventory", error.problems)
             for problem in error.problems:
                 log.error("inventory refused, the old one stays: %s", problem)
-        except Exception:
+        except Exception as error:
+            self.configuration.refused("inventory", [fault_of_ours(error)])
             log.exception("reading the inventory failed by a fault of ours")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path as FilePath
 from typing import Any, BinaryIO, cast
 
 from ccn_bgp.errors import InputError, Problem
+from ccn_bgp.gateway.configuration import Configuration
 from ccn_bgp.gateway.guard import Guard, Proved
 from ccn_bgp.gateway.history import History
 from ccn_bgp.gateway.intent import Intent
@@ -40,6 +42,7 @@ from ccn_bgp.session.mrt import (
     opened,
     records,
 )
+from ccn_bgp.session.record import Unrecorded
 from ccn_bgp.table.snapshot import NOTHING, Snapshot
 
 log = logging.getLogger("ccn.replay")
@@ -93,6 +96,11 @@ class Replayed:
         self.proved = Proved(NOTHING, (), 0)
         self.held: Snapshot = NOTHING
         self.history = History()
+        self.recorder = Unrecorded()
+        self.configuration = Configuration(intent.topology.file)
+        self.configuration.accepted(intent, time.time())
+        self.trouble = ""
+        self.forwarder: str | None = "none"
         self.heard = Heard()
         self._facts: dict[str, OpenFacts] = {}
         self._names: dict[tuple[int, Ip, Ip], str | None] = {}

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ccn_bgp.forwarder.answers import Counter, Offender
+from ccn_bgp.gateway.configuration import Configuration
 from ccn_bgp.gateway.guard import Proved
 from ccn_bgp.gateway.history import History
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Ip
+from ccn_bgp.session.record import Unrecorded
 from ccn_bgp.table.snapshot import Snapshot
 
 
@@ -25,6 +27,12 @@ class Running(Protocol):
     proved: Proved
     held: Snapshot
     history: History
+    configuration: Configuration
+    recorder: Unrecorded
+    trouble: str
+    """Why the last commit has failed; empty if it has not."""
+    forwarder: str | None
+    """The socket of one that somebody else started, or ``none``; None: our own."""
 
     @property
     def generation(self) -> int:

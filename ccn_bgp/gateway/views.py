@@ -13,6 +13,7 @@ from ccn_bgp.gateway.history import intent_digest
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.policy_views import policy
 from ccn_bgp.gateway.running import Running
+from ccn_bgp.gateway.status_views import status
 from ccn_bgp.gateway.vm_views import vms_json
 from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteDistinguisher
 from ccn_bgp.model.ccsi import ccsis
@@ -424,6 +425,7 @@ def malformed(gateway: Running, filters: Filters) -> Json:
 
 
 VIEWS: Mapping[str, Callable[[Running, Filters], Json]] = {
+    "status": status,
     "neighbors": neighbors,
     "ccsis": tables,
     "routes": routes,

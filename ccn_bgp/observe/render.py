@@ -32,6 +32,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "policy": "neighbor direction policy statement then hits last where".split(),
     "aggregates": "ccn name prefix state contributing routes summary-only told-to".split(),
 }
+_STATES = {"ok": (" ", "green"), "note": ("-", "yellow"), "wrong": ("!", "red")}
 _MARKS = {"chosen": ("*", "green"), "multipath": ("+", "green")}
 """Of paths in use, by the first word of their result."""
 
@@ -43,6 +44,9 @@ def draw(what: str, answer: Row) -> None:
         for key, value in answer.items():
             console.print(f"{key:<11}{'no' if value is False else text(key, value)}")
         return
+    if what == "status":
+        _draw_status(console, answer)
+        return
     if what == "counters":
         _draw_counters(console, answer)
         return
@@ -52,6 +56,19 @@ def draw(what: str, answer: Row) -> None:
     rows = answer[what]
     flat = [{**row.get("attributes", {}), **row} for row in rows]
     table(console, COLUMNS[what], flat)
+
+
+def _draw_status(console: Console, answer: Row) -> None:
+    """What is wrong has ``!`` before it, what may be meant so ``-``; under it what to do."""
+    rows = answer["status"]
+    width = max(len(row["about"]) for row in rows)
+    for row in rows:
+        mark, style = _STATES[row["state"]]
+        about = escape(row["about"].ljust(width))
+        console.print(f"[{style}]{mark} {about}[/]  {escape(row['says'])}")
+        if row["do"] and row["state"] != "ok":
+            console.print(f"  {' ' * width}  [dim]do: {escape(row['do'])}[/]")
+    console.print(f"{escape(answer['gateway'])}: " + ("all is well" if answer["ok"] else "see `!`"))
 
 
 def _draw_counters(console: Console, answer: Row) -> None:

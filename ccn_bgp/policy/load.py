@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def read_policies(paths: Sequence[Path]) -> PolicySet:
     reader = _Reader(files.problems)
     for source in files.sources:
         reader.read(source)
-    policies = reader.finish()
+    policies = replace(reader.finish(), files=files.paths)
     if reader.problems:
         raise InputError.of(in_order(reader.problems))
     return policies

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path as FilePath
 from typing import Any, Literal
 
 from ccn_bgp.model.bgp import Prefix
@@ -116,7 +117,7 @@ class PolicySet:
 
     ``sets`` by (section, name), as in ("prefix-sets", "idc-space"); ``used``: those that a
     statement or another set asks for. ``patterns``: where the regexes and texts with ``*`` stand
-    that a set has of its own.
+    that a set has of its own. ``files``: where all of it was read.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -128,6 +129,7 @@ class PolicySet:
     patterns: Mapping[tuple[str, str], Mapping[AsPathMember | Member, str]] = field(
         default_factory=dict
     )
+    files: tuple[FilePath, ...] = field(default=(), compare=False)
 
     def tells_neighbors_apart(self, names: Sequence[str]) -> bool:
         """Whether a chain asks which session it is."""

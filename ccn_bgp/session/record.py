@@ -53,7 +53,9 @@ class Bounds(NamedTuple):
 
 
 class Unrecorded:
-    """Takes what Sessions hears, and keeps nothing of it."""
+    """Takes what Sessions hears, and keeps nothing of it. ``failed``: why a recording has ended."""
+
+    failed = ""
 
     def up(self, peer: Peer, facts: OpenFacts) -> None:
         """A session is Established."""
@@ -94,7 +96,7 @@ class Recorder(Unrecorded):
         self.directory = directory
         self.gateway = gateway.name
         self.bounds = bounds or Bounds()
-        self.failed = False
+        self.failed = ""
         self._numbers: dict[str, int] = {}
         self._frames: dict[str, Frame] = {}
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -167,7 +169,7 @@ class Recorder(Unrecorded):
     def _fail(self, why: str) -> None:
         """Say it once; from now on nothing is recorded until the gateway starts again."""
         if not self.failed:
-            self.failed = True
+            self.failed = f"{self._path}: {why}"
             log.error("recording ends, learning goes on: %s: %s", self._path, why)
 
     # -- the thread -----------------------------------------------------------------------------

@@ -91,6 +91,11 @@ def test_a_leaking_edit_is_refused_and_the_old_state_goes_on(gateway: Running) -
     assert "the old state goes on" in line
     assert "rl-gw1/finance" in line and "rl-gw1/retail" in line
     assert gateway.show("digest") == before
+    status = gateway.show("status")
+    (told,) = status["configuration"]["refused"]
+    assert not status["ok"] and told["problems"][0]["where"].startswith(f"{gateway.file}:")
+    shown = ccn("show", environment=gateway.environment).stdout
+    assert told["problems"][0]["what"] in shown and "kill -HUP" in shown
 
     refused = ccn("validate", str(gateway.file), "--json", environment=gateway.environment)
     assert refused.returncode == 3
@@ -115,6 +120,7 @@ def test_a_good_edit_is_one_plan(gateway: Running) -> None:
     commits = gateway.show("commits")["commits"]
     assert len(commits) == 2
     assert "+1 -1 routes in finance" in commits[-1]["summary"]
+    assert gateway.show("status")["ok"]
 
 
 def test_every_commit_holds_under_the_independent_check(gateway: Running) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from pathlib import Path as FilePath
 from types import SimpleNamespace
 
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.forwarder.answers import Counter, Offender
 from ccn_bgp.forwarder.drops import DROPS
+from ccn_bgp.gateway.configuration import Configuration
 from ccn_bgp.gateway.counter_views import counters_json
 from ccn_bgp.model.bgp import Ip
 from ccn_bgp.observe.render import draw
@@ -36,6 +38,7 @@ def test_what_show_counters_says(capsys) -> None:
     gateway = SimpleNamespace(
         name=name,
         intent=SimpleNamespace(topology=topology, gateway=topology.gateways[name]),
+        configuration=Configuration(FilePath("t.yaml")),
         held=SimpleNamespace(
             interfaces=[SimpleNamespace(id=7, tap="eth2.0t", ccsi=0)],
             vnis=[SimpleNamespace(vni=10001, ccsi=topology.ccns[ccn].id)],
@@ -63,6 +66,8 @@ def test_what_show_counters_says(capsys) -> None:
     one = counters_json(gateway, ccn)
     assert [(d["reason"], d["packets"]) for d in one["drops"]] == [("source-no-vm", 2)]
     assert one["drops"][0]["first"] == shown["drops"][0]["first"] | {"vni": 9}
+    assert shown["counters"]["configuration"]["not-in-force"] == 0
+    assert "configuration" not in one["counters"]
     assert "port eth1" not in one["counters"]
     other = counters_json(gateway, max(topology.ccns))
     assert (other["ccns"], other["drops"]) == ({}, [])

@@ -1,0 +1,156 @@
+"""What ``ccn show`` prints when nobody says what: is all well, and if not, what is wrong and which
+command tells more. In: a running gateway. Out: JSON values, one row for each thing.
+
+``state``: ``ok``, ``wrong``, or ``note`` for what an operator may have meant so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ccn_bgp.errors import UnreachableError
+from ccn_bgp.forwarder.answers import Counter
+from ccn_bgp.forwarder.drops import DROPS
+from ccn_bgp.gateway.configuration import Kind
+from ccn_bgp.gateway.intent import finding_line
+from ccn_bgp.gateway.running import Running
+
+Row = dict[str, str]
+
+NAMED = 10
+"""Sessions that are down are named one by one up to here."""
+LATELY = 60.0
+"""Seconds: a reason for drops that has hit nobody since is history."""
+
+
+def status(gateway: Running, _: Mapping[str, str]) -> Any:
+    """``ok`` if no row is ``wrong``."""
+    rows = [
+        *_configuration(gateway),
+        *_sessions(gateway),
+        *_forwarder(gateway),
+        *_tables(gateway),
+        *_findings(gateway),
+    ]
+    if gateway.recorder.failed:
+        says = f"ended, learning goes on: {gateway.recorder.failed}"
+        rows.append(_row("recording", "wrong", says, "make room; it begins at the next start"))
+    return {
+        "gateway": gateway.name,
+        "ok": not any(row["state"] == "wrong" for row in rows),
+        "status": rows,
+        "configuration": gateway.configuration.as_json(),
+    }
+
+
+def _row(about: str, state: str, says: str, do: str = "") -> Row:
+    return {"about": about, "state": state, "says": says, "do": do}
+
+
+def _configuration(gateway: Running) -> Iterator[Row]:
+    held = gateway.configuration
+    since = _clock(held.since)
+    if "topology" in held.refusals:
+        says = f"{_refusal(gateway, 'topology')}; what is in force is of {since}"
+        yield _row("configuration", "wrong", says, held.mended)
+    elif edited := held.edited():
+        names = ", ".join(map(str, edited[:NAMED])) + (", …" if edited[NAMED:] else "")
+        says = f"edited since it was read ({since}): {names}"
+        yield _row("configuration", "note", says, f"to have it in force: `{held.again}`")
+    else:
+        yield _row("configuration", "ok", f"{held.file} in force since {since}")
+    if "inventory" in held.refusals:
+        yield _row(
+            "inventory", "wrong", _refusal(gateway, "inventory"), "mend it: it is read again"
+        )
+
+
+def _refusal(gateway: Running, kind: Kind) -> str:
+    refused = gateway.configuration.refusals[kind]
+    rest = len(refused.problems) - 1 + refused.more
+    lines = f" ({rest} line{'s' * (rest > 1)} more: --json)" if rest else ""
+    return f"the edit was refused at {_clock(refused.when)}: {refused.problems[0]}{lines}"
+
+
+def _sessions(gateway: Running) -> Iterator[Row]:
+    sessions = gateway.sessions
+    down = [(n, s) for n, s in sorted(sessions.peers.items()) if not s.up]
+    count = len(sessions.peers)
+    yield _row("sessions", "wrong" if down else "ok", f"{count - len(down)} of {count} up")
+    for name, session in down[:NAMED]:
+        shut = sessions.limits.shut.get(name)
+        why = session.why_down if shut is None else shut.reason
+        says = f"{session.peer.role} down for {time.time() - session.since:.0f} s: {why}"
+        yield _row(name, "wrong", says, f"`ccn show neighbors --neighbor {name}`")
+    if down[NAMED:]:
+        says = f"{len(down) - NAMED} more sessions are down"
+        yield _row("sessions", "wrong", says, "`ccn show neighbors`")
+    if drained := sorted(gateway.intent.drain.names & sessions.peers.keys()):
+        says = f"drained: {', '.join(drained[:NAMED])}{', …' if drained[NAMED:] else ''}"
+        yield _row("sessions", "note", says, "`ccn neighbor NAME undrain`")
+
+
+def _forwarder(gateway: Running) -> Iterator[Row]:
+    if gateway.forwarder == "none":
+        yield _row("forwarder", "note", "there is none (--forwarder none): no packet is forwarded")
+        return
+    try:
+        counters, hits = gateway.counters(), gateway.offenders()
+    except UnreachableError as error:
+        do = "forwarder.log in the state directory"
+        yield _row("forwarder", "wrong", str(error), do)
+        return
+    yield _row("forwarder", "ok", f"answers, generation {gateway.generation}")
+    yield from _uplinks(counters)
+    now = time.time()
+    late = {hit.reason: now - hit.seconds for hit in hits if hit.last}
+    dropped = [
+        f"{c.name} ({c.value}, last {max(late[c.name], 0):.0f} s ago: {DROPS[c.name].means})"
+        for c in sorted(counters, key=lambda c: late.get(c.name, 0.0))
+        if c.scope == "drop" and c.name in DROPS and late.get(c.name, LATELY) < LATELY
+    ]
+    if dropped:
+        yield _row("drops", "note", "; ".join(dropped), "`ccn show counters`")
+
+
+def _uplinks(counters: Sequence[Counter]) -> Iterator[Row]:
+    texts = {"link-down": "has no link", "router-silent": "its router does not answer"}
+    for counter in counters:
+        if counter.scope.startswith("uplink ") and counter.value and counter.name in texts:
+            yield _row(counter.scope, "wrong", texts[counter.name], "`ccn show counters`")
+
+
+def _tables(gateway: Running) -> Iterator[Row]:
+    if gateway.sessions.holding_back:
+        waits = [n for n, s in sorted(gateway.sessions.peers.items()) if not s.complete]
+        says = f"as before the restart: waiting for End-of-RIB of {', '.join(waits[:NAMED])}"
+        yield _row("tables", "note", says, "nothing: it ends by itself")
+    else:
+        commits = gateway.history.records
+        last = f", last changed {_clock(commits[-1].when)}" if commits else ""
+        yield _row("tables", "ok", f"{gateway.held.route_count} routes in force{last}")
+    if standing := gateway.proved.standing:
+        says = f"refused, the old tables stay: {finding_line(standing[0])}"
+        yield _row("commits", "wrong", says, "`ccn show findings`")
+    elif gateway.trouble:
+        says = f"fail, the old tables stay: {gateway.trouble}"
+        yield _row(
+            "commits", "wrong", says, "it is tried again; the log of `ccn run` has each time"
+        )
+
+
+def _findings(gateway: Running) -> Iterator[Row]:
+    found = [*gateway.proved.findings, *gateway.sessions.limits.findings()]
+    errors = sum(f.stands for f in found)
+    if errors:
+        first = next(f for f in found if f.stands)
+        says = f"{errors} error{'s' * (errors > 1)}, such as {first.rule}: {first.message}"
+        yield _row("findings", "wrong", says, "`ccn show findings`")
+    else:
+        yield _row("findings", "ok", f"no errors, {len(found)} warnings" if found else "none")
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%F %T", time.localtime(seconds))
