@@ -223,11 +223,77 @@ static void neighbor_discovery(void)
 	}
 	for (size_t length = 0; length < sizeof(told); length++)
 		CHECK(icmp6_read(told, length).kind == ICMP6_OTHER);
+	CHECK(icmp6_read(told, sizeof(told)).override);
+	told[58] = 0x40; /* solicited, and not meant to override */
+	icmp6_seal(told + 14, 32);
+	seen = icmp6_read(told, sizeof(told));
+	CHECK(seen.kind == ICMP6_ADVERTISEMENT && !seen.override);
+}
+
+/* A frame as it is, with some octets changed and the checksum right. */
+static enum icmp6_kind kind_of(const uint8_t *frame, size_t size, unsigned at, const void *octets,
+			       unsigned count)
+{
+	uint8_t copy[ICMP6_ND_SIZE];
+
+	memcpy(copy, frame, size);
+	memcpy(copy + at, octets, count);
+	icmp6_seal(copy + 14, size - 54);
+	return icmp6_read(copy, size).kind;
+}
+
+/* RFC 4861 sections 7.1.1 and 7.1.2; RFC 4443 section 2.4 (e): nobody answers to many or to nobody. */
+static void messages_that_are_not_taken(void)
+{
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 2}, nobody[16];
+	static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1}, us[16] = {0xfd, [15] = 1},
+			     them[16] = {0xfd, [15] = 2};
+	uint8_t asked[ICMP6_ND_SIZE], direct[ICMP6_ND_SIZE], told[ICMP6_ND_SIZE], ping[62];
+	const uint8_t group_of_us[16] = {0xff, 2, [11] = 1, [12] = 0xff, [15] = 1};
+
+	icmp6_solicit(asked, mac, them, us, NULL);
+	icmp6_solicit(direct, mac, them, us, mac);
+	CHECK(kind_of(asked, sizeof(asked), 0, "", 0) == ICMP6_SOLICITATION);
+	CHECK(kind_of(direct, sizeof(direct), 0, "", 0) == ICMP6_SOLICITATION);
+	CHECK(kind_of(asked, sizeof(asked), 6, "\1", 1) == ICMP6_OTHER); /* from a group's MAC */
+	CHECK(kind_of(asked, sizeof(asked), 22, all_nodes, 16) == ICMP6_OTHER); /* from a group */
+	CHECK(kind_of(asked, sizeof(asked), 62, all_nodes, 16) == ICMP6_OTHER); /* for a group */
+	CHECK(kind_of(asked, sizeof(asked), 79, "\0", 1) ==
+	      ICMP6_OTHER); /* an option of length 0 */
+	CHECK(kind_of(asked, sizeof(asked), 79, "\2", 1) == ICMP6_OTHER); /* beyond the end */
+	/* looking for duplicates: with a MAC, or not to the group of the address */
+	CHECK(kind_of(asked, sizeof(asked), 22, nobody, 16) == ICMP6_OTHER);
+	memset(asked + 78, 14, 1); /* another option: a nonce (RFC 7527) */
+	CHECK(kind_of(asked, sizeof(asked), 22, nobody, 16) == ICMP6_SOLICITATION);
+	memcpy(asked + 22, nobody, 16);
+	CHECK(kind_of(asked, sizeof(asked), 38, us, 16) == ICMP6_OTHER);
+	CHECK(kind_of(asked, sizeof(asked), 38, all_nodes, 16) == ICMP6_OTHER);
+	CHECK(kind_of(asked, sizeof(asked), 38, group_of_us, 16) == ICMP6_SOLICITATION);
+
+	icmp6_advertise(told, mac, them, direct);
+	CHECK(kind_of(told, sizeof(told), 0, "", 0) == ICMP6_ADVERTISEMENT);
+	CHECK(kind_of(told, sizeof(told), 38, all_nodes, 16) ==
+	      ICMP6_OTHER); /* to all, solicited */
+	CHECK(kind_of(told, sizeof(told), 62, all_nodes, 16) == ICMP6_OTHER);
+	CHECK(kind_of(told, sizeof(told), 79, "\0", 1) == ICMP6_OTHER);
+	told[58] = 0x20;
+	CHECK(kind_of(told, sizeof(told), 38, all_nodes, 16) == ICMP6_ADVERTISEMENT);
+	CHECK(kind_of(told, sizeof(told), 54, "\x86", 1) ==
+	      ICMP6_OTHER); /* a router's is the kernel's */
+
+	memcpy(ping, direct, sizeof(ping));
+	memcpy(ping + 54, "\x80\0\0\0\0\1\0\1", 8);
+	ping[19] = 8;
+	CHECK(kind_of(ping, sizeof(ping), 0, "", 0) == ICMP6_ECHO_REQUEST);
+	CHECK(kind_of(ping, sizeof(ping), 22, all_nodes, 16) == ICMP6_OTHER);
+	CHECK(kind_of(ping, sizeof(ping), 22, nobody, 16) == ICMP6_OTHER);
+	CHECK(kind_of(ping, sizeof(ping), 6, "\3", 1) == ICMP6_OTHER);
 }
 
 int main(void)
 {
 	neighbor_discovery();
+	messages_that_are_not_taken();
 	checksums();
 	a_hop_keeps_the_checksum_right();
 	fragments_of_a_flow_share_its_addresses_only();

@@ -16,6 +16,8 @@
 #define ECHO_REPLY 129
 #define SOURCE_MAC 1 /* option types */
 #define TARGET_MAC 2
+#define SOLICITED 0x40 /* flags of an advertisement */
+#define OVERRIDE 0x20
 
 /* RFC 8200 section 8.1: the pseudo-header, then the message. Zero if the message's is right. */
 static uint16_t checksum(const uint8_t *ip, size_t payload)
@@ -42,21 +44,73 @@ void icmp6_seal(uint8_t *ip, size_t payload)
 	memcpy(ip + 42, &sum, 2);
 }
 
-/* The link-layer address option of this type among the options, or NULL. */
-static const uint8_t *option(const uint8_t *at, size_t length, uint8_t type)
+/* The link-layer address option of this type among the options, or NULL. False: they are malformed. */
+static bool option(const uint8_t *at, size_t length, uint8_t type, const uint8_t **found)
 {
-	while (length >= 8 && at[1] > 0 && at[1] * 8U <= length) {
-		if (at[0] == type)
-			return at + 2;
-		length -= at[1] * 8U;
-		at += at[1] * 8U;
+	*found = NULL;
+	for (; length > 0; length -= at[1] * 8U, at += at[1] * 8U) {
+		if (length < 8 || at[1] == 0 || at[1] * 8U > length)
+			return false;
+		if (at[0] == type && !*found)
+			*found = at + 2;
 	}
-	return NULL;
+	return true;
+}
+
+static bool is_unspecified(const uint8_t *ip)
+{
+	static const uint8_t unspecified[16];
+
+	return !memcmp(ip, unspecified, 16);
+}
+
+static bool is_multicast(const uint8_t *ip)
+{
+	return ip[0] == 0xff;
+}
+
+/* ff02::1:ff and the last three octets of the address. */
+static void solicited_node(const uint8_t *target, uint8_t group[16])
+{
+	const uint8_t made[16] = {0xff,	      0x02,	  [11] = 0x01, [12] = 0xff,
+				  target[13], target[14], target[15]};
+
+	memcpy(group, made, sizeof(made));
+}
+
+/* RFC 4861 section 7.1.1. */
+static void read_solicitation(struct icmp6_seen *seen, const uint8_t *ip, size_t payload)
+{
+	const bool anonymous = is_unspecified(ip + 8);
+	uint8_t group[16];
+
+	solicited_node(ip + 48, group);
+	if (!option(ip + 64, payload - 24, SOURCE_MAC, &seen->mac) ||
+	    (anonymous && (seen->mac || memcmp(ip + 24, group, 16) != 0)))
+		return;
+	seen->kind = ICMP6_SOLICITATION;
+	if (seen->mac && !(seen->mac[0] & 1))
+		seen->neighbor = ip + 8;
+}
+
+/* Section 7.1.2. */
+static void read_advertisement(struct icmp6_seen *seen, const uint8_t *frame, size_t payload)
+{
+	const uint8_t *ip = frame + 14, flags = ip[44];
+
+	if (!option(ip + 64, payload - 24, TARGET_MAC, &seen->mac) ||
+	    (is_multicast(ip + 24) && (flags & SOLICITED)))
+		return;
+	seen->kind = ICMP6_ADVERTISEMENT;
+	seen->override = flags & OVERRIDE;
+	if (!seen->mac)
+		seen->mac = frame + 6; /* answers to unicast may leave it out */
+	if (!(seen->mac[0] & 1))
+		seen->neighbor = seen->target;
 }
 
 struct icmp6_seen icmp6_read(const uint8_t *frame, size_t length)
 {
-	static const uint8_t unspecified[16];
 	struct icmp6_seen seen = {.kind = ICMP6_OTHER};
 	const uint8_t *ip = frame + 14, *icmp = ip + 40;
 	size_t payload;
@@ -68,28 +122,20 @@ struct icmp6_seen icmp6_read(const uint8_t *frame, size_t length)
 	if (payload < 8 || payload > length - 54 || checksum(ip, payload) != 0)
 		return seen;
 	seen.target = ip + 24;
-	if (icmp[0] == ECHO_REQUEST && icmp[1] == 0) {
+	if ((frame[6] & 1) || is_multicast(ip + 8) || icmp[1] != 0)
+		return seen; /* an answer would go to many */
+	if (icmp[0] == ECHO_REQUEST && !is_unspecified(ip + 8)) {
 		seen.kind = ICMP6_ECHO_REQUEST;
 		return seen;
 	}
-	if ((icmp[0] != SOLICITATION && icmp[0] != ADVERTISEMENT) || icmp[1] != 0 || ip[7] != 255 ||
-	    payload < 24)
+	if ((icmp[0] != SOLICITATION && icmp[0] != ADVERTISEMENT) || ip[7] != 255 || payload < 24 ||
+	    is_multicast(icmp + 8))
 		return seen;
 	seen.target = icmp + 8;
-	if (icmp[0] == SOLICITATION) {
-		seen.kind = ICMP6_SOLICITATION;
-		seen.mac = option(icmp + 24, payload - 24, SOURCE_MAC);
-		if (seen.mac && memcmp(ip + 8, unspecified, 16) != 0)
-			seen.neighbor = ip + 8;
-	} else {
-		seen.kind = ICMP6_ADVERTISEMENT;
-		seen.mac = option(icmp + 24, payload - 24, TARGET_MAC);
-		if (!seen.mac)
-			seen.mac = frame + 6; /* answers to unicast may leave it out */
-		seen.neighbor = seen.target;
-	}
-	if (seen.mac && (seen.mac[0] & 1))
-		seen.neighbor = NULL;
+	if (icmp[0] == SOLICITATION)
+		read_solicitation(&seen, ip, payload);
+	else
+		read_advertisement(&seen, frame, payload);
 	return seen;
 }
 
@@ -119,10 +165,10 @@ void icmp6_solicit(uint8_t *frame, const uint8_t *our_mac, const uint8_t *our_ip
 		   const uint8_t *target, const uint8_t *mac)
 {
 	uint8_t group_mac[6] = {0x33, 0x33, 0xff};
-	uint8_t group[16] = {0xff, 0x02, [11] = 0x01, [12] = 0xff};
+	uint8_t group[16];
 
 	memcpy(group_mac + 3, target + 13, 3);
-	memcpy(group + 13, target + 13, 3);
+	solicited_node(target, group);
 	frame_ethernet(frame, mac ? mac : group_mac, our_mac, 0, ETHER_IPV6);
 	memcpy(frame + 14 + 8, our_ip, 16);
 	memcpy(frame + 14 + 24, mac ? target : group, 16);
@@ -132,11 +178,10 @@ void icmp6_solicit(uint8_t *frame, const uint8_t *our_mac, const uint8_t *our_ip
 void icmp6_advertise(uint8_t *frame, const uint8_t *our_mac, const uint8_t *our_ip,
 		     const uint8_t *asked)
 {
-	static const uint8_t unspecified[16];
 	static const uint8_t all_nodes[16] = {0xff, 0x02, [15] = 1};
 	static const uint8_t all_nodes_mac[6] = {0x33, 0x33, 0, 0, 0, 1};
 	/* a node that checks its address for duplicates has none to answer to (7.2.4) */
-	bool anonymous = !memcmp(asked + 14 + 8, unspecified, 16);
+	const bool anonymous = is_unspecified(asked + 14 + 8);
 
 	frame_ethernet(frame, anonymous ? all_nodes_mac : asked + 6, our_mac, 0, ETHER_IPV6);
 	memcpy(frame + 14 + 8, our_ip, 16);

@@ -19,9 +19,12 @@ struct icmp6_seen {
 	const uint8_t *target;	 /* of a solicitation or advertisement; else the destination */
 	const uint8_t *neighbor; /* whose MAC the message tells, or NULL */
 	const uint8_t *mac;
+	bool
+	    override; /* the advertisement moves a neighbour that is known (RFC 4861 section 4.4) */
 };
 
-/* Reads a frame; ICMP6_OTHER unless it is whole, its checksum right and (ND) its hop limit 255. */
+/* Reads a frame; ICMP6_OTHER unless it is whole, its checksum right, its sender one whom an answer
+ * would reach, and (ND) all of RFC 4861 sections 7.1.1 and 7.1.2 true of it. */
 struct icmp6_seen icmp6_read(const uint8_t *frame, size_t length);
 
 /* Who has `target`? To `mac`, or (NULL) to its solicited-node group. ICMP6_ND_SIZE octets. */

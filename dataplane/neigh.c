@@ -117,7 +117,7 @@ bool neigh_is_silent(const struct neigh *neigh)
 	return __atomic_load_n(&neigh->unanswered, __ATOMIC_RELAXED) >= SILENT;
 }
 
-void neigh_learn(const struct neigh_key *key, const uint8_t mac[6], uint64_t now)
+static void learn(const struct neigh_key *key, const uint8_t mac[6], uint64_t now, bool override)
 {
 	static const uint8_t none[6];
 
@@ -126,12 +126,23 @@ void neigh_learn(const struct neigh_key *key, const uint8_t mac[6], uint64_t now
 	pthread_mutex_lock(&table.lock);
 	struct neigh *n = find(key);
 
-	if (n && !table.fixed) {
+	if (n && !table.fixed &&
+	    (override || n->mac == 0 || n->mac == packed(mac) || n->unanswered >= SILENT)) {
 		__atomic_store_n(&n->mac, packed(mac), __ATOMIC_RELAXED);
 		n->heard = now;
 		__atomic_store_n(&n->unanswered, 0, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&table.lock);
+}
+
+void neigh_learn(const struct neigh_key *key, const uint8_t mac[6], uint64_t now)
+{
+	learn(key, mac, now, true);
+}
+
+void neigh_hint(const struct neigh_key *key, const uint8_t mac[6], uint64_t now)
+{
+	learn(key, mac, now, false);
 }
 
 static bool due(const struct neigh *n, uint64_t now)

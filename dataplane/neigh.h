@@ -52,6 +52,9 @@ static inline uint64_t neigh_mac(const struct neigh *neigh)
 /* The neighbour said that this is its MAC. Ignored for those that no table refers to, and if it is
  * zero or a group's. */
 void neigh_learn(const struct neigh_key *key, const uint8_t mac[6], uint64_t now);
+/* The same of who does not insist on it (RFC 4861 section 7.2.5): another MAC is taken only while the
+ * neighbour is unknown or silent. */
+void neigh_hint(const struct neigh_key *key, const uint8_t mac[6], uint64_t now);
 
 /* Sends one request, to `mac` or (NULL) to all. */
 typedef void (*neigh_ask_fn)(const struct neigh_key *key, const uint8_t *mac);

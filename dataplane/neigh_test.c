@@ -46,6 +46,34 @@ static void ask(const struct neigh_key *key, const uint8_t *mac)
 		heard.key[heard.count++] = *key;
 }
 
+/* RFC 4861 section 7.2.5: an advertisement without the override flag tells who is not known, and does
+ * not move who is. */
+static void hints(void)
+{
+	static const uint8_t one[6] = {2, 0, 0, 0, 0, 1}, other[6] = {2, 0, 0, 0, 0, 2};
+	const struct neigh_key key = {.role = 1, .family = 6, .ip = {0xfe, 0x80, [15] = 9}};
+	struct neigh *n = neigh_hold(&key);
+	uint64_t mac;
+
+	CHECK(n);
+	neigh_hint(&key, one, now);
+	mac = neigh_mac(n);
+	CHECK(mac != 0);
+	neigh_hint(&key, other, now);
+	CHECK(neigh_mac(n) == mac);
+	n->unanswered = 2; /* being asked: its own word confirms it */
+	neigh_hint(&key, other, now);
+	CHECK(n->unanswered == 2);
+	neigh_hint(&key, one, now);
+	CHECK(n->unanswered == 0);
+	n->unanswered = 4; /* silent: as if it were not known */
+	neigh_hint(&key, other, now);
+	CHECK(neigh_mac(n) != mac && n->unanswered == 0);
+	neigh_learn(&key, one, now);
+	CHECK(neigh_mac(n) == mac);
+	neigh_release(n);
+}
+
 int main(void)
 {
 	static struct neigh *held[SILENT + ANSWERING];
@@ -75,6 +103,7 @@ int main(void)
 	CHECK(neigh_mac(held[1]) == 0);
 	neigh_learn(&key, mac, now);
 	CHECK(neigh_mac(held[1]) != 0);
+	hints();
 	for (uint32_t i = 0; i < SILENT + ANSWERING; i++) {
 		neigh_release(held[i]);
 		if (i % 1000 == 0)

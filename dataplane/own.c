@@ -158,7 +158,10 @@ static bool take_icmp6_as(struct rte_mbuf *m, const struct icmp6_seen *seen,
 
 	if (seen->neighbor) {
 		memcpy(key.ip, seen->neighbor, 16);
-		neigh_learn(&key, seen->mac, now_ms());
+		if (seen->kind == ICMP6_SOLICITATION || seen->override)
+			neigh_learn(&key, seen->mac, now_ms());
+		else
+			neigh_hint(&key, seen->mac, now_ms());
 	}
 	if (seen->kind == ICMP6_OTHER || !interface_has6(n, seen->target))
 		return false;

@@ -3,8 +3,8 @@ wrong in one thing, and such as are wrong in any."""
 
 from __future__ import annotations
 
-from oracle.gateway_tables import ADDRESSES, GATEWAYS, HOSTS, PORTS, ROUTERS, VNIS, octets
-from oracle.plain_forwarder import OUTER, ethernet, tagged
+from oracle.gateway_tables import ADDRESSES, ENDS, HOSTS, PORTS, ROUTERS, VNIS, octets
+from oracle.plain_forwarder import OUTER, OUTER6, ethernet, tagged
 from oracle.plain_packets import (
     ETHERTYPE_ARP,
     ICMP,
@@ -72,7 +72,9 @@ class FrameMaker:
         self.addresses = [*ADDRESSES, *ROUTERS, *prefixes, *(ip for _, ip in tables.vms)]
         self.useful = {ccsi: self.reached(ccsi) for ccsi in tables.ccsis}
         mtus = {i.mtu for i in tables.interfaces}
-        self.edges = [mtu + more for mtu in mtus for more in (0, 1, -OUTER, 1 - OUTER)]
+        more = (0, 1, -OUTER, 1 - OUTER, -OUTER6, 1 - OUTER6)
+        self.edges = [mtu + n for mtu in mtus for n in more]
+        self.underlay = 4 if self.uplinks[0].address else 6
 
     def make(self, random):
         """A port, and a frame that comes in by it."""
@@ -206,10 +208,12 @@ class FrameMaker:
     def tunnelled(self, random):
         """VXLAN to one of our uplinks."""
         uplink = random.choice(self.uplinks)
-        if self.tables.vteps and random.random() < 0.93:
-            vni, source = random.choice(sorted(self.tables.vteps))
+        size = 4 if self.underlay == 4 else 16
+        known = [key for key in sorted(self.tables.vteps) if len(key[1]) == size]
+        if known and random.random() < 0.93:
+            vni, source = random.choice(known)
         else:
-            vni, source = random.choice(VNIS), random.choice(HOSTS + GATEWAYS)
+            vni, source = random.choice(VNIS), self.stranger(random)
         ccsi = self.tables.vnis[vni][0] if vni in self.tables.vnis else self.tables.ccsis[0]
         held = sorted(self.tables.vms.items())
         there = [ip for (number, ip), vm in held if number == vni and source in vm.vteps]
@@ -228,17 +232,49 @@ class FrameMaker:
         length = 8 + len(vxlan) + len(inner) + rarely(random, 0, -1, 1, -90)
         ports = random.randrange(1 << 16), rarely(random, 4789, 4790, 8472)
         udp = b"".join(
-            n.to_bytes(2, "big") for n in (*ports, max(length, 0), random.choice((0, 7)))
+            n.to_bytes(2, "big")
+            for n in (*ports, max(length, 0), random.choice((0, random.randrange(65536))))
         )
+        outer = self.outer if self.underlay == 4 else self.outer6
+        ip = outer(random, source, uplink.tunnel, udp + vxlan + inner)
+        return self.on(random, uplink, self.underlay, ip)
+
+    def stranger(self, random):
+        """An outer source that is somebody's on another VNI, or nobody's."""
+        if self.underlay == 6:
+            return random.choice([*ENDS[6], octets("2001:db8::bad"), bytes(16), octets("ff02::1")])
+        names = sorted(self.tables.vtep_names.values())  # stand for IPv6 addresses, and are none
+        return random.choice([*ENDS[4], *ENDS[4], random.choice(names)])
+
+    def outer(self, random, source, to, datagram):
         options = random.choice(OPTIONS) if random.random() < 0.03 else b""
-        total = 20 + len(options) + len(udp) + len(vxlan) + len(inner)
+        total = 20 + len(options) + len(datagram)
         fragment = rarely(random, random.choice((0, 0x4000)), 0x2000, 0x0001)
-        ip = bytes(
-            [0x45 + len(options) // 4, random.choice((0, 0, 0, 3, 2, random.randrange(256)))]
-        )
+        ip = bytes([0x45 + len(options) // 4, self.outer_class(random)])
         ip += total.to_bytes(2, "big") + bytes(2) + fragment.to_bytes(2, "big")
-        ip += bytes([random.choice((64, 1)), UDP, 0, 0]) + source + uplink.address + options
-        return self.on(random, uplink, 4, with_header_checksum(ip) + udp + vxlan + inner)
+        ip += bytes([random.choice((64, 1)), UDP, 0, 0]) + source + to + options
+        return with_header_checksum(ip) + datagram
+
+    def outer6(self, random, source, to, datagram):
+        """Any flow label and hop limit; now and then extension headers, or a length that is not
+        that of what follows."""
+        following = UDP
+        if random.random() < 0.06:
+            following, datagram = self.chain(random, UDP, datagram)
+        if random.random() < 0.02:
+            fragment = bytes([UDP, 0]) + random.choice((b"\0\0", b"\0\1", b"\0\x08")) + bytes(4)
+            following, datagram = 44, fragment + datagram
+        length = rarely(random, len(datagram), 0, 7, 8, 38, len(datagram) - 1, len(datagram) + 40)
+        first = (
+            6 << 28 | self.outer_class(random) << 20 | random.choice((0, random.getrandbits(20)))
+        )
+        hops = random.choice((64, 64, 255, 1, 0))
+        head = first.to_bytes(4, "big") + max(length, 0).to_bytes(2, "big")
+        return head + bytes([following, hops]) + source + to + datagram
+
+    def outer_class(self, random):
+        """Traffic class or type of service, of the tunnel."""
+        return random.choice((0, 0, 0, 3, 2, random.randrange(256)))
 
     def vm_asks(self, random, vni):
         """ARP or a solicitation for the gateway's address in the VPC."""
@@ -265,12 +301,13 @@ class FrameMaker:
 
     def for_ourselves(self, random):
         interface = random.choice(self.tables.interfaces)
-        make = random.choice((self.arp, self.echo, self.echo, self.solicitation, self.session))
-        return self.on(random, interface, *make(random, interface))
+        kinds = (self.arp, self.echo, self.echo, self.solicitation, self.session, self.told)
+        return self.on(random, interface, *random.choice(kinds)(random, interface))
 
     def arp(self, random, interface):
         mac = random.choice((b"\x02\0\xc0\0\x02\x65", b"\x03\0\0\0\0\1"))
-        target = random.choice((interface.address or bytes(4), octets("192.0.2.77")))
+        ours = interface.address or bytes(4)
+        target = random.choice((ours, interface.vtep or ours, octets("192.0.2.77")))
         sender = random.choice((octets("192.0.2.77"), octets("169.254.1.2")))
         head = random.choice(
             (b"\0\1\x08\0\6\4\0\1",) * 4 + (b"\0\1\x08\0\6\4\0\2", b"\0\6\x08\0\6\4\0\1")
@@ -280,7 +317,8 @@ class FrameMaker:
     def peer(self, random, interface, size):
         """Somebody on the interface's subnet, or elsewhere."""
         if size == 16:
-            return random.choice((octets("fe80::2"), octets("fd00:1::2"), octets("2001:db8::1")))
+            found = ("fe80::2", "fe80::2", "fd00:1::2", "2001:db8::1", "2001:db8:0:2::1")
+            return octets(rarely(random, random.choice(found), "::", "ff02::1"))
         return (interface.address or bytes(4))[:3] + b"\2" if random.random() < 0.7 else HOSTS[0]
 
     def echo(self, random, interface):
@@ -293,12 +331,36 @@ class FrameMaker:
             ip = bytes([0x45 + len(options) // 4, 0])
             ip += (20 + len(options) + len(message)).to_bytes(2, "big") + bytes(4)
             ip += bytes([random.choice((64, 1)), ICMP, 0, 0]) + self.peer(random, interface, 4)
-            return 4, with_header_checksum(ip + interface.address + options) + message
+            to = random.choice((interface.address, interface.vtep or interface.address))
+            return 4, with_header_checksum(ip + to + options) + message
         message = bytes([128, code, 0, 0, 0, 7, 0, 1]) + random.randbytes(random.randrange(40))
-        return 6, self.icmp6(random, interface, interface.address6 or bytes(16), message, 64)
+        return 6, self.icmp6(random, interface, self.our6(random, interface), message, 64)
+
+    def our6(self, random, interface):
+        """One of its addresses, or of whoever shares the link with it."""
+        there = [
+            i
+            for i in self.tables.interfaces
+            if (i.port, i.vlan) == (interface.port, interface.vlan)
+        ]
+        found = sorted(set().union(*(i.own6 for i in rarely(random, [interface], there))))
+        return random.choice(found or [bytes(16), octets("fd00:1::1")])
+
+    def told(self, random, interface):
+        """A router's or a neighbour's word, to all of the link or to us; BGP over IPv6."""
+        us = self.our6(random, interface)
+        to = random.choice((us, us, octets("ff02::1"), octets("fe80::99")))
+        router = b"\x86\0\0\0\x40\0\x07\x08" + bytes(8)
+        neighbor = b"\x88\0\0\0\xe0\0\0\0" + random.choice((us, octets("fe80::2")))
+        message = random.choice((router, neighbor)) + b"\2\1\x02\0\0\0\0\1"
+        if random.random() < 0.5:
+            return 6, self.icmp6(random, interface, to, message, rarely(random, 255, 64))
+        tcp = b"\x90\0\0\xb3" + bytes(8) + bytes([0x50, 2]) + bytes(6)
+        head = b"\x60\0\0\0" + len(tcp).to_bytes(2, "big") + bytes([TCP, 64])
+        return 6, head + self.peer(random, interface, 16) + to + tcp
 
     def solicitation(self, random, interface):
-        target = interface.address6 or octets("fd00:1::1")
+        target = self.our6(random, interface)
         message = b"\x87\0\0\0" + bytes(4) + target + random.choice((b"", b"\1\1\x02\0\0\0\0\1"))
         group = octets("ff02::1:ff00:0")[:13] + target[13:]
         to = random.choice((group, target))

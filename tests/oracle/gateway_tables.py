@@ -58,6 +58,13 @@ ROUTERS = [octets(text) for text in ("10.1.0.1", "10.2.0.1", "fd00:1::1", "fd00:
 HOSTS = [octets(f"192.0.2.{n}") for n in (101, 102, 103)]
 GATEWAYS = [octets("198.51.100.21"), octets("198.51.100.22"), octets("192.0.2.12")]
 UPLINKS = [octets("192.0.2.11"), octets("203.0.113.11")]
+HOSTS6 = [octets(f"2001:db8:0:2::{n}") for n in (101, 102, 103)]
+GATEWAYS6 = [octets(f"2001:db8:{n}") for n in ("0:51::21", "0:51::22", "0:2::12")]
+UPLINKS6 = [octets("2001:db8:0:2::11"), octets("2001:db8:0:113::11")]
+TUNNELS = {4: octets("10.255.0.11"), 6: octets("2001:db8:ff::11")}
+"""A tunnel address apart from those of the uplinks."""
+OURS = {4: UPLINKS, 6: UPLINKS6}
+ENDS = {4: [*HOSTS, *GATEWAYS], 6: [*HOSTS6, *GATEWAYS6]}
 VNIS = (1, 10001, 10002, 20100, 20200, 0xFFFFFF)
 CCSIS = (100, 200, 65535)
 
@@ -69,10 +76,26 @@ macs = (
 
 
 @st.composite
-def uplinks(draw):
-    """One or two; on their own, or on one port by VLAN."""
+def uplinks(draw, underlay):
+    """One or two; on their own, or on one port by VLAN. ``underlay``: 4 or 6."""
     found = []
-    for place in range(draw(st.integers(1, 2))):
+    tunnel = draw(st.sampled_from((b"", b"", TUNNELS[underlay])))
+    for place, ours in enumerate(OURS[underlay][: draw(st.integers(1, 2))]):
+        if underlay == 4:
+            outside = {
+                "address": ours,
+                "length": draw(st.sampled_from((24, 24, 32, 1))),
+                "via": draw(st.sampled_from((b"", ours[:3] + b"\1"))),
+                "vtep": tunnel,
+            }
+        else:
+            routers = (b"", ours[:15] + b"\1", octets("fe80::1:2"))
+            outside = {
+                "address6": ours,
+                "length6": draw(st.sampled_from((64, 64, 128, 1, 61))),
+                "via6": draw(st.sampled_from(routers)),
+                "vtep6": tunnel,
+            }
         found.append(
             Interface(
                 id=draw(st.sampled_from((1, 9))) + place,
@@ -80,10 +103,8 @@ def uplinks(draw):
                 port=draw(st.sampled_from(PORTS)),
                 vlan=(0, 7)[place] if draw(st.booleans()) else 40 + place,
                 mtu=draw(st.sampled_from((1500, 1600, 2000))),
-                address=UPLINKS[place],
-                length=draw(st.sampled_from((24, 24, 32, 1))),
-                via=draw(st.sampled_from((b"", UPLINKS[place][:3] + b"\1"))),
                 mac=draw(st.sampled_from((b"", b"\x02\xcc" + UPLINKS[place]))),
+                **outside,
             )
         )
     return found
@@ -115,8 +136,8 @@ def hand_offs(draw, ccsis):
 
 
 @st.composite
-def next_hops(draw, vnis, vms, hand_off_ids):
-    """Of any kind; a VIP's VM is mostly there."""
+def next_hops(draw, vnis, vms, hand_off_ids, gateways):
+    """Of any kind; a VIP's VM is mostly there. ``gateways``: VTEPs of others."""
     kinds = [ON_LINK, REMOTE, VIP] * 3 + [NEIGHBOR] * 3 * bool(hand_off_ids) + [DROP]
     kind = draw(st.sampled_from(kinds))
     if kind == DROP:
@@ -132,8 +153,7 @@ def next_hops(draw, vnis, vms, hand_off_ids):
         return NextHop(ON_LINK, vni=vni)
     if kind == VIP:
         return NextHop(VIP, vni=vni, ip=draw(st.sampled_from(ADDRESSES)))
-    vtep = draw(st.sampled_from([*GATEWAYS, *UPLINKS[:1]]))
-    return NextHop(REMOTE, vni=vni, ip=vtep, mac=draw(macs))
+    return NextHop(REMOTE, vni=vni, ip=draw(st.sampled_from(gateways)), mac=draw(macs))
 
 
 @st.composite
@@ -189,18 +209,21 @@ def acls(draw):
 def tables(draw):
     """One generation that the forwarder takes."""
     ccsis = draw(st.lists(st.sampled_from(CCSIS), min_size=1, max_size=3, unique=True))
-    links = draw(uplinks()) + draw(hand_offs(ccsis))
+    underlay = draw(st.sampled_from((4, 6)))
+    other = ENDS[10 - underlay][:1] * draw(st.sampled_from((0, 0, 0, 1)))  # nothing leads there
+    ends, ours = ENDS[underlay] + other, OURS[underlay][0]
+    links = draw(uplinks(underlay)) + draw(hand_offs(ccsis))
     vnis = draw(st.lists(st.sampled_from(VNIS), min_size=1, max_size=5, unique=True))
-    senders = st.sampled_from([*HOSTS, *GATEWAYS])
     some_vms = st.tuples(st.sampled_from(vnis), st.sampled_from(ADDRESSES))
-    host = st.sampled_from([*HOSTS, *HOSTS, *GATEWAYS, *UPLINKS[:1]])
+    host = st.sampled_from([*ENDS[underlay][:3], *ends, ours])
     places = st.one_of(
         st.tuples(host),
         st.tuples(host),
         st.lists(host, min_size=2, max_size=5, unique=True).map(tuple),
     )
     vms = draw(st.dictionaries(some_vms, st.builds(Vm, macs, places), min_size=4, max_size=16))
-    hop = next_hops(vnis, sorted(vms), [i.id for i in links if i.role == HAND_OFF])
+    hand_off_ids = [i.id for i in links if i.role == HAND_OFF]
+    hop = next_hops(vnis, sorted(vms), hand_off_ids, [*ends[3:], ours])
     hops = dict(enumerate(draw(st.lists(hop, min_size=4, max_size=8)), start=3))
     for slot in range(100, 100 + draw(st.integers(0, 2))):
         hops[slot] = draw(groups(sorted(s for s in hops if s < 100)))
@@ -216,7 +239,11 @@ def tables(draw):
         length = 16 if len(ip) == 4 else 64
         hops[slot] = NextHop(ON_LINK, vni=vni)
         routes[leads[vni][0], network(ip, length), length] = slot
-    vteps = draw(st.sets(st.tuples(st.sampled_from(vnis), senders), min_size=1, max_size=12))
+    senders = st.tuples(st.sampled_from(vnis), st.sampled_from(ends))
+    vteps = draw(st.sets(senders, min_size=1, max_size=12))
+    named = sorted({*ENDS[6], UPLINKS6[0]})
+    numbers = st.integers(0, (1 << 28) - 1)
+    names = draw(st.lists(numbers, min_size=len(named), max_size=len(named), unique=True))
     declared = st.tuples(st.integers(0, 2), st.booleans())
     return Tables(
         interfaces=links,
@@ -233,4 +260,8 @@ def tables(draw):
         routes=routes,
         acls=draw(st.dictionaries(st.sampled_from(ccsis), acls(), max_size=1)),
         gateway_addresses=routers,
+        vtep_names={
+            address: (0xE0000000 | name).to_bytes(4, "big")
+            for address, name in zip(named, names, strict=True)
+        },
     )

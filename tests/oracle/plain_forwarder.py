@@ -61,6 +61,8 @@ from oracle.plain_tables import (
 
 BUFFER = 2048  # octets of a frame that are taken
 OUTER = 20 + 8 + 8 + 14  # IPv4, UDP, VXLAN, inner Ethernet
+OUTER6 = OUTER + 20
+HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS = 0, 43, 44, 60  # RFC 8200 §4
 
 
 @dataclass(frozen=True)
@@ -159,19 +161,43 @@ class PlainForwarder:
             return self._answer(frame, [i for i in (uplink, hand_off) if i])
         if frame.ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
             raise Drop("not-vxlan")
-        if frame.ethertype == ETHERTYPE_IPV4:
-            if len(frame.payload) < 20:
-                raise Drop("runt")
-            destination = frame.payload[16:20]
-            if hand_off and hand_off.address == destination:
-                return self._answer(frame, [hand_off])
-            if uplink and uplink.address == destination:
-                return self._from_underlay(frame, uplink)
+        for_us = self._for_us4 if frame.ethertype == ETHERTYPE_IPV4 else self._for_us6
+        found = for_us(frame, uplink, hand_off)
+        if found is not None:
+            return found
         if not hand_off:
             raise Drop("not-ours")
-        return self._from_hand_off(frame, hand_off)
+        return self._from_hand_off(frame, hand_off, uplink)
 
     # --- in ---
+
+    def _for_us4(self, frame, uplink, hand_off):
+        """What becomes of a frame that is for one of the two; None: it is for neither."""
+        if len(frame.payload) < 20:
+            raise Drop("runt")
+        destination = frame.payload[16:20]
+        if hand_off and hand_off.address == destination:
+            return self._answer(frame, [hand_off])
+        if uplink and uplink.address and uplink.tunnel == destination:
+            return self._from_underlay(frame, uplink)
+        if uplink and uplink.address == destination:
+            return self._answer(frame, [uplink])
+        return None
+
+    def _for_us6(self, frame, uplink, hand_off):
+        """As _for_us4; an uplink of IPv4 is asked for nothing over IPv6. What is for everybody on
+        the link is the hand-off's, if there is one."""
+        if not uplink or uplink.address:
+            return None
+        if len(frame.payload) < 40:
+            raise Drop("runt")
+        destination = frame.payload[24:40]
+        if uplink.tunnel == destination:
+            return self._from_underlay6(frame, uplink, hand_off)
+        link = destination[0] == 0xFF or is_link_local(destination)
+        if destination in uplink.own6 or (link and not hand_off):
+            return self._answer(frame, [i for i in (uplink, hand_off) if i])
+        return None
 
     def _interface(self, role, port, vlan):
         for i in self.tables.interfaces:
@@ -219,9 +245,29 @@ class PlainForwarder:
             raise Drop("outer-checksum")
         return self._from_tunnel(source=ip[12:16], ecn=ip[1] & 3, datagram=datagram)
 
+    def _from_underlay6(self, frame, uplink, hand_off):
+        """The same over IPv6: RFC 8200 §3. Extension headers before VXLAN are those of nobody's
+        tunnels, and a fragment's port may be anything."""
+        ip = frame.payload
+        if ip[0] >> 4 != 6:
+            raise Drop("outer-header")
+        length, following = number(ip[4:6]), ip[6]
+        if length > len(ip) - 40:
+            raise Drop("outer-length")
+        payload = ip[40 : 40 + length]
+        if following in (HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS):
+            raise Drop("outer-extension")
+        if following == FRAGMENT and length >= 8 and payload[0] == UDP:
+            raise Drop("outer-fragment")
+        if following != UDP or length < 8 or number(payload[2:4]) != VXLAN_PORT:
+            return self._answer(frame, [i for i in (uplink, hand_off) if i])
+        ecn = number(ip[:2]) >> 4 & 3
+        return self._from_tunnel(source=ip[8:24], ecn=ecn, datagram=payload)
+
     def _from_tunnel(self, source, ecn, datagram):
         """The UDP checksum is not looked at: RFC 7348 §5 allows it, and it says little of what the
-        inner packet's own checksums do not say."""
+        inner packet's own checksums do not say. Over IPv6 it would protect the outer addresses:
+        the source is judged by the tables (RFC 6936 §5), the destination is ours."""
         length = number(datagram[4:6])
         if not 8 + 8 + 14 <= length <= len(datagram):
             raise Drop("vxlan-length")
@@ -251,7 +297,8 @@ class PlainForwarder:
         if (vm and source not in vm.vteps) or source not in self._endpoints():
             raise Drop("vm-neighbor")
         try:
-            out, neighbor = self._uplink_to(source, int.from_bytes(source, "little"))
+            word = int.from_bytes(self.tables.word(source), "little")
+            out, neighbor = self._uplink_to(source, word)
             mac = self._neighbor_mac(neighbor)
         except Drop:
             raise Drop("vm-neighbor") from None
@@ -264,14 +311,14 @@ class PlainForwarder:
         found = {h.ip for h in hops if h.kind == REMOTE}
         return found.union(*(vm.vteps for vm in self.tables.vms.values()))
 
-    def _from_hand_off(self, frame, interface):
+    def _from_hand_off(self, frame, interface, uplink):
         if frame.ethertype == ETHERTYPE_IPV6:
             if len(frame.payload) < 40:
                 raise Drop("runt")
             destination = frame.payload[24:40]
             ours = destination == interface.address6 or destination[0] == 0xFF
             if ours or is_link_local(destination):
-                return self._answer(frame, [interface])
+                return self._answer(frame, [i for i in (interface, uplink) if i])
         if frame.destination[0] & 1 and not self.static:  # RFC 1812 §5.3.4
             raise Drop("not-ours")
         packet = read_packet(frame.payload, frame.ethertype)
@@ -331,7 +378,8 @@ class PlainForwarder:
         """Of several the one that has the flow's bucket: by rendezvous of equals."""
         if len(vm.vteps) == 1:
             return vm.vteps[0]
-        keys = [(1 << 32 | int.from_bytes(vtep, "little"), 1) for vtep in vm.vteps]
+        words = map(self.tables.word, vm.vteps)
+        keys = [(1 << 32 | int.from_bytes(word, "little"), 1) for word in words]
         return vm.vteps[winner(keys, bucket_of(packet.flow_hash))]
 
     def _to_neighbor(self, hop, a):
@@ -346,7 +394,7 @@ class PlainForwarder:
         """RFC 6040 §4.1 in normal mode; DSCP as in the uniform model of RFC 2983."""
         packet = a.packet
         out, neighbor = self._uplink_to(vtep, packet.flow_hash)
-        a.mtu = out.mtu - OUTER
+        a.mtu = out.mtu - (OUTER if out.address else OUTER6)
         if len(packet.octets) > a.mtu:
             raise Drop("mtu")
         router_mac = out.mac or self.macs[out.port]
@@ -360,8 +408,14 @@ class PlainForwarder:
         length = 8 + len(vxlan) + len(inner)
         source_port = 49152 + (flow_hash >> 18)  # of the dynamic range
         udp = b"".join(n.to_bytes(2, "big") for n in (source_port, VXLAN_PORT, length, 0))
+        if len(vtep) == 16:
+            # a label that is not zero, of the flow: RFC 6437 §3, RFC 6438
+            head = 6 << 28 | tos << 20 | (flow_hash >> 12 or 1)
+            ip = head.to_bytes(4, "big") + length.to_bytes(2, "big") + bytes([UDP, 64])
+            frame = ethernet(to, self.mac(out), 6) + ip + out.tunnel + vtep + udp + vxlan + inner
+            return tagged(frame, out.vlan)
         ip = b"\x45" + bytes([tos]) + (20 + length).to_bytes(2, "big")
-        ip += b"\0\0\x40\0" + bytes([64, UDP, 0, 0]) + out.address + vtep
+        ip += b"\0\0\x40\0" + bytes([64, UDP, 0, 0]) + out.tunnel + vtep
         frame = ethernet(to, self.mac(out), 4) + with_header_checksum(ip) + udp + vxlan + inner
         return tagged(frame, out.vlan)
 
@@ -417,19 +471,21 @@ class PlainForwarder:
     def _uplink_to(self, vtep, flow_hash):
         """The uplink and the neighbour on it that a VTEP is reached by: on its own subnet first, of
         those the one with the lowest id; else by the routers, who share the flows."""
+        found = (i for i in self.tables.interfaces if i.role == UPLINK)
         uplinks = sorted(
-            (i for i in self.tables.interfaces if i.role == UPLINK), key=lambda i: i.id
+            (i for i in found if bool(i.address) == (len(vtep) == 4)), key=lambda i: i.id
         )
-        if any(i.address == vtep for i in uplinks):
+        if any(vtep in (i.underlay[0], i.tunnel) for i in uplinks):
             raise Drop("no-uplink")
         for i in uplinks:
-            if covers(i.address, i.length, vtep):
+            address, length, _ = i.underlay
+            if covers(address, length, vtep):
                 return i, vtep
-        routed = [i for i in uplinks if i.via]
+        routed = [i for i in uplinks if i.underlay[2]]
         if not routed:
             raise Drop("no-uplink")
         i = routed[winner([(i.id, 1) for i in routed], flow_hash >> 18 & BUCKETS - 1)]
-        return i, i.via
+        return i, i.underlay[2]
 
     def _neighbor_mac(self, address):
         if not self.static:

@@ -22,27 +22,42 @@ from oracle.plain_tables import HAND_OFF, covers
 REQUEST, REPLY = 1, 2
 ECHO_REQUEST, ECHO_REPLY, ECHO_REQUEST6, ECHO_REPLY6 = 8, 0, 128, 129
 SOLICITATION, ADVERTISEMENT = 135, 136
+SOURCE_MAC = 1  # an option's type, RFC 4861 §4.6
+SOLICITED_NODE = b"\xff\x02" + bytes(9) + b"\1\xff"  # and the last three octets: RFC 4291 §2.7.1
 ALL_NODES, ALL_NODES_MAC = b"\xff\x02" + bytes(13) + b"\1", b"\x33\x33\0\0\0\1"
 
 
 def answer(frame, interfaces):
-    """``interfaces``: (Interface, MAC) each; more than one for ARP only."""
+    """``interfaces``: (Interface, MAC) each; the first is who the frame is for, the others hear it
+    too: ARP and IPv6 only."""
     ethertype = number(frame[12:14])
     if ethertype == ETHERTYPE_ARP:
         return _arp(frame, interfaces)
-    ((interface, mac),) = interfaces
     reply = None
     if ethertype == ETHERTYPE_IPV4:
-        reply = echo_reply(frame, 4, interface.address, mac)
-    elif ethertype == ETHERTYPE_IPV6 and interface.address6:
-        reply = echo_reply(frame, 6, interface.address6, mac)
-        if solicited(frame[14:]) == interface.address6:
-            reply = advertisement(frame, interface.address6, mac)
+        ((interface, mac),) = interfaces
+        reply = echo_reply(frame, 4, frame[30:34], mac)
+    elif ethertype == ETHERTYPE_IPV6:
+        reply = _answer6(frame, sorted(interfaces, key=lambda one: one[0].role))
     if reply is not None:
         return reply
+    interface = interfaces[0][0]
     if interface.role == HAND_OFF and not _on_link(frame, interface):
         raise Drop("off-link")
     raise Drop("tap")  # the kernel's, and there is none
+
+
+def _answer6(frame, interfaces):
+    """By who has the address."""
+    asked = solicited(frame[14:])
+    for interface, mac in interfaces:
+        if asked in interface.own6 and not frame[6] & 1:
+            return advertisement(frame, asked, mac)
+        for address in interface.own6:
+            reply = echo_reply(frame, 6, address, mac)
+            if reply is not None:
+                return reply
+    return None
 
 
 def _arp(frame, interfaces):
@@ -52,10 +67,11 @@ def _arp(frame, interfaces):
         raise Drop("runt")
     operation, sender_mac, sender, target = number(arp[6:8]), arp[8:14], arp[14:18], arp[24:28]
     for interface, mac in interfaces:
-        if target == interface.address and operation == REQUEST:
+        ours = interface.address, interface.vtep
+        if target in ours and operation == REQUEST:
             body = b"\0\1\x08\0\6\4" + REPLY.to_bytes(2, "big") + mac + target + sender_mac + sender
             return sender_mac + mac + b"\x08\x06" + body + bytes(18)  # to the least of Ethernet
-    if sender == target or any(target == i.address for i, _ in interfaces):
+    if sender == target or any(target in (i.address, i.vtep) for i, _ in interfaces):
         raise Drop("tap")
     return None
 
@@ -99,6 +115,8 @@ def _echo6(frame, us, mac):
     message = _message6(ip)
     if message[:2] != bytes([ECHO_REQUEST6, 0]) or ip[24:40] != us:
         return None
+    if frame[6] & 1 or ip[8] == 0xFF or ip[8:24] == bytes(16):  # nobody, or many
+        return None
     head = ip[:7] + bytes([64]) + us + ip[8:24]
     message = _sealed(head, bytes([ECHO_REPLY6, 0]) + message[2:])
     return frame[6:12] + mac + frame[12:14] + head + message + ip[40 + len(message) :]
@@ -107,8 +125,19 @@ def _echo6(frame, us, mac):
 def solicited(ip):
     """Whom a neighbour solicitation asks for, or None: RFC 4861 §7.1.1."""
     message = _message6(ip)
-    right = message[:2] == bytes([SOLICITATION, 0]) and len(message) >= 24 and ip[7] == 255
-    return message[8:24] if right else None
+    if message[:2] != bytes([SOLICITATION, 0]) or len(message) < 24 or ip[7] != 255:
+        return None
+    source, to, target, options = ip[8:24], ip[24:40], message[8:24], message[24:]
+    kinds = set()
+    while options:
+        if len(options) < 8 or not 8 <= options[1] * 8 <= len(options):
+            return None
+        kinds.add(options[0])
+        options = options[options[1] * 8 :]
+    # who looks for duplicates has no MAC to tell, and asks the address's group
+    if source == bytes(16) and (SOURCE_MAC in kinds or to != SOLICITED_NODE + target[13:]):
+        return None
+    return None if target[0] == 0xFF or source[0] == 0xFF else target
 
 
 def advertisement(frame, us, mac):

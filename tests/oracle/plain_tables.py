@@ -18,7 +18,8 @@ REGION, HANDS_OFF = 1, 2
 
 @dataclass(frozen=True)
 class Interface:
-    """``mac``, ``via`` and the addresses are empty where there is none."""
+    """``mac``, ``via`` and the addresses are empty where there is none. An uplink is of IPv4 if it
+    has ``address``, else of IPv6; then only the fields ending in 6 count."""
 
     id: int
     role: int
@@ -33,6 +34,27 @@ class Interface:
     address6: bytes = b""
     length6: int = 0
     site: int = 0
+    vtep: bytes = b""
+    vtep6: bytes = b""
+    via6: bytes = b""
+
+    @property
+    def underlay(self):
+        """Of an uplink: its address, the length of its subnet, its router."""
+        if self.address:
+            return self.address, self.length, self.via
+        return self.address6, self.length6, self.via6
+
+    @property
+    def tunnel(self):
+        """Of an uplink: what tunnels come to and leave from."""
+        return (self.vtep or self.address) if self.address else (self.vtep6 or self.address6)
+
+    @property
+    def own6(self):
+        """Its IPv6 addresses."""
+        six = self.role == UPLINK and not self.address
+        return {a for a in (self.address6, self.tunnel if six else b"") if a}
 
 
 @dataclass(frozen=True)
@@ -103,6 +125,12 @@ class Tables:
     """CCSI -> its access list; who has none lets everything pass."""
     gateway_addresses: set[tuple[int, bytes]] = field(default_factory=set)
     """VNI, the router's own address inside that VPC."""
+    vtep_names: dict[bytes, bytes] = field(default_factory=dict)
+    """IPv6 address of a VTEP -> the four octets that stand for it in other records."""
+
+    def word(self, vtep):
+        """The four octets of a VTEP: of IPv4 its address, of IPv6 its name."""
+        return self.vtep_names[vtep] if len(vtep) == 16 else vtep
 
     def longest_match(self, ccsi, address):
         """The slot of the longest prefix that covers the address, or None."""
@@ -164,9 +192,11 @@ def records(tables):
         say(MessageType.INTERFACE, wire.INTERFACE, **fields)
     for vni, (ccsi, kind) in tables.vnis.items():
         say(MessageType.VNI, wire.VNI, vni=vni, ccsi=ccsi, kind=kind)
+    for address, name in tables.vtep_names.items():
+        say(MessageType.VTEP_NAME, wire.VTEP_NAME, name=name, address=address)
     for vni, address in sorted(tables.vteps):
         flags = tables.vtep_flags.get((vni, address), 0)
-        say(MessageType.VTEP, wire.VTEP, vni=vni, address=address, flags=flags)
+        say(MessageType.VTEP, wire.VTEP, vni=vni, address=tables.word(address), flags=flags)
     for slot, hop in tables.next_hops.items():
         if isinstance(hop, NextHop):
             fields = vars(hop) | {"family": _family(hop.ip)}
@@ -187,11 +217,12 @@ def records(tables):
         names[several] = (0xE0000000 + len(names)).to_bytes(4, "big")
         row = _row(wire.VTEP_SET, name=names[several], count=len(several))
         for place, vtep in enumerate(several):
-            row["vtep"][0, place] = wire.octets(vtep, 4)
+            row["vtep"][0, place] = wire.octets(tables.word(vtep), 4)
         found.append((MessageType.VTEP_SET, 0, row))
     for (vni, ip), vm in tables.vms.items():
         fields = {"family": _family(ip), "ip": ip, "mac": vm.mac, "shared": len(vm.vteps) > 1}
-        say(MessageType.VM, wire.VM, vni=vni, vtep=names.get(vm.vteps, vm.vteps[0]), **fields)
+        where = names.get(vm.vteps) or tables.word(vm.vteps[0])
+        say(MessageType.VM, wire.VM, vni=vni, vtep=where, **fields)
     for (ccsi, prefix, length), slot in tables.routes.items():
         fields = {"prefix": prefix, "length": length, "family": _family(prefix)}
         say(MessageType.ROUTE, wire.ROUTE, ccsi=ccsi, next_hop=slot, **fields)
