@@ -111,7 +111,8 @@ class Rows:
             return None
         key, announced, body = self._last_words()
         if (not len(self.key) or key[0] > self.key[-1]) and announced.all():
-            verdicts = np.full(len(key), UNJUDGED, np.uint32)  # a peer begins: nothing to compare
+            # A peer begins: nothing to compare.
+            verdicts = np.broadcast_to(np.uint32(UNJUDGED), len(key))
             self._insert(key, body, None)
             return Delta(key[:0], verdicts[:0], key, verdicts)
         place, held = keyed.member(self.key, key)
@@ -174,9 +175,11 @@ class Rows:
 
     def at(self, keys: Array) -> I8:
         """Where these keys (ascending, each once) stand; they must be there."""
-        count = len(self.key)
-        if len(keys) and keys[0] == self.key[-len(keys)]:
-            return np.arange(count - len(keys), count)
+        if len(keys) > keyed.FEW:
+            begin = int(np.searchsorted(self.key, keys[0]))
+            end = begin + len(keys)
+            if end <= len(self.key) and self.key[end - 1] == keys[-1]:
+                return np.arange(begin, end)
         return np.searchsorted(self.key, keys)
 
     def sweep(self, family: Family | None) -> Delta | None:

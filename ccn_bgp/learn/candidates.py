@@ -63,9 +63,7 @@ class CandidateRows:
 
     def ranges(self, keys: Array) -> tuple[I8, I8]:
         """(first row, row behind the last) of each key."""
-        if (found := self._run(keys)) is not None:
-            return found
-        if len(keys) > len(self.key) // 4 and (found := self._all_ranges(keys)) is not None:
+        if (found := self._window(keys)) is not None:
             return found
         if (place := keyed.gap(self.key, keys)) >= 0:
             none = np.full(len(keys), place)
@@ -81,24 +79,28 @@ class CandidateRows:
         behind[more] = np.searchsorted(self.key, keys[more], side="right")
         return first, behind
 
-    def _run(self, keys: Array) -> tuple[I8, I8] | None:
-        """``ranges`` without a search, if these stand one behind another, of one candidate each."""
-        begin = keyed.run(self.key, keys)
-        end = begin + len(keys)
-        if begin < 0 or (end < len(self.key) and self.key[end] == keys[-1]):
+    def _window(self, keys: Array) -> tuple[I8, I8] | None:
+        """``ranges`` without a search for each, if these are all the keys that there are between
+        the first and the last of them."""
+        count = len(keys)
+        if count <= keyed.FEW or not len(self.key):
             return None
-        if not (keys[1:] > keys[:-1]).all():
+        begin = int(np.searchsorted(self.key, keys[0]))
+        end = int(np.searchsorted(self.key, keys[-1], side="right"))
+        if not count <= end - begin <= 4 * count:
             return None
-        return np.arange(begin, end), np.arange(begin + 1, end + 1)
-
-    def _all_ranges(self, keys: Array) -> tuple[I8, I8] | None:
-        """``ranges`` without a search, if these are all keys that there are."""
-        new = np.ones(len(self.key), np.bool_)
-        np.not_equal(self.key[1:], self.key[:-1], out=new[1:])
+        held = self.key[begin:end]
+        new = np.ones(len(held), np.bool_)
+        np.not_equal(held[1:], held[:-1], out=new[1:])
+        if end - begin == count:
+            if not new.all() or not np.array_equal(held, keys):
+                return None
+            return np.arange(begin, end), np.arange(begin + 1, end + 1)
         first = np.flatnonzero(new)
-        if len(first) != len(keys) or not np.array_equal(self.key[first], keys):
+        if len(first) != count or not np.array_equal(held[first], keys):
             return None
-        return first, np.append(first[1:], len(self.key))
+        first += begin
+        return first, np.append(first[1:], end)
 
     def locate(self, keys: Array, slots: U8) -> I8:
         """The row of each (key, slot), -1 where there is none."""

@@ -55,6 +55,10 @@ class Deciding:
 
     def decide(self, width: int, touched: Array, before: Standing) -> None:
         """Decide keys (ascending, each once) in columns; those that need more become dirty."""
+        for some in keyed.parts(len(touched)):
+            self._decide(width, touched[some], before.take(some))
+
+    def _decide(self, width: int, touched: Array, before: Standing) -> None:
         rows, book = self.rows[width], self.book
         single = self._single(width, touched)
         if single.any():

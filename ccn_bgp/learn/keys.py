@@ -7,7 +7,7 @@ searches fastest; IPv6 takes 21 octets (4, 16, 1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +28,9 @@ FEW = 1024
 """Up to so many values a search costs less than a column."""
 PIECES = 256
 """So many runs of rows are copied one by one."""
+AT_ONCE = 1 << 16
+"""So many rows are worked on at once: what is made on the way stays in the cache, and is no memory
+to be had from the system each time."""
 _ADDRESS, _NUMBER = np.uint64(6), np.uint64(38)
 _LENGTH_MASK, _ADDRESS_MASK = np.uint64(63), np.uint64(0xFFFFFFFF)
 _PREFIX_MASK = np.uint64((1 << 38) - 1)
@@ -188,6 +191,12 @@ def run(sorted_keys: Array, wanted: Array) -> int:
     return begin if np.array_equal(sorted_keys[begin:end], wanted) else -1
 
 
+def parts(count: int) -> Iterator[slice]:
+    """``count`` rows in parts of AT_ONCE."""
+    for first in range(0, count, AT_ONCE):
+        yield slice(first, min(first + AT_ONCE, count))
+
+
 def gap(sorted_keys: Array, wanted: Array) -> int:
     """Where many wanted keys, ascending, would all stand between two of the sorted ones; -1 if
     they would not, or are few."""
@@ -221,8 +230,8 @@ def taken(column: Array, at: I8) -> Array:
     return column[at]
 
 
-def put(column: Array, at: I8, value: int) -> None:
-    """Write a value into these rows (ascending, each once)."""
+def put(column: Array, at: I8, value: Array | int) -> None:
+    """Write a value, or one for each, into these rows (ascending, each once)."""
     if len(at) and at[-1] - at[0] == len(at) - 1:
         column[at[0] : at[-1] + 1] = value
     else:
@@ -248,7 +257,10 @@ class Splice:
             self._rest[self._new] = False
 
     def __call__(self, column: Array, values: Array | int) -> Array:
-        """The column with the values (one for each row, or one for all)."""
+        """The column with the values (one for each row, or one for all). It may be ``values``
+        itself, where there was nothing before."""
+        if not len(column) and not isinstance(values, int) and values.base is None:
+            return values
         found = np.empty(self._size, column.dtype)
         if self._rest is not None:
             found[self._new] = values

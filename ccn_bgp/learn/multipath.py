@@ -31,6 +31,9 @@ class Rows(Protocol):
     def chosen(self, keys: Array) -> I8:
         """The row that fills each key, -1 where none does."""
 
+    def behind_all(self, keys: Array) -> bool:
+        """Whether these keys rise, and stand behind all that there are."""
+
 
 class Limits:
     """How many next hops may share a prefix, by the id of the table; 1 where nothing is said."""
@@ -97,6 +100,9 @@ class Standing(NamedTuple):
     @classmethod
     def of(cls, rows: Rows, keys: Array) -> Standing:
         """What fills these keys."""
+        if rows.behind_all(keys):
+            none = np.broadcast_to(np.int64(-1), len(keys))
+            return cls(none, none if rows.group is None else np.zeros(len(keys), np.int64))
         return cls.of_rows(rows, rows.chosen(keys))
 
     @classmethod
@@ -114,7 +120,7 @@ class Standing(NamedTuple):
         group[there] = rows.group[chosen[there]]
         return cls(winner, group)
 
-    def take(self, which: Bools) -> Standing:
+    def take(self, which: Bools | slice) -> Standing:
         """Of some of the keys."""
         winner = self.winner[which]
         return Standing(winner, winner if self.group is self.winner else self.group[which])

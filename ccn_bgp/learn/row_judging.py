@@ -216,8 +216,8 @@ class RowJudge:
 
     def rows(
         self, adj: AdjRibIn, rows: Rows, at: I8, accuse: Callable[[Path, Finding], None]
-    ) -> None:
-        """Judge the rows ``at`` of a peer and write their verdicts into them."""
+    ) -> U4:
+        """Judge the rows ``at`` of a peer and write their verdicts into them; returns those."""
         key, peer = keyed.taken(rows.key, at), adj.peer
         # What one peer says in a row mostly has one body: most of this is done once for a run.
         begin, count = keyed.runs(body := keyed.taken(rows.body, at))
@@ -260,7 +260,8 @@ class RowJudge:
             self.judge.hits.add(peer.name, judged.by, 1, path.nlri)
             if finding is not None:
                 accuse(path, finding)
-        rows.verdict[at] = verdicts
+        keyed.put(rows.verdict, at, verdicts)
+        return verdicts
 
     def _count(self, adj: AdjRibIn, rows: Rows, row: I8, by: I8, counts: Array) -> None:
         """Count the words of policy that were the last on some rows: ``by`` the number of the word

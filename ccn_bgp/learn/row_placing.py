@@ -17,7 +17,7 @@ from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import UNJUDGED, AdjRibIn, Delta, Rows
 from ccn_bgp.learn.candidates import CandidateRows, slots
 from ccn_bgp.learn.deciding import Deciding
-from ccn_bgp.learn.keys import OF_WIDTH, U4, WIDTHS, Array
+from ccn_bgp.learn.keys import OF_WIDTH, U4, WIDTHS, Array, Keys
 from ccn_bgp.learn.limits import over_limit
 from ccn_bgp.learn.loc_rib import LocRib, Slot
 from ccn_bgp.learn.multipath import Standing
@@ -108,17 +108,17 @@ class RowPlacing:
         if len(delta.gone):
             self._acquit(adj, rows, delta.gone, delta.gone_verdicts)
         before = np.flatnonzero(delta.put_verdicts != UNJUDGED)
-        at = rows.at(delta.put)
         gone, verdicts = delta.gone, delta.gone_verdicts
         if len(before):
             self._acquit(adj, rows, delta.put[before], delta.put_verdicts[before])
-            rows.held_back[at[before]] = False
+            rows.held_back[rows.at(delta.put[before])] = False
             gone = np.concatenate((gone, delta.put[before]))
             verdicts = np.concatenate((verdicts, delta.put_verdicts[before]))
-        if len(at):
-            self.judge.rows(adj, rows, at, self._accuse)
-        put = _Said(delta.put, keyed.taken(rows.verdict, at), adj.number)
-        return _Move(_Said(gone, verdicts, adj.number), put)
+        judged = np.empty(len(delta.put), np.uint32)
+        for some in keyed.parts(len(judged)):
+            at = rows.at(delta.put[some])
+            judged[some] = self.judge.rows(adj, rows, at, self._accuse)
+        return _Move(_Said(gone, verdicts, adj.number), _Said(delta.put, judged, adj.number))
 
     def _move(self, width: int, moves: Sequence[_Move]) -> None:
         """Candidates of one peer or many: take away those that are gone, put the others."""
@@ -143,11 +143,26 @@ class RowPlacing:
         """Where these rows are candidates: (keys, slots, numbers of Terms)."""
         keys = OF_WIDTH[width]
         said = _joined(parts)
+        if self.judge.held.one(said.verdict):
+            return self._placed_once(keys, said)
         row, table, terms = self.judge.held.placed(said.verdict)
         key = keyed.taken(said.key, row)
         peer = said.peer if isinstance(said.peer, int) else keyed.taken(said.peer, row)
         found = keys.renumbered(key, table), slots(peer, keys.number(key))
         return *found, terms.astype(np.uint32)
+
+    def _placed_once(self, keys: Keys, said: _Said) -> tuple[Array, Array, U4]:
+        """The same of rows that one table each takes."""
+        count = len(said.key)
+        key, terms = np.empty(count, keys.dtype), np.empty(count, np.uint32)
+        slot = np.empty(count, np.uint64)
+        for some in keyed.parts(count):
+            table, number = self.judge.held.taken(said.verdict[some])
+            peer = said.peer if isinstance(said.peer, int) else said.peer[some]
+            key[some] = keys.renumbered(said.key[some], table)
+            slot[some] = slots(peer, keys.number(said.key[some]))
+            terms[some] = number
+        return key, slot, terms
 
     def _acquit(self, adj: AdjRibIn, rows: Rows, keys: Array, verdicts: U4) -> None:
         """Forget the findings on rows that are gone or are judged again."""

@@ -96,15 +96,22 @@ class VerdictBook:
         for verdict in verdicts:
             self.number(verdict)
 
+    def one(self, verdicts: U4) -> bool:
+        """Whether one table each takes rows with these verdicts."""
+        begin, _ = keyed.runs(verdicts)
+        return bool((self._facts["table"][verdicts[begin]] >= 0).all())
+
+    def taken(self, verdicts: U4) -> tuple[I8, I8]:
+        """The table that takes each of such rows, and the number of its Terms."""
+        begin, count = keyed.runs(verdicts)
+        facts = self._facts
+        table, terms = facts["table"][verdicts[begin]], facts["terms"][verdicts[begin]]
+        return np.repeat(table, count), np.repeat(terms, count)
+
     def placed(self, verdicts: U4) -> tuple[I8, I8, I8]:
         """Where rows with these verdicts are candidates: (row, table id, number of Terms), a row
         once for each table that takes it."""
-        begin, count = keyed.runs(verdicts)
-        table, terms = self._facts["table"][verdicts[begin]], self._facts["terms"]
-        if len(table) and table.min() >= 0:
-            of_run = terms[verdicts[begin]]
-            return np.arange(len(verdicts)), np.repeat(table, count), np.repeat(of_run, count)
-        table = np.repeat(table, count)
+        table, terms = self._facts["table"][verdicts], self._facts["terms"]
         one = np.flatnonzero(table >= 0)
         found = one, table[one], terms[verdicts[one]]
         several = np.flatnonzero(table == SEVERAL)

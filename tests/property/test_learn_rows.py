@@ -17,6 +17,7 @@ from oracle.networks import FABRIC
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import Intent, read_intent
 from ccn_bgp.gateway.learning import new_rib
+from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.bestpath import equals, spread
 from ccn_bgp.learn.candidate import Candidate, Source
 from ccn_bgp.learn.compaction import Compaction
@@ -253,12 +254,18 @@ bodies = st.builds(
     st.sampled_from([None, 5]),
 )
 shared = [p for p in PREFIXES if str(p)[:5] in ("10.9.", "fd00:")]
+parts = st.sampled_from([1, 2, 5, keyed.AT_ONCE])
 batches = st.dictionaries(st.sampled_from(shared), bodies, min_size=2)
 
 
 @settings(max_examples=100, deadline=None)
-@given(script=st.lists(st.tuples(st.sampled_from("bc"), batches, st.booleans()), min_size=1))
-def test_columns_share_as_the_definition_does(intent: Intent, script: list[tuple]) -> None:
+@given(
+    script=st.lists(st.tuples(st.sampled_from("bc"), batches, st.booleans()), min_size=1),
+    at_once=parts,
+)
+def test_columns_share_as_the_definition_does(
+    intent: Intent, script: list[tuple], at_once: int
+) -> None:
     """Many prefixes at once, of few bodies: what the policies of a share tell apart."""
     words: list[tuple] = []
     for peer, said, compact in script:
@@ -267,13 +274,22 @@ def test_columns_share_as_the_definition_does(intent: Intent, script: list[tuple
             nlri = EvpnPrefix(rd, bytes(10), 0, prefix, None, 202)
             words.append(("say", peer, nlri, attributes))
         words.append(("compact",) if compact else ("settle",))
-    play(intent, words)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyed, "FEW", min(at_once, 3))
+        patch.setattr(keyed, "AT_ONCE", at_once)
+        play(intent, words)
 
 
 @settings(max_examples=150, deadline=None)
-@given(script=st.lists(words, max_size=40))
-def test_columns_say_what_the_definition_says(intent: Intent, script: list[tuple]) -> None:
-    play(intent, script)
+@given(script=st.lists(words, max_size=40), few=st.sampled_from([0, 1, 1024]), at_once=parts)
+def test_columns_say_what_the_definition_says(
+    intent: Intent, script: list[tuple], few: int, at_once: int
+) -> None:
+    """Also where few rows are taken for many, and worked on in parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyed, "FEW", few)
+        patch.setattr(keyed, "AT_ONCE", at_once)
+        play(intent, script)
 
 
 @settings(max_examples=150, deadline=None)

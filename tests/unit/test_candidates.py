@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.candidates import CandidateRows, slots
 from ccn_bgp.learn.keys import OF_WIDTH, U8, Array
 from ccn_bgp.learn.multipath import Limits
@@ -51,3 +52,30 @@ def test_changes_are_those_of_a_dictionary(width: int, several: int, most: int) 
         for column in (rows.sharing, rows.group):
             assert (column is None) is (several == 1)
             assert column is None or len(column) == len(held)
+
+
+@pytest.mark.parametrize("width", [4, 16])
+@pytest.mark.parametrize("few", [0, 1024])
+def test_ranges_are_where_the_keys_stand(
+    width: int, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all keys between two of them, of some, and of one said twice."""
+    monkeypatch.setattr(keyed, "FEW", few)
+    draw = np.random.default_rng(width + few)
+    for round_ in range(200):
+        held = [(1, n, p) for n in range(12) for p in range(draw.integers(1, 2 + round_ % 4))]
+        rows = CandidateRows(width)
+        key, slot = columns(width, [row for row in held if draw.random() < 0.8])
+        if not len(key):
+            continue
+        rows.change((key[:0], slot[:0]), (key, slot, np.zeros(len(key), np.uint32)))
+        first, last = np.sort(draw.integers(0, len(key), 2))
+        wanted = key[first : last + 1]
+        if round_ % 3:
+            wanted = np.unique(wanted)
+        elif round_ % 2:
+            wanted = np.sort(np.concatenate((wanted[draw.random(len(wanted)) < 0.6], wanted[:1])))
+        begin, behind = rows.ranges(wanted)
+        every = key.tolist()
+        assert begin.tolist() == [every.index(k) for k in wanted.tolist()]
+        assert (behind - begin).tolist() == [every.count(k) for k in wanted.tolist()]
