@@ -217,10 +217,14 @@ def _port(value: Any, name: str) -> int:
 
 
 def _uplink(gateway: Running, host: Ip) -> Uplink:
-    """The uplink that the host's packets come by: on its subnet, or else the first."""
-    uplinks = sorted(gateway.intent.gateway.uplinks, key=lambda u: u.port)
+    """The uplink that the host's packets come by: on its subnet, or else the first. One of the
+    other IP version than the tunnels is not in use (`underlay-family`)."""
+    of = gateway.intent.gateway
+    version = of.vtep.version
+    fitting = [u for u in of.uplinks if u.address.address.version == version]
+    uplinks = sorted(fitting, key=lambda u: u.port)
     if not uplinks:
-        raise InputError(Problem(gateway.name, "the gateway has no uplink to trace from"))
+        raise InputError(Problem(of.name, f"the gateway has no uplink of IPv{version}"))
     return next((u for u in uplinks if u.address.subnet.contains(host)), uplinks[0])
 
 
