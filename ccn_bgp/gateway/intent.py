@@ -17,6 +17,7 @@ from ccn_bgp.gateway.contexts import Contexts
 from ccn_bgp.gateway.draining import Drain, carried, declared
 from ccn_bgp.gateway.policy_findings import policy_findings
 from ccn_bgp.learn.judging import Permitted
+from ccn_bgp.learn.sharing import Asked, Direction
 from ccn_bgp.model.ccsi import Peer, ShareImport, export_targets, peers
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import Path, PathAttributes
@@ -81,16 +82,24 @@ class Intent:
             return Permitted(self.drain.told(peer, result.attributes), through)
         return result
 
-    def share_policy(self, share: ShareImport, path: Path) -> PathAttributes | Denied:
+    def share_policy(self, share: ShareImport, path: Path) -> Asked:
         """What a share's policies make of a path that it covers: the provider's export, then the
         consumer's import; each accepts by default."""
-        for names in (share.exports, share.imports):
+        words: list[tuple[Direction, Hashable]] = []
+        chains: tuple[tuple[Direction, tuple[str, ...]], ...] = (
+            ("export", share.exports),
+            ("import", share.imports),
+        )
+        for direction, names in chains:
+            if not names:
+                continue
             context = self.contexts.shared(share, path)
             result = evaluate(self.policies, names, path, default="accept", context=context)
             if not isinstance(result, Accepted):
-                return result
+                return Asked(result, (*words, (direction, result)))
+            words.append((direction, tuple((s.policy, s.name) for s in result.trace)))
             path = path._replace(attributes=result.attributes)
-        return path.attributes
+        return Asked(path.attributes, tuple(words))
 
     def apart(self, peer: Peer) -> Hashable:
         """What export policy looks at beside the routes: peers that differ in it are not told as

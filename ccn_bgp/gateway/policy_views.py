@@ -11,6 +11,7 @@ from typing import Any
 
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.learn.judging import Hits
+from ccn_bgp.learn.sharing import counted_by
 from ccn_bgp.model.path import Nlri
 from ccn_bgp.model.reason import Denied
 from ccn_bgp.policy.rules import PolicySet
@@ -26,9 +27,11 @@ def policy(gateway: Running, filters: Filters) -> Json:
     ``hits``: routes that a statement matched since the policies in force were read, a route once
     for each time that it was judged; of one that was rejected only the statement that did it
     counts. ``last``: the last of them. Sessions that are told the same share the counts of
-    their export, which begin anew when all of them are down.
+    their export, which begin anew when all of them are down. Of a share its policies are asked
+    about what it covers, a route from another gateway once for each table that it brings it to.
     """
     rows: list[dict[str, Any]] = []
+    policies = gateway.intent.policies
     for name, session in sorted(gateway.sessions.peers.items()):
         peer = session.peer
         if filters.get("neighbor") not in (None, name):
@@ -36,41 +39,55 @@ def policy(gateway: Running, filters: Filters) -> Json:
         if not (peer.imports or peer.exports or peer.default == "reject"):
             continue
         heard, told = (gateway.rib.hits, name), (session.out.hits, "")
-        for direction, names, (hits, whose) in (
+        for direction, names, counts in (
             ("import", peer.imports, heard),
             ("export", peer.exports, told),
         ):
-            found = _found(hits, whose, gateway.intent.policies)
-            for statement in _statements(gateway.intent.policies, names):
-                row = {"neighbor": name, "direction": direction, **statement}
-                key = row["policy"], row["statement"]
-                row["hits"] = found.count[key]
-                if key in found.last:
-                    row["last"] = found.last[key]
-                rows.append(row)
-            row = {"neighbor": name, "direction": direction, "policy": "", "statement": "default"}
-            row["then"] = peer.default
-            if names:
-                row["hits"] = found.by_default
-                if found.last_by_default:
-                    row["last"] = found.last_by_default
-            rows.append(row)
+            of = {"neighbor": name, "direction": direction}
+            rows += _chain(policies, of, names, peer.default, counts)
     if "neighbor" not in filters:
         rows += _of_shares(gateway)
     return {"policy": rows}
 
 
+def _chain(
+    policies: PolicySet,
+    of: Mapping[str, str],
+    names: tuple[str, ...],
+    default: str,
+    counts: tuple[Hits, str],
+) -> Iterator[dict[str, Any]]:
+    """The statements of one chain and its default; ``of``: what is said of each of them,
+    ``counts``: where its hits are, and whose."""
+    found = _found(*counts, policies)
+    for statement in _statements(policies, names):
+        row: dict[str, Any] = {**of, **statement}
+        key = row["policy"], row["statement"]
+        row["hits"] = found.count[key]
+        if key in found.last:
+            row["last"] = found.last[key]
+        yield row
+    row = {**of, "policy": "", "statement": "default", "then": default}
+    if names:
+        row["hits"] = found.by_default
+        if found.last_by_default:
+            row["last"] = found.last_by_default
+    yield row
+
+
 def _of_shares(gateway: Running) -> Iterator[dict[str, Any]]:
-    """The statements of the shares that bring something to tables here; they are not counted."""
-    for _, table in sorted(gateway.rib.tables.items()):
-        for share in table.ccsi.shares:
+    """The statements of the shares that bring something to tables here."""
+    for name, table in sorted(gateway.rib.tables.items()):
+        for number, share in enumerate(table.ccsi.shares):
             who = f"share {share.provider} to {table.ccsi.ccn}"
-            for direction, names in (("export", share.exports), ("import", share.imports)):
-                for statement in _statements(gateway.intent.policies, names):
-                    yield {"neighbor": who, "direction": direction, **statement}
+            whose = counted_by(name, number, "export"), counted_by(name, number, "import")
+            for direction, names, counted in zip(
+                ("export", "import"), (share.exports, share.imports), whose, strict=True
+            ):
                 if names:
-                    default = {"policy": "", "statement": "default", "then": "accept"}
-                    yield {"neighbor": who, "direction": direction, **default}
+                    counts = gateway.rib.hits, counted
+                    of = {"neighbor": who, "direction": direction}
+                    yield from _chain(gateway.intent.policies, of, names, "accept", counts)
 
 
 def _statements(policies: PolicySet, names: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -84,6 +84,14 @@ def guarded(peer: Peer, path: Path) -> Guarded | None:
     return None
 
 
+class Several(NamedTuple):
+    """A word of a peer's policy, and those of the shares that were asked after it, each by the name
+    that it is counted by."""
+
+    by: Hashable
+    shares: tuple[tuple[str, Hashable], ...]
+
+
 class Hits:
     """How often a word of policy was the last on a path of a peer, and on which prefix; ``last``
     in the order in which they were."""
@@ -94,6 +102,10 @@ class Hits:
 
     def add(self, peer: str, by: Hashable, count: int, nlri: Nlri) -> None:
         """``count`` paths of this peer, of which one was about ``nlri``."""
+        if isinstance(by, Several):
+            for whose, word in ((peer, by.by), *by.shares):
+                self.add(whose, word, count, nlri)
+            return
         if by is not None and count:
             self.count[peer, by] += count
             self.last.pop((peer, by), None)
@@ -239,15 +251,19 @@ class Judge:
         takers: list[LocRib] = []
         each: list[PathAttributes] = []
         denied: Denied | None = None
+        words: list[tuple[str, Hashable]] = []
         for table in judged.takers:
             found: PathAttributes | Denied = judged.attributes
             if table.ccsi.name in by_share:
-                found = self.sharing.judge(table, path.attributes.route_targets, said)
+                found, asked = self.sharing.judge(table, path.attributes.route_targets, said)
+                words += asked
             if isinstance(found, Denied):
                 denied = denied or found
             else:
                 takers.append(table)
                 each.append(found)
+        if words:
+            judged = judged._replace(by=Several(judged.by, tuple(words)))
         if not takers:
             return judged._replace(takers=(), attributes=None, reason=denied)
         alike = all(attributes is each[0] for attributes in each)

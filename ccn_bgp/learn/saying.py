@@ -86,7 +86,9 @@ class Saying:
                 continue
             judged: PathAttributes | Denied = said.attributes
             if bound is not None:
-                judged = self._judge.sharing.judge(other, targets, said)
+                judged, words = self._judge.sharing.judge(other, targets, said)
+                for whose, word in words:
+                    self._judge.hits.add(whose, word, 1, nlri)
             if not isinstance(judged, Denied):
                 found[other.ccsi.name] = judged
         return found

@@ -263,21 +263,43 @@ def test_an_edit_is_told_before_it_is_in_force(tmp_path: Path) -> None:
     assert line.endswith("; local-pref 9 → unset)")
 
 
-def test_show_policy_lists_the_statements(tmp_path: Path) -> None:
-    policies = "policies:\n  p: [{name: low, set: {local-pref: 9}, then: accept}]\n"
-    intent = intent_of(tmp_path, f"export: [p], {SHARE}", policies)
-    sessions = SimpleNamespace(peers={})
-    running = SimpleNamespace(rib=new_rib(intent), intent=intent, sessions=sessions)
-    rows = policy(running, {})["policy"]  # type: ignore[arg-type]
-    who = {"neighbor": "share services to blue", "direction": "export"}
-    assert rows == [
-        {
-            **who,
-            "policy": "p",
-            "statement": "low",
-            "then": "accept",
-            "where": f"{tmp_path}/p.yaml:2:7",
-        },
-        {**who, "policy": "", "statement": "default", "then": "accept"},
-    ]
+def counted(rib: Rib, intent: Intent) -> dict[tuple[str, str, str], tuple[int, str]]:
+    """Hits and the last route, by share, direction and statement."""
+    running = SimpleNamespace(rib=rib, intent=intent, sessions=SimpleNamespace(peers={}))
     assert policy(running, {"neighbor": "lf-r1"})["policy"] == []  # type: ignore[arg-type]
+    rows = policy(running, {})["policy"]  # type: ignore[arg-type]
+    return {
+        (r["neighbor"], r["direction"], r["statement"]): (r["hits"], r.get("last", ""))
+        for r in rows
+    }
+
+
+def test_show_policy_counts_what_the_statements_of_a_share_matched(tmp_path: Path) -> None:
+    policies = f"{SETS}  out:\n    - {{name: low, match: {{prefix-set: lower}}, then: reject}}\n"
+    policies += "    - {name: far, match: {vpc-set: far}, set: {tag: 1}, then: next-statement}\n"
+    policies += "  in:\n    - {name: dns, match: {prefix-set: dns}, set: {med: 1}, then: accept}\n"
+    intent = intent_of(tmp_path, f"export: [out], import: [in], {SHARE}", policies)
+    rib = new_rib(intent)
+    say(rib, *PREFIXES[1:], "10.100.3.0/24", "10.100.4.0/24")
+    who, (dns, far, low, _) = "share services to blue", PREFIXES
+    found = counted(rib, intent)
+    assert found[who, "export", "low"] == (1, low)
+    assert found[who, "export", "far"][0] == 2, "of what was not rejected"
+    assert found[who, "export", "far"][1] in (far, PREFIXES[3])
+    assert found[who, "export", "default"][0] == 6, "and of the provider's two that are here"
+    assert found[who, "import", "dns"] == (1, dns)
+    assert found[who, "import", "default"][0] == 5
+    rib.settle()
+    assert counted(rib, intent) == found, "nothing was judged anew"
+
+
+def test_each_share_that_was_asked_is_counted(tmp_path: Path) -> None:
+    policies = "policies:\n  no: [{name: no, then: reject}]\n  yes: [{name: yes, then: accept}]\n"
+    share = f"import: [no], {SHARE}}}\n  - {{from: services, to: blue, import: [yes], {SHARE}"
+    intent = intent_of(tmp_path, share.replace("yes", "'yes'"), policies.replace("yes", "'yes'"))
+    rib = new_rib(intent)
+    say(rib, *PREFIXES[1:])
+    found = counted(rib, intent)
+    who = "share services to blue"
+    assert found[who, "import", "no"][0] == found[who, "import", "yes"][0] == len(PREFIXES) + 1
+    assert {d for _, d, _ in found} == {"import"}, "no policy is asked on export"
