@@ -108,7 +108,7 @@ struct ccn_commit {
 	uint32_t
 	    crc; /* CRC-32 (zlib) over all record messages of the transaction, headers included */
 	uint32_t patience;  /* of PREPARE: seconds that COMMIT may take; 0: 10, at most 600 */
-	uint8_t digest[32]; /* of all tables as the control plane holds them; kept, not computed */
+	uint8_t digest[32]; /* of COMMIT: of all tables as the control plane has them; just kept */
 };
 
 struct ccn_ack {

@@ -7,8 +7,8 @@ the same CCN, a tenth of them shorter than the rest and covering some of it. Equ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ccn_bgp.bench import stream
 from ccn_bgp.model.path import Path
 from ccn_bgp.model.route import Kind, NextHop, Route
-from ccn_bgp.table.snapshot import U1, Columns, Table
+from ccn_bgp.table.tables import U1, Columns, Table
 
 GATEWAY = "gw"
 PEER = "sender"
@@ -116,18 +116,13 @@ def table(
                 next_table=learned.astype(np.int32) - 1,
             )
         )
-    return Table(
-        name=name,
-        id=number,
-        ccn=ccn,
-        next_hops=(local, hop),
-        origins=origins,
-        peers=("", PEER),
-        next_tables=(remote,),
+    return Table.of(
+        name,
+        number,
+        ccn,
+        named=((local, hop), origins, ("", PEER), (remote,)),
         v4=columns[0],
         v6=columns[1],
-        contenders=(),
-        digest=b"",
     )
 
 
@@ -143,7 +138,14 @@ def without_rows(held: Table, rows: npt.NDArray[np.int64]) -> Table:
         peer=held.v4.peer[keep],
         next_table=held.v4.next_table[keep],
     )
-    return replace(held, v4=columns)
+    named = held.next_hops, held.origins, held.peers, held.next_tables
+    return Table.of(held.name, held.id, held.ccn, named=named, v4=columns, v6=held.v6)
+
+
+def with_origins(held: Table, origins: Sequence[str]) -> Table:
+    """The same rows with other names in the place of ``held.origins``."""
+    named = held.next_hops, tuple(origins), held.peers, held.next_tables
+    return Table.of(held.name, held.id, held.ccn, named=named, v4=held.v4, v6=held.v6)
 
 
 def plain_routes(held: Table) -> list[Route]:

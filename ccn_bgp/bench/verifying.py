@@ -23,7 +23,8 @@ from ccn_bgp.bench.verify_tables import GATEWAY, Shape, plain_routes, without_ro
 from ccn_bgp.config.load import load_topology
 from ccn_bgp.errors import CcnError, Problem
 from ccn_bgp.model.topology import Topology
-from ccn_bgp.table.snapshot import Snapshot, Table
+from ccn_bgp.table.snapshot import Snapshot
+from ccn_bgp.table.tables import Table
 from ccn_bgp.table.verify.incremental import Verifier
 from ccn_bgp.table.verify.targets_incremental import TargetVerifier
 from ccn_bgp.table.verify.world import CcsiNode, World, routes_of

@@ -184,12 +184,10 @@ class ForwarderClient:
         """
         return self._end(self._tell(base, next, records, digest, full), prepared=False)
 
-    def prepare(
-        self, base: int, next: int, records: Records, digest: bytes, full: bool = False
-    ) -> None:
+    def prepare(self, base: int, next: int, records: Records, full: bool = False) -> None:
         """Let the forwarder check and stage a transaction, and do not wait for it: nothing is in
         force, and nothing else may be asked, before ``finish`` or ``give_up``."""
-        end = self._tell(base, next, records, digest, full)
+        end = self._tell(base, next, records, b"", full)
         end["patience"] = PROOF
         try:
             self._send(MessageType.PREPARE, 0, end)
@@ -197,10 +195,11 @@ class ForwarderClient:
             raise self._pending_nak() or self._unreachable(error) from None
         self._prepared = end
 
-    def finish(self) -> int:
+    def finish(self, digest: bytes) -> int:
         """Put what was prepared into force, like ``commit``."""
         end, self._prepared = self._prepared, None
         assert end is not None
+        end["digest"] = wire.octets(digest, 32)
         return self._end(end, prepared=True)
 
     def give_up(self) -> None:

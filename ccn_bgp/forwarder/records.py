@@ -8,8 +8,8 @@ begin again from its dump (``encode_against``) or with everything (``encode_full
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,24 +24,24 @@ from ccn_bgp.model.vtep_names import vtep_octets
 from ccn_bgp.table.plan import (
     CcsiEntry,
     Plan,
-    TableChange,
     VtepSetEntry,
     ccsi_entries,
     taps_of,
     vtep_sets,
 )
-from ccn_bgp.table.plan_rows import Rows, every_row
+from ccn_bgp.table.plan_rows import TableChanges
 from ccn_bgp.table.snapshot import (
     GatewayAddressEntry,
     InterfaceEntry,
     PeerEntry,
     Snapshot,
     SourceEntry,
-    Table,
     VniEntry,
     VtepEntry,
     VtepNameEntry,
 )
+from ccn_bgp.table.tables import I8, Block, BlockRows
+from ccn_bgp.table.together import together
 
 Array = npt.NDArray[Any]
 Records = list[tuple[MessageType, Flag, Array]]
@@ -68,12 +68,9 @@ KEYS: Mapping[MessageType, tuple[str, ...]] = {
 def encode(plan: Plan, slots: NextHopSlots) -> Records:
     """The transaction of a Plan; ``slots`` are moved on as if it had been accepted."""
     fresh: list[NextHop] = []
-    left: list[NextHop] = []
-    for change in plan.tables:
-        used, unused = change.next_hops
-        for content in used:
-            fresh += slots.use(content)
-        left += unused
+    used, left = plan.tables.next_hops()
+    for content in used:
+        fresh += slots.use(content)
     for content in left:
         slots.leave(content)
     again: list[NextHop] = []
@@ -148,7 +145,9 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
     for table in tables:
         for content in table.next_hops:
             slots.use(content)
-    contents = {content for table in tables for content in table.next_hops}
+    by_id = {table.id: table for table in tables}
+    block = together([by_id[number] for number in sorted(by_id)])
+    contents = {way.next_hop for way in block.answers}
     contents |= {hop for content in contents for _, hop in content.members}
     said = [(content, slots[content]) for content in contents]
     return {
@@ -163,7 +162,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
         **next_hop_records(said, slots, taps_of(snapshot.interfaces)),
         MessageType.VTEP_SET: _vtep_sets(vtep_sets(snapshot.vm_table)),
         MessageType.VM: _vms(snapshot.vm_table),
-        MessageType.ROUTE: _routes([(table, every_row(table)) for table in tables], slots),
+        MessageType.ROUTE: _routes(block, None, _slots_of(block, slots)),
         MessageType.SOURCE: _sources(snapshot.sources),
     }
 
@@ -308,101 +307,59 @@ def _vms(table: VmTable) -> Array:
     return records
 
 
-Chosen = tuple[Table, Rows]
-"""A table and some of its rows."""
-
-
-def _put_routes(changes: Iterable[TableChange], slots: NextHopSlots) -> Array:
+def _put_routes(changes: TableChanges, slots: NextHopSlots) -> Array:
     """What is new or changed, by table, family and prefix: the forwarder need not sort it."""
-    chosen = [
-        (change.after, _merged(change.added, change.changed))
-        for change in changes
-        if change.after is not None
-    ]
-    return _routes(chosen, slots)
+    slot = np.array([slots.get(hop, 0) for hop in changes.hops], np.uint32)
+    return _routes(
+        changes.after,
+        (changes.v4.put, changes.v6.put),
+        slot[changes.hop_after] if slot.size else slot,
+    )
 
 
-def _gone_routes(changes: Iterable[TableChange]) -> Array:
+def _gone_routes(changes: TableChanges) -> Array:
     """With a CCSI go its routes, by themselves."""
-    chosen = [
-        (change.before, change.removed)
-        for change in changes
-        if change.before is not None and change.after is not None
-    ]
-    return _routes(chosen, None)
+    return _routes(changes.before, changes.removed_of_kept, None)
 
 
-def _merged(added: Rows, changed: Rows) -> Rows:
-    if not (changed.v4.size or changed.v6.size):
-        return added
-    if not (added.v4.size or added.v6.size):
-        return changed
-    both = [np.concatenate(pair) for pair in zip(added, changed, strict=True)]
-    return Rows(*(np.sort(rows, kind="stable") for rows in both))
+def _slots_of(block: Block, slots: NextHopSlots) -> Array:
+    """Of each answer."""
+    return np.array([slots[way.next_hop] for way in block.answers], np.uint32)
 
 
-def _routes(chosen: Sequence[Chosen], slots: NextHopSlots | None) -> Array:
-    """Records of the chosen rows, table by table; without ``slots`` they name no next hop."""
-    parts = [
-        (table, family, columns, rows, rows.size)
-        for table, (v4, v6) in chosen
-        for family, columns, rows in ((4, table.v4, v4), (6, table.v6, v6))
-        if rows.size
-    ]
-    if not parts:
-        return np.zeros(0, wire.ROUTE)
-    tables, families, columns, rows, sizes = zip(*parts, strict=True)
-    count = np.array(sizes, np.int64)
-    records = np.zeros(int(count.sum()), wire.ROUTE)
-    records["ccsi"] = np.repeat(np.array([table.id for table in tables], np.uint32), count)
-    records["family"] = np.repeat(np.array(families, np.uint8), count)
-    pick = _Pick.of([len(c) for c in columns], rows)
-    records["length"] = pick.taken([c.length for c in columns])
-    if slots is not None:
-        hops = [table.next_hops for table in tables]
-        slot = np.array([slots[hop] for held in hops for hop in held], np.uint32)
-        begins = np.cumsum([0, *map(len, hops[:-1])], dtype=np.uint32)
-        held = pick.taken([c.next_hop for c in columns])
-        records["next_hop"] = slot[held + np.repeat(begins, count)]
+def _routes(block: Block, chosen: tuple[I8, I8] | None, slot: Array | None) -> Array:
+    """Records of the chosen rows (IPv4, IPv6; ascending), or of all, by table, family and prefix.
+    ``slot``: of each answer; without them they name no next hop."""
+    number = np.array([head.id for head in block.heads], np.uint32)
+    v4, v6 = chosen or (None, None)
+    of4, table4 = _family_routes(block.v4, v4, number, slot)
+    of6, table6 = _family_routes(block.v6, v6, number, slot)
+    if not len(of6):
+        return of4
+    if not len(of4):
+        return of6
+    order = np.argsort(np.concatenate((table4, table6)), kind="stable")
+    return np.concatenate((of4, of6))[order]
+
+
+def _family_routes(
+    rows: BlockRows, chosen: I8 | None, number: Array, slot: Array | None
+) -> tuple[Array, I8]:
+    """The records, and the place of the table of each."""
+    begins = np.array(rows.bounds)
+    some: I8 | slice = slice(None)
+    if chosen is not None and len(chosen) < len(rows.length):
+        begins, some = np.searchsorted(chosen, begins), chosen
+    table = np.repeat(np.arange(len(number)), np.diff(begins))
+    records = np.zeros(len(table), wire.ROUTE)
+    if not len(table):
+        return records, table
+    records["ccsi"] = number[table]
+    records["family"] = 4 if rows.address.shape[1] == 4 else 6
+    records["length"] = rows.length[some]
+    if slot is not None:
+        records["next_hop"] = slot[rows.answer[some]]
     # In words: rows of four octets are copied one by one.
-    words = records["prefix"].view(np.uint32)
-    if 6 not in families:
-        words[:, 0] = pick.taken([c.address for c in columns]).view(np.uint32)[:, 0]
-        return records
-    begin = 0
-    for c, r in zip(columns, rows, strict=True):
-        part = (c.address if r.size == len(c) else c.address[r]).view(np.uint32)
-        words[begin : begin + len(part), : part.shape[1]] = part
-        begin += len(part)
-    return records
-
-
-class _Pick(NamedTuple):
-    """Some rows of many tables, table by table. Of a table of which it is most of them all rows are
-    joined to the others' first, and picked there: thousands of small picks cost more.
-
-    ``few``: for each table the rows, or None where all are joined. ``rows``: which of the joined
-    ones, or None for all.
-    """
-
-    few: list[Array | None]
-    rows: Array | None
-
-    @classmethod
-    def of(cls, sizes: Sequence[int], rows: Sequence[Array]) -> _Pick:
-        """``rows``: ascending, of tables of these sizes."""
-        few = [r if r.size * 2 < size else None for r, size in zip(rows, sizes, strict=True)]
-        if all(r.size == size for r, size in zip(rows, sizes, strict=True)):
-            return cls(few, None)
-        joined = [s if f is None else f.size for f, s in zip(few, sizes, strict=True)]
-        picked = [r if f is None else np.arange(r.size) for f, r in zip(few, rows, strict=True)]
-        begins = np.cumsum([0, *joined[:-1]])
-        counts = np.array([r.size for r in rows])
-        return cls(few, np.concatenate(picked) + np.repeat(begins, counts))
-
-    def taken(self, columns: Sequence[Array]) -> Array:
-        """The rows of a column of each table."""
-        joined = np.concatenate(
-            [c if f is None else c[f] for c, f in zip(columns, self.few, strict=True)]
-        )
-        return joined if self.rows is None else joined[self.rows]
+    words = rows.address.view(np.uint32)[some]
+    records["prefix"].view(np.uint32)[:, : words.shape[1]] = words
+    return records, table

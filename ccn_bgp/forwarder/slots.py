@@ -66,6 +66,10 @@ class NextHopSlots:
     def __getitem__(self, content: NextHop) -> int:
         return self._slot[content]
 
+    def get(self, content: NextHop, other: int) -> int:
+        """Its slot, or ``other`` if it has none."""
+        return self._slot.get(content, other)
+
     def __len__(self) -> int:
         return len(self._slot)
 

@@ -37,10 +37,10 @@ class Link(Protocol):
     def commit(self, records: Records, digest: bytes, *, full: bool) -> None:
         """One transaction. Nak: nothing changed. UnreachableError: it may have happened."""
 
-    def prepare(self, records: Records, digest: bytes) -> None:
+    def prepare(self, records: Records) -> None:
         """One transaction but for its end, which is ``finish`` or ``give_up``. UnreachableError."""
 
-    def finish(self) -> None:
+    def finish(self, digest: bytes) -> None:
         """Like ``commit``."""
 
     def give_up(self) -> None:
@@ -88,9 +88,12 @@ class Committer:
         slots = self._slots.copy()
         self._prepared = _Prepared(snapshot, plan.summary(), slots)
         try:
-            self.link.prepare(encode(plan, self._slots), snapshot.digest)
+            self.link.prepare(encode(plan, self._slots))
         except UnreachableError:
             self._prepared, self._slots = None, slots  # commit will meet it again
+            return
+        # Found out while the forwarder stages the rows: it is told with the end alone.
+        _ = snapshot.digest
 
     def give_up(self) -> None:
         """What was prepared is not to be in force: it was refused, or is old."""
@@ -139,7 +142,7 @@ class Committer:
     def _finish(self, prepared: _Prepared) -> str:
         self._prepared = None
         try:
-            self.link.finish()
+            self.link.finish(prepared.snapshot.digest)
         except Nak as refusal:
             log.error("commit refused, sending everything: %s", refusal)
             self._everything(prepared.snapshot)

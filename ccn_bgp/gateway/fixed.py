@@ -23,11 +23,11 @@ from ccn_bgp.table.snapshot import (
     GatewayAddressEntry,
     InterfaceEntry,
     PeerEntry,
-    Table,
     VniEntry,
     VtepEntry,
     touched_tables,
 )
+from ccn_bgp.table.tables import Table
 
 UPLINK, HAND_OFF = 1, 2
 VPC, L3 = 1, 2
@@ -224,9 +224,11 @@ class LegalVteps:
         if table is None:
             return NOBODY
         vni = self._l3vnis[table.name]
-        led = {hop.ip for hop in table.next_hops if hop.kind is Kind.VTEP}
-        for hop in table.next_hops:
-            if hop.members:
+        led: set[Ip] = set()
+        for hop, *_ in table.answers:
+            if hop.kind is Kind.VTEP:
+                led.add(hop.ip)
+            elif hop.members:
                 led |= {part.ip for part in hop.hops if part.kind is Kind.VTEP}
         return frozenset([self._entry(vni, vtep) for vtep in led])
 

@@ -32,8 +32,10 @@ from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.reason import Refused
 from ccn_bgp.model.route import VmEntry, tables_next
 from ccn_bgp.model.suppression import marked
-from ccn_bgp.table.building import Head, TableRows, build_tables
-from ccn_bgp.table.snapshot import Contender, Snapshot, Table
+from ccn_bgp.table.block_use import BlockUse
+from ccn_bgp.table.building import TableRows, build_tables
+from ccn_bgp.table.snapshot import Snapshot
+from ccn_bgp.table.tables import Contender, Head, Table
 from ccn_bgp.table.verify.incremental import Verifier
 from ccn_bgp.table.verify.incremental_rows import changed_prefixes
 
@@ -87,6 +89,7 @@ class Guard:
         self._proved: Mapping[str, Table] = {}
         self._begun = False
         self._made: list[Table] = []
+        self._blocks = BlockUse()
         self._group = {name: name for name in rib.tables}
         self._members = {name: [name] for name in rib.tables}
         for name in rib.tables:
@@ -128,6 +131,7 @@ class Guard:
                 break
             self._widen(fresh)
         self._begun, self._proved = True, self._tables
+        self._blocks.tidy(self._tables)
         rib.decided.clear()
         rib.deciding.decisions = 0
         for table in rib.tables.values():
@@ -217,6 +221,9 @@ class Guard:
     def _link(self) -> bool:
         """Join the groups of tables whose packets meet; true if any were apart."""
         apart = False
+        ways = {answer.next_table for made in self._made[:1] for answer in made.at[0].answers}
+        if self._group.keys().isdisjoint(tables_next(sorted(ways))):
+            return False
         for table in self._made:
             for other in tables_next(table.next_tables):
                 apart |= other in self._group and self._join(table.name, other)
@@ -272,6 +279,7 @@ class Guard:
         made = self._build(sorted(wanted))
         rib.changed.clear()
         self._made = list(made.values())
+        self._blocks.replace(self._tables, self._made)
         tables = self._tables | made
         if len(self._tables) < len(rib.tables):
             tables = {name: tables[name] for name in rib.tables}

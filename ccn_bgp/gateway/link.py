@@ -64,10 +64,10 @@ class NoForwarder:
         """Count the generation."""
         self.generation += 1
 
-    def prepare(self, records: Records, digest: bytes) -> None:
+    def prepare(self, records: Records) -> None:
         """Nothing to prepare."""
 
-    def finish(self) -> None:
+    def finish(self, digest: bytes) -> None:
         """Count the generation."""
         self.generation += 1
 
@@ -240,15 +240,15 @@ class ForwarderLink:
         self._put(lambda client: client.commit(base, base + 1, records, digest, full=full))
         self.generation = base + 1
 
-    def prepare(self, records: Records, digest: bytes) -> None:
+    def prepare(self, records: Records) -> None:
         """Let the forwarder stage a transaction meanwhile: ``finish`` or ``give_up`` must follow.
         UnreachableError."""
         base = self.generation
-        self._put(lambda client: client.prepare(base, base + 1, records, digest))
+        self._put(lambda client: client.prepare(base, base + 1, records))
 
-    def finish(self) -> None:
+    def finish(self, digest: bytes) -> None:
         """Put what was prepared into force. UnreachableError, Nak."""
-        self._put(lambda client: client.finish())
+        self._put(lambda client: client.finish(digest))
         self.generation += 1
 
     def give_up(self) -> None:

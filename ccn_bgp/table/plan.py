@@ -1,8 +1,8 @@
 """The difference of two snapshots, as a value: what a commit would change, and nothing done yet.
 
 In: the Snapshot in force and the one wanted. Out: a Plan. Only rows that the forwarder holds count:
-a route whose origin or peer alone has changed is no change. Tables that are the same object, or
-have the same digest, are not looked into.
+a route whose origin or peer alone has changed is no change. Tables that are the same object are not
+looked into.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.vm_table import VmTable, alike_ends, words
 from ccn_bgp.model.vtep_sets import Hosts
-from ccn_bgp.table.plan_rows import NO_ROWS, Rows, differences, every_row
+from ccn_bgp.table.plan_rows import TableChanges
 from ccn_bgp.table.snapshot import (
     AclEntry,
     GatewayAddressEntry,
@@ -26,13 +24,14 @@ from ccn_bgp.table.snapshot import (
     PeerEntry,
     Snapshot,
     SourceEntry,
-    Table,
     VniEntry,
     VtepEntry,
     VtepNameEntry,
     same_ends,
     touched_tables,
 )
+from ccn_bgp.table.tables import Table
+from ccn_bgp.table.together import together
 
 Entry = TypeVar("Entry")
 
@@ -99,40 +98,10 @@ class VmChange(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TableChange:
-    """Routes of one CCSI. ``added`` and ``changed`` are rows of ``after``, ``removed`` of
-    ``before``; a table that is new or goes has None on the other side."""
-
-    id: int
-    ccn: str
-    before: Table | None
-    after: Table | None
-    added: Rows
-    changed: Rows
-    removed: Rows
-
-    @property
-    def rows_stay(self) -> bool:
-        """True if no row is added, changed or removed."""
-        return not (len(self.added) or len(self.changed) or len(self.removed))
-
-    @property
-    def next_hops(self) -> tuple[tuple[NextHop, ...], tuple[NextHop, ...]]:
-        """(used from now on, no longer used) by this table, sorted."""
-        before = () if self.before is None else self.before.next_hops
-        after = () if self.after is None else self.after.next_hops
-        if before == after or not before or not after:
-            return (() if before else after), (() if after else before)
-        old, new = set(before), set(after)
-        return tuple(sorted(new - old)), tuple(sorted(old - new))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """All that changes, kind by kind. ``taps``: interface ids by tap name, as wanted. ``rebound``:
     taps whose interface id differs, so that next hops over them must be said again."""
 
-    digest: bytes
     interfaces: Change[InterfaceEntry]
     ccsis: Change[CcsiEntry]
     vnis: Change[VniEntry]
@@ -144,7 +113,7 @@ class Plan:
     acls: AclChange
     sources: Change[SourceEntry]
     vms: VmChange
-    tables: tuple[TableChange, ...]
+    tables: TableChanges
     taps: Mapping[str, int]
     rebound: frozenset[str]
 
@@ -164,21 +133,16 @@ class Plan:
             or self.sources
             or self.vms
             or self.rebound
-            or not all(t.rows_stay for t in self.tables)
+            or not self.tables.rows_stay
         )
 
     def summary(self) -> str:
         """One line for the log, ``+3 -1 routes in retail; 1 VM moved``; empty for no change."""
         words = []
-        touched = [t for t in self.tables if not t.rows_stay]
-        for table in touched[:MAX_NAMED]:
-            counts = [
-                f"{sign}{len(rows)}"
-                for sign, rows in (("+", table.added), ("~", table.changed), ("-", table.removed))
-                if len(rows)
-            ]
-            total = len(table.added) + len(table.changed) + len(table.removed)
-            words.append(f"{' '.join(counts)} route{'' if total == 1 else 's'} in {table.ccn}")
+        touched = self.tables.counts()
+        for ccn, counts in touched[:MAX_NAMED]:
+            signs = [f"{sign}{count}" for sign, count in zip("+~-", counts, strict=True) if count]
+            words.append(f"{' '.join(signs)} route{'' if sum(counts) == 1 else 's'} in {ccn}")
         if len(touched) > MAX_NAMED:
             words.append(f"routes in {len(touched) - MAX_NAMED} more tables")
         kinds: tuple[tuple[Change[Any] | VmChange, str, str], ...] = (
@@ -213,7 +177,6 @@ def diff(old: Snapshot, new: Snapshot) -> Plan:
     after = {t.id: t for t in map(new.tables.get, names) if t is not None}
     old_taps, new_taps = _taps(old), _taps(new)
     return Plan(
-        digest=new.digest,
         interfaces=_entries(old.interfaces, new.interfaces, lambda e: e.id),
         ccsis=_ccsis(old, new, names),
         vnis=_entries(old.vnis, new.vnis, lambda e: e.vni),
@@ -319,23 +282,13 @@ def _vms(old: VmTable, new: VmTable) -> VmChange:
     )
 
 
-_by_id = attrgetter("id")
-
-
-def _tables(before: Mapping[int, Table], after: Mapping[int, Table]) -> tuple[TableChange, ...]:
-    """By id; tables of equal content are left out."""
-    found: list[TableChange] = []
-    pairs = []
-    for number in sorted(before.keys() | after.keys()):
-        old, new = before.get(number), after.get(number)
-        # An empty Table is false: ask for None.
-        if old is not None and new is not None:
-            if old.digest != new.digest:
-                pairs.append((old, new))
-        elif new is not None:
-            found.append(TableChange(number, new.ccn, None, new, every_row(new), NO_ROWS, NO_ROWS))
-        elif old is not None:
-            found.append(TableChange(number, old.ccn, old, None, NO_ROWS, NO_ROWS, every_row(old)))
-    for (old, new), rows in zip(pairs, differences(pairs), strict=True):
-        found.append(TableChange(new.id, new.ccn, old, new, *rows))
-    return tuple(sorted(found, key=_by_id))
+def _tables(before: Mapping[int, Table], after: Mapping[int, Table]) -> TableChanges:
+    """By id."""
+    numbers = sorted(before.keys() | after.keys())
+    old, new = [list(map(tables.get, numbers)) for tables in (before, after)]
+    return TableChanges.of(
+        together(old),
+        together(new),
+        came=frozenset(place for place, table in enumerate(old) if table is None),
+        gone=frozenset(place for place, table in enumerate(new) if table is None),
+    )

@@ -1,219 +1,227 @@
 """Which rows differ between two states of many tables.
 
-In: pairs of Tables, before and after. Out: for each pair the rows that were added, changed and
-removed. Small IPv4 tables are compared many at once, as one table whose keys begin with the number
-of the pair; of others what is alike at both ends is passed over first.
+In: two Blocks, before and after, whose tables stand in the same order. Out: the rows of each family
+that were added, changed and removed, and the next hops that a table uses from now on, or no longer.
+What is alike at both ends is passed over; of the rest the smaller side is looked up in the larger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ccn_bgp.table.snapshot import Columns, Table
+from ccn_bgp.model.route import Answer, NextHop
+from ccn_bgp.table.tables import I8, Block, BlockRows
 
-I8 = npt.NDArray[np.int64]
-U8 = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
-SMALL = 1 << 12
-"""Rows of a table that is compared together with others."""
-TOGETHER = 1 << 17
-"""Rows, roughly, that are compared at once: what the caches hold."""
-_NONE: I8 = np.zeros(0, np.int64)
-_LENGTH, _PAIR = np.uint64(8), np.uint64(40)
+_LENGTH, _TABLE = np.uint64(8), np.uint64(40)
+_HOP = np.int64(32)
+"""Where prefix length and table, and a table and its next hop, stand in one number."""
 
 
-class Rows(NamedTuple):
-    """Row numbers in the columns of a Table, ascending: int64[n] for each family."""
+class RowChange(NamedTuple):
+    """Row numbers of one family, ascending: int64[n] each. ``added`` and ``changed`` are rows of
+    the block after, ``removed`` of the block before."""
 
-    v4: I8
-    v6: I8
+    added: I8
+    changed: I8
+    removed: I8
 
-    def __len__(self) -> int:
-        return self.v4.size + self.v6.size
-
-
-NO_ROWS = Rows(_NONE, _NONE)
-Difference = tuple[Rows, Rows, Rows]
-"""Added and changed rows of the state after, removed rows of the state before."""
-_Split = tuple[I8, I8, I8]
-_SAME: _Split = (_NONE, _NONE, _NONE)
-
-
-def every_row(table: Table) -> Rows:
-    """All rows of a table."""
-    return Rows(_counted(table.v4.length.size), _counted(table.v6.length.size))
+    @property
+    def put(self) -> I8:
+        """Those that are to be sent as add-or-replace, ascending."""
+        if not self.changed.size:
+            return self.added
+        if not self.added.size:
+            return self.changed
+        return np.sort(np.concatenate((self.added, self.changed)))
 
 
-_numbers: list[I8] = [np.arange(1024)]
-_numbers[0].flags.writeable = False
+class TableChanges(NamedTuple):
+    """The rows of all tables that differ. ``before`` and ``after`` have the same tables in the same
+    order, by id; one that is new or goes is in ``came`` or ``gone`` (its places) and has no rows on
+    the other side. ``hop_before``, ``hop_after``: for each answer of the blocks the number of its
+    next hop among ``hops``."""
 
-
-def _counted(count: int) -> I8:
-    """0 .. count-1; small ones share their memory."""
-    return _numbers[0][:count] if count <= len(_numbers[0]) else np.arange(count)
-
-
-def differences(pairs: Sequence[tuple[Table, Table]]) -> list[Difference]:
-    """Of each pair (before, after)."""
-    moved = [_moved(before, after) for before, after in pairs]
-    v4 = [_SAME] * len(pairs)
-    for batch in _batches(pairs):
-        if len(batch) > 1:
-            found = _together([pairs[i] for i in batch], [moved[i] for i in batch])
-        else:
-            before, after = pairs[batch[0]]
-            found = [_alone(before.v4, after.v4, moved[batch[0]])]
-        for place, split in zip(batch, found, strict=True):
-            v4[place] = split
-    answer = []
-    for (before, after), of4, hops in zip(pairs, v4, moved, strict=True):
-        either = before.v6.length.size or after.v6.length.size
-        of6 = _alone(before.v6, after.v6, hops) if either else _SAME
-        added, changed, removed = (
-            Rows(rows4, rows6) if rows4.size or rows6.size else NO_ROWS
-            for rows4, rows6 in zip(of4, of6, strict=True)
-        )
-        answer.append((added, changed, removed))
-    return answer
-
-
-def _batches(pairs: Sequence[tuple[Table, Table]]) -> Iterator[list[int]]:
-    """Numbers of pairs that are compared together in IPv4; large ones come alone."""
-    batch: list[int] = []
-    held = 0
-    for place, (before, after) in enumerate(pairs):
-        size = before.v4.length.size + after.v4.length.size
-        if size > SMALL:
-            yield [place]
-        elif size:
-            batch.append(place)
-            held += size
-            if held > TOGETHER:
-                yield batch
-                batch, held = [], 0
-    if batch:
-        yield batch
-
-
-def _moved(before: Table, after: Table) -> list[int]:
-    """The number after of each next hop before, -1 where it is used no more."""
-    count = len(before.next_hops)
-    if before.next_hops == after.next_hops[:count]:
-        return list(range(count))
-    index = {hop: number for number, hop in enumerate(after.next_hops)}
-    return [index.get(hop, -1) for hop in before.next_hops]
-
-
-# -- many small tables --------------------------------------------------------------------------
-
-
-def _together(pairs: Sequence[tuple[Table, Table]], moved: Sequence[list[int]]) -> list[_Split]:
-    old = _Joined.of([before.v4 for before, _ in pairs])
-    new = _Joined.of([after.v4 for _, after in pairs])
-    first = [0, *accumulate(map(len, moved))]
-    to = np.array([number for numbers in moved for number in numbers], np.int64)
-    hop = old.next_hop + np.repeat(np.array(first[:-1], np.int64), np.diff(old.bounds))
-    place = np.searchsorted(old.keys, new.keys)
-    held = place < len(old.keys)
-    held[held] = old.keys[place[held]] == new.keys[held]
-    kept = np.zeros(len(old.keys), np.bool_)
-    kept[place[held]] = True
-    same = np.flatnonzero(held)
-    differs = to[hop[place[same]]] != new.next_hop[same]
-    return list(
-        zip(
-            new.split(np.flatnonzero(~held)),
-            new.split(same[differs]),
-            old.split(np.flatnonzero(~kept)),
-            strict=True,
-        )
-    )
-
-
-class _Joined(NamedTuple):
-    """IPv4 columns one behind the other. ``bounds``: where each begins, and where the last ends."""
-
-    keys: U8
-    next_hop: I8
-    bounds: I8
+    before: Block
+    after: Block
+    came: frozenset[int]
+    gone: frozenset[int]
+    hops: Sequence[NextHop]
+    hop_before: I8
+    hop_after: I8
+    v4: RowChange
+    v6: RowChange
 
     @classmethod
-    def of(cls, columns: Sequence[Columns]) -> _Joined:
-        count = np.array([len(c) for c in columns], np.int64)
-        keys = np.concatenate([c.address for c in columns]).view(">u4").reshape(-1)
-        keys = keys.astype(np.uint64) << _LENGTH
-        keys |= np.concatenate([c.length for c in columns])
-        keys |= np.repeat(np.arange(len(columns), dtype=np.uint64) << _PAIR, count)
-        next_hop = np.concatenate([c.next_hop for c in columns]).astype(np.int64)
-        return cls(keys, next_hop, np.concatenate(([0], np.cumsum(count))))
+    def of(
+        cls, before: Block, after: Block, came: frozenset[int], gone: frozenset[int]
+    ) -> TableChanges:
+        """Compare all."""
+        numbers: dict[NextHop, int] = {}
+        old = _hop_numbers(before.answers, numbers)
+        new = _hop_numbers(after.answers, numbers)
+        v4, v6 = (
+            _difference(left, right, old, new)
+            for left, right in ((before.v4, after.v4), (before.v6, after.v6))
+        )
+        return cls(before, after, came, gone, list(numbers), old, new, v4, v6)
 
-    def split(self, rows: I8) -> list[I8]:
-        """Ascending row numbers of all, as those of each."""
-        if not len(rows):
-            return [_NONE] * (len(self.bounds) - 1)
-        cuts = np.searchsorted(rows, self.bounds)
-        own = rows - np.repeat(self.bounds[:-1], np.diff(cuts))
-        return [own[a:b] for a, b in pairwise(cuts.tolist())]
+    @property
+    def rows_stay(self) -> bool:
+        """True if no row is added, changed or removed."""
+        return not any(len(rows) for change in (self.v4, self.v6) for rows in change)
+
+    @property
+    def removed_of_kept(self) -> tuple[I8, I8]:
+        """The removed rows, IPv4 and IPv6, of tables that do not go themselves."""
+        if not self.gone:
+            return self.v4.removed, self.v6.removed
+        kept = np.ones(len(self.before.heads), np.bool_)
+        kept[list(self.gone)] = False
+        v4, v6 = (
+            change.removed[kept[_tables(rows, change.removed)]]
+            for change, rows in ((self.v4, self.before.v4), (self.v6, self.before.v6))
+        )
+        return v4, v6
+
+    def counts(self) -> list[tuple[str, tuple[int, int, int]]]:
+        """(CCN, how many rows were added, changed and removed) of each table with any, by id."""
+        total = np.zeros((3, len(self.after.heads)), np.int64)
+        for change, left, right in (
+            (self.v4, self.before.v4, self.after.v4),
+            (self.v6, self.before.v6, self.after.v6),
+        ):
+            for kind, (rows, of) in enumerate(zip(change, (right, right, left), strict=True)):
+                total[kind] += np.diff(np.searchsorted(rows, of.bounds))
+        found = []
+        for place in np.flatnonzero(total.any(axis=0)).tolist():
+            head = (self.before if place in self.gone else self.after).heads[place]
+            added, changed, removed = total[:, place].tolist()
+            found.append((head.ccn, (added, changed, removed)))
+        return found
+
+    def next_hops(self) -> tuple[list[NextHop], list[NextHop]]:
+        """(used from now on, no longer used): by table, and sorted; once for each table."""
+        old = _of_tables(self.before, self.hop_before)
+        new = _of_tables(self.after, self.hop_after)
+        return self._named(_without(new, old)), self._named(_without(old, new))
+
+    def _named(self, pairs: I8) -> list[NextHop]:
+        names = zip((pairs >> _HOP).tolist(), (pairs & 0xFFFFFFFF).tolist(), strict=True)
+        found: list[NextHop] = []
+        for _, group in groupby(names, lambda pair: pair[0]):
+            hops = [self.hops[number] for _, number in group]
+            found += sorted(hops) if len(hops) > 1 else hops
+        return found
 
 
-# -- one table ----------------------------------------------------------------------------------
+def _hop_numbers(answers: Sequence[Answer], numbers: dict[NextHop, int]) -> I8:
+    """``numbers`` grows by those that it does not have."""
+    return np.array([numbers.setdefault(way.next_hop, len(numbers)) for way in answers], np.int64)
 
 
-def _alone(before: Columns, after: Columns, moved: list[int]) -> _Split:
-    to = np.array([*moved, -1], np.int64)
-    common = min(len(before), len(after))
-    head = _alike(before, after, slice(0, common), slice(0, common))
-    common -= head
-    tail = _alike(
-        before,
-        after,
-        slice(len(before) - common, len(before)),
-        slice(len(after) - common, len(after)),
-        from_end=True,
-    )
-    old, new = slice(head, len(before) - tail), slice(head, len(after) - tail)
+def _of_tables(block: Block, hops: I8) -> I8:
+    """(place of the table, number of the next hop) as one number, of all that are used; each once,
+    sorted."""
+    table = np.repeat(np.arange(len(block.heads)), np.diff(block.bounds))
+    return np.unique(table << _HOP | hops)
+
+
+def _without(values: I8, other: I8) -> I8:
+    """Those that are not among ``other``; both sorted, each once."""
+    found: I8 = np.setdiff1d(values, other, assume_unique=True)
+    return found
+
+
+def _difference(before: BlockRows, after: BlockRows, old_hop: I8, new_hop: I8) -> RowChange:
+    head = _alike(before, after)
+    tail = _alike(before, after, head)
+    old, new = slice(head, len(before.length) - tail), slice(head, len(after.length) - tail)
     left, right = _keys(before, old), _keys(after, new)
-    place = np.searchsorted(left, right)
-    held = place < len(left)
-    held[held] = left[place[held]] == right[held]
-    kept = np.zeros(len(left), np.bool_)
-    kept[place[held]] = True
-    same = np.flatnonzero(held)
-    middle = same[to[before.next_hop[old][place[same]]] != after.next_hop[new][same]] + head
-    ends = len(after) - tail
-    first = np.flatnonzero(to[before.next_hop[:head]] != after.next_hop[:head])
-    last = np.flatnonzero(to[before.next_hop[len(before) - tail :]] != after.next_hop[ends:]) + ends
-    return (
-        np.flatnonzero(~held) + head,
-        np.concatenate((first, middle, last)),
-        np.flatnonzero(~kept) + head,
+    fewer, more = (left, right) if len(left) <= len(right) else (right, left)
+    place = np.searchsorted(more, fewer)
+    met = place < len(more)
+    met[met] = more[place[met]] == fewer[met]
+    both = np.flatnonzero(met), place[met]
+    held, stays = both if fewer is left else both[::-1]
+    # In both: what is alike at the ends, and what was found in the middle.
+    ends = len(after.length) - tail
+    pairs = (
+        (slice(0, head), slice(0, head)),
+        (held + head, stays + head),
+        (slice(old.stop, len(before.length)), slice(ends, None)),
+    )
+    numbers = np.arange(len(after.length))
+    changed = [
+        numbers[there][old_hop[before.answer[here]] != new_hop[after.answer[there]]]
+        for here, there in pairs
+    ]
+    return RowChange(
+        _others(len(right), stays) + head,
+        np.concatenate(changed),
+        _others(len(left), held) + head,
     )
 
 
-def _alike(
-    before: Columns, after: Columns, old: slice, new: slice, *, from_end: bool = False
-) -> int:
-    """How many rows of these (as many of each) have the same prefixes, from one end on."""
+def _others(count: int, rows: I8) -> I8:
+    """0 .. count-1 without these."""
+    kept = np.ones(count, np.bool_)
+    kept[rows] = False
+    return np.flatnonzero(kept)
+
+
+def _alike(before: BlockRows, after: BlockRows, head: int | None = None) -> int:
+    """How many rows are of the same table and prefix: from the front, or if ``head`` are that, from
+    the back."""
+    sizes = len(before.length), len(after.length)
+    common = min(sizes) - (head or 0)
+    begins = (0, 0) if head is None else (sizes[0] - common, sizes[1] - common)
+    if not common:
+        return 0
+    edge = 0 if head is None else common - 1
+    old, new = (slice(begin + edge, begin + edge + 1) for begin in begins)
+    if not _same(before, after, old, new).all():
+        return 0
+    old, new = (slice(begin, begin + common) for begin in begins)
+    same = _same(before, after, old, new)
+    if same.all():
+        return common
+    return int(np.argmin(same if head is None else same[::-1]))
+
+
+def _same(before: BlockRows, after: BlockRows, old: slice, new: slice) -> Bools:
     same: Bools = before.length[old] == after.length[new]
     left = before.address[old].view(np.uint32)
     right = after.address[new].view(np.uint32)
     for word in range(left.shape[1]):
         same &= left[:, word] == right[:, word]
-    if same.all():
-        return len(same)
-    return int(np.argmin(same[::-1] if from_end else same))
+    if len(before.bounds) > 2:
+        same &= _tables(before, old) == _tables(after, new)
+    return same
 
 
-def _keys(columns: Columns, rows: slice) -> npt.NDArray[Any]:
-    """A sorted, comparable key for each row: address and length."""
-    address, length = columns.address[rows], columns.length[rows]
+def _tables(rows: BlockRows, some: slice | I8) -> I8:
+    """The place of the table of each."""
+    if isinstance(some, slice) and some.stop - some.start == 1:
+        return np.searchsorted(rows.bounds, [some.start], "right") - 1
+    return np.repeat(np.arange(len(rows.bounds) - 1), np.diff(rows.bounds))[some]
+
+
+def _keys(rows: BlockRows, some: slice) -> npt.NDArray[Any]:
+    """A sorted, comparable key for each: table, address and length."""
+    address, length = rows.address[some], rows.length[some]
+    table = _tables(rows, some)
     if address.shape[1] == 4:
-        return address.view(">u4").reshape(-1).astype(np.uint64) << _LENGTH | length
-    packed = np.concatenate((address, length[:, None]), axis=1)
-    return np.ascontiguousarray(packed).view("S17").reshape(-1)
+        key = address.view(">u4").reshape(-1).astype(np.uint64) << _LENGTH
+        key |= length
+        key |= table.astype(np.uint64) << _TABLE
+        return key
+    number = table.astype(">u4").view(np.uint8).reshape(-1, 4)
+    packed = np.concatenate((number, address, length[:, None]), axis=1)
+    return np.ascontiguousarray(packed).view("S21").reshape(-1)

@@ -1,206 +1,31 @@
 """A snapshot: all that the forwarder is to hold, as one immutable value.
 
-In: Routes (model/route.py) per CCSI, VM rows, and the fixed rows derived from the topology. Out:
-columns, sorted and free of hash order, so that equal content gives equal bytes and one digest.
-A Table is shared between snapshots as long as nothing in it changed: ``is`` means unchanged.
+In: the Table of each CCSI, VM rows, and the fixed rows derived from the topology. Out: one value,
+sorted and free of hash order, so that equal content gives equal bytes and one digest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import operator
-import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress, count
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ccn_bgp.model.acl import Acl
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
-from ccn_bgp.model.route import NextHop, Route, VmEntry
+from ccn_bgp.model.route import VmEntry
 from ccn_bgp.model.vm_table import VmTable
 from ccn_bgp.model.vtep_names import named_vteps
+from ccn_bgp.table.tables import Table
 
 U1 = npt.NDArray[np.uint8]
-U4 = npt.NDArray[np.uint32]
-I4 = npt.NDArray[np.int32]
-
-_HOP = struct.Struct("<BIBBH")
-"""Kind, VNI, then the octets of address, MAC and interface of a next hop."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Columns:
-    """Routes of one table and one family, sorted by (address, length), all arrays of length n.
-
-    ``address``: uint8[n, 4 or 16], network order. ``length``: uint8[n]. ``next_hop``, ``origin``,
-    ``peer``: uint32[n], indexes into the tuples of the Table. ``next_table``: int32[n], index, or
-    -1 where the packet meets no other table.
-    """
-
-    address: U1
-    length: U1
-    next_hop: U4
-    origin: U4
-    peer: U4
-    next_table: I4
-
-    def __len__(self) -> int:
-        return len(self.length)
-
-    def cut(self, begin: int, end: int) -> Columns:
-        """Rows ``begin`` to ``end``, in memory of their own: a table that stays for long must not
-        keep what was made together with it."""
-        part = slice(begin, end)
-        return Columns(
-            self.address[part].copy(),
-            self.length[part].copy(),
-            self.next_hop[part].copy(),
-            self.origin[part].copy(),
-            self.peer[part].copy(),
-            self.next_table[part].copy(),
-        )
-
-    def prefix(self, row: int) -> Prefix:
-        """The prefix of one row."""
-        return Prefix(self.address[row].tobytes() + bytes((int(self.length[row]),)))
-
-
-Names = tuple[tuple[NextHop, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-"""Next hops, origins, peers, next tables."""
-
-
-class Contender(NamedTuple):
-    """A valid route that lost to the row of the same prefix although its origin is another CCN."""
-
-    prefix: Prefix
-    origin: str
-    peer: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """The routes of one CCSI. The tuples are sorted; the columns index them.
-
-    ``contenders`` are what `ambiguous-owner` is found from; who said them is not in the digest.
-    """
-
-    name: str
-    id: int
-    ccn: str
-    next_hops: tuple[NextHop, ...]
-    origins: tuple[str, ...]
-    peers: tuple[str, ...]
-    next_tables: tuple[str, ...]
-    v4: Columns
-    v6: Columns
-    contenders: tuple[Contender, ...]
-    digest: bytes
-
-    @classmethod
-    def build(
-        cls,
-        name: str,
-        number: int,
-        ccn: str,
-        routes: Iterable[Route],
-        contenders: Iterable[tuple[Prefix, str] | tuple[Prefix, str, str]] = (),
-    ) -> Self:
-        """Make the columns of one CCSI; ``routes`` in any order, one per prefix."""
-        rows = sorted(routes, key=lambda r: (len(r.prefix), r.prefix))
-        next_hops = tuple(sorted({r.next_hop for r in rows}))
-        origins = tuple(sorted({r.origin for r in rows}))
-        peers = tuple(sorted({r.path.peer for r in rows}))
-        next_tables = tuple(sorted({r.next_table for r in rows if r.next_table}))
-        index = (
-            {v: i for i, v in enumerate(next_hops)},
-            {v: i for i, v in enumerate(origins)},
-            {v: i for i, v in enumerate(peers)},
-            {v: i for i, v in enumerate(next_tables)},
-        )
-        v4 = _columns([r for r in rows if len(r.prefix) == 5], 4, index)
-        v6 = _columns([r for r in rows if len(r.prefix) == 17], 16, index)
-        return cls.of(
-            name,
-            number,
-            ccn,
-            named=(next_hops, origins, peers, next_tables),
-            v4=v4,
-            v6=v6,
-            contenders=contenders,
-        )
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        number: int,
-        ccn: str,
-        *,
-        named: Names,
-        v4: Columns,
-        v6: Columns,
-        contenders: Iterable[tuple[Prefix, str] | tuple[Prefix, str, str]] = (),
-        hops: Iterable[bytes] | None = None,
-    ) -> Self:
-        """A Table of columns that are made; ``named``: the tuples (next hops, origins, peers, next
-        tables) that they index. ``hops``: hop_octets() of each next hop, if they are known."""
-        next_hops, origins, peers, next_tables = named
-        lost: tuple[Contender, ...] = ()
-        claims: list[tuple[Prefix, str]] = []
-        if contenders:
-            lost = tuple(
-                sorted({Contender(*c) for c in contenders}, key=lambda c: (len(c.prefix), c))
-            )
-            claims = sorted({c[:2] for c in lost}, key=lambda c: (len(c[0]), c))
-        # One text on one line says how many octets of what follow, so that no two contents agree.
-        sizes = len(next_hops), v4.length.size, v6.length.size
-        text = f"{(name, number, ccn, origins, next_tables, claims, sizes)!r}\n".encode()
-        content = [text]
-        content += map(hop_octets, next_hops) if hops is None else hops
-        for c in (v4, v6):
-            if c.length.size:
-                content += c.address.tobytes(), c.length.tobytes(), c.next_hop.tobytes()
-                content += c.origin.tobytes(), c.next_table.tobytes()
-        digest = hashlib.blake2b(b"".join(content), digest_size=32).digest()
-        return cls(name, number, ccn, next_hops, origins, peers, next_tables, v4, v6, lost, digest)
-
-    def __len__(self) -> int:
-        return self.v4.length.size + self.v6.length.size
-
-
-def _columns(
-    rows: list[Route],
-    width: int,
-    index: tuple[Mapping[NextHop, int], Mapping[str, int], Mapping[str, int], Mapping[str, int]],
-) -> Columns:
-    next_hops, origins, peers, next_tables = index
-    raw = np.frombuffer(b"".join([r.prefix for r in rows]), np.uint8).reshape(len(rows), width + 1)
-    return Columns(
-        address=np.ascontiguousarray(raw[:, :width]),
-        length=np.ascontiguousarray(raw[:, width]),
-        next_hop=np.fromiter((next_hops[r.next_hop] for r in rows), np.uint32, len(rows)),
-        origin=np.fromiter((origins[r.origin] for r in rows), np.uint32, len(rows)),
-        peer=np.fromiter((peers[r.path.peer] for r in rows), np.uint32, len(rows)),
-        next_table=np.fromiter(
-            (next_tables[r.next_table] if r.next_table else -1 for r in rows), np.int32, len(rows)
-        ),
-    )
-
-
-def hop_octets(hop: NextHop) -> bytes:
-    """A next hop as octets that no other has."""
-    interface = hop.interface.encode()
-    sizes = _HOP.pack(hop.kind, hop.vni, len(hop.ip), len(hop.mac), len(interface))
-    if not hop.members:
-        return b"".join((sizes, hop.ip, hop.mac, interface))
-    parts = [bytes((weight,)) + hop_octets(member) for weight, member in hop.members]
-    return b"".join((sizes, hop.ip, hop.mac, interface, bytes((len(parts),)), *parts))
 
 
 class InterfaceEntry(NamedTuple):
@@ -348,12 +173,12 @@ def _named(vteps: tuple[VtepEntry, ...]) -> tuple[VtepNameEntry, ...]:
 
 
 def _table_octets(table: Table) -> bytes:
-    """Id, digest, number of rows."""
-    return table.id.to_bytes(4, "big") + table.digest + len(table).to_bytes(4, "big")
+    """Id and digest."""
+    return table.id.to_bytes(4, "big") + table.digest
 
 
 _vteps = _Packed(22, _vtep_octets)
-_tables = _Packed(40, _table_octets)
+_tables = _Packed(36, _table_octets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -416,8 +241,7 @@ class Snapshot:
     @property
     def route_count(self) -> int:
         """Rows of all tables."""
-        rows = _tables.octets(list(self.tables.values()))[:, 36:].copy()
-        return int(rows.view(">u4").sum())
+        return sum(map(len, self.tables.values()))
 
 
 def touched_tables(old: Mapping[str, Table], new: Mapping[str, Table]) -> list[str]:

@@ -13,7 +13,7 @@ from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.path import Path, PathAttributes, Unicast
 from ccn_bgp.model.route import Answer, Kind, NextHop, Route
 from ccn_bgp.table.building import Head, TableRows, build_tables, no_rows
-from ccn_bgp.table.snapshot import Columns, Contender, Table
+from ccn_bgp.table.tables import Columns, Contender, Table
 
 PREFIXES = [
     Prefix.parse(p)
@@ -36,12 +36,12 @@ ANSWERS = st.builds(
     st.sampled_from(["", "p", "q"]),
     st.sampled_from(["", "hk/a", "hk/b"]),
 )
-CONTENDERS = st.lists(
+CONTENDERS = st.sets(
     st.builds(
         Contender, st.sampled_from(PREFIXES), st.sampled_from(["x/b", "y/b"]), st.sampled_from("pq")
     ),
     max_size=3,
-).map(tuple)
+).map(lambda found: tuple(sorted(found, key=lambda c: (len(c.prefix), c))))
 
 
 @st.composite
@@ -78,11 +78,17 @@ def one_by_one(head: Head, answers: list[Answer], rows: dict[Prefix, int]) -> Ta
     return Table.build(head.name, head.id, head.ccn, routes, head.contenders)
 
 
+TABLE = ("name", "id", "ccn", "contenders", "digest", "v4", "v6")
+TABLE += ("next_hops", "origins", "peers", "next_tables")
+
+
 def content(value: object) -> object:
     """Whatever a Table holds, comparable, dtypes included."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes()
-    if isinstance(value, Table | Columns):
+    if isinstance(value, Table):
+        return {name: content(getattr(value, name)) for name in TABLE}
+    if isinstance(value, Columns):
         return {f.name: content(getattr(value, f.name)) for f in fields(value)}
     return value
 

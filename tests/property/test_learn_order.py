@@ -21,7 +21,7 @@ from ccn_bgp.model.path import (
     SegmentType,
     Unicast,
 )
-from ccn_bgp.table.snapshot import Contender, Table
+from ccn_bgp.table.tables import Contender, Table
 from ccn_bgp.table.verify.claims import Claims
 
 TOPOLOGY = load_topology(FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml")

@@ -37,7 +37,7 @@ from ccn_bgp.model.path import (
 )
 from ccn_bgp.model.route import NextHop
 from ccn_bgp.model.rows import Vocabulary
-from ccn_bgp.table.snapshot import Contender, Table
+from ccn_bgp.table.tables import Contender, Table
 
 TOPOLOGY = (
     "name: rows"

@@ -18,7 +18,8 @@ from ccn_bgp.model.bgp import Ip, Mac, Prefix, RouteDistinguisher
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import EvpnPrefix, Path, PathAttributes
 from ccn_bgp.model.route import Kind, Member, NextHop, Route, joined_tables
-from ccn_bgp.table.snapshot import Snapshot, Table
+from ccn_bgp.table.snapshot import Snapshot
+from ccn_bgp.table.tables import Table
 from ccn_bgp.table.verify import incremental
 from ccn_bgp.table.verify.incremental import PrefixState
 from ccn_bgp.table.verify.prefixes import prefix_findings

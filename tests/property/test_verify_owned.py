@@ -27,7 +27,8 @@ from ccn_bgp.model.topology import (
     Vpc,
     VpcRoute,
 )
-from ccn_bgp.table.snapshot import Snapshot, Table
+from ccn_bgp.table.snapshot import Snapshot
+from ccn_bgp.table.tables import Table
 from ccn_bgp.table.verify.owned import BOGONS, Territory
 from ccn_bgp.table.verify.snapshot import snapshot_world
 

@@ -27,10 +27,10 @@ from ccn_bgp.table.snapshot import (
     InterfaceEntry,
     PeerEntry,
     Snapshot,
-    Table,
     VniEntry,
     VtepEntry,
 )
+from ccn_bgp.table.tables import Table
 
 pytestmark = pytest.mark.smoke
 

@@ -7,7 +7,6 @@ import json
 import socket
 import struct
 import threading
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from ccn_bgp.bench.figure import Figure, median, percentile
 from ccn_bgp.bench.learn_latency import OTHER_VTEP
 from ccn_bgp.bench.learning import Load
 from ccn_bgp.bench.sender import ADDRESS, KEEPALIVE, Sender, open_message
-from ccn_bgp.bench.verify_tables import GATEWAY, Shape
+from ccn_bgp.bench.verify_tables import GATEWAY, Shape, with_origins
 from ccn_bgp.cli.bench import bench, lines
 from ccn_bgp.cli.main import app
 from ccn_bgp.errors import CcnError, InputError, UnreachableError
@@ -344,7 +343,7 @@ def test_the_bench_of_the_verifier_would_see_a_fault():
     verifying.check(verifier, tables)
     table = tables["gw/ccn1"]
     foreign = tuple(o.replace("/ccn1", "/ccn2") for o in table.origins)
-    tables["gw/ccn1"] = replace(table, origins=foreign)
+    tables["gw/ccn1"] = with_origins(table, foreign)
     with pytest.raises(CcnError, match="clean tables were refused: gw/ccn1 reaches"):
         verifying.check(verifier, tables)
 

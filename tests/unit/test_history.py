@@ -13,7 +13,8 @@ from ccn_bgp.gateway.intent import Intent, read_intent
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.path import Path, PathAttributes, Unicast
 from ccn_bgp.model.route import Kind, NextHop, Route
-from ccn_bgp.table.snapshot import Snapshot, Table
+from ccn_bgp.table.snapshot import Snapshot
+from ccn_bgp.table.tables import Table
 
 TOPOLOGY = FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml"
 RECORD = CommitRecord(0, 1, 0.0, "", 1, 1, "", "", 1, 0, 0.0, 0.0)

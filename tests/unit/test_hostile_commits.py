@@ -16,7 +16,8 @@ from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import Path, PathAttributes, Unicast
 from ccn_bgp.model.route import Kind, NextHop, Route
-from ccn_bgp.table.snapshot import Snapshot, Table
+from ccn_bgp.table.snapshot import Snapshot
+from ccn_bgp.table.tables import Table
 
 HOPS = [
     NextHop(Kind.VTEP, 20100, Ip.parse(f"198.51.100.{n}"), Mac.parse("02:cc:c6:33:64:15"))
@@ -49,14 +50,14 @@ class Forwarder:
         self.rows: dict[MessageType, dict[bytes, Any]] = {}
         self.prepared: Records | None = None
 
-    def prepare(self, records: Records, digest: bytes) -> None:
+    def prepare(self, records: Records) -> None:
         assert self.prepared is None, "one at a time"
         self.prepared = records
 
-    def finish(self) -> None:
+    def finish(self, digest: bytes) -> None:
         assert self.prepared is not None
         records, self.prepared = self.prepared, None
-        self.commit(records, b"", full=False)
+        self.commit(records, digest, full=False)
 
     def give_up(self) -> None:
         assert self.prepared is not None

@@ -10,7 +10,7 @@ from ccn_bgp.gateway.fixed import LegalVteps
 from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.path import Path, PathAttributes, Unicast
 from ccn_bgp.model.route import Kind, Member, NextHop, Route, VmEntry
-from ccn_bgp.table.snapshot import Table
+from ccn_bgp.table.tables import Table
 
 TOPOLOGY = load_topology(FilePath(__file__).parents[2] / "topologies" / "two-regions.yaml")
 GATEWAY = TOPOLOGY.gateways["bj-gw1"]

@@ -82,7 +82,7 @@ MANY = [(MessageType.ROUTE, 0, np.zeros(200_000, wire.ROUTE))]
     ("when", "ask"),
     [
         ("early", lambda link: link.commit(MANY, b"", full=False)),
-        ("early", lambda link: link.prepare(MANY, b"")),
+        ("early", lambda link: link.prepare(MANY)),
         ("early", lambda link: link.counters()),
         ("late", lambda link: link.commit([], b"", full=False)),
         ("late", lambda link: link.counters()),

@@ -8,7 +8,8 @@ from ccn_bgp.model.bgp import Ip, Mac, Prefix
 from ccn_bgp.model.path import Path, PathAttributes, Unicast
 from ccn_bgp.model.route import Kind, NextHop, Route, VmEntry
 from ccn_bgp.table.plan import diff
-from ccn_bgp.table.snapshot import NOTHING, InterfaceEntry, Snapshot, Table, VniEntry
+from ccn_bgp.table.snapshot import NOTHING, InterfaceEntry, Snapshot, VniEntry
+from ccn_bgp.table.tables import Table
 
 LINK = NextHop(Kind.ON_LINK, 10001)
 FAR = NextHop(Kind.VTEP, 20100, Ip.parse("198.51.100.21"), Mac.parse("02:cc:c6:33:64:15"))
@@ -45,12 +46,12 @@ def test_rows_by_kind() -> None:
     before = table({"10.1.0.0/16": LINK, "10.2.0.0/16": FAR, "fd00::/64": FAR, "fd00::/65": FAR})
     after = table({"10.1.0.0/16": FAR, "10.2.0.0/16": FAR, "10.2.0.0/17": FAR, "fd00::/65": FAR})
     plan = diff(snapshot(before), snapshot(after))
-    (change,) = plan.tables
-    assert [str(after.v4.prefix(r)) for r in change.added.v4] == ["10.2.0.0/17"]
-    assert [str(after.v4.prefix(r)) for r in change.changed.v4] == ["10.1.0.0/16"]
-    assert [str(before.v6.prefix(r)) for r in change.removed.v6] == ["fd00::/64"]
-    assert (len(change.added), len(change.changed), len(change.removed)) == (1, 1, 1)
-    assert change.next_hops == ((), (LINK,))
+    v4, v6 = plan.tables.v4, plan.tables.v6
+    assert [str(after.v4.prefix(r)) for r in v4.added] == ["10.2.0.0/17"]
+    assert [str(after.v4.prefix(r)) for r in v4.changed] == ["10.1.0.0/16"]
+    assert [str(before.v6.prefix(r)) for r in v6.removed] == ["fd00::/64"]
+    assert plan.tables.counts() == [("retail", (1, 1, 1))]
+    assert plan.tables.next_hops() == ([], [LINK])
     assert plan.summary() == "+1 ~1 -1 routes in retail"
     assert not plan.is_empty
 
@@ -59,9 +60,10 @@ def test_same_content_is_empty() -> None:
     first, again = table({"10.1.0.0/16": LINK}), table({"10.1.0.0/16": LINK}, peer="reflector")
     plan = diff(snapshot(first), snapshot(again))
     assert plan.is_empty
-    assert plan.tables == ()
+    assert plan.tables.rows_stay
+    assert plan.tables.counts() == []
     assert plan.summary() == ""
-    assert plan.digest == snapshot(again).digest
+    assert snapshot(first).digest == snapshot(again).digest
 
 
 def test_first_load_and_the_end() -> None:

@@ -25,10 +25,10 @@ from ccn_bgp.table.snapshot import (
     InterfaceEntry,
     PeerEntry,
     Snapshot,
-    Table,
     VniEntry,
     VtepEntry,
 )
+from ccn_bgp.table.tables import Table
 
 MAC = Mac.parse("02:cc:c6:33:64:15")
 FAR = NextHop(Kind.VTEP, 20100, Ip.parse("198.51.100.21"), MAC)

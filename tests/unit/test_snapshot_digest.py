@@ -10,7 +10,8 @@ from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.path import Path, PathAttributes, Unicast
 from ccn_bgp.model.route import Kind, NextHop, Route
 from ccn_bgp.table import snapshot as module
-from ccn_bgp.table.snapshot import Snapshot, Table, VtepEntry
+from ccn_bgp.table.snapshot import Snapshot, VtepEntry
+from ccn_bgp.table.tables import Table
 
 
 def table(number: int, rows: int) -> Table:
@@ -27,7 +28,7 @@ def anew(monkeypatch: pytest.MonkeyPatch, made: Snapshot) -> tuple[bytes, int]:
     """As if nothing had been asked about before, with the tables in another order."""
     with monkeypatch.context() as patch:
         patch.setattr(module, "_vteps", module._Packed(22, module._vtep_octets))
-        patch.setattr(module, "_tables", module._Packed(40, module._table_octets))
+        patch.setattr(module, "_tables", module._Packed(36, module._table_octets))
         tables = dict(reversed(made.tables.items()))
         again = Snapshot("gw", tables, vteps=tuple(VtepEntry(*e) for e in made.vteps))
         return again.digest, again.route_count

@@ -15,7 +15,8 @@ from ccn_bgp.model.path import Path as BgpPath
 from ccn_bgp.model.path import PathAttributes, Unicast
 from ccn_bgp.model.route import Kind, Member, NextHop, Route, joined_tables
 from ccn_bgp.model.topology import Topology
-from ccn_bgp.table.snapshot import Contender, Snapshot, Table
+from ccn_bgp.table.snapshot import Snapshot
+from ccn_bgp.table.tables import Contender, Table
 from ccn_bgp.table.verify import verify_world
 from ccn_bgp.table.verify.declared import declared_world
 from ccn_bgp.table.verify.snapshot import verify_snapshot

@@ -141,27 +141,29 @@ def test_a_transaction_is_prepared_and_finished_or_given_up(tmp_path):
     script = Script(tmp_path / "s", ack(4), ack(5), ack(5))
     routes = np.zeros(3, wire.ROUTE)
     with ForwarderClient.connect(tmp_path / "s") as client:
-        client.prepare(4, 5, [(MessageType.ROUTE, 0, routes)], b"new")
+        client.prepare(4, 5, [(MessageType.ROUTE, 0, routes)])
         assert client.hello.generation == 4
-        assert client.finish() == 5
+        assert client.finish(b"new") == 5
         assert client.hello.generation == 5
         assert client.hello.digest == b"new".ljust(32, b"\0")
-        client.prepare(5, 6, [], b"never")
+        client.prepare(5, 6, [])
         client.give_up()
         client.give_up()  # of nothing
         assert client.hello.generation == 4, "greeted anew"
     kinds = [kind for kind, _, _ in script.heard[1:6]]
     begin, prepare, commit = MessageType.BEGIN, MessageType.PREPARE, MessageType.COMMIT
     assert kinds == [begin, MessageType.ROUTE, prepare, commit, begin]
-    assert script.heard[3][2][16:] == script.heard[4][2][16:], "both name the same"
+    prepared, ended = (np.frombuffer(script.heard[n][2][16:], wire.COMMIT)[0] for n in (3, 4))
+    assert prepared["crc"] == ended["crc"]
+    assert prepared["digest"].tobytes() == bytes(32), "it may be found out meanwhile"
 
 
 def test_what_was_prepared_may_be_refused(tmp_path):
     Script(tmp_path / "s", nak(NakCode.MEMORY, b"full"), nak(NakCode.SEQUENCE, b"no BEGIN"), ack(4))
     with ForwarderClient.connect(tmp_path / "s") as client:
-        client.prepare(4, 5, [], b"new")
+        client.prepare(4, 5, [])
         with pytest.raises(Nak, match=r"refused \(memory\): full"):
-            client.finish()
+            client.finish(b"new")
         assert client.counters() == []
 
 

@@ -16,7 +16,9 @@ from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.route import DELIVERED, Kind, tables_next
 from ccn_bgp.model.topology import Topology
-from ccn_bgp.table.snapshot import Columns, Snapshot, Table, touched_tables
+from ccn_bgp.table.snapshot import Snapshot, touched_tables
+from ccn_bgp.table.tables import Columns, Table
+from ccn_bgp.table.together import together
 from ccn_bgp.table.verify.incremental_rows import (
     Rows,
     changed_prefixes,
@@ -27,7 +29,7 @@ from ccn_bgp.table.verify.incremental_rows import (
 )
 from ccn_bgp.table.verify.prefixes import prefix_faults
 from ccn_bgp.table.verify.prefixes_faults import Fault, Spans, claim_findings
-from ccn_bgp.table.verify.snapshot import Part, declared, parts_world
+from ccn_bgp.table.verify.snapshot import Part, Share, block_world, declared, parts_world
 from ccn_bgp.table.verify.ways import ARRIVED, way
 from ccn_bgp.table.verify.world import World, owner_of_name
 
@@ -110,15 +112,14 @@ class PrefixState:
             if old is None or new is None or old.ccn != new.ccn or old.name != new.name:
                 self.forget()
                 self._tables = dict(tables)
-                for table in tables.values():
-                    self._enter(table)
+                self._enter(tables.values())
                 return self._anew(set(tables))
         before = {name: self._tables[name] for name in changed}
         for name in changed:
-            for following in tables_next(before[name].next_tables):
-                self._entering.get(following, set()).discard(name)
+            for following in self._leading.get(name, ()):
+                self._entering[following].discard(name)
             self._tables[name] = tables[name]
-            self._enter(tables[name])
+        self._enter([tables[name] for name in changed])
         affected = self._spread(changed, self._sending)
         met = self._spread(affected, self._following)
         routes = sum(len(self._tables[name]) for name in met)
@@ -161,7 +162,8 @@ class PrefixState:
             if any(known):
                 self._findings = None
         for batch in self._batches(names):
-            world = self._world([Part.of(self._tables[name]) for name in batch])
+            tables = [self._tables[name] for name in batch]
+            world = block_world(together(tables), self._shares_of(batch), self._owner_of)
             for fault in prefix_faults(world):
                 if fault.table in names:
                     self._findings = None
@@ -187,7 +189,7 @@ class PrefixState:
         batch: list[str] = []
         done: set[str] = set()
         held = 0
-        for name in sorted(met):
+        for name in sorted(met, key=self._number):
             if name not in self._leading and not self._sending(name):
                 batch.append(name)
                 held += len(self._tables[name])
@@ -197,23 +199,36 @@ class PrefixState:
                 batch += group
                 held += sum(len(self._tables[n]) for n in group)
             if held > BATCH:
-                yield sorted(batch)
+                yield sorted(batch, key=self._number)
                 batch, held = [], 0
         if batch:
-            yield sorted(batch)
+            yield sorted(batch, key=self._number)
 
-    def _enter(self, table: Table) -> None:
-        onward = [n for n in tables_next(table.next_tables) if n in self._tables]
-        for name in onward:
-            self._entering.setdefault(name, set()).add(table.name)
-        if onward:
-            self._leading[table.name] = onward
-        else:
-            self._leading.pop(table.name, None)
+    def _number(self, name: str) -> int:
+        """What stands together in a block is looked at together."""
+        return self._tables[name].id
 
-    def _world(self, parts: Sequence[Part]) -> World:
-        shares = [s for part in parts for s in self._shares.get(part.table.name, ())]
-        return parts_world(parts, shares, self._owner_of)
+    def _enter(self, tables: Iterable[Table]) -> None:
+        """Note which tables of this gateway their packets may meet next: of most blocks none."""
+        leading: dict[int, bool] = {}
+        for table in tables:
+            block, _ = table.at
+            leads = leading.get(id(block))
+            if leads is None:
+                ways = tables_next(sorted({way.next_table for way in block.answers}))
+                leads = leading[id(block)] = not self._tables.keys().isdisjoint(ways)
+            onward = (
+                [n for n in tables_next(table.next_tables) if n in self._tables] if leads else []
+            )
+            for name in onward:
+                self._entering.setdefault(name, set()).add(table.name)
+            if onward:
+                self._leading[table.name] = onward
+            else:
+                self._leading.pop(table.name, None)
+
+    def _shares_of(self, names: Iterable[str]) -> list[Share]:
+        return [share for name in names for share in self._shares.get(name, ())]
 
     def _owner_of(self, name: str) -> str:
         table = self._tables.get(name)
@@ -244,7 +259,7 @@ class PrefixState:
             return
         reach = self._reach(differing)
         rows = self._rows(self._met(reach))
-        world = self._world(self._parts(rows, differing))
+        world = parts_world(self._parts(rows, differing), self._shares_of(rows), self._owner_of)
         found: dict[str, dict[Prefix, dict[str, Fault]]] = {}
         for fault in prefix_faults(world):
             if fault.table in reach:

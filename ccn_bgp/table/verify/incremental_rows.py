@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.route import Kind
-from ccn_bgp.table.snapshot import I4, U4, Columns, Table
+from ccn_bgp.table.tables import I4, U4, Columns, Table
 from ccn_bgp.table.verify.intervals import Bools
 from ccn_bgp.table.verify.prefixes_faults import Spans
 from ccn_bgp.table.verify.space import I8

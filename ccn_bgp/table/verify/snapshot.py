@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,11 @@ import numpy.typing as npt
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.ccsi import ccsis
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.route import DELIVERED, Kind, tables_next
+from ccn_bgp.model.route import DELIVERED, Kind, NextHop, tables_next
 from ccn_bgp.model.topology import Topology
-from ccn_bgp.table.snapshot import Columns, Contender, Snapshot, Table
+from ccn_bgp.table.snapshot import Snapshot
+from ccn_bgp.table.tables import Block, BlockRows, Columns, Contender, Table
+from ccn_bgp.table.together import together
 from ccn_bgp.table.verify.declared import declared_world
 from ccn_bgp.table.verify.owned import Territory
 from ccn_bgp.table.verify.prefixes import prefix_findings
@@ -88,89 +90,145 @@ def verify_snapshot(snapshot: Snapshot, topology: Topology) -> list[Finding]:
     return sorted(found, key=lambda f: f.sort_key)
 
 
-def snapshot_world(snapshot: Snapshot, shares: tuple[tuple[str, str, Prefix], ...]) -> World:
+Share = tuple[str, str, Prefix]
+"""Table, provider, prefix."""
+Claims = Iterable[tuple[str, Sequence[Contender]]]
+NO_WAYS: tuple[tuple[Any, ...], ...] = ((), (), (), ())
+
+
+def snapshot_world(snapshot: Snapshot, shares: tuple[Share, ...]) -> World:
     """The tables as a World. ``shares``: (table, provider, prefix); those of tables that the
     snapshot does not have are left out. Peers and contenders come along."""
-    parts = [Part.of(snapshot.tables[name]) for name in sorted(snapshot.tables)]
-    return parts_world(parts, [s for s in shares if s[0] in snapshot.tables], owner_of_name)
+    tables = [snapshot.tables[name] for name in sorted(snapshot.tables)]
+    held = [share for share in shares if share[0] in snapshot.tables]
+    return block_world(together(tables), held, owner_of_name)
 
 
 class Part(NamedTuple):
-    """A table, or some of its rows and contenders."""
+    """Some of the rows and contenders of a table."""
 
     table: Table
     v4: Columns
     v6: Columns
     contenders: tuple[Contender, ...]
 
-    @classmethod
-    def of(cls, table: Table) -> Self:
-        """All of a table."""
-        return cls(table, table.v4, table.v6, table.contenders)
+
+class _Numbers:
+    """The numbers that a World has for names: tables (those that are looked at first), choices of a
+    packet that may go several ways behind them, peers."""
+
+    def __init__(self, tables: Iterable[tuple[str, str]], owner_of: Callable[[str], str]) -> None:
+        """``tables``: (name, CCN) of those that are looked at."""
+        self.tables: dict[str, int] = {}
+        self.owners: list[str] = []
+        self.peers: dict[str, int] = {}
+        self._several: dict[str, list[str]] = {}
+        self._owner_of = owner_of
+        for name, ccn in tables:
+            self.tables[name] = len(self.owners)
+            self.owners.append(ccn)
+        self._looked_at = len(self.owners)
+
+    def add(self, names: Iterable[str], peers: Iterable[str]) -> None:
+        """Give numbers to what rows name as origin, next table or peer."""
+        for text in names:
+            if text in self.tables or not text:
+                continue
+            if " " in text:
+                self._several[text] = text.split(" ")
+            for name in tables_next((text,)):
+                if name not in self.tables:
+                    self.tables[name] = len(self.owners)
+                    self.owners.append(self._owner_of(name))
+        for peer in peers:
+            if peer and peer not in self.peers:
+                self.peers[peer] = len(self.peers)
+
+    def following(self) -> dict[str, int]:
+        """The number of what comes next, when all names are added."""
+        found = {**self.tables, DELIVERED: DELIVER}
+        found.update((name, len(self.owners) + n) for n, name in enumerate(self._several))
+        return found
+
+    def world(self, v4: Routes, v6: Routes, shares: Iterable[Share], claims: Claims) -> World:
+        """The whole. ``claims``: a table with some of its contenders."""
+        following, tables = self.following(), self.tables
+        return World(
+            tables=tuple(tables),
+            owners=tuple(self.owners),
+            external=np.arange(len(tables)) >= self._looked_at,
+            v4=v4,
+            v6=v6,
+            shares=tuple(
+                ShareRow(tables[table], provider, prefix) for table, provider, prefix in shares
+            ),
+            peers=tuple(self.peers),
+            claims=tuple(
+                Claim(tables[name], c.prefix, tables[c.origin], self.peers.get(c.peer, -1))
+                for name, contenders in claims
+                for c in contenders
+            ),
+            choices=tuple(tuple(following[n] for n in names) for names in self._several.values()),
+        )
+
+
+def block_world(block: Block, shares: Iterable[Share], owner_of: Callable[[str], str]) -> World:
+    """A World of all tables of a block; all others are external, and ``owner_of`` knows their CCNs.
+    ``shares``: (table, provider, prefix), of these tables only."""
+    numbers = _Numbers(((head.name, head.ccn) for head in block.heads), owner_of)
+    _, origins, peers, next_tables = zip(*block.answers, strict=True) if block.answers else NO_WAYS
+    numbers.add((*origins, *next_tables), peers)
+    claims = [(head.name, head.contenders) for head in block.heads if head.contenders]
+    for _, contenders in claims:
+        numbers.add([c.origin for c in contenders], [c.peer for c in contenders])
+    tables, following = numbers.tables, numbers.following()
+    origin = np.array([tables[name] for name in origins], np.int64)
+    peer = np.array([numbers.peers.get(name, -1) for name in peers], np.int64)
+    then = [
+        following[way.next_table] if way.next_table else _at_once(way.next_hop)
+        for way in block.answers
+    ]
+    ways = np.array(then, np.int64)
+
+    def routes(rows: BlockRows) -> Routes:
+        return Routes(
+            table=np.repeat(np.arange(len(block.heads)), np.diff(rows.bounds)),
+            address=rows.address,
+            length=rows.length,
+            origin=origin[rows.answer],
+            next=ways[rows.answer],
+            peer=peer[rows.answer],
+        )
+
+    return numbers.world(routes(block.v4), routes(block.v6), shares, claims)
+
+
+def _at_once(hop: NextHop) -> int:
+    """What follows where the packet meets no other table."""
+    return DROP if hop.kind is Kind.DROP else DELIVER
 
 
 def parts_world(
     parts: Sequence[Part],
-    shares: Iterable[tuple[str, str, Prefix]],
+    shares: Iterable[Share],
     owner_of: Callable[[str], str],
 ) -> World:
     """A World of some tables; all others are external, and ``owner_of`` knows their CCNs.
 
     ``shares``: (table, provider, prefix), of these tables only.
     """
-    index = {part.table.name: number for number, part in enumerate(parts)}
-    several: dict[str, list[str]] = {}
-    owners = [part.table.ccn for part in parts]
-    peers: dict[str, int] = {}
+    numbers = _Numbers(((part.table.name, part.table.ccn) for part in parts), owner_of)
     for part in parts:
-        table = part.table
-        elsewhere = (*table.origins, *table.next_tables)
-        said_by = table.peers
-        if part.contenders:
-            elsewhere += tuple(c.origin for c in part.contenders)
-            said_by += tuple(c.peer for c in part.contenders)
-        for name in elsewhere:
-            if " " in name:
-                several[name] = name.split(" ")
-                elsewhere += tuple(tables_next((name,)))
-        for name in elsewhere:
-            if name not in index and name not in several:
-                index[name] = len(index)
-                owners.append(owner_of(name))
-        for peer in said_by:
-            if peer and peer not in peers:
-                peers[peer] = len(peers)
-    following = {**index, DELIVERED: DELIVER}
-    choices = [tuple(following[n] for n in names) for names in several.values()]
-    following.update((name, len(index) + number) for number, name in enumerate(several))
-    return World(
-        tables=tuple(index),
-        owners=tuple(owners),
-        external=np.arange(len(index)) >= len(parts),
-        v4=_routes(
-            [(n, p.table, p.v4) for n, p in enumerate(parts) if len(p.v4)],
-            index,
-            following,
-            peers,
-            4,
-        ),
-        v6=_routes(
-            [(n, p.table, p.v6) for n, p in enumerate(parts) if len(p.v6)],
-            index,
-            following,
-            peers,
-            16,
-        ),
-        shares=tuple(
-            ShareRow(index[table], provider, prefix) for table, provider, prefix in shares
-        ),
-        peers=tuple(peers),
-        claims=tuple(
-            Claim(index[p.table.name], c.prefix, index[c.origin], peers.get(c.peer, -1))
-            for p in parts
-            for c in p.contenders
-        ),
-        choices=tuple(choices),
+        numbers.add((*part.table.origins, *part.table.next_tables), part.table.peers)
+        numbers.add([c.origin for c in part.contenders], [c.peer for c in part.contenders])
+    following = numbers.following()
+    v4 = [(n, part.table, part.v4) for n, part in enumerate(parts) if len(part.v4)]
+    v6 = [(n, part.table, part.v6) for n, part in enumerate(parts) if len(part.v6)]
+    return numbers.world(
+        _routes(v4, numbers.tables, following, numbers.peers, 4),
+        _routes(v6, numbers.tables, following, numbers.peers, 16),
+        shares,
+        [(part.table.name, part.contenders) for part in parts],
     )
 
 

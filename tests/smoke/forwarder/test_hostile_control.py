@@ -100,7 +100,7 @@ def test_who_is_slow_is_hung_up_on_but_for_one_who_proves(served):
     ):
         lazy.sendall(hello() + message(MessageType.DUMP) * 3)
         half.sendall(hello()[:50])
-        prover.prepare(5, 6, [], b"six")
+        prover.prepare(5, 6, [])
         time.sleep(12)
         taken = 0
         with pytest.raises((ConnectionResetError, AssertionError)):
@@ -108,7 +108,7 @@ def test_who_is_slow_is_hung_up_on_but_for_one_who_proves(served):
                 taken += len(piece)
             assert taken > 3 * 640_000, "hung up"
         assert mute.recv(1) == half.recv(1) == b""
-        assert prover.finish() == 6
+        assert prover.finish(b"six") == 6
     assert client.counters()
     said = [line.rpartition(": ")[2] for line in hung_up_on(path)]
     assert sorted(said) == [
