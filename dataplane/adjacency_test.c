@@ -8,6 +8,7 @@
 #include "check_eal.h"
 #include "check_ports.h"
 #include "commit.h"
+#include "message.h"
 
 #define VNI 10
 #define VMS 40

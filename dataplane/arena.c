@@ -48,6 +48,19 @@ void *arena_map(size_t size)
 	return memory + before;
 }
 
+void *arena_map_more(void *memory, size_t size, size_t wanted)
+{
+	uint8_t *grown = arena_map(wanted);
+
+	if (!grown)
+		return NULL;
+	if (mremap(memory, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, grown) == MAP_FAILED) {
+		arena_unmap(grown, wanted);
+		return NULL;
+	}
+	return grown;
+}
+
 void arena_unmap(void *memory, size_t size)
 {
 	if (memory)

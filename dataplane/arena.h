@@ -23,6 +23,9 @@ size_t arena_bytes(void); /* asked for and not freed, of all */
 /* Zeroed and aligned to a line, from the kernel and back to it; for arrays of a megabyte and up. */
 void *arena_map(size_t size);
 void arena_unmap(void *memory, size_t size);
+/* What arena_map gave becomes larger, in another place; its pages are moved, not copied. Of sizes
+ * that are multiples of 2 MiB. NULL: out of memory, and it is what it was. */
+void *arena_map_more(void *memory, size_t size, size_t wanted);
 
 /* Room for a while, contents undefined: small as malloc gives it, large as arena_map. */
 void *arena_scratch(size_t size);

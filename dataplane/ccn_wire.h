@@ -8,7 +8,7 @@
  *
  * A commit:   HELLO -> HELLO_ACK, BEGIN, records..., [PREPARE -> ACK or NAK,] COMMIT -> ACK or NAK.
  * EOF before COMMIT changes nothing. BEGIN.base must be the generation in force (or FULL is set).
- * Static asserts live in client.c: cffi does not read them.
+ * Static asserts live in message.c: cffi does not read them.
  */
 #ifndef CCN_WIRE_H
 #define CCN_WIRE_H

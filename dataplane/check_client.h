@@ -11,6 +11,7 @@
 #include "check.h"
 #include "client.h"
 #include "log.h"
+#include "message.h"
 #include "trace.h"
 
 const char *trace_probe(const struct ccn_trace *probe, trace_emit emit, void *context)
@@ -47,7 +48,7 @@ static inline struct ccn_hello check_hello(void)
 {
 	struct ccn_hello hello = {.magic = CCN_WIRE_MAGIC, .version = CCN_WIRE_VERSION};
 
-	memcpy(hello.sizes, client_sizes, sizeof(client_sizes));
+	memcpy(hello.sizes, message_sizes, sizeof(message_sizes));
 	return hello;
 }
 

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "commit.h"
+#include "message.h"
 
 struct check_records {
 	uint8_t data[1 << 17];

@@ -14,6 +14,7 @@
 #include "commit.h"
 #include "crc.h"
 #include "log.h"
+#include "message.h"
 #include "offence.h"
 #include "port.h"
 #include "stats.h"
@@ -21,90 +22,10 @@
 
 #define MAX_TRANSACTION (1ULL << 30)
 #define ANSWERS_AT_ONCE (1U << 20)
-
-_Static_assert(sizeof(struct ccn_header) == 16, "header");
-_Static_assert(sizeof(struct ccn_hello) == 104, "hello");
-_Static_assert(sizeof(struct ccn_hello_ack) == 120, "hello_ack");
-_Static_assert(sizeof(struct ccn_begin) == 16, "begin");
-_Static_assert(sizeof(struct ccn_commit) == 48, "commit");
-_Static_assert(sizeof(struct ccn_ack) == 8, "ack");
-_Static_assert(sizeof(struct ccn_nak) == 128, "nak");
-_Static_assert(sizeof(struct ccn_interface) == 116, "interface");
-_Static_assert(sizeof(struct ccn_ccsi) == 40, "ccsi");
-_Static_assert(sizeof(struct ccn_vni) == 16, "vni");
-_Static_assert(sizeof(struct ccn_vtep) == 12, "vtep");
-_Static_assert(sizeof(struct ccn_next_hop) == 40, "next_hop");
-_Static_assert(sizeof(struct ccn_vm) == 32, "vm");
-_Static_assert(sizeof(struct ccn_route) == 32, "route");
-_Static_assert(sizeof(struct ccn_source) == 28, "source");
-_Static_assert(sizeof(struct ccn_offender) == 120, "offender");
-_Static_assert(sizeof(struct ccn_counter) == 88, "counter");
-_Static_assert(sizeof(struct ccn_port_status) == 64, "port_status");
-_Static_assert(sizeof(struct ccn_lookup) == 24, "lookup");
-_Static_assert(sizeof(struct ccn_lookup_result) == 1088, "lookup_result");
-_Static_assert(sizeof(struct ccn_next_hop_group) == 264, "next_hop_group");
-_Static_assert(sizeof(struct ccn_gateway_address) == sizeof(struct address_key), "gateway_address");
-_Static_assert(sizeof(struct ccn_peer) == sizeof(struct address_key), "peer");
-_Static_assert(sizeof(struct ccn_vtep_set) == 72, "vtep_set");
-_Static_assert(sizeof(struct ccn_vtep_name) == 20, "vtep_name");
-_Static_assert(sizeof(struct ccn_acl_rule) == 88, "acl_rule");
-_Static_assert(sizeof(struct ccn_trace) == 536, "trace");
-_Static_assert(sizeof(struct ccn_trace_step) == 272, "trace_step");
-
-const uint16_t client_sizes[32] = {
-    sizeof(struct ccn_header),
-    sizeof(struct ccn_hello),
-    sizeof(struct ccn_hello_ack),
-    sizeof(struct ccn_begin),
-    sizeof(struct ccn_commit),
-    sizeof(struct ccn_ack),
-    sizeof(struct ccn_nak),
-    sizeof(struct ccn_interface),
-    sizeof(struct ccn_vni),
-    sizeof(struct ccn_vtep),
-    sizeof(struct ccn_next_hop),
-    sizeof(struct ccn_vm),
-    sizeof(struct ccn_route),
-    sizeof(struct ccn_ccsi),
-    sizeof(struct ccn_counter),
-    sizeof(struct ccn_lookup_result),
-    sizeof(struct ccn_next_hop_group),
-    sizeof(struct ccn_gateway_address),
-    sizeof(struct ccn_peer),
-    sizeof(struct ccn_vtep_set),
-    sizeof(struct ccn_acl_rule),
-    sizeof(struct ccn_trace),
-    sizeof(struct ccn_trace_step),
-    sizeof(struct ccn_source),
-    sizeof(struct ccn_offender),
-    sizeof(struct ccn_vtep_name),
-};
+#define PLACED_AT_ONCE (1U << 20) /* octets, before others have their turn */
+#define FIRST_IS_HELLO "the first message must be HELLO"
 
 static const struct client *holder; /* of the transaction that is open */
-
-static bool append(struct buffer *buffer, const void *data, size_t length)
-{
-	if (length == 0)
-		return true;
-	if (buffer->length + length > buffer->capacity) {
-		size_t capacity = buffer->capacity * 2 + length + 4096;
-		uint8_t *grown = realloc(buffer->data, capacity);
-
-		if (!grown)
-			return false;
-		buffer->data = grown;
-		buffer->capacity = capacity;
-	}
-	memcpy(buffer->data + buffer->length, data, length);
-	buffer->length += length;
-	return true;
-}
-
-static void clear(struct buffer *buffer)
-{
-	free(buffer->data);
-	*buffer = (struct buffer){0};
-}
 
 /* --- answers --- */
 
@@ -113,7 +34,8 @@ static void answer(struct client *client, uint16_t type, const void *record, siz
 	const struct ccn_header header = {
 	    .length = (uint32_t)(sizeof(header) + size), .type = type, .count = 1};
 
-	if (!append(&client->out, &header, sizeof(header)) || !append(&client->out, record, size))
+	if (!buffer_append(&client->out, &header, sizeof(header)) ||
+	    !buffer_append(&client->out, record, size))
 		client->closing = true;
 	client->open_type = 0;
 }
@@ -130,10 +52,10 @@ static int stream(void *context, uint16_t type, const void *record, size_t size)
 		header = (struct ccn_header){.length = sizeof(header), .type = type};
 		client->open_message = client->out.length;
 		client->open_type = type;
-		if (!append(&client->out, &header, sizeof(header)))
+		if (!buffer_append(&client->out, &header, sizeof(header)))
 			return -1;
 	}
-	if (!append(&client->out, record, size))
+	if (!buffer_append(&client->out, record, size))
 		return -1;
 	header.length += (uint32_t)size;
 	header.count++;
@@ -167,7 +89,7 @@ static void give_up(struct client *client)
 		commit_give_up(client->prepared);
 	client->prepared = NULL;
 	client->patience = 0;
-	clear(&client->records);
+	buffer_clear(&client->records);
 }
 
 static void refuse(struct client *client, uint32_t code, uint32_t record, const char *text)
@@ -197,12 +119,12 @@ static void take_hello(struct client *client, const struct ccn_hello *hello)
 				    .pid = (uint32_t)getpid()};
 
 	if (hello->magic != CCN_WIRE_MAGIC || hello->version != CCN_WIRE_VERSION ||
-	    memcmp(hello->sizes, client_sizes, sizeof(client_sizes)) != 0) {
+	    memcmp(hello->sizes, message_sizes, sizeof(message_sizes)) != 0) {
 		hang_up(client, CCN_NAK_VERSION,
 			"this forwarder was built from another ccn_wire.h; install both together");
 		return;
 	}
-	memcpy(ack.sizes, client_sizes, sizeof(client_sizes));
+	memcpy(ack.sizes, message_sizes, sizeof(message_sizes));
 	if (fib_current)
 		memcpy(ack.digest, fib_current->digest, sizeof(ack.digest));
 	for (unsigned i = 0; i < sizeof(hello->client) && hello->client[i]; i++)
@@ -336,38 +258,25 @@ static void take_trace(struct client *client, const struct ccn_trace *probe)
 		acknowledge(client);
 }
 
-static size_t request_size(uint16_t type)
+/* Of records: what follows goes where those of the transaction are or, of a message that is refused,
+ * nowhere. */
+static void take_head(struct client *client, const struct ccn_header *header)
 {
-	switch (type) {
-	case CCN_HELLO:
-		return sizeof(struct ccn_hello);
-	case CCN_BEGIN:
-		return sizeof(struct ccn_begin);
-	case CCN_PREPARE:
-	case CCN_COMMIT:
-		return sizeof(struct ccn_commit);
-	case CCN_LOOKUP:
-		return sizeof(struct ccn_lookup);
-	case CCN_TRACE:
-		return sizeof(struct ccn_trace);
-	case CCN_OFFENDERS:
-		return sizeof(struct ccn_offenders);
-	default:
-		return 0; /* DUMP and STATS carry nothing */
-	}
+	client->missing = header->length - sizeof(*header);
+	client->refused = true;
+	if (!client->greeted)
+		hang_up(client, CCN_NAK_SEQUENCE, FIRST_IS_HELLO);
+	else if (holder != client || client->prepared)
+		refuse(client, CCN_NAK_SEQUENCE, 0,
+		       "a record outside BEGIN..COMMIT, or after PREPARE");
+	else if (client->records.length + header->length > MAX_TRANSACTION ||
+		 !buffer_reserve(&client->records, header->length))
+		refuse(client, CCN_NAK_MEMORY, 0, "the transaction is too large");
+	else
+		client->refused = !buffer_append(&client->records, header, sizeof(*header));
 }
 
-static bool length_is_right(const struct ccn_header *header)
-{
-	size_t record = record_size(header->type);
-
-	if (record)
-		return header->length == sizeof(*header) + (uint64_t)record * header->count;
-	record = request_size(header->type);
-	return header->length == sizeof(*header) + record && header->count == (record ? 1 : 0);
-}
-
-static void take_message(struct client *client, const struct ccn_header *header,
+static void take_request(struct client *client, const struct ccn_header *header,
 			 const uint8_t *message)
 {
 	union {
@@ -381,16 +290,7 @@ static void take_message(struct client *client, const struct ccn_header *header,
 	struct ccn_lookup_result result;
 
 	if (!client->greeted && header->type != CCN_HELLO) {
-		hang_up(client, CCN_NAK_SEQUENCE, "the first message must be HELLO");
-		return;
-	}
-	if (record_size(header->type)) {
-		if (holder != client || client->prepared)
-			refuse(client, CCN_NAK_SEQUENCE, 0,
-			       "a record outside BEGIN..COMMIT, or after PREPARE");
-		else if (client->records.length + header->length > MAX_TRANSACTION ||
-			 !append(&client->records, message, header->length))
-			refuse(client, CCN_NAK_MEMORY, 0, "the transaction is too large");
+		hang_up(client, CCN_NAK_SEQUENCE, FIRST_IS_HELLO);
 		return;
 	}
 	memcpy(&body, message + sizeof(*header), request_size(header->type));
@@ -434,39 +334,90 @@ static void take_message(struct client *client, const struct ccn_header *header,
 	}
 }
 
-void client_handle(struct client *client)
+/* Octets of records that are expected; how many of these they are. */
+static size_t take_records(struct client *client, const uint8_t *data, size_t length)
 {
+	const size_t part = RTE_MIN(length, client->missing);
+
+	if (!client->refused) /* there is room for all of the message */
+		buffer_append(&client->records, data, part);
+	client->missing -= part;
+	return part;
+}
+
+/* Takes what is whole, and of records all that has come. How many octets that is. */
+static size_t take(struct client *client, const uint8_t *data, size_t length)
+{
+	struct ccn_header header;
 	size_t at = 0;
 
-	while (!client->closing && client->out.length < ANSWERS_AT_ONCE &&
-	       client->in.length - at >= sizeof(struct ccn_header)) {
-		struct ccn_header header;
-
-		memcpy(&header, client->in.data + at, sizeof(header));
-		if (header.length > CCN_MAX_MESSAGE || !length_is_right(&header)) {
+	while (!client->closing && client->out.length < ANSWERS_AT_ONCE) {
+		at += take_records(client, data + at, length - at);
+		if (length - at < sizeof(header))
+			break;
+		memcpy(&header, data + at, sizeof(header));
+		if (header.length > CCN_MAX_MESSAGE || !message_length_is_right(&header)) {
 			hang_up(client, CCN_NAK_LENGTH,
 				"type, length and count of the header disagree");
+		} else if (record_size(header.type)) {
+			at += sizeof(header);
+			take_head(client, &header);
+		} else if (length - at < header.length) {
 			break;
+		} else {
+			take_request(client, &header, data + at);
+			at += header.length;
 		}
-		if (client->in.length - at < header.length)
-			break;
-		take_message(client, &header, client->in.data + at);
-		at += header.length;
 	}
-	if (at == client->in.length) {
-		clear(&client->in);
+	return client->closing ? length : at;
+}
+
+void client_handle(struct client *client)
+{
+	if (client->in.length == 0)
+		return;
+
+	const size_t done = take(client, client->in.data, client->in.length);
+
+	if (done == client->in.length) {
+		buffer_clear(&client->in);
 	} else {
-		memmove(client->in.data, client->in.data + at, client->in.length - at);
-		client->in.length -= at;
+		memmove(client->in.data, client->in.data + done, client->in.length - done);
+		client->in.length -= done;
 	}
 }
 
 bool client_hear(struct client *client, const uint8_t *data, size_t length)
 {
-	if (!append(&client->in, data, length))
-		return false;
-	client_handle(client);
-	return true;
+	size_t done;
+
+	if (client->in.length > 0) {
+		if (!buffer_append(&client->in, data, length))
+			return false;
+		client_handle(client);
+		return true;
+	}
+	done = take(client, data, length);
+	return buffer_append(&client->in, data + done, length - done);
+}
+
+struct iovec client_room(const struct client *client)
+{
+	if (client->refused || client->missing == 0 || client->in.length > 0)
+		return (struct iovec){0};
+	return (struct iovec){.iov_base = client->records.data + client->records.length,
+			      .iov_len = RTE_MIN(client->missing, PLACED_AT_ONCE)};
+}
+
+void client_placed(struct client *client, size_t length)
+{
+	client->records.length += length;
+	client->missing -= length;
+}
+
+bool client_is_in_message(const struct client *client)
+{
+	return client->missing > 0 || client->in.length > 0;
 }
 
 bool client_holds_transaction(const struct client *client)
@@ -493,13 +444,13 @@ unsigned client_patience(const struct client *client)
 
 void client_answered(struct client *client)
 {
-	clear(&client->out);
+	buffer_clear(&client->out);
 	client->open_type = 0;
 }
 
 void client_forget(struct client *client)
 {
 	give_up(client);
-	clear(&client->in);
-	clear(&client->out);
+	buffer_clear(&client->in);
+	buffer_clear(&client->out);
 }

@@ -10,19 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/uio.h>
+
+#include "buffer.h"
 #include "ccn_wire.h"
 
 #define CLIENT_PATIENCE_S 10 /* without an octet, while others wait or memory is held */
 #define CLIENT_MAX_PATIENCE_S 600U
 
 struct change;
-
-struct buffer {
-	uint8_t *data;
-	size_t length, capacity;
-};
-
-extern const uint16_t client_sizes[32]; /* of HELLO */
 
 /* All zero: a client that has said nothing yet. */
 struct client {
@@ -37,12 +33,19 @@ struct client {
 	unsigned patience;	 /* seconds that it may be silent then */
 	uint64_t next;
 	struct buffer in, out, records;
+	size_t missing;	     /* octets of the message of records that is under way */
+	bool refused;	     /* they are passed over */
 	size_t open_message; /* offset in out of the record message being filled */
 	uint16_t open_type;
 };
 
 /* Takes octets as they came; false: no memory for them. */
 bool client_hear(struct client *client, const uint8_t *data, size_t length);
+/* The same without a copy: where octets of records may be put that are expected next, which are then
+ * to be told of before any other. Of length 0: there is no such place. */
+struct iovec client_room(const struct client *client);
+void client_placed(struct client *client, size_t length);
+bool client_is_in_message(const struct client *client);
 /* Goes on with what was heard, if answers that were in the way are gone. */
 void client_handle(struct client *client);
 /* All of `out` has been taken. */

@@ -169,6 +169,64 @@ static void offenders(void)
 	client_forget(&c);
 }
 
+/* In pieces of any size, put where the client wants them or heard; the last answer. */
+static int say_slowly(struct client *client, const uint8_t *message, size_t length, bool place)
+{
+	int found = SILENT;
+
+	for (size_t at = 0, part = 5; at < length; part = part * 2 % 300007) {
+		const struct iovec room = client_room(client);
+		const size_t placed = place ? RTE_MIN(RTE_MIN(part, length - at), room.iov_len) : 0;
+		const size_t heard = RTE_MIN(part - placed, length - at - placed);
+
+		CHECK(client_is_in_message(client) == (at > 0));
+		if (placed > 0)
+			memcpy(room.iov_base, message + at, placed);
+		client_placed(client, placed);
+		CHECK(client_hear(client, message + at + placed, heard));
+		at += placed + heard;
+		if (client->out.length > 0)
+			found = answer(client);
+	}
+	CHECK(!client_is_in_message(client));
+	return found;
+}
+
+/* Records of some megabytes, which are not kept in one place while they become more. */
+static void large(void)
+{
+	enum { VTEPS = 300000 };
+	static struct ccn_vtep record[VTEPS];
+	struct client c = greeted();
+	const uint64_t base = fib_current->generation;
+	uint8_t *message;
+	uint32_t crc;
+
+	for (uint32_t i = 0; i < VTEPS; i++) {
+		record[i].vni = 1 + i % 100;
+		memcpy(record[i].address + 1, &i, 3);
+	}
+	message = check_message(CCN_VTEP, 0, VTEPS, record, sizeof(record));
+	crc = crc_of(message, sizeof(struct ccn_header) + sizeof(record));
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK(begin(&c, base + i, base + i + 1, false) == SILENT);
+		CHECK(say_slowly(&c, message, sizeof(struct ccn_header) + sizeof(record), i) ==
+		      SILENT);
+		CHECK(c.records.length == sizeof(struct ccn_header) + sizeof(record));
+		CHECK(end(&c, CCN_COMMIT, base + i + 1, crc, 0) == ACKED);
+		CHECK(c.records.data == NULL && c.in.data == NULL);
+		CHECK(fib_current->vteps->live == VTEPS);
+	}
+	/* outside a transaction it is refused at its head, and nothing of it is kept */
+	CHECK(say_slowly(&c, message, sizeof(struct ccn_header) + sizeof(record), true) ==
+	      CCN_NAK_SEQUENCE);
+	CHECK(c.records.data == NULL && c.in.data == NULL && !c.closing);
+	CHECK(begin(&c, base + 2, base + 3, false) == SILENT);
+	CHECK(end(&c, CCN_COMMIT, base + 3, 0, 0) == ACKED);
+	free(message);
+	client_forget(&c);
+}
+
 /* What ends a connection, each by itself. */
 static void nonsense(void)
 {
@@ -210,6 +268,7 @@ int main(void)
 	transactions();
 	silence();
 	offenders();
+	large();
 	nonsense();
 	fib_free(fib_current);
 	free(fib_qsbr);

@@ -10,46 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "message.h"
 #include "reclaim.h"
 
 /* Octets of a transaction after which memory is given back: its old tables lie between the new. */
 #define TRIMMED (1 << 22)
-
-size_t record_size(uint16_t type)
-{
-	switch (type) {
-	case CCN_INTERFACE:
-		return sizeof(struct ccn_interface);
-	case CCN_VNI:
-		return sizeof(struct ccn_vni);
-	case CCN_VTEP:
-		return sizeof(struct ccn_vtep);
-	case CCN_NEXT_HOP:
-		return sizeof(struct ccn_next_hop);
-	case CCN_NEXT_HOP_GROUP:
-		return sizeof(struct ccn_next_hop_group);
-	case CCN_GATEWAY_ADDRESS:
-		return sizeof(struct ccn_gateway_address);
-	case CCN_PEER:
-		return sizeof(struct ccn_peer);
-	case CCN_VTEP_NAME:
-		return sizeof(struct ccn_vtep_name);
-	case CCN_VTEP_SET:
-		return sizeof(struct ccn_vtep_set);
-	case CCN_VM:
-		return sizeof(struct ccn_vm);
-	case CCN_ROUTE:
-		return sizeof(struct ccn_route);
-	case CCN_CCSI:
-		return sizeof(struct ccn_ccsi);
-	case CCN_ACL_RULE:
-		return sizeof(struct ccn_acl_rule);
-	case CCN_SOURCE:
-		return sizeof(struct ccn_source);
-	default:
-		return 0;
-	}
-}
 
 typedef int (*stage_fn)(struct change *c, const void *record, bool remove, uint32_t index);
 

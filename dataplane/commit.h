@@ -18,9 +18,6 @@ struct refusal {
 	char text[112];
 };
 
-/* Size of one record of this type; 0 if no record has this type. */
-size_t record_size(uint16_t type);
-
 /* `messages`: well-formed record messages one after the other. On success the tables are those of
  * generation `next`; on -1 nothing has changed and `refusal` says why. */
 int commit(const uint8_t *messages, size_t length, bool full, uint64_t next,

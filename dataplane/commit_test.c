@@ -5,6 +5,7 @@
  * route into another table's next hop.
  */
 #include "commit.h"
+#include "message.h"
 
 #include <pthread.h>
 #include <string.h>

@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -82,7 +83,7 @@ static void hang_up(unsigned index, const char *fault)
 
 	if (!fault)
 		fault = c->client.fault;
-	if (!fault && c->client.in.length > 0)
+	if (!fault && client_is_in_message(&c->client))
 		fault = "it went in the middle of a message";
 	if (!fault && client_holds_transaction(&c->client))
 		fault = "it went in the middle of a transaction";
@@ -106,14 +107,19 @@ static void act(struct client *client)
 static bool receive(struct connection *c)
 {
 	static uint8_t chunk[READ_CHUNK];
-	ssize_t length = recv(c->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+	const struct iovec into[2] = {client_room(&c->client),
+				      {.iov_base = chunk, .iov_len = sizeof(chunk)}};
+	const ssize_t length = readv(c->fd, into, 2); /* which does not wait: SOCK_NONBLOCK */
+	size_t placed;
 	bool heard;
 
 	if (length < 0)
 		return errno == EAGAIN || errno == EINTR;
 	if (length == 0)
 		return false;
-	heard = client_hear(&c->client, chunk, (size_t)length);
+	placed = RTE_MIN((size_t)length, into[0].iov_len);
+	client_placed(&c->client, placed);
+	heard = client_hear(&c->client, chunk, (size_t)length - placed);
 	c->moved = seconds();
 	act(&c->client);
 	return heard;
