@@ -16,15 +16,17 @@ HEADER_LENGTH = 19
 NOTIFICATION_LENGTH = 21
 """At least: the header, an error code and a subcode."""
 OPEN, UPDATE, NOTIFICATION, KEEPALIVE, ROUTE_REFRESH = 1, 2, 3, 4, 5
+NAMES = {1: "OPEN", 2: "UPDATE", 3: "NOTIFICATION", 4: "KEEPALIVE", 5: "ROUTE-REFRESH"}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A NOTIFICATION that must be sent: code, subcode, data."""
+    """A NOTIFICATION that must be sent: code, subcode, data; ``text`` is for our operator alone."""
 
     code: int
     subcode: int
     data: bytes
+    text: str = ""
 
 
 @dataclass(slots=True)
@@ -97,14 +99,30 @@ def cut(data: bytes, maximum: int) -> Cut:
     return found
 
 
+def early_fault(kind: int, awaited: int) -> Fault | None:
+    """What is wrong with a message of this kind before the session is Established, where OPEN or
+    KEEPALIVE is awaited."""
+    if not OPEN <= kind <= ROUTE_REFRESH:
+        return Fault(1, 3, bytes((kind,)), f"type {kind}")
+    if kind in (awaited, NOTIFICATION):
+        return None
+    return unexpected(1 if awaited == OPEN else 2, kind)
+
+
 def _header_fault(kind: int, length: int, maximum: int, field_: bytes) -> Fault | None:
     if kind == OPEN:
-        return Fault(5, 3, b"")
+        return unexpected(3, kind)
     if not OPEN <= kind <= ROUTE_REFRESH:
-        return Fault(1, 3, bytes((kind,)))
+        return Fault(1, 3, bytes((kind,)), f"type {kind}")
     # RFC 8654 §4: OPEN and KEEPALIVE stay within 4096; a KEEPALIVE is a header and nothing else.
     most = 19 if kind == KEEPALIVE else maximum
     return None if HEADER_LENGTH <= length <= most else Fault(1, 2, field_)
+
+
+def unexpected(state: int, kind: int) -> Fault:
+    """A message in a state that has no place for it: OpenSent is 1, OpenConfirm 2, Established 3
+    (RFC 6608 §3). The data are its type (§4)."""
+    return Fault(5, state, bytes((kind,)), NAMES[kind])
 
 
 def notification_fault(length: int, maximum: int) -> str:

@@ -7,7 +7,8 @@ ExaBGP keeps TCP, MD5, OPEN, capabilities, timers, KEEPALIVE and NOTIFICATION. W
 listed in TOUCHED and compared with the installed package before anything starts:
 
 * ``Protocol`` (reactor.peer): once Established, read in bulk and never parse; pace the dialling.
-* ``Connection.reader``, per connection before that: a broken NOTIFICATION is not answered.
+* ``Connection.reader``, per connection before that: what does not belong there never reaches
+  ExaBGP's parsers.
 * ``Connection.writer``, per connection once Established: one send buffer for ExaBGP's and our
   messages, so that neither breaks the other in two.
 * ``Peer`` (reactor.loop): session up and down, R bit (RFC 4724 §4.1), Cease on shutdown.
@@ -15,6 +16,7 @@ listed in TOUCHED and compared with the installed package before anything starts
   sets it.
 * ``time`` (bgp.timer, reactor.delay): a clock that nobody sets. When NTP sets the system's, ExaBGP
   would end every session by its hold timer, or send no KEEPALIVE for an hour.
+* ``Listener`` (reactor.loop): who is gone again is let go.
 * ``Processes`` (reactor.loop): instead of ExaBGP's text API, one turn of the channel per loop.
 
 This is the only file of the package that imports exabgp. When the gateway dies (EOF), the process
@@ -52,15 +54,26 @@ from exabgp.environment import getenv
 from exabgp.logger import log
 from exabgp.reactor.api.processes import Processes
 from exabgp.reactor.delay import Delay
+from exabgp.reactor.listener import Listener
 from exabgp.reactor.network.connection import Connection
 from exabgp.reactor.network.error import LostConnection
 from exabgp.reactor.peer import ACTION, Peer
 from exabgp.reactor.protocol import Protocol
 
-from ccn_bgp.session.bgp_stream import MARKER, NOTIFICATION, cut, notification_fault
+from ccn_bgp.session.bgp_stream import (
+    KEEPALIVE,
+    MARKER,
+    NOTIFICATION,
+    OPEN,
+    Fault,
+    cut,
+    early_fault,
+    notification_fault,
+)
 from ccn_bgp.session.hub import READ, SEND_HOLD_EXPIRED, Hub, Session
 from ccn_bgp.session.last_words import communication, line
 from ccn_bgp.session.listening import bind_check
+from ccn_bgp.session.opening import read_open
 
 VERSION = "5.0.15"
 RETRY_CAP = 8
@@ -90,6 +103,7 @@ TOUCHED: tuple[tuple[Any, str, str], ...] = (
     (Processes, "clean", "self"),
     (Processes, "received", "self"),
     (Delay, "increase", "self"),
+    (Listener, "_connected", "self"),
     (exabgp_loop.Reactor, "__init__", "self configuration"),
     (exabgp_loop.Reactor, "reload", "self"),
     (exabgp_loop.Reactor, "run", "self"),
@@ -106,11 +120,12 @@ _USED = (  # (function, names that it must use): attributes we rely on, and the 
     (Delay.backoff, ("time",)),
     (Protocol.read_message, ("connection", "reader")),
     (Protocol.write, ("connection", "writer")),
-    (exabgp_loop.Reactor.__init__, ("_poller", "signal")),
+    (exabgp_loop.Reactor.__init__, ("_poller", "signal", "Listener", "asynchronous")),
     (exabgp_loop.Reactor.run, ("Processes", "received", "fds", "_poller")),
     (exabgp_loop.Reactor.reload, ("Peer", "reestablish", "reconfigure", "remove")),
     (exabgp_loop.Reactor.shutdown, ("shutdown",)),
-    (exabgp_loop.Listener._listen, ("_sockets",)),
+    (Listener._listen, ("_sockets",)),
+    (Listener._connected, ("_accepted", "getpeername")),
 )
 
 
@@ -169,12 +184,33 @@ def measure_steadily() -> None:
     exabgp_timer.time = exabgp_delay.time = SteadyTime
 
 
-def hear(connection: Any) -> Iterator[tuple[int, int, bytes, bytes, Any]]:
-    """Connection.reader, which has a NOTIFICATION with a fault answered by one."""
+class Refused(Notify):  # type: ignore[misc]
+    """A NOTIFICATION that we send, with words for our own operator."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.code, fault.subcode, fault.data)
+        self.text = fault.text
+
+
+def hear(connection: Any, awaited: int) -> Iterator[tuple[int, int, bytes, bytes, Any]]:
+    """Connection.reader before the session is Established. What reaches ExaBGP's parsers is an
+    OPEN that they can read, or a KEEPALIVE: others end in a KeyError, or in an answer that is
+    none (RFC 4271 §6.1, §6.4)."""
     for length, kind, header, body, fault in Connection.reader(connection):
+        octets = body
         if fault and header[:16] == MARKER and header[18] == NOTIFICATION:
             raise LostConnection(notification_fault(length, connection.msg_size))
-        yield length, kind, header, body, fault
+        if header and not fault:
+            if refused := early_fault(kind, awaited):
+                raise Refused(refused)
+            if kind == NOTIFICATION:
+                raise Said(body[0], body[1], body[2:], parse_data=False)
+            if kind == OPEN:
+                read = read_open(body)
+                if isinstance(read, Fault):
+                    raise Refused(read)
+                octets = read
+        yield length, kind, header, octets, fault
 
 
 class Said(Notification):  # type: ignore[misc]
@@ -237,7 +273,8 @@ class SpokenProtocol(Protocol):  # type: ignore[misc]
     def read_message(self) -> Iterator[Any]:
         """One read of an Established session; before that, ExaBGP's own."""
         if self.peer.fsm != FSM.ESTABLISHED:
-            self.connection.reader = lambda: hear(self.connection)
+            awaited = OPEN if self.peer.fsm == FSM.OPENSENT else KEEPALIVE
+            self.connection.reader = lambda: hear(self.connection, awaited)
             yield from super().read_message()
             return
         session = self.session
@@ -280,7 +317,7 @@ class SpokenProtocol(Protocol):  # type: ignore[misc]
         if found.unanswerable:
             raise LostConnection(found.unanswerable)
         if found.fault:
-            raise Notify(found.fault.code, found.fault.subcode, found.fault.data)
+            raise Refused(found.fault)
         return _UPDATE if found.heard else _NOP
 
 
@@ -382,7 +419,19 @@ class SpokenPeer(Peer):  # type: ignore[misc]
             opened = session.protocol.negotiated.received_open.capabilities
             if opened.announced(Capability.CODE.GRACEFUL_RESTART):
                 self._close("the peer opened a new connection")
-        return super().handle_connection(connection)
+        denied = super().handle_connection(connection)
+        if denied:  # ExaBGP forgets to say so (RFC 4271 §6.8)
+            self.reactor.asynchronous.schedule(self.id(), "refusing a connection", denied)
+        return denied
+
+
+class CalmListener(Listener):  # type: ignore[misc]
+    """Listener that does not stumble over who is gone before it looks."""
+
+    def _connected(self) -> Iterator[Any]:
+        while self._accepted:
+            with contextlib.suppress(OSError):
+                yield from super()._connected()
 
 
 class ChannelProcesses(Processes):  # type: ignore[misc]
@@ -406,6 +455,9 @@ def reason_of(message: str, error: Any) -> str:
     text = f"{error}"
     if isinstance(error, Notify):
         more = _OUR_WORDS.get((error.code, error.subcode))
+        if isinstance(error, Refused):
+            named = Notification(error.code, error.subcode, b"", False)
+            more = f"{named}" + (f" / {error.text}" if error.text else "")
         text = f"NOTIFICATION sent: {more or text}"
     elif isinstance(error, Said):
         words = communication(error.code, error.subcode, error.data)
@@ -483,6 +535,7 @@ def main() -> int:
     exabgp_protocol.Capabilities = TrueCapabilities
     exabgp_peer.Protocol = SpokenProtocol
     exabgp_loop.Peer = SpokenPeer
+    exabgp_loop.Listener = CalmListener
     exabgp_loop.Processes = ChannelProcesses
     configuration = Configuration([arguments.config])
     if not configuration.reload():

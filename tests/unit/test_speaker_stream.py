@@ -63,9 +63,9 @@ def test_nothing_is_read_after_a_notification():
         (message(UPDATE, 22), 4096, Fault(1, 2, b"\0\x16")),
         (message(UPDATE, 4097)[:19], 4096, Fault(1, 2, b"\x10\x01")),
         (message(KEEPALIVE, 20), 65535, Fault(1, 2, b"\0\x14")),
-        (message(9, 19), 4096, Fault(1, 3, b"\x09")),
-        (message(0, 19), 4096, Fault(1, 3, b"\x00")),
-        (message(OPEN, 29), 4096, Fault(5, 3, b"")),
+        (message(9, 19), 4096, Fault(1, 3, b"\x09", "type 9")),
+        (message(0, 19), 4096, Fault(1, 3, b"\x00", "type 0")),
+        (message(OPEN, 29), 4096, Fault(5, 3, b"\1", "OPEN")),
         (message(ROUTE_REFRESH, 24), 4096, Fault(7, 1, message(ROUTE_REFRESH, 24))),
     ],
 )
