@@ -99,14 +99,25 @@ static bool is_on_subnet(const struct interface *n, const struct adjacency *adja
 	       (bits == 0 || (ours[octets] ^ theirs[octets]) >> (8 - bits) == 0);
 }
 
-/* The first uplink (by id) whose subnet holds the VTEP, and the routers of the others in its need;
- * else every uplink that has a router. */
+/* Sets `plain_most` of the family that it is of. */
+static void note_plain(struct adjacency *adjacency)
+{
+	const uint32_t outer = adjacency->six ? OUTER_L3_6 : OUTER_L3;
+
+	if (!adjacency_neigh(adjacency) || adjacency->ways || adjacency->out.vlan != 0 ||
+	    adjacency->out.mtu <= outer)
+		return;
+	*(adjacency->six ? &adjacency->six->plain_most : &adjacency->plain_most) =
+	    adjacency->out.mtu - outer;
+}
+
+/* Of one that name_vtep has emptied: the first uplink (by id) whose subnet holds the VTEP, and the
+ * routers of the others in its need; else every uplink that has a router. */
 static void resolve(struct adjacency *adjacency, const struct interface_table *interfaces)
 {
 	const struct underlay *u = interfaces->underlay;
 	const struct uplink *direct = NULL, *routed = NULL;
 
-	adjacency->plain_most = 0; /* name_vtep has emptied the rest */
 	for (unsigned i = 0; u && i < u->count; i++) {
 		const struct interface *n = &interfaces->at[u->at[i].slot];
 
@@ -125,9 +136,7 @@ static void resolve(struct adjacency *adjacency, const struct interface_table *i
 		lead(adjacency, &interfaces->at[routed->slot], true);
 	if (u && u->routers > (direct && direct->router ? 1U : direct ? 0U : 1U))
 		lead_by_each(adjacency, interfaces, direct);
-	if (adjacency->neigh && !adjacency->ways && adjacency->out.vlan == 0 &&
-	    adjacency->out.mtu > OUTER_L3)
-		adjacency->plain_most = adjacency->out.mtu - OUTER_L3;
+	note_plain(adjacency);
 }
 
 static void forget(struct adjacency *adjacency)

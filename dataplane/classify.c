@@ -103,8 +103,8 @@ static bool is_neighbor_message(const struct rte_ether_hdr *inner, size_t room)
 /* VXLAN to our address: RFC 7348 section 5. What the outer IP header says, `vtep` and `ecn`, is in the
  * packet. A UDP checksum is not looked at: it may be (section 5), and what it would protect beside the
  * inner packet is checked against the tables. */
-static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet, bool any_mac,
-				   uint8_t *at, size_t room, bool *neighbor)
+static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet, int outer,
+				   bool any_mac, uint8_t *at, size_t room, bool *neighbor)
 {
 	const struct vxlan_frame *v = (const void *)at;
 	const struct rte_ether_hdr *inner;
@@ -125,7 +125,9 @@ static enum drop_reason take_vxlan(const struct fib *fib, struct packet *packet,
 	if (entry == 0)
 		return DROP_UNKNOWN_VNI;
 	packet->ccsi = (uint16_t)entry;
-	if (!keymap_get(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE), vtep_key(vni, packet->vtep),
+	/* the name of an IPv6 VTEP is no address of IPv4 */
+	if (vtep_is_name(packet->vtep) != (outer == 6) ||
+	    !keymap_get(__atomic_load_n(&fib->vteps, __ATOMIC_ACQUIRE), vtep_key(vni, packet->vtep),
 			&vtep))
 		return DROP_UNKNOWN_VTEP;
 	packet->sender = entry >> 16 == CCN_VNI_L3 ? SENDER_GATEWAY : SENDER_HOST;
@@ -187,7 +189,8 @@ static enum verdict take_ipv4(const struct fib *fib, const struct interface_tabl
 		return drop(in, DROP_OUTER_CHECKSUM);
 	packet->vtep = h->src_addr;
 	packet->ecn = h->type_of_service & 3;
-	in->reason = take_vxlan(fib, packet, in->any_mac, ip + header, total - header, &neighbor);
+	in->reason =
+	    take_vxlan(fib, packet, 4, in->any_mac, ip + header, total - header, &neighbor);
 	if (in->reason != DROP_REASON_COUNT)
 		return VERDICT_DROP;
 	return neighbor ? VERDICT_NEIGHBOR : VERDICT_FORWARD;
@@ -229,7 +232,7 @@ static enum verdict take_tunnel6(const struct fib *fib, const struct interface *
 	packet->vtep =
 	    vtep_name_of(__atomic_load_n(&fib->vtep_names, __ATOMIC_ACQUIRE), h->src_addr);
 	packet->ecn = frame_tos(ip, 6) & 3;
-	in->reason = take_vxlan(fib, packet, in->any_mac, ip + sizeof(*h), payload, &neighbor);
+	in->reason = take_vxlan(fib, packet, 6, in->any_mac, ip + sizeof(*h), payload, &neighbor);
 	if (in->reason == DROP_REASON_COUNT)
 		return neighbor ? VERDICT_NEIGHBOR : VERDICT_FORWARD;
 	if (packet->vtep == 0 && !packet->ip) {

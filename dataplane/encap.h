@@ -19,13 +19,13 @@ struct encap {
 	uint32_t sum; /* of the outer IPv4 header, without length and type of service */
 };
 
-/* From what does not change: `outer_dst` is of every packet, since neighbours move. */
-static inline void encap_prepare(struct encap *e, const struct encapsulation *what)
+/* From what does not change: the headers of either family, zero where each packet has its own
+ * octets behind the outer IP header. `outer_dst` is of every packet, since neighbours move. */
+static inline void encap_begin(uint8_t *line, const struct encapsulation *what)
 {
 	static const uint8_t zero[6];
 	struct encapsulation empty = *what;
-	uint8_t line[ENCAP_SIZE];
-	uint16_t word;
+	uint8_t *udp;
 
 	empty.outer_dst = empty.inner_dst = zero;
 	empty.vlan = 0;
@@ -35,10 +35,19 @@ static inline void encap_prepare(struct encap *e, const struct encapsulation *wh
 	empty.ip_length = 0;
 	empty.ether_type = 0;
 	frame_vxlan(line, &empty);
+	udp = line + frame_vxlan_size(&empty) - 30;
+	memset(udp, 0, 2);     /* source port */
+	memset(udp + 4, 0, 2); /* length */
+}
+
+static inline void encap_prepare(struct encap *e, const struct encapsulation *what)
+{
+	uint8_t line[ENCAP_SIZE];
+	uint16_t word;
+
+	encap_begin(line, what);
 	memset(line + 16, 0, 2); /* total length */
 	memset(line + 24, 0, 2); /* checksum */
-	memset(line + 34, 0, 2); /* source port */
-	memset(line + 38, 0, 2); /* length of UDP */
 	memcpy(e->word, line, sizeof(line));
 	e->sum = 0;
 	for (unsigned at = 14; at < 34; at += 2) {

@@ -21,25 +21,13 @@ struct encap6 {
 	uint32_t tail; /* the last four octets */
 };
 
-/* From what does not change; see encap_prepare. */
 static inline void encap6_prepare(struct encap6 *e, const struct encapsulation *what)
 {
-	static const uint8_t zero[6];
-	struct encapsulation empty = *what;
 	uint8_t line[ENCAP6_SIZE];
 
-	empty.outer_dst = empty.inner_dst = zero;
-	empty.vlan = 0;
-	empty.vni = 0;
-	empty.tos = 0;
-	empty.entropy = 0;
-	empty.ip_length = 0;
-	empty.ether_type = 0;
-	frame_vxlan(line, &empty);
+	encap_begin(line, what);
 	memset(line + 14, 0, 4); /* version, traffic class, flow label: written as one */
 	memset(line + 18, 0, 2); /* payload length */
-	memset(line + 54, 0, 2); /* source port */
-	memset(line + 58, 0, 2); /* length of UDP */
 	memcpy(e->word, line, sizeof(e->word));
 	memcpy(&e->tail, line + sizeof(e->word), sizeof(e->tail));
 }

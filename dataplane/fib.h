@@ -79,9 +79,8 @@ static inline bool interface_has6(const struct interface *interface, const uint8
 
 /* A port whose untagged frames are of an uplink and no hand-off: what nearly all of them look like. */
 struct plain_uplink {
-	bool on;
-	uint32_t address; /* tunnel address, network order */
-	uint64_t mac[2];  /* the port's and the interface's, as memcpy puts them in a word */
+	int outer;	 /* family of the underlay, 4 or 6; 0: there is no such uplink */
+	uint64_t mac[2]; /* the port's and the interface's, as memcpy puts them in a word */
 	/* VXLAN to that address: of its first 64 octets those where the mask has ones */
 	uint8_t line[64] __attribute__((aligned(16))), mask[64] __attribute__((aligned(16)));
 };
@@ -108,6 +107,7 @@ struct egress {
 struct adjacency6 {
 	struct encap6 outer;
 	struct neigh *neigh;
+	uint32_t plain_most;		 /* as of the adjacency, which has 0 */
 	uint8_t address[16], source[16]; /* of the VTEP, of tunnels to it */
 };
 

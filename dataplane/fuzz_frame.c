@@ -171,7 +171,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct packet packet = {0};
 	enum verdict verdict;
 	const struct interface_table *interfaces;
-	int plain;
+	int plain, outer;
 
 	if (size < 1)
 		return 0;
@@ -187,13 +187,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *exact = in.length ? realloc(in.data, in.length) : in.data;
 
 	in.data = exact;
-	plain = interfaces->plain[in.port].on && in.vlan == 0
-		    ? plain_is(&interfaces->plain[in.port], in.data, in.length, in.any_mac, false)
-		    : 0;
+	outer = interfaces->plain[in.port].outer;
+	plain = outer && in.vlan == 0 ? plain_is(&interfaces->plain[in.port], in.data, in.length,
+						 in.any_mac, false, outer)
+				      : 0;
 	verdict = classify(fib_current, interfaces, &in, &packet);
 	CHECK(!plain ||
-	      (verdict == VERDICT_FORWARD && packet.ip == in.data + PLAIN_IP &&
-	       packet.family == plain && packet.length == plain_length(in.data, plain)) ||
+	      (verdict == VERDICT_FORWARD && packet.ip == in.data + plain_ip(outer) &&
+	       packet.family == plain && packet.length == plain_length(packet.ip, plain)) ||
 	      (verdict == VERDICT_DROP &&
 	       (in.reason == DROP_UNKNOWN_VNI || in.reason == DROP_UNKNOWN_VTEP)));
 	switch (verdict) {

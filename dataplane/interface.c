@@ -148,20 +148,27 @@ static void note_plain(struct interface_table *table, unsigned port)
 	const uint16_t uplink = table->by_vlan[CCN_UPLINK][port][0];
 	struct plain_uplink *plain = &table->plain[port];
 
-	*plain =
-	    (struct plain_uplink){.on = uplink != NO_INTERFACE && table->at[uplink].family == 4 &&
-					table->by_vlan[CCN_HAND_OFF][port][0] == NO_INTERFACE};
-	if (!plain->on)
+	*plain = (struct plain_uplink){0};
+	if (uplink == NO_INTERFACE || table->by_vlan[CCN_HAND_OFF][port][0] != NO_INTERFACE)
 		return;
-	plain->address = table->at[uplink].tunnel;
+	plain->outer = table->at[uplink].family;
 	memcpy(&plain->mac[0], table->port_mac[port], 6);
 	memcpy(&plain->mac[1], table->at[uplink].mac, 6);
+	if (plain->outer == 6) {
+		plain_say(plain, 12, 2, "\x86\xdd", 0xff); /* IPv6 */
+		plain_say(plain, 14, 1, "\x60", 0xf0);
+		plain_say(plain, 20, 1, "\x11", 0xff); /* UDP, no extension header */
+		plain_say(plain, 38, 16, (const char *)table->at[uplink].tunnel6, 0xff);
+		plain_say(plain, 56, 2, "\x12\xb5", 0xff); /* VXLAN */
+		plain_say(plain, 62, 1, "\x08", VXLAN_FLAG_VNI);
+		return;
+	}
 	plain_say(plain, 12, 2, "\x08\x00", 0xff); /* IPv4 */
 	plain_say(plain, 14, 1, "\x45", 0xff);	   /* without options */
 	plain_say(plain, 20, 2, "\0\0", 0xff);	   /* no fragment; */
 	plain->mask[20] = 0x3f;			   /* "do not" is not looked at */
 	plain_say(plain, 23, 1, "\x11", 0xff);	   /* UDP */
-	plain_say(plain, 30, 4, (const char *)&plain->address, 0xff);
+	plain_say(plain, 30, 4, (const char *)&table->at[uplink].tunnel, 0xff);
 	plain_say(plain, 36, 2, "\x12\xb5", 0xff); /* VXLAN */
 	plain_say(plain, 42, 1, "\x08", VXLAN_FLAG_VNI);
 }

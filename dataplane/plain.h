@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What nearly every frame is: untagged VXLAN to an uplink, no options, no fragment
- * outside, inside unicast IPv4 without options or IPv6. In: a frame; out: whether it is one whose headers are all right, so that only
- * VNI, VTEP and inner source are left to be judged. Whatever this says no to goes through
- * classify.c, which tells all cases apart: a no costs time, a wrong yes would let a packet pass.
+ * What nearly every frame is: untagged VXLAN to an uplink, outside IPv4 without options or a fragment,
+ * or IPv6 without extension headers; inside unicast IPv4 without options or IPv6. In: a frame; out:
+ * whether it is one whose headers are all right, so that only VNI, VTEP and inner source are left to be
+ * judged. Whatever this says no to goes through classify.c, which tells all cases apart: a no costs
+ * time, a wrong yes would let a packet pass. `outer`, the family of the underlay, is known where these
+ * are put in.
  */
 #ifndef CCN_PLAIN_H
 #define CCN_PLAIN_H
@@ -19,10 +21,22 @@
 #include "frame.h"
 
 #define PLAIN_OUTER_IP 14
-#define PLAIN_VXLAN 34 /* UDP and VXLAN header */
-#define PLAIN_INNER 50 /* Ethernet */
-#define PLAIN_IP 64
-#define PLAIN_LEAST (PLAIN_IP + 20)
+
+/* Where things stand: UDP and VXLAN header, the inner Ethernet header, the inner packet. */
+static inline unsigned plain_vxlan(int outer)
+{
+	return PLAIN_OUTER_IP + (outer == 4 ? 20 : 40);
+}
+
+static inline unsigned plain_inner(int outer)
+{
+	return plain_vxlan(outer) + 16;
+}
+
+static inline unsigned plain_ip(int outer)
+{
+	return plain_inner(outer) + 14;
+}
 
 static inline uint16_t plain_load16(const uint8_t *at)
 {
@@ -32,41 +46,43 @@ static inline uint16_t plain_load16(const uint8_t *at)
 	return __builtin_bswap16(word);
 }
 
-static inline uint32_t plain_vni(const uint8_t *frame)
+static inline uint32_t plain_vni(const uint8_t *frame, int outer)
 {
 	uint32_t word;
 
-	memcpy(&word, frame + PLAIN_VXLAN + 12, 4);
+	memcpy(&word, frame + plain_vxlan(outer) + 12, 4);
 	return __builtin_bswap32(word) >> 8;
 }
 
-/* In network order. */
-static inline uint32_t plain_outer_source(const uint8_t *frame)
+/* In network order; of IPv6 its name, 0: it has none. */
+static inline uint32_t plain_outer_source(const uint8_t *frame, int outer,
+					  const struct vtep_names *names)
 {
 	uint32_t address;
 
+	if (outer == 6)
+		return vtep_name_of(names, frame + PLAIN_OUTER_IP + 8);
 	memcpy(&address, frame + PLAIN_OUTER_IP + 12, 4);
 	return address;
 }
 
-static inline uint32_t plain_inner_source4(const uint8_t *frame)
+static inline uint8_t plain_ecn(const uint8_t *frame, int outer)
+{
+	return (outer == 4 ? frame[PLAIN_OUTER_IP + 1] : frame[PLAIN_OUTER_IP + 1] >> 4) & 3;
+}
+
+static inline uint32_t plain_source4(const uint8_t *ip)
 {
 	uint32_t address;
 
-	memcpy(&address, frame + PLAIN_IP + 12, 4);
+	memcpy(&address, ip + 12, 4);
 	return address;
 }
 
-static inline const uint8_t *plain_inner_source6(const uint8_t *frame)
-{
-	return frame + PLAIN_IP + 8;
-}
-
 /* Of the inner packet of this family. */
-static inline uint16_t plain_length(const uint8_t *frame, int family)
+static inline uint16_t plain_length(const uint8_t *ip, int family)
 {
-	return family == 4 ? plain_load16(frame + PLAIN_IP + 2)
-			   : (uint16_t)(plain_load16(frame + PLAIN_IP + 4) + 40);
+	return family == 4 ? plain_load16(ip + 2) : (uint16_t)(plain_load16(ip + 4) + 40);
 }
 
 /* First octets of IPv4 addresses at which classify.c looks more closely (frame_is_martian): 1 of a
@@ -89,14 +105,13 @@ static inline bool plain_headers(const struct plain_uplink *uplink, const uint8_
 	return _mm_testz_si128(difference, difference);
 }
 
-/* What the octets behind the inner Ethernet header are: 4 or 6, or 0: not plain. `room`: how many of
- * them belong to the packet. */
-static inline int plain_family(const uint8_t *frame, int room)
+/* What the octets at `ip`, behind the inner Ethernet header, are: 4 or 6, or 0: not plain. `room`: how
+ * many of them belong to the packet. */
+static inline int plain_family(const uint8_t *ip, int room)
 {
-	const uint8_t *ip = frame + PLAIN_IP;
 	int length, least;
 
-	if (likely(plain_load16(frame + PLAIN_IP - 2) == 0x0800)) {
+	if (likely(plain_load16(ip - 2) == 0x0800)) {
 		length = plain_load16(ip + 2);
 		least = (room - length) | (length - 20);
 		return likely(least >= 0 && ip[0] == 0x45 && frame_sum20_right(ip) &&
@@ -104,7 +119,7 @@ static inline int plain_family(const uint8_t *frame, int room)
 			   ? 4
 			   : 0;
 	}
-	if (plain_load16(frame + PLAIN_IP - 2) != 0x86dd || room < 40)
+	if (plain_load16(ip - 2) != 0x86dd || room < 40)
 		return 0;
 	length = plain_load16(ip + 4) + 40; /* over 65535 is too long for the room */
 	/* of what may be neighbour discovery classify.c knows more */
@@ -116,27 +131,27 @@ static inline int plain_family(const uint8_t *frame, int room)
 
 /* 4 or 6: what is inside; 0: not plain. `checked`: the device found the outer checksum right. */
 static inline int plain_is(const struct plain_uplink *uplink, const uint8_t *frame, size_t length,
-			   bool any_mac, bool checked)
+			   bool any_mac, bool checked, int outer)
 {
-	const uint8_t *outer = frame + PLAIN_OUTER_IP;
+	const uint8_t *ip = frame + PLAIN_OUTER_IP;
 	uint64_t to;
 	int total, udp;
 
-	if (unlikely(length < PLAIN_LEAST || !plain_headers(uplink, frame)))
+	if (unlikely(length < plain_ip(outer) + 20 || !plain_headers(uplink, frame)))
 		return 0;
 	memcpy(&to, frame, 8);
 	to &= 0xffffffffffff;
-	if (unlikely(!any_mac &&
-		     ((to != uplink->mac[0] && to != uplink->mac[1]) || (frame[PLAIN_INNER] & 1))))
+	if (unlikely(!any_mac && ((to != uplink->mac[0] && to != uplink->mac[1]) ||
+				  (frame[plain_inner(outer)] & 1))))
 		return 0;
-	total = plain_load16(outer + 2);
-	udp = plain_load16(frame + PLAIN_VXLAN + 4);
+	total = outer == 4 ? plain_load16(ip + 2) : plain_load16(ip + 4) + 40;
+	udp = plain_load16(frame + plain_vxlan(outer) + 4);
 	/* each inside the one before: no difference is negative */
-	if (unlikely((((int)length - PLAIN_OUTER_IP - total) | (total - 20 - udp) | (udp - 30)) <
-		     0) ||
-	    (!checked && !frame_sum20_right(outer)))
+	if (unlikely((((int)length - PLAIN_OUTER_IP - total) |
+		      (total - (outer == 4 ? 20 : 40) - udp) | (udp - 30)) < 0) ||
+	    (outer == 4 && !checked && !frame_sum20_right(ip)))
 		return 0;
-	return plain_family(frame, udp - 30);
+	return plain_family(frame + plain_ip(outer), udp - 30);
 }
 
 #endif

@@ -9,8 +9,13 @@
 #include "check_ports.h"
 #include "check_tables.h"
 #include "classify.h"
+#include "interface.h"
 
 #define ROUNDS 1000000
+#define NAME                                                                                       \
+	{                                                                                          \
+		224, 0, 2, 101                                                                     \
+	}
 
 /* "p0" is an uplink and nothing else. */
 static void make_tables(void)
@@ -28,19 +33,44 @@ static void make_tables(void)
 					  .mac = {2, 0, 0, 0, 0, 9}});
 	check_add(&tables, CCN_VNI, 0,
 		  &(struct ccn_vni){.vni = CHECK_VNI, .ccsi = 100, .kind = CCN_VNI_VPC});
+	check_add(
+	    &tables, CCN_VTEP_NAME, 0,
+	    &(struct ccn_vtep_name){.name = NAME, .address = {0x20, 1, 0xd, 0xb8, [15] = 101}});
 	check_add(&tables, CCN_VTEP, 0,
 		  &(struct ccn_vtep){.vni = CHECK_VNI, .address = {192, 0, 2, 101}});
+	check_add(&tables, CCN_VTEP, 0, &(struct ccn_vtep){.vni = CHECK_VNI, .address = NAME});
 	check_commit(&tables);
 }
 
-/* Some octets that mean something are others, and now and then the checksums are right again. */
-static void spoil(uint64_t *state, uint8_t *frame, size_t *size)
+/* The same, and the uplink is one over IPv6. */
+static struct interface_table *over_ipv6(void)
 {
-	static const uint8_t some[] = {0, 1, 2, 0x45, 0x46, 127, 224, 169, 255, 20, 28, 40, 58};
+	struct interface_table *table = interfaces_copy(fib_current->interfaces, 0);
+	uint32_t odd;
+
+	CHECK(table &&
+	      !interfaces_apply(table,
+				&(struct ccn_interface){.id = 1,
+							.role = CCN_UPLINK,
+							.length6 = 64,
+							.mtu = 1600,
+							.port = "p0",
+							.address6 = {0x20, 1, 0xd, 0xb8, [15] = 11},
+							.mac = {2, 0, 0, 0, 0, 9}},
+				false));
+	CHECK(!interfaces_index(table, &odd));
+	return table;
+}
+
+/* Some octets that mean something are others, and now and then the checksums are right again. */
+static void spoil(uint64_t *state, uint8_t *frame, int outer, size_t *size)
+{
+	static const uint8_t some[] = {0,   1,	2,  0x45, 0x46, 127, 224, 169,
+				       255, 20, 28, 40,	  43,	44,  58,  0x60};
 	unsigned faults = random_below(state, 4);
 
 	while (faults-- > 0) {
-		const uint32_t at = random_below(state, 88);
+		const uint32_t at = random_below(state, plain_ip(outer) + 24);
 
 		frame[at] = random_below(state, 2) ? (uint8_t)random_u64(state)
 						   : some[random_below(state, sizeof(some))];
@@ -49,51 +79,74 @@ static void spoil(uint64_t *state, uint8_t *frame, size_t *size)
 		*size -= random_below(state, 40);
 	if (random_below(state, 8) == 0)
 		*size += random_below(state, 20);
-	if (random_below(state, 2))
+	if (outer == 4 && random_below(state, 2))
 		check_sum_up(frame + 14);
-	if (random_below(state, 2) && frame[63] == 0)
-		check_sum_up(frame + PLAIN_IP);
+	if (random_below(state, 2) && frame[plain_ip(outer) - 1] == 0)
+		check_sum_up(frame + plain_ip(outer));
 }
 
 /* A yes is a packet that classify forwards, or drops for its CHECK_VNI or VTEP alone. */
-static void check_frames(void)
+static void check_frames(const struct interface_table *interfaces, int outer)
 {
-	const struct interface_table *interfaces = fib_current->interfaces;
+	const struct vtep_names *names = fib_current->vtep_names;
 	uint64_t state = 2026;
 	unsigned yes = 0, no = 0, forwarded = 0;
 
+	CHECK(interfaces->plain[0].outer == outer);
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		uint8_t frame[256] = {0};
-		size_t size = check_frame(frame, random_below(&state, 3) ? 4 : 6,
+		uint8_t frame[256] = {0}, *ip = frame + plain_ip(outer);
+		size_t size = check_frame(frame, outer, random_below(&state, 3) ? 4 : 6,
 					  8 + random_below(&state, 40));
 		struct packet packet;
 		struct frame_in in = {.data = frame, .any_mac = random_below(&state, 4) == 0};
 		enum verdict verdict;
 		int family;
 
-		spoil(&state, frame, &size);
+		spoil(&state, frame, outer, &size);
 		in.length = size;
 		in.checked = random_below(&state, 8) == 0;
-		family = plain_is(&interfaces->plain[0], frame, size, in.any_mac, in.checked);
+		family =
+		    plain_is(&interfaces->plain[0], frame, size, in.any_mac, in.checked, outer);
 		verdict = classify(fib_current, interfaces, &in, &packet);
 		yes += family != 0;
 		no += family == 0;
 		forwarded += verdict == VERDICT_FORWARD;
 		if (family == 0)
 			continue;
-		CHECK(packet.vni == plain_vni(frame) && packet.vtep == plain_outer_source(frame));
+		CHECK(packet.vni == plain_vni(frame, outer) &&
+		      packet.vtep == plain_outer_source(frame, outer, names));
 		if (verdict == VERDICT_DROP) {
 			CHECK(in.reason == DROP_UNKNOWN_VNI || in.reason == DROP_UNKNOWN_VTEP);
 			continue;
 		}
 		CHECK(verdict == VERDICT_FORWARD && packet.family == family);
-		CHECK(packet.ip == frame + PLAIN_IP &&
-		      packet.length == plain_length(frame, family));
-		CHECK(packet.ecn == (frame[15] & 3) && packet.interface == 0 && !packet.own);
+		CHECK(packet.ip == ip && packet.length == plain_length(ip, family));
+		CHECK(packet.ecn == plain_ecn(frame, outer) && packet.interface == 0 &&
+		      !packet.own);
 		forwarded--;
 	}
 	/* what classify forwards and this does not: options, above all */
 	CHECK(yes > ROUNDS / 10 && no > ROUNDS / 5 && forwarded < ROUNDS / 100);
+}
+
+/* Four octets that stand for an IPv6 VTEP are nobody's address, and who has no name is nobody. */
+static void check_names(const struct interface_table *four, const struct interface_table *six)
+{
+	uint8_t frame[256];
+	struct frame_in in = {.data = frame, .length = check_frame(frame, 4, 4, 20)};
+	struct packet packet;
+
+	memcpy(frame + 26, (uint8_t[4])NAME, 4);
+	check_sum_up(frame + 14);
+	CHECK(classify(fib_current, four, &in, &packet) == VERDICT_DROP);
+	CHECK(in.reason == DROP_UNKNOWN_VTEP);
+
+	in.length = check_frame(frame, 6, 4, 20);
+	CHECK(classify(fib_current, six, &in, &packet) == VERDICT_FORWARD);
+	frame[37] ^= 1;
+	CHECK(classify(fib_current, six, &in, &packet) == VERDICT_DROP);
+	CHECK(in.reason == DROP_UNKNOWN_VTEP && packet.vtep == 0 &&
+	      packet.family == FAMILY_OUTER6 && packet.ip == frame + 14);
 }
 
 /* --- origins --- */
@@ -194,11 +247,17 @@ static void check_many_origins(int family)
 
 int main(void)
 {
+	struct interface_table *six;
+
 	check_eal();
 	CHECK(fib_init() == 0);
 	neigh_init(true);
 	make_tables();
-	check_frames();
+	six = over_ipv6();
+	check_frames(fib_current->interfaces, 4);
+	check_frames(six, 6);
+	check_names(fib_current->interfaces, six);
+	interfaces_free(six);
 	for (int family = 4; family <= 6; family += 2) {
 		check_origins(family);
 		check_many_origins(family);

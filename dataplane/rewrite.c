@@ -154,34 +154,44 @@ static void rewrite_one(struct worker *w, const struct fib *fib, struct job *job
 }
 
 /* The same for what nearly every packet is: into a tunnel, by one uplink without a VLAN, and nothing
- * against it. False: nothing has been done. `family` is known where this is put in. */
+ * against it. False: nothing has been done. The families of the packet and of the tunnel are known
+ * where this is put in. */
 static inline __attribute__((always_inline)) bool
 rewrite_plainly(struct worker *w, const struct adjacency_table *table, uint32_t count,
-		struct job *job, const int family)
+		struct job *job, const int family, const int outer)
 {
+	const uint16_t type = family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6;
+	const uint32_t size = outer == 4 ? ENCAP_SIZE : ENCAP6_SIZE, length = job->packet.length;
 	struct rte_mbuf *m = job->m;
-	const uint32_t length = job->packet.length;
 	const uint8_t ecn = job->packet.ecn;
-	uint8_t *ip = job->packet.ip, *frame = ip - ENCAP_SIZE;
+	uint8_t *ip = job->packet.ip, *frame = ip - size;
 	const uint8_t tos = frame_tos(ip, family);
 	const struct adjacency *to;
+	const struct adjacency6 *six;
 	uint64_t mac, inner;
 
 	/* each a branch of its own: all are foretold, and cost less than what they decide together */
 	if (unlikely(job->leads == LEADS_ELSEWHERE) || unlikely(job->to.adjacency >= count))
 		return false;
 	to = &table->at[job->to.adjacency];
-	if (unlikely(length > to->plain_most) || unlikely((mac = neigh_mac(to->neigh)) == 0) ||
+	six = outer == 4 ? NULL : to->six;
+	if (outer == 6 && !six)
+		return false;
+	if (unlikely(length > (outer == 4 ? to->plain_most : six->plain_most)) ||
+	    unlikely((mac = neigh_mac(outer == 4 ? to->neigh : six->neigh)) == 0) ||
 	    unlikely(frame < (uint8_t *)m->buf_addr) || unlikely(!frame_forwardable(ip, family)) ||
 	    unlikely(ecn == 3 && (tos & 3) == 0))
 		return false;
 	m->data_off = (uint16_t)(frame - (uint8_t *)m->buf_addr);
-	m->data_len = (uint16_t)(ENCAP_SIZE + length);
-	m->pkt_len = ENCAP_SIZE + length;
+	m->data_len = (uint16_t)(size + length);
+	m->pkt_len = size + length;
 	memcpy(&inner, job->to.mac, 8); /* and the padding behind it */
-	encap_write(frame, &to->outer, mac, inner, job->to.vni, tos, (uint16_t)length,
-		    frame_flow_hash(ip, family, length),
-		    family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+	if (outer == 4)
+		encap_write(frame, &to->outer, mac, inner, job->to.vni, tos, (uint16_t)length,
+			    frame_flow_hash(ip, family, length), type);
+	else
+		encap6_write(frame, &six->outer, mac, inner, job->to.vni, tos, (uint16_t)length,
+			     frame_flow_hash(ip, family, length), type);
 	frame_hop(ip, family, ecn);
 	forwarded(w, job, to->out.port);
 	return true;
@@ -194,11 +204,14 @@ void rewrite(struct worker *w, const struct fib *fib, struct job *jobs, unsigned
 
 	for (unsigned i = 0; i < count; i++) {
 		struct job *job = &jobs[i];
-		const bool done = job->packet.family == 4
-				      ? rewrite_plainly(w, table, adjacencies, job, 4)
-				      : rewrite_plainly(w, table, adjacencies, job, 6);
 
-		if (unlikely(!done))
-			rewrite_one(w, fib, job);
+		if (likely(job->packet.family == 4
+			       ? rewrite_plainly(w, table, adjacencies, job, 4, 4)
+			       : rewrite_plainly(w, table, adjacencies, job, 6, 4)))
+			continue;
+		if (job->packet.family == 4 ? rewrite_plainly(w, table, adjacencies, job, 4, 6)
+					    : rewrite_plainly(w, table, adjacencies, job, 6, 6))
+			continue;
+		rewrite_one(w, fib, job);
 	}
 }

@@ -89,10 +89,10 @@ static const uint64_t beside[] = {0, RTE_MBUF_F_RX_L4_CKSUM_GOOD, RTE_MBUF_F_RX_
 
 static size_t make(uint8_t *frame, const struct variant *v)
 {
-	size_t length = check_frame(frame, v->family, 24);
+	size_t length = check_frame(frame, 4, v->family, 24);
 
 	if (v->inner_wrong)
-		frame[PLAIN_IP + 11] ^= 1;
+		frame[plain_ip(4) + 11] ^= 1;
 	if (v->options) {
 		uint16_t sum;
 

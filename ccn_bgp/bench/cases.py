@@ -149,6 +149,15 @@ FORWARD: Mapping[str, Case] = {
     "large-remote": _forward("large-remote", _LARGE._replace(remote=True)),
     "small-v6": _forward("small-v6", Scale(10, 100, 1000, family=6)),
     "large-v6": _forward("large-v6", _LARGE._replace(family=6)),
+    **{
+        f"{name}-underlay6": _forward(f"{name}-underlay6", scale._replace(underlay=6))
+        for name, scale in {
+            "small": Scale(10, 100, 1000),
+            "large": _LARGE,
+            "small-v6": Scale(10, 100, 1000, family=6),
+            "small-remote": Scale(10, 100, 1000, remote=True),
+        }.items()
+    },
 }
 
 CASES: Mapping[str, Mapping[str, Case]] = {

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ccn_bgp.bench import frames, rows
+from ccn_bgp.bench import frames, over_ipv6, rows
 from ccn_bgp.forwarder import wire
 from ccn_bgp.forwarder.acl_records import acl_records
 from ccn_bgp.forwarder.wire import MessageType
@@ -33,7 +33,7 @@ class Scale(NamedTuple):
     """``routes`` of each tenant, of which every second is on-link and has ``vms`` VMs. Packets come
     from ``senders`` VMs of each tenant, or (``remote``, IPv4) from behind the remote gateway;
     ``checked``: the forwarder looks whether they do. Each tenant attaches an access list of
-    ``rules``, of which the last permits."""
+    ``rules``, of which the last permits. ``underlay``: 4 or 6, of the tunnels."""
 
     tenants: int
     routes: int
@@ -44,6 +44,7 @@ class Scale(NamedTuple):
     checked: bool = True
     rules: int = 0
     remote: bool = False
+    underlay: int = 4
 
 
 def records(scale: Scale) -> list[rows.Record]:
@@ -56,7 +57,7 @@ def records(scale: Scale) -> list[rows.Record]:
     row["prefix"] = destinations(scale, route, 0)
     row["prefix"][:, 3 if scale.family == 4 else 15] = 0
     row["family"], row["length"] = scale.family, 24 if scale.family == 4 else 64
-    return [
+    found: list[rows.Record] = [
         rows.uplink(),
         *rows.tenants(scale.tenants, scale.checked),
         rows.next_hops(scale.tenants),
@@ -65,6 +66,7 @@ def records(scale: Scale) -> list[rows.Record]:
         (MessageType.ROUTE, 0, row),
         (MessageType.ACL_RULE, 0, acl_records(_access_lists(scale))),
     ]
+    return found if scale.underlay == 4 else over_ipv6.records(found)
 
 
 def _access_lists(scale: Scale) -> list[AclEntry]:
@@ -144,8 +146,10 @@ def write_traffic(path: Path, scale: Scale) -> None:
         packet[:, inner + 24 : inner + 40] = destination
         ports = inner + 40
     packet[:, ports : ports + 2] = _big(1024 + number % 60000, ">u2")
+    if scale.underlay == 6:
+        packet = over_ipv6.frames(packet, rows.REMOTE if scale.remote else rows.HOST)
     record = np.zeros((scale.flows, _RECORD), np.uint8)
-    record[:, 8:] = np.frombuffer(np.full(2, len(template), "<u4").tobytes(), np.uint8)
+    record[:, 8:] = np.frombuffer(np.full(2, packet.shape[1], "<u4").tobytes(), np.uint8)
     with path.open("wb") as file:
         frames.write_head(file)
         file.write(np.hstack([record, packet]).tobytes())

@@ -9,7 +9,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
-from ccn_bgp.bench import forward_tables, rows
+from ccn_bgp.bench import forward_tables, over_ipv6, rows
 from ccn_bgp.bench.forward_tables import Scale
 from ccn_bgp.bench.table_lookups import figure
 from ccn_bgp.forwarder.wire import MessageType
@@ -25,9 +25,9 @@ def frames_of(path):
         at += 16 + length
 
 
-@pytest.mark.parametrize("family", [4, 6])
-def test_every_flow_is_a_right_frame_to_a_vm_or_a_remote_route(tmp_path, family):
-    scale = Scale(3, 4, 200, vms=2, family=family)
+@pytest.mark.parametrize(("family", "underlay"), [(4, 4), (6, 4), (4, 6), (6, 6)])
+def test_every_flow_is_a_right_frame_to_a_vm_or_a_remote_route(tmp_path, family, underlay):
+    scale = Scale(3, 4, 200, vms=2, family=family, underlay=underlay)
     forward_tables.write_traffic(tmp_path / "in.pcap", scale)
     held = {kind: array for kind, _, array in forward_tables.records(scale)}
     vms = {(int(r["vni"]), r["ip"].tobytes()) for r in held[MessageType.VM]}
@@ -35,8 +35,12 @@ def test_every_flow_is_a_right_frame_to_a_vm_or_a_remote_route(tmp_path, family)
     hops = {int(r["slot"]): r for r in held[MessageType.NEXT_HOP]}
     seen = set()
     for frame in frames_of(tmp_path / "in.pcap"):
-        assert len(frame) == 114
-        assert frame[IP].src == str(Ip(rows.HOST)) and frame[IP].dst == str(Ip(rows.GATEWAY))
+        outer, host, gateway = frame.payload, rows.HOST, rows.GATEWAY
+        if underlay == 6:
+            host, gateway = over_ipv6.address(host), over_ipv6.address(gateway)
+            assert outer.plen == len(bytes(outer)) - 40 and outer.fl == outer.payload.sport
+        assert len(frame) == (114 if underlay == 4 else 134)
+        assert (outer.src, outer.dst) == (str(host), str(gateway))
         inner = frame[VXLAN][Ether]
         packet = inner[IP] if family == 4 else inner[IPv6]
         assert packet[UDP].len == len(bytes(packet[UDP]))
@@ -55,6 +59,17 @@ def test_every_flow_is_a_right_frame_to_a_vm_or_a_remote_route(tmp_path, family)
         assert remote or (vni, bytes(to)) in vms
         seen.add((vni, remote))
     assert len(seen) == 6
+
+
+def test_over_ipv6_every_vtep_has_a_name():
+    scale = Scale(3, 4, 200, underlay=6)
+    held = {kind: array for kind, _, array in forward_tables.records(scale)}
+    names = {r["name"].tobytes(): Ip(r["address"].tobytes()) for r in held[MessageType.VTEP_NAME]}
+    hops = held[MessageType.NEXT_HOP]
+    assert set(map(bytes, held[MessageType.VM]["vtep"])) < set(names)
+    assert set(map(bytes, held[MessageType.VTEP]["address"])) < set(names)
+    assert {Ip(h["ip"].tobytes()) for h in hops if h["family"] == 6} < set(names.values())
+    assert not held[MessageType.INTERFACE]["address"].any()
 
 
 def test_all_routes_are_flows_once_where_there_are_as_many():
