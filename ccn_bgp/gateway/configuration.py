@@ -45,13 +45,15 @@ class Configuration:
         self.since = 0.0
         self.accepted_count = self.refused_count = 0
         self.refusals: dict[Kind, Refused] = {}
+        self.changes: tuple[str, ...] = ()
         self._files: tuple[FilePath, ...] = ()
         self._stamps: Sequence[Any] = ()
         self._begun = 0.0
 
-    def accepted(self, intent: Intent, begun: float) -> None:
+    def accepted(self, intent: Intent, begun: float, changes: Sequence[str] = ()) -> None:
         """The files are in force as they were read; ``begun``: when the reading began, seconds
-        since 1970."""
+        since 1970; ``changes``: what that has changed, as the log has it."""
+        self.changes = tuple(changes)
         self.accepted_count += 1
         self.since = time.time()
         self.refusals.clear()
@@ -103,6 +105,7 @@ class Configuration:
             "file": str(self.file),
             "since": self.since,
             "reloads": {"accepted": self.accepted_count, "refused": self.refused_count},
+            "changes": list(self.changes),
             "edited": [str(file) for file in self.edited()],
             "refused": [
                 {

@@ -33,6 +33,7 @@ from ccn_bgp.gateway.learning import claim_rows, new_rib
 from ccn_bgp.gateway.link import ForwarderLink, NoForwarder
 from ccn_bgp.gateway.ports import PortWatch
 from ccn_bgp.gateway.rehearsal import rehearse
+from ccn_bgp.gateway.rehearsal_out import told_lines
 from ccn_bgp.gateway.renewal import InventoryWatch
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.gateway.thawing import FreezeWatch
@@ -374,9 +375,7 @@ class Daemon:
             begun = time.time()
             try:
                 async with self._taking:
-                    intent = read_intent(self.file, self.name)
-                    await self._take_over(intent)
-                self.configuration.accepted(intent, begun)
+                    await self._take_over(read_intent(self.file, self.name), begun)
                 log.info("reload: %s is in force", self.file)
             except CcnError as error:
                 self.configuration.refused("topology", error.problems)
@@ -401,8 +400,15 @@ class Daemon:
             self.configuration.inventory_accepted()
             log.info("inventory: as it is now, it is in force")
 
-    async def _take_over(self, intent: Intent) -> None:
-        """All that can be refused is asked first; from the swap on nothing is turned back."""
+    async def _take_over(self, intent: Intent, begun: float) -> None:
+        """All that can be refused is asked first; from the swap on nothing is turned back.
+        ``begun``: when the reading of the files began, seconds since 1970."""
+        changes: list[str] = []
+
+        def say(line: str) -> None:
+            changes.append(line)
+            log.info("reload: %s", line)
+
         intent = still_drained(intent, self.intent)
         rib = new_rib(intent)
         self.link.check_ports(intent)
@@ -411,13 +417,18 @@ class Daemon:
         if self.forwarder is None:
             await prepare_taps(intent.topology, intent.gateway)
         try:
-            guard = rehearse(before, self.proved, self.rib, intent, rib)
+            guard = rehearse(before, self.proved, self.rib, intent, rib, say=say)
         except CcnError:
             if self.forwarder is None:
                 old, new = (wanted_taps(i.topology, i.gateway) for i in (before, intent))
                 await retire_taps(new, old)
             self.changed()
             raise
+        try:
+            for line in told_lines(self.sessions.peers, intent, rib):
+                say(line)
+        except Exception:  # it says what will be, and must not be what stops it
+            log.exception("reload: a fault of ours in the rehearsal of what peers are told")
         self.intent, self.rib, self.guard = intent, rib, guard
         self._intent_digest = intent_digest(intent)
         self.link.adopt(intent)
@@ -429,6 +440,7 @@ class Daemon:
         if self.forwarder is None:
             old, new = (wanted_taps(i.topology, i.gateway) for i in (before, intent))
             await retire_taps(old, new)
+        self.configuration.accepted(intent, begun, changes)
         collecting.renewed()
 
     # -- answers ----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from ccn_bgp.learn.rib import Outcome, Rib
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.finding import Finding
-from ccn_bgp.model.path import Nlri, Path
+from ccn_bgp.model.path import Nlri, Path, PathAttributes
 from ccn_bgp.model.reason import Denied
 from ccn_bgp.model.topology import Topology
 from ccn_bgp.policy.routes import attributes_json
@@ -48,8 +48,21 @@ class Shift:
     after: Outcome
 
 
-def rehearse(before: Intent, proved: Proved, old: Rib, intent: Intent, rib: Rib) -> Guard:
-    """Have ``rib`` take over all that ``old`` has heard, log what it judges otherwise, and prove
+def log_line(line: str) -> None:
+    """Say it in the log."""
+    log.info("reload: %s", line)
+
+
+def rehearse(
+    before: Intent,
+    proved: Proved,
+    old: Rib,
+    intent: Intent,
+    rib: Rib,
+    *,
+    say: Callable[[str], None] = log_line,
+) -> Guard:
+    """Have ``rib`` take over what ``old`` has heard, ``say`` what it judges otherwise, and prove
     what it makes of it. From here on ``rib`` may be used, and ``old`` no longer.
 
     RefusedError: an error that no quarantine ends; or only policies differ, and a route that is in
@@ -62,7 +75,7 @@ def rehearse(before: Intent, proved: Proved, old: Rib, intent: Intent, rib: Rib)
     guard = Guard(intent, rib)
     found = guard.prove()
     for line in lines(before, old, intent, rib):
-        log.info("reload: %s", line)
+        say(line)
     if found.standing:
         raise RefusedError(*(Problem(f.where, finding_line(f)) for f in found.standing))
     lost = list(_lost(proved, found, old))
@@ -117,7 +130,7 @@ def lines(before: Intent, old: Rib, intent: Intent, rib: Rib) -> Iterator[str]:
         )
         routes = "1 route is" if shift.count == 1 else f"{shift.count} routes are"
         yield (
-            f"{shift.peer}: {routes} {shift.kind}, such as {_about(shift.example.nlri)}"
+            f"{shift.peer}: {routes} {shift.kind}, such as {about(shift.example.nlri)}"
             f" ({one} → {other}{_changed(shift)})"
         )
     if len(found) > SHOWN:
@@ -195,13 +208,17 @@ def _changed(shift: Shift) -> str:
     one, other = next(((a, b) for (_, a), (_, b) in pairs if a != b), (None, None))
     if one is None or other is None:
         return ""
+    return "".join(f"; {words}" for words in differing(one, other))
+
+
+def differing(one: PathAttributes, other: PathAttributes) -> Iterator[str]:
+    """Each attribute in which two sets differ, before and after."""
     old, new = attributes_json(one), attributes_json(other)
-    return "".join(
-        f"; {key} {old.get(key, 'unset')} → {new.get(key, 'unset')}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    )
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield f"{key} {old.get(key, 'unset')} → {new.get(key, 'unset')}"
 
 
-def _about(nlri: Nlri) -> str:
+def about(nlri: Nlri) -> str:
+    """A prefix or an address."""
     return str(getattr(nlri, "prefix", None) or getattr(nlri, "ip", None) or nlri)

@@ -61,6 +61,9 @@ def _configuration(gateway: Running) -> Iterator[Row]:
         yield _row("configuration", "note", says, f"to have it in force: `{held.again}`")
     else:
         yield _row("configuration", "ok", f"{held.file} in force since {since}")
+    if held.changes:
+        says = "; ".join(held.changes[:2]) + (" …: --json" if held.changes[2:] else "")
+        yield _row("last reload", "ok", says)
     if "inventory" in held.refusals:
         yield _row(
             "inventory", "wrong", _refusal(gateway, "inventory"), "mend it: it is read again"

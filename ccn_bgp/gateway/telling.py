@@ -157,6 +157,17 @@ class UpdateGroups:
             return []
         return [piece for _, piece in self._join([session], key, rib)]
 
+    def rehearse(
+        self, sessions: Iterable[PeerSession], rib: Rib
+    ) -> Iterator[tuple[list[PeerSession], Told]]:
+        """What sessions that know the same would be told under a Rib; nobody is told anything."""
+        parties: dict[Hashable, list[PeerSession]] = {}
+        for session in sessions:
+            key = id(session.out), self._identity(session, rib)
+            parties.setdefault(key, []).append(session)
+        for members in parties.values():
+            yield members, self._begun(members[0], rib).out
+
     def _identity(self, session: PeerSession, rib: Rib) -> Hashable:
         """Equal for sessions that are told the same octets."""
         peer, facts = session.peer, session.open

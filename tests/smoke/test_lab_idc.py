@@ -149,6 +149,10 @@ def test_an_edit_is_told_first_and_packets_follow(running: Any, prober: Prober) 
     lines = edits.reload(edits.text.replace("then: accept}", "then: reject}", 1))
     assert "lf-r1: 1 route is no longer accepted, such as 172.16.0.0/24" in lines[0]
     assert "accepted by from-idc/own-space" in lines[0]
+    gone = "to hk-gw1: 2 routes are no longer announced, such as 172.16.0.0/24 (announced → no"
+    assert any(gone in line for line in lines)
+    changes = running.show("status")["configuration"]["changes"]
+    assert any(gone in line for line in changes)
     assert within(3, lambda: not arrives(prober))
     assert "172.16.0.0/24" not in learned(running, "lf-r1")
 

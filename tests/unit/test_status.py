@@ -131,7 +131,8 @@ def test_the_daemon_notes_what_became_of_a_reload(file: Path, tmp_path: Path) ->
     daemon = Daemon(file, "bj-gw1", tmp_path / "state", "none")
     taken: list[Any] = []
 
-    async def take_over(intent: Any) -> None:
+    async def take_over(intent: Any, begun: float) -> None:
+        daemon.configuration.accepted(intent, begun, ["lf-r1: 1 route is accepted now"])
         taken.append(intent)
 
     def reload(text: str) -> list[Any]:
@@ -155,15 +156,16 @@ def test_the_daemon_notes_what_became_of_a_reload(file: Path, tmp_path: Path) ->
     assert not taken
     assert reload(good) == []
     assert len(taken) == 1
+    assert daemon.configuration.as_json()["changes"] == ["lf-r1: 1 route is accepted now"]
 
-    async def refuse(_: Any) -> None:
+    async def refuse(*_: Any) -> None:
         raise CcnError(REFUSED)
 
     daemon._take_over = refuse  # type: ignore[method-assign]
     (told,) = reload(good)
     assert told["problems"][0]["what"] == REFUSED.what
 
-    async def fail(_: Any) -> None:
+    async def fail(*_: Any) -> None:
         raise ZeroDivisionError("of nothing")
 
     daemon._take_over = fail  # type: ignore[method-assign]
