@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Uplinks over time: which of them the flows take while links and routers come and go.
+ * Uplinks over time, of IPv4 and of IPv6 with link-local routers: which of them the flows take while
+ * links and routers come and go.
  */
 #include "underlay.h"
 
@@ -36,12 +37,14 @@ static void changed(const struct underlay *underlay, const struct uplink *uplink
 	changes++;
 }
 
+static bool six; /* the underlay is IPv6 */
 static struct neigh_key heard[8];
 static unsigned heard_count;
 
 static void ask(const struct neigh_key *key, const uint8_t *mac)
 {
 	(void)mac;
+	CHECK(key->family == (six ? 6 : 4) && key->role == CCN_UPLINK);
 	if (!mute[key->port] && heard_count < 8)
 		heard[heard_count++] = *key;
 }
@@ -62,6 +65,7 @@ static void let_pass(struct underlay *u, unsigned seconds)
 	}
 }
 
+/* On its own subnet, 1.0.0.11/8 and so on or 2001:1::11/32, with a router. */
 static struct interface_table *uplinks(unsigned count)
 {
 	struct interface_table *table =
@@ -69,13 +73,26 @@ static struct interface_table *uplinks(unsigned count)
 
 	for (uint16_t i = 0; table && i < count; i++) {
 		struct interface *n = &table->at[table->count++];
+		const uint8_t address6[16] = {0x20, 1, 0, (uint8_t)(i + 1), [15] = 11};
 
 		n->present = true;
 		n->port = i % 3;
-		n->family = 4;
-		n->via = 0x01020304U + i;
 		n->record.id = 10 + i;
 		n->record.role = CCN_UPLINK;
+		n->record.mtu = 1600;
+		n->family = six ? 6 : 4;
+		if (six) {
+			n->record.length6 = 32;
+			memcpy(n->record.address6, address6, 16);
+			memcpy(n->tunnel6, (uint8_t[16]){0x20, 1, [15] = 0xff}, 16);
+			/* the same on each: a neighbour is one of its link */
+			memcpy(n->record.via6, (uint8_t[16]){0xfe, 0x80, [15] = 1}, 16);
+		} else {
+			n->via = 0x01020304U + i;
+			n->address = (i + 1U) | 0x0b000000U;
+			n->mask = 0xffU;
+			n->tunnel = 0x0b0000ffU;
+		}
 	}
 	CHECK(table);
 	return table;
@@ -97,6 +114,36 @@ static void only_moved(const struct underlay *u, const uint8_t before[GROUP_BUCK
 		CHECK(before[b] == gone ? u->bucket[b] != gone : u->bucket[b] == before[b]);
 }
 
+/* The adjacency of a VTEP: of IPv4 this address, of IPv6 n.0.0.0 read as 2001:n:: with a name. */
+static const struct adjacency *adjacency_of(struct fib *fib, struct adjacency_table *table,
+					    uint32_t address)
+{
+	static uint32_t names;
+	uint8_t address6[16] = {0x20, 1, 0, (uint8_t)address, [15] = (uint8_t)(address >> 24)};
+	uint32_t name = 0xe0 | ++names << 8;
+
+	if (!six)
+		return &table->at[adjacency_index(fib, table, address)];
+	vtep_names_add(fib->vtep_names_after, name, address6);
+	return &table->at[adjacency_index(fib, table, name)];
+}
+
+/* The headers that its packets get are those of the uplink that it leaves by. */
+static void check_headers(const struct adjacency *to, const struct interface *uplink)
+{
+	uint8_t frame[ENCAP6_SIZE];
+
+	CHECK((to->six != NULL) == six);
+	if (!six) {
+		CHECK(to->out.address == uplink->tunnel);
+		return;
+	}
+	encap6_write(frame, &to->six->outer, 0, 0, 1, 0, 20, 0, 0x0800);
+	CHECK(!memcmp(frame + 22, uplink->tunnel6, 16) &&
+	      !memcmp(frame + 38, to->six->address, 16));
+	CHECK(!memcmp(to->six->source, uplink->tunnel6, 16));
+}
+
 /* Two uplinks with routers and one without, and how VTEPs are reached over them. */
 static void adjacencies_follow(void)
 {
@@ -107,50 +154,51 @@ static void adjacencies_follow(void)
 	struct adjacency_table *adjacencies, *grown;
 	struct underlay *u;
 
-	for (unsigned i = 0; i < 3; i++) {
-		table->at[i].address = (i + 1) | 0x0b000000U; /* 1.0.0.11/8 and so on */
-		table->at[i].mask = 0xffU;
-		table->at[i].tunnel = 0x0b0000ffU;
-	}
+	fib = (struct fib){0};
 	table->at[2].via = 0;
+	memset(table->at[2].record.via6, 0, 16);
 	table->underlay = u = underlay_make(table, NULL, &fault);
 	CHECK(u && u->count == 3 && u->routers == 2);
+	CHECK(u->at[0].router != u->at[1].router);
 	fib.interfaces = table;
 	fib.adjacency_of = keymap_new(16);
+	fib.vtep_names_after = vtep_names_new(16);
 	adjacencies = adjacencies_make(&none, 8, table);
-	CHECK(fib.adjacency_of && adjacencies);
+	CHECK(fib.adjacency_of && fib.vtep_names_after && adjacencies);
 	CHECK(adjacency_uses_reserve(&fib.adjacency_uses, 8) == 0);
 
-	const struct adjacency *far =
-	    &adjacencies->at[adjacency_index(&fib, adjacencies, 0x0100007fU)];
-	const struct adjacency *near =
-	    &adjacencies->at[adjacency_index(&fib, adjacencies, 0x05000001U)];
-	const struct adjacency *alone =
-	    &adjacencies->at[adjacency_index(&fib, adjacencies, 0x05000003U)];
+	const struct adjacency *far = adjacency_of(&fib, adjacencies, 0x0100007fU);
+	const struct adjacency *near = adjacency_of(&fib, adjacencies, 0x05000001U);
+	const struct adjacency *alone = adjacency_of(&fib, adjacencies, 0x05000003U);
 	const struct adjacency *self =
-	    &adjacencies->at[adjacency_index(&fib, adjacencies, 0x0b0000ffU)];
+	    adjacency_of(&fib, adjacencies, six ? 0xff000000U : 0x0b0000ffU);
 
-	CHECK(!self->neigh && adjacency_way(self, 0) == self);
+	CHECK(!adjacency_neigh(self) && adjacency_way(self, 0) == self);
 	for (uint32_t flow = 0; flow < GROUP_BUCKETS << 18; flow += 1 << 18) {
 		const struct adjacency *to = adjacency_way(far, flow);
+		const struct uplink *way = underlay_way(u, flow);
 
-		CHECK(to != far && to->vtep == far->vtep && to->out.address == 0x0b0000ffU);
-		CHECK(to->neigh == underlay_way(u, flow)->router);
-		CHECK(adjacency_way(near, flow) == near && near->neigh != u->at[0].router);
+		CHECK(to != far && to->vtep == far->vtep);
+		CHECK(adjacency_neigh(to) == way->router && to->out.port == way->port);
+		check_headers(to, &table->at[way->slot]);
+		CHECK(adjacency_way(near, flow) == near &&
+		      adjacency_neigh(near) != u->at[0].router);
 		CHECK(adjacency_way(alone, flow) == alone);
 	}
+	check_headers(near, &table->at[0]);
 	link_down[0] = link_down[2] = true;
 	let_pass(u, 2);
-	CHECK(adjacency_way(far, 0)->neigh == u->at[1].router);
-	CHECK(adjacency_way(near, 0)->neigh == u->at[1].router);
-	CHECK(adjacency_way(alone, 0)->neigh == u->at[1].router);
+	CHECK(adjacency_neigh(adjacency_way(far, 0)) == u->at[1].router);
+	CHECK(adjacency_neigh(adjacency_way(near, 0)) == u->at[1].router);
+	CHECK(adjacency_neigh(adjacency_way(alone, 0)) == u->at[1].router);
 	grown = adjacencies_make(adjacencies, 8, table); /* the same again */
 	CHECK(grown && grown->count == adjacencies->count);
-	CHECK(adjacency_way(&grown->at[0], 0)->neigh == u->at[1].router);
+	CHECK(adjacency_neigh(adjacency_way(&grown->at[0], 0)) == u->at[1].router);
 	memset(link_down, 0, sizeof(link_down));
 	adjacencies_free(adjacencies);
 	adjacencies_free(grown);
 	underlay_free(u);
+	vtep_names_free(fib.vtep_names_after);
 	free(fib.adjacency_of);
 	free(fib.adjacency_uses.of);
 	free(fib.adjacency_uses.idle);
@@ -158,13 +206,51 @@ static void adjacencies_follow(void)
 	free(table);
 }
 
-int main(void)
+/* A VTEP on an uplink's own subnet: it is asked until it answers, kept while it does, and forgotten a
+ * minute after its last word; a MAC that it has moved to is taken at once. */
+static void neighbors_come_and_go(void)
+{
+	static const uint8_t moved[6] = {2, 0, 0, 0, 0, 3};
+	struct neigh_key key = {.port = 2, .role = CCN_UPLINK, .family = six ? 6 : 4, .ip = {0x20}};
+	struct interface_table *table = uplinks(1);
+	const char *fault;
+	struct underlay *u = underlay_make(table, NULL, &fault);
+	struct neigh *n = neigh_hold(&key);
+	uint64_t mac;
+
+	CHECK(u && n);
+	mute[2] = true;
+	let_pass(u, 2);
+	CHECK(neigh_mac(n) == 0 && neigh_is_silent(n));
+	mute[2] = false;
+	let_pass(u, 7);
+	mac = neigh_mac(n);
+	CHECK(mac != 0 && !neigh_is_silent(n));
+	let_pass(u, 120);
+	CHECK(neigh_mac(n) == mac);
+	neigh_learn(&key, moved, now);
+	CHECK(neigh_mac(n) != 0 && neigh_mac(n) != mac);
+	mute[2] = true;
+	let_pass(u, 50);
+	CHECK(neigh_mac(n) != 0 && neigh_is_silent(n)); /* packets are still sent there */
+	let_pass(u, 12);
+	CHECK(neigh_mac(n) == 0);
+	mute[2] = false;
+	let_pass(u, 7);
+	CHECK(neigh_mac(n) == mac);
+	neigh_release(n);
+	underlay_free(u);
+	free(table);
+}
+
+static void flows_take_living_uplinks(void)
 {
 	struct interface_table *table = uplinks(3), *many = uplinks(17);
 	uint8_t whole[GROUP_BUCKETS];
 	const char *fault;
 	struct underlay *u, *next;
 
+	changes = 0;
 	u = underlay_make(table, NULL, &fault);
 	CHECK(u && !fault && u->count == 3 && u->routers == 3);
 	let_pass(u, 2);
@@ -208,6 +294,15 @@ int main(void)
 	underlay_refresh(u, link_is_up, changed);
 	underlay_free(u);
 	free(table);
-	adjacencies_follow();
+}
+
+int main(void)
+{
+	for (int family = 4; family <= 6; family += 2) {
+		six = family == 6;
+		flows_take_living_uplinks();
+		adjacencies_follow();
+		neighbors_come_and_go();
+	}
 	return 0;
 }

@@ -28,11 +28,13 @@ from scapy.all import (
     ICMPv6EchoRequest,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
+    ICMPv6ND_RA,
     ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptSrcLLAddr,
     IPOption_LSRR,
     IPOption_NOP,
     IPv6,
+    IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop,
     Raw,
@@ -60,6 +62,7 @@ OPERATIONS = [
     MessageType.VTEP_SET,
     MessageType.ACL_RULE,
     MessageType.SOURCE,
+    MessageType.VTEP_NAME,
 ]
 BEGIN, BEGIN_FULL, COMMIT, PREPARE, STATS, DUMP = 0x00, 0x01, 0x10, 0x11, 0x20, 0x21
 TRACE, LOOKUP, ANYTHING = 0x22, 0x30, 0x40
@@ -81,7 +84,7 @@ def sh(command, environment):
 
 
 def frames():
-    """One octet of port (bit 0), any MAC (1) and stripped tag (2), then a frame."""
+    """One octet of port (bit 0), any MAC (1), stripped tag (2), IPv6 underlay (3); a frame."""
     ours, peer = "02:00:00:00:00:01", "02:00:c0:00:02:64"
     packets = [
         IP(src="10.1.0.1", dst="10.1.0.2") / UDP() / Raw(b"x" * 20),
@@ -104,6 +107,12 @@ def frames():
             tunnel = tunnel / VXLAN(vni=10000 + last, flags=8) / Ether(dst=ours, src=peer) / inner
             yield b"\0" + bytes(Ether(src=peer, dst=ours) / tunnel)
             yield b"\0" + bytes(Ether(src=peer, dst=ours) / Dot1Q(vlan=0, prio=5) / tunnel)
+            for head in (IPv6(tc=3, fl=7, hlim=1), IPv6(tc=0xFD) / IPv6ExtHdrDestOpt()):
+                outer = IPv6(bytes(head))
+                outer.src, outer.dst = f"2001::{last:x}", "2001::b"
+                outer = outer / UDP(dport=4789, sport=50000) / tunnel[VXLAN]
+                yield b"\x08" + bytes(Ether(src=peer, dst=ours) / outer)
+                yield b"\x08" + bytes(Ether(src=peer, dst=ours) / Dot1Q(prio=5) / outer)
         for vlan in (0, 201):
             tag = Dot1Q(vlan=vlan) / inner if vlan else inner
             yield b"\3" + bytes(Ether(src=peer, dst="02:00:00:00:00:02") / tag)
@@ -114,6 +123,19 @@ def frames():
         IP(src="192.0.2.1", dst="192.0.2.11") / TCP(dport=179, flags="A"),
     ):
         yield b"\0" + bytes(Ether(src=peer, dst=ours) / mine)
+    link = IPv6(src="fe80::1", dst="2001::b", hlim=255)
+    for mine in (
+        link / ICMPv6EchoRequest(data=b"x" * 9),
+        link / ICMPv6ND_NS(tgt="2001::b") / ICMPv6NDOptSrcLLAddr(lladdr=peer),
+        link / ICMPv6ND_NA(tgt="fe80::1", O=0) / ICMPv6NDOptDstLLAddr(lladdr=peer),
+        IPv6(src="::", dst="ff02::1:ff00:b", hlim=255) / ICMPv6ND_NS(tgt="2001::b"),
+        IPv6(src="fe80::1", dst="ff02::1", hlim=255) / ICMPv6ND_RA(),
+        link / TCP(dport=179, flags="A"),
+        IPv6(src="2001::64", dst="2001::b") / IPv6ExtHdrFragment(m=1, nh=17) / Raw(bytes(64)),
+        IPv6(src="2001::64", dst="2001::b", nh=50) / Raw(bytes(64)),
+        IPv6(src="2001::64", dst="2001::b", nh=17, plen=0) / UDP(dport=4789) / VXLAN() / Ether(),
+    ):
+        yield b"\x08" + bytes(Ether(src=peer, dst=ours) / mine)
     for mine in (
         ICMPv6EchoRequest(data=b"x" * 9),
         ICMPv6ND_NS(tgt="fd00::1") / ICMPv6NDOptSrcLLAddr(lladdr=peer),
@@ -146,6 +168,7 @@ def more_tables():
     group["member"]["slot"][0, :3], group["member"]["weight"][0, :3] = [40, 41, 44], [1, 2, 255]
     found = [(MessageType.INTERFACE, link)]
     found += [(MessageType.NEXT_HOP, hops[i : i + 1]) for i in range(4)]
+    found += over_ipv6()
     found.append((MessageType.NEXT_HOP_GROUP, group))
     for family, start in addresses.items():
         for length in (8, 16):
@@ -169,6 +192,25 @@ def more_tables():
             (MessageType.PEER, peer),
         ]
     return found
+
+
+def over_ipv6():
+    """A VTEP of IPv6: its name, and what names it; a gateway behind it."""
+    address = [0x20, 1, *bytes(13), 9]
+    name, vtep = np.zeros(1, wire.VTEP_NAME), np.zeros(1, wire.VTEP)
+    name["name"] = vtep["address"] = 224, 0, 0, 9
+    name["address"] = address
+    vtep["vni"] = 1
+    vm, hop = np.zeros(1, wire.VM), np.zeros(1, wire.NEXT_HOP)
+    vm["vni"], vm["family"], vm["vtep"] = 1, 4, name["name"]
+    hop["slot"], hop["kind"], hop["vni"], hop["family"] = 45, NextHopKind.REMOTE, 1, 6
+    hop["ip"] = address
+    return [
+        (MessageType.VTEP_NAME, name),
+        (MessageType.VTEP, vtep),
+        (MessageType.VM, vm),
+        (MessageType.NEXT_HOP, hop),
+    ]
 
 
 def transactions():
