@@ -224,8 +224,11 @@ class LegalVteps:
         if table is None:
             return NOBODY
         vni = self._l3vnis[table.name]
+        answers = table.answers
+        if len(answers) == 1 and (hop := answers[0].next_hop).kind is Kind.VTEP:
+            return frozenset((self._entry(vni, hop.ip),))
         led: set[Ip] = set()
-        for hop, *_ in table.answers:
+        for hop, *_ in answers:
             if hop.kind is Kind.VTEP:
                 led.add(hop.ip)
             elif hop.members:

@@ -90,6 +90,9 @@ class Guard:
         self._begun = False
         self._made: list[Table] = []
         self._blocks = BlockUse()
+        self._heads = {
+            name: Head(name, loc.ccsi.id, loc.ccsi.ccn) for name, loc in rib.tables.items()
+        }
         self._group = {name: name for name in rib.tables}
         self._members = {name: [name] for name in rib.tables}
         for name in rib.tables:
@@ -109,7 +112,7 @@ class Guard:
         rib.settle()
         touched = set(self._members) if whole else self._touched()
         wide = set()
-        if self._begun and not whole:
+        if self._begun and not whole and self._quarantined:
             wide = {g for g in touched if self._quarantined.count(self._members[g]) > FEW}
         self._release(touched - wide)
         self._reach = {}
@@ -161,6 +164,8 @@ class Guard:
 
     def _release(self, groups: set[str]) -> None:
         """End the quarantine of some groups of tables."""
+        if self._begun and not self._quarantined:
+            return
         for name in self._of(groups):
             self._quarantined.clear(name)
             table = self.rib.tables[name]
@@ -263,13 +268,14 @@ class Guard:
         """The tables of these names as they are now."""
         if not names:
             return {}
-        heads = {}
-        for name in names:
-            loc = self.rib.tables[name]
-            contenders = _contenders(loc) if loc.contenders else ()
-            heads[loc.ccsi.id] = Head(name, loc.ccsi.id, loc.ccsi.ccn, contenders)
+        heads = {head.id: head for head in map(self._head, names)}
         rows = self.rib.filled(names)
         return build_tables(heads, TableRows(*rows[4]), TableRows(*rows[16]), self.rib.book.answers)
+
+    def _head(self, name: str) -> Head:
+        head = self._heads[name]
+        loc = self.rib.tables[name]
+        return head._replace(contenders=_contenders(loc)) if loc.contenders else head
 
     def _snapshot(self) -> Snapshot:
         rib, intent = self.rib, self.intent

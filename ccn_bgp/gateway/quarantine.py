@@ -26,6 +26,9 @@ class Quarantine:
         self._ordered: dict[str, dict[int, tuple[list[int], list[Prefix]]]] = {}
         self._findings: list[Finding] | None = []
 
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
     def add(self, table: str, prefix: Prefix, finding: Finding) -> None:
         """One more finding for which the row is refused."""
         self._held.setdefault(table, {}).setdefault(prefix, []).append(finding)

@@ -38,16 +38,18 @@ def filled(rows: CandidateRows, book: TermsBook, tables: Collection[LocRib]) -> 
     chosen = _best(rows, tables)
     key, answer = keyed.taken(rows.key, chosen), answers(rows, book, chosen)
     single = [
-        (table.key(prefix), book.answer(_answer(route)))
+        (table.ccsi.id, prefix, book.answer(_answer(route)))
         for table in tables
         if table.single
         for prefix, (route, _) in table.single.items()
         if len(prefix) == rows.width + 1
     ]
     if single:
-        more = np.array([k for k, _ in single], rows.keys.dtype)
+        of, prefixes, singles = zip(*single, strict=True)
+        octets = np.frombuffer(b"".join(prefixes), np.uint8).reshape(-1, rows.width + 1)
+        more = rows.keys.make(np.array(of), octets[:, :-1], octets[:, -1])
         key = np.concatenate((key, more))
-        numbers = np.array([a for _, a in single], np.uint32)
+        numbers = np.array(singles, np.uint32)
         order = np.argsort(key, kind="stable")
         key, answer = key[order], np.concatenate((answer, numbers))[order]
     return Filled(rows.keys.number(key), rows.keys.address(key), rows.keys.length(key), answer)

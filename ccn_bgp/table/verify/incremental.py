@@ -11,6 +11,9 @@ meet, judged by the same rules as everything, and the answer laid over the one b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
 
 from ccn_bgp.model.bgp import Prefix
 from ccn_bgp.model.finding import Finding
@@ -143,6 +146,8 @@ class PrefixState:
     def _spread(self, names: Iterable[str], onward: Callable[[str], Iterable[str]]) -> set[str]:
         """These and all further ones."""
         found = set(names)
+        if not self._leading:
+            return found  # no packet meets a second table here
         work = list(found)
         while work:
             for name in onward(work.pop()):
@@ -189,7 +194,14 @@ class PrefixState:
         batch: list[str] = []
         done: set[str] = set()
         held = 0
-        for name in sorted(met, key=self._number):
+        ordered = sorted(met, key=self._number)
+        if not self._leading:
+            sizes = np.cumsum([len(self._tables[name]) for name in ordered], dtype=np.int64)
+            cuts = np.flatnonzero(np.diff(sizes // BATCH)) + 1
+            bounds = [0, *cuts.tolist(), len(ordered)]
+            yield from (ordered[a:b] for a, b in pairwise(bounds) if a < b)
+            return
+        for name in ordered:
             if name not in self._leading and not self._sending(name):
                 batch.append(name)
                 held += len(self._tables[name])

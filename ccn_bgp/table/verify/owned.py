@@ -107,21 +107,20 @@ class Territory:
         learned = np.array([p in self.learned for p in world.peers] or [False], np.bool_)
         for routes in (world.v4, world.v6):
             chosen = learned[routes.peer] & (routes.peer >= 0)
-            rows = routes if chosen.all() else _taken(routes, np.flatnonzero(chosen))
-            if len(rows):
-                yield from self._family(world, rows)
+            if chosen.any():
+                yield from self._family(world, routes, chosen)
 
-    def _family(self, world: World, rows: Routes) -> Iterator[Finding]:
+    def _family(self, world: World, rows: Routes, chosen: Bools) -> Iterator[Finding]:
         ruler, built = self._sets[rows.address.shape[1] + 1]
         n = len(rows)
         bogon, underlay, allowed, vpcs, homes, nobodys = built
         start, end = ruler.positions(rows.address, rows.length)
-        some = rows.length > 0
+        some = chosen & (rows.length > 0)
         zero = np.zeros(n, np.int64)
         ccn = np.array([self.ccns.get(o, -1) for o in world.owners], np.int64)[rows.table]
         idcs = [self.idc_of.get(p, "") for p in world.peers]
         idc = np.array([self.idcs.get(i, -1) for i in idcs], np.int64)[rows.peer]
-        of_idc = idc >= 0
+        of_idc = chosen & (idc >= 0)
 
         def asked(question: _Question, of: Bools, group: I8) -> Bools:
             """Of those rows alone that may be wrong, mostly few or none."""
@@ -172,17 +171,6 @@ def _underlay(topology: Topology) -> Iterable[Space]:
     for vpc in topology.vpcs.values():
         for host in VmColumns.of(vpc.vms).hosts_used if len(vpc.vms) else ():
             yield Space(0, host.host_prefix, f"the VTEP of host {host}")
-
-
-def _taken(routes: Routes, rows: I8) -> Routes:
-    return Routes(
-        table=routes.table[rows],
-        address=routes.address[rows],
-        length=routes.length[rows],
-        origin=routes.origin[rows],
-        next=routes.next[rows],
-        peer=routes.peer[rows],
-    )
 
 
 def _whose(spaces: Sequence[Space], group: int, prefix: Prefix) -> str:

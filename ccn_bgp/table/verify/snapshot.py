@@ -136,13 +136,18 @@ class _Numbers:
                 continue
             if " " in text:
                 self._several[text] = text.split(" ")
-            for name in tables_next((text,)):
-                if name not in self.tables:
-                    self.tables[name] = len(self.owners)
-                    self.owners.append(self._owner_of(name))
+                for name in tables_next((text,)):
+                    self._table(name)
+            elif text != DELIVERED:
+                self._table(text)
         for peer in peers:
             if peer and peer not in self.peers:
                 self.peers[peer] = len(self.peers)
+
+    def _table(self, name: str) -> None:
+        if name not in self.tables:
+            self.tables[name] = len(self.owners)
+            self.owners.append(self._owner_of(name))
 
     def following(self) -> dict[str, int]:
         """The number of what comes next, when all names are added."""
