@@ -145,12 +145,15 @@ class Sessions:
                     self._teardown(name, 6, 6)
             else:
                 alike = False
+                self.peers[name] = session = PeerSession(peer, intent.export_policy)
                 if old is not None:
-                    old.stop_timer()
+                    if old.up:
+                        old.stop_timer()
+                    # What is stale goes in time, whether or not the new session ever comes up.
+                    session.timer = old.timer
                     alike = old.up and same_on_the_wire(old.peer, peer)
                 if not len(rib.adj_in[name]):
                     self.recorder.forgotten(name)
-                self.peers[name] = PeerSession(peer, intent.export_policy)
                 if alike:  # the speaker would see no difference, and go on with what is over for us
                     self._teardown(name, 6, 6)
         for gone in before.values():
