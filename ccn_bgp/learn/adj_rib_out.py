@@ -350,7 +350,7 @@ class AdjRibOut(Told):
         for width, held in self.rows.items():
             if not held.pending and not len(held):
                 continue
-            offered = [self._row_key(nlri, width) for nlri, _ in self._announce.values()]
+            offered = [self.row_key(nlri, width) for nlri, _ in self._announce.values()]
             single = held.of.many(key for key in offered if key is not None)
             if held.pending and len(single):
                 keys, _ = held.offered()
@@ -358,7 +358,7 @@ class AdjRibOut(Told):
             held.drop(single)
             if not held.pending:
                 continue
-            owned = {self._row_key(nlri, width): key for key, (nlri, _) in self.objects.items()}
+            owned = {self.row_key(nlri, width): key for key, (nlri, _) in self.objects.items()}
             owned.pop(None, None)
             if not owned:
                 continue

@@ -136,7 +136,7 @@ class Told:
                 return None
             nlri = type5(self.originations[table], prefix)
         width = len(prefix) - 1
-        row_key = self._row_key(nlri, width) if width in self.rows else None
+        row_key = self.row_key(nlri, width) if width in self.rows else None
         number = NONE if row_key is None else self.rows[width].find(row_key)
         return None if number == NONE else (nlri, number)
 
@@ -147,7 +147,7 @@ class Told:
             return told
         return self._told(self.vms.nlri(row), int(self.vms.numbers[row]))
 
-    def _row_key(self, nlri: Nlri, width: int) -> Any:
+    def row_key(self, nlri: Nlri, width: int) -> Any:
         """The key that a row of the same route would have, or None."""
         if isinstance(nlri, Unicast):
             table: int | None = 0

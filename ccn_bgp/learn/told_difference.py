@@ -23,12 +23,10 @@ from ccn_bgp.model.outgoing import RowChanges
 
 def difference(old: Told, new: Told) -> Changes:
     """What makes a peer that was told ``old`` know ``new``; neither is changed."""
-    announce = {k: said for k, said in new.objects.items() if old.objects.get(k) != said}
-    withdraw = tuple(
-        old.objects[k][0]
-        for k in sorted(old.objects.keys() - new.objects.keys())
-        if not new.tells_in_columns(k)
-    )
+    known, now_known = old.told, new.told
+    announce = {k: said for k, said in new.objects.items() if known.get(k) != said}
+    gone_objects = sorted(old.objects.keys() - new.objects.keys())
+    withdraw = tuple(old.objects[k][0] for k in gone_objects if k not in now_known)
     announce_rows, withdraw_rows = _vms(old, new)
     for width, after in new.rows.items():
         before = old.rows[width]
@@ -48,7 +46,8 @@ def difference(old: Told, new: Told) -> Changes:
         )
         _, found = member(after.keys[now], before.keys)
         # Under another route distinguisher it is another route.
-        gone = was & (~found | _moved(before, before.keys, old, new))
+        moved = _moved(before, before.keys, old, new)
+        gone = was & (~found & ~_one_by_one(before, new) | moved)
         withdraw_rows += withdrawn_rows(before, before.keys[gone], old.row_originations)
     return Changes(by_attributes(announce), withdraw, announce_rows, withdraw_rows)
 
@@ -76,6 +75,12 @@ def _but(rows: Bools, held: ToldVms, objects: Objects) -> Bools:
         if (row := held.find(key)) is not None:
             rows[row] = False
     return rows
+
+
+def _one_by_one(held: ToldRows, new: Told) -> Bools:
+    """Which rows are told one by one from now on: that replaces them."""
+    keys = (new.row_key(nlri, held.width) for nlri, _ in new.objects.values())
+    return member(held.of.many(key for key in keys if key is not None), held.keys)[1]
 
 
 def _moved(held: ToldRows, keys: Array, old: Told, new: Told) -> Array:
