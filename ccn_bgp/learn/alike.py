@@ -10,6 +10,7 @@ is held by tests/property/test_learn_alike.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from ccn_bgp.learn.terms import Terms
 from ccn_bgp.model.bgp import Asn
 from ccn_bgp.model.path import PathAttributes, Segment
 from ccn_bgp.model.route import NextHop
-from ccn_bgp.model.rows import NO_ESI, PathBody
+from ccn_bgp.model.rows import NO_ESI, PathBody, tuples
 
 _JUDGED = ("next_hop", "originator_id", "cluster_list", "only_to_customer")
 """What a Judge and resolution look at, beside the AS path and the router's MAC of a tunnel; what
@@ -91,18 +92,22 @@ def terms_of(
     """The Terms of one family of a remote gateway; ``sets``: its attributes after policy. ``hop``:
     where the first of them leads, a tunnel, or nowhere; the others lead there with their own
     VNI."""
-    made: list[Terms] = []
-    hops: dict[int, NextHop | None] = {}
-    for (_, esi, gateway, vni), attributes in zip(bodies, sets, strict=True):
-        if vni not in hops:
-            hops[vni] = None if hop is None else NextHop(hop.kind, vni, hop.ip, hop.mac)
-        origin = origins.of_vni(vni, attributes)
-        made.append(Terms(peer, attributes, esi, gateway, vni, Source.REMOTE, origin, hops[vni]))
-    return made
+    _, esis, gateways, vnis = zip(*bodies, strict=True)
+    hops: dict[int, NextHop | None] = dict.fromkeys(vnis)
+    if hop is not None:
+        kind, _, *others = hop
+        kinds, (ips, macs, interfaces, groups) = repeat(kind), map(repeat, others)
+        led = tuples(NextHop, kinds, hops, ips, macs, interfaces, groups)
+        hops = dict(zip(hops, led, strict=True))
+    begin, there = origins.of_vnis(vnis, sets), map(hops.__getitem__, vnis)
+    peers, sources, tables = repeat(peer), repeat(Source.REMOTE), repeat(0)
+    return tuples(Terms, peers, sets, esis, gateways, vnis, sources, begin, there, tables)
 
 
 def terms_of_site(
     peer: int, sets: Sequence[PathAttributes], hop: NextHop | None, table: str
 ) -> list[Terms]:
     """The same of a router of a data centre, whose routes begin in the one table they go to."""
-    return [Terms(peer, made, NO_ESI, None, 0, Source.IDC, table, hop) for made in sets]
+    peers, site, tables, hops = repeat(peer), repeat(Source.IDC), repeat(table), repeat(hop)
+    none, zero = repeat(None), repeat(0)
+    return tuples(Terms, peers, sets, repeat(NO_ESI), none, zero, site, tables, hops, zero)

@@ -104,11 +104,10 @@ class Deciding:
         if of_idc.any():
             said[before >= 0] = of_idc[before[before >= 0]]
             said[after >= 0] |= of_idc[after[after >= 0]]
-        names = []
-        for number, count in zip(numbers[begin].tolist(), counts.tolist(), strict=True):
-            table = self.by_id[number]
-            names.append(table.name)
+        tables = list(map(self.by_id.__getitem__, numbers[begin].tolist()))
+        for table, count in zip(tables, counts.tolist(), strict=True):
             table.decided += count
+        names = [table.name for table in tables]
         self.changed.update(names)
         self.decided.update(names)
         self.decisions += len(touched)

@@ -5,7 +5,8 @@ Import is by route target (RFC 4364 §4.3.1); a share bounds it by prefix as wel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.model.bgp import Ip, Prefix, RouteTarget
@@ -19,6 +20,7 @@ Import = tuple[LocRib, tuple[Prefix, ...] | None]
 """A table that takes a route, and the prefixes to which a share bounds it (None: all)."""
 
 NO_ADDRESS = Ip(bytes(4))
+_NEXT_HOP = attrgetter("next_hop")
 
 
 def shared(nlri: Nlri, prefixes: tuple[Prefix, ...] | None) -> bool:
@@ -44,9 +46,19 @@ class Imports:
             targets = table.ccsi.import_rts.union(*(s.targets for s in table.ccsi.shares))
             for target in targets:
                 self._takers.setdefault(target, set()).add(name)
+        self._alone: dict[RouteTarget, tuple[Import, ...]] = {}
+        """Of targets that one table takes, all of it."""
+        for target, names in self._takers.items():
+            (name, *others) = names
+            if not others and target in tables[name].ccsi.import_rts:
+                self._alone[target] = ((tables[name], None),)
 
     def of(self, targets: frozenset[RouteTarget]) -> tuple[Import, ...]:
         """Tables that take these targets, by name; bounded where only a share does."""
+        if len(targets) == 1:
+            (target,) = targets
+            if (alone := self._alone.get(target)) is not None:
+                return alone
         found = self._known.get(targets)
         if found is None:
             taken: list[Import] = []
@@ -64,6 +76,11 @@ class Imports:
                 self._known.clear()  # a peer may invent targets for ever
             found = self._known[targets] = tuple(taken)
         return found
+
+    def of_many(self, many: Iterable[frozenset[RouteTarget]]) -> list[tuple[Import, ...]]:
+        """The same of many."""
+        alone, of = self._alone, self.of
+        return [(alone.get(min(t)) if len(t) == 1 else None) or of(t) for t in many]
 
     def of_path(
         self, gateway: str, peer: Peer, path: Path, vpcs: Mapping[int, tuple[Ccsi, Vpc]]
@@ -98,7 +115,7 @@ class Origins:
         self.owners = owners_by_vni(topology)
         self.vteps: dict[Ip, str] = {g.vtep: g.name for g in topology.gateways.values()}
         self.claimants: dict[RouteTarget, str] = {}
-        self._names: dict[tuple[Ip, str], str] = {}
+        self._names: dict[tuple[Ip | None, str], str] = {}
         for name in sorted(topology.ccns, reverse=True):
             for target in export_targets(topology, topology.ccns[name]):
                 self.claimants[target] = name
@@ -113,29 +130,57 @@ class Origins:
 
     def of_vni(self, vni: int, attributes: PathAttributes) -> str:
         """The same by the VNI and what came with it."""
-        owner = self.owners.get(vni)
-        if owner is None:
-            claims = sorted(
-                self.claimants[t] for t in attributes.route_targets if t in self.claimants
-            )
-            owner = claims[0] if claims else f"vni-{vni}"
-        return self._name(attributes.next_hop or NO_ADDRESS, owner)
+        owner = self.owners.get(vni) or self._claimant(vni, attributes)
+        return self._name(attributes.next_hop, owner)
 
-    def _name(self, next_hop: Ip, owner: str) -> str:
-        """The table's name; one text for many routes."""
-        found = self._names.get((next_hop, owner))
-        if found is None:
-            if len(self._names) > 100_000:
-                self._names.clear()  # a peer may invent next hops for ever
-            found = f"{self.vteps.get(next_hop, str(next_hop))}/{owner}"
-            self._names[next_hop, owner] = found
-        return found
+    def of_vnis(self, vnis: Sequence[int], sets: Sequence[PathAttributes]) -> list[str]:
+        """The same of many."""
+        found = map(self.owners.get, vnis)
+        each = zip(found, vnis, sets, strict=True)
+        owners = [owner or self._claimant(vni, said) for owner, vni, said in each]
+        return self._named(list(zip(map(_NEXT_HOP, sets), owners, strict=True)))
+
+    def _claimant(self, vni: int, attributes: PathAttributes) -> str:
+        """Whose routes are those with a VNI that is nobody's."""
+        claims = sorted(self.claimants[t] for t in attributes.route_targets if t in self.claimants)
+        return claims[0] if claims else f"vni-{vni}"
+
+    def _name(self, next_hop: Ip | None, owner: str) -> str:
+        return self._named([(next_hop, owner)])[0]
+
+    def _named(self, pairs: Sequence[tuple[Ip | None, str]]) -> list[str]:
+        """The names of tables, by next hop and owner; one text for many routes."""
+        if len(self._names) > 100_000:
+            self._names.clear()  # a peer may invent next hops for ever
+        known = self._names
+        gateways: dict[Ip | None, str] = {}
+        for pair in pairs:
+            if pair not in known:
+                next_hop, owner = pair
+                gateway = gateways.get(next_hop)
+                if gateway is None:
+                    vtep = next_hop or NO_ADDRESS
+                    gateway = gateways[next_hop] = self.vteps.get(vtep) or str(vtep)
+                known[pair] = f"{gateway}/{owner}"
+        return [known[pair] for pair in pairs]
 
     def next_table(self, next_hop: NextHop) -> str:
         """The table of another gateway that a tunnelled packet meets, or empty; all of a group."""
-        if next_hop.kind is Kind.GROUP:
-            return joined_tables(map(self.next_table, next_hop.hops))
-        if next_hop.kind is not Kind.VTEP:
-            return ""
-        owner = self.owners.get(next_hop.vni) or f"vni-{next_hop.vni}"
-        return self._name(next_hop.ip, owner)
+        return self.next_tables((next_hop,))[0]
+
+    def next_tables(self, hops: Iterable[NextHop]) -> list[str]:
+        """The same of many."""
+        tunnels: list[tuple[Ip | None, str]] = []
+        other: list[str | None] = []
+        owners = self.owners
+        for hop in hops:
+            kind, vni, ip, _, _, _ = hop
+            if kind is Kind.VTEP:
+                tunnels.append((ip, owners.get(vni) or f"vni-{vni}"))
+                other.append(None)
+            elif kind is Kind.GROUP:
+                other.append(joined_tables(self.next_tables(hop.hops)))
+            else:
+                other.append("")
+        named = iter(self._named(tunnels))
+        return [next(named) if name is None else name for name in other]

@@ -110,7 +110,7 @@ class Rib:
         self.book = TermsBook(
             list(self.speaks.values()),
             list(self.speaks),
-            self.origins.next_table,
+            self.origins,
             multipath=bool(limits),
         )
         self.dirty: set[str] = set()

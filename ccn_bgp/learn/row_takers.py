@@ -6,7 +6,9 @@ is what Claims ask for beside that. Thousands of bodies therefore have few Taker
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import count, repeat
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,18 +23,20 @@ from ccn_bgp.learn.several import Several
 from ccn_bgp.learn.verdict_book import NOBODY, SEVERAL
 from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.rows import tuples
 
 REMOTE = ("gateway", "reflector")
 """Roles of peers whose routes are taken by route target."""
 ANY = Prefix(bytes(5))
+_SAID = attrgetter("route_targets", "next_hop")
 _FACTS = np.dtype([("ccn", np.int64), ("region", np.int64), ("one", np.bool_)])
 
 
 class RowClaim(Protocol):
     """Which rows a Claim says something of (table/verify/claims_rows.py)."""
 
-    def ccn(self, table: str) -> int:
-        """The number of the CCN of a table."""
+    def ccns(self, tables: Iterable[str]) -> list[int]:
+        """The numbers of the CCNs of tables."""
 
     def region(self, next_hop: Ip | None) -> int:
         """The number of the region of the gateway with this VTEP."""
@@ -78,10 +82,9 @@ class Takers:
         wanted: list[int] = bodies.tolist()
         found = list(map(known.get, wanted))
         if None in found:
-            for place, number in enumerate(found):
-                if number is None:
-                    body = wanted[place]
-                    known[body] = found[place] = self._of(adj, body, claim)
+            fresh = [body for body, taker in zip(wanted, found, strict=True) if taker is None]
+            known.update(zip(fresh, self._of(adj, fresh, claim), strict=True))
+            found = list(map(known.get, wanted))
         return np.array(found, np.int64)
 
     def ccn(self, numbers: I8) -> I8:
@@ -99,35 +102,65 @@ class Takers:
         found: Bools = self._facts["one"][numbers]
         return found
 
-    def _of(self, adj: AdjRibIn, body: int, claim: RowClaim | None) -> int:
-        attributes = adj.vocabulary.bodies[body].attributes
-        key: Hashable = adj.number, attributes.next_hop
-        if adj.peer.role in REMOTE:
-            key = attributes.route_targets, attributes.next_hop
-        found = self._of_said.get(key)
-        if found is None:
-            taker = self._taker(adj, body, claim)
-            found = self._of_said[key] = len(self.takers)
-            self.takers.append(taker)
-            self._facts.add(taker.ccn, taker.region, taker.table is not None)
-        return found
-
-    def _taker(self, adj: AdjRibIn, body: int, claim: RowClaim | None) -> Taker:
-        words = adj.vocabulary
-        said = words.bodies[body]
-        if adj.peer.role in REMOTE:
-            imports = self.judge.imports.of(said.attributes.route_targets)
+    def _of(self, adj: AdjRibIn, bodies: Sequence[int], claim: RowClaim | None) -> list[int]:
+        held, known = adj.vocabulary.bodies, self._of_said
+        sets = [held[body].attributes for body in bodies]
+        of_target = adj.peer.role in REMOTE
+        keys: list[Hashable] = list(map(_SAID, sets))
+        if not of_target:
+            keys = [(adj.number, attributes.next_hop) for attributes in sets]
+        fresh = dict(zip(keys, zip(sets, bodies, strict=True), strict=True))
+        for key in known.keys() & fresh.keys():
+            del fresh[key]
+        known.update(zip(fresh, count(len(self.takers)), strict=False))
+        if of_target:
+            taken = self.judge.imports.of_many([said.route_targets for said, _ in fresh.values()])
         else:
-            path = words.path(adj.peer.name, 1 if said.vni else 0, ANY, body)
-            imports = self.judge.takers(adj.peer, path)
+            taken = [self._imports(adj, body) for _, body in fresh.values()]
+        next_hops = [said.next_hop for said, _ in fresh.values()]
+        self._add(taken, next_hops, claim)
+        return [known[key] for key in keys]
+
+    def _add(
+        self, taken: Sequence[tuple[Import, ...]], hops: Sequence[Ip | None], claim: RowClaim | None
+    ) -> None:
+        """Takers of what leads to these next hops, by who takes it."""
+        region: dict[Ip | None, int] = dict.fromkeys(hops, 0)
+        if claim is not None:
+            region = {hop: claim.region(hop) for hop in region}
+        regions = [region[hop] for hop in hops]
+        one = [len(imports) == 1 and imports[0][1] is None for imports in taken]
+        if all(one):
+            tables = [imports[0][0] for imports in taken]
+            ccns = self._ccns(tables, claim)
+            fresh = tuples(Taker, tables, ccns, regions, repeat(None))
+        else:
+            each = zip(taken, regions, strict=True)
+            fresh = [self._taker(imports, number, claim) for imports, number in each]
+        self.takers += fresh
+        columns = {
+            "ccn": np.array([taker.ccn for taker in fresh]),
+            "region": np.array([taker.region for taker in fresh]),
+            "one": np.array(one),
+        }
+        self._facts.extend(len(fresh), columns)
+
+    def _ccns(self, tables: Sequence[LocRib], claim: RowClaim | None) -> list[int]:
+        return [0] * len(tables) if claim is None else claim.ccns([t.name for t in tables])
+
+    def _taker(self, imports: tuple[Import, ...], region: int, claim: RowClaim | None) -> Taker:
         if not imports:
             return Taker(None, NOBODY, 0)
-        table = imports[0][0]
-        region = 0 if claim is None else claim.region(said.attributes.next_hop)
+        ccns = self._ccns([table for table, _ in imports], claim)
         if len(imports) == 1 and imports[0][1] is None:
-            return Taker(table, 0 if claim is None else claim.ccn(table.name), region)
+            return Taker(imports[0][0], ccns[0], region)
         several = self._several.get(imports)
         if several is None:
-            ccns = [0 if claim is None else claim.ccn(t.name) for t, _ in imports]
             several = self._several[imports] = Several(imports, ccns)
         return Taker(None, SEVERAL, region, several)
+
+    def _imports(self, adj: AdjRibIn, body: int) -> tuple[Import, ...]:
+        """Who takes what a peer says that speaks for one member."""
+        words = adj.vocabulary
+        path = words.path(adj.peer.name, 1 if words.bodies[body].vni else 0, ANY, body)
+        return self.judge.takers(adj.peer, path)

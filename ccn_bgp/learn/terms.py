@@ -7,8 +7,10 @@ A candidate of candidates.py is a key, a slot and the number of its Terms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count, repeat
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +18,20 @@ import numpy.typing as npt
 from ccn_bgp.learn.bestpath import DEFAULT_LOCAL_PREF, spread
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.growing import Growing
-from ccn_bgp.model.bgp import Ip, Prefix
-from ccn_bgp.model.path import HIGHEST_PREFERENCE, EvpnPrefix, Path, PathAttributes, Unicast, hops
+from ccn_bgp.model.bgp import Asn, Ip, Prefix
+from ccn_bgp.model.path import (
+    HIGHEST_PREFERENCE,
+    EvpnPrefix,
+    Path,
+    PathAttributes,
+    Unicast,
+    first_asn,
+    hops,
+)
 from ccn_bgp.model.route import Answer, NextHop
-from ccn_bgp.model.rows import I8, UNICAST, Vocabulary, new_numbers
+from ccn_bgp.model.rows import I8, UNICAST, Vocabulary, new_numbers, tuples
 
+Array = npt.NDArray[Any]
 U8 = npt.NDArray[np.uint64]
 FACTS = np.dtype(
     [
@@ -51,6 +62,17 @@ _FEW = 16
 """So many Terms are added one by one."""
 
 
+_RANKED = attrgetter(
+    "local_pref",
+    "preference",
+    "as_path",
+    "origin",
+    "originator_id",
+    "cluster_list",
+    "med",
+)
+
+
 class Terms(NamedTuple):
     """What a peer offers: ``attributes`` after policy, the rest as said."""
 
@@ -68,10 +90,20 @@ class Terms(NamedTuple):
     where the VM there does."""
 
 
+class NextTables(Protocol):
+    """Which tables next hops lead to (importing.py)."""
+
+    def next_table(self, next_hop: NextHop) -> str:
+        """The table of another gateway that a packet meets, or empty."""
+
+    def next_tables(self, hops: Iterable[NextHop]) -> list[str]:
+        """The same of many."""
+
+
 class TermsBook:
     """Terms by number, given out in order of arrival, and their columns.
 
-    ``next_table``: see Origins. ``multipath``: whether paths may share a prefix at all; what only
+    ``multipath``: whether paths may share a prefix at all; what only
     that needs is not kept otherwise.
     """
 
@@ -79,13 +111,13 @@ class TermsBook:
         self,
         speakers: list[Speaks],
         names: list[str],
-        next_table: Callable[[NextHop], str],
+        origins: NextTables,
         *,
         multipath: bool = False,
     ) -> None:
         self.speakers = speakers
         self.names = names
-        self.next_table = next_table
+        self.origins = origins
         self.multipath = multipath
         self.terms: list[Terms] = []
         self.answers: list[Answer] = []
@@ -121,23 +153,19 @@ class TermsBook:
 
     def numbers(self, many: Sequence[Terms]) -> list[int]:
         """The same of many that are of one peer and source, without gateway IPs."""
-        known, held, found = self._number, self.terms, []
-        before = len(held)
-        for terms in many:
-            peer, attributes, esi, gateway, vni, _, origin, _, table = terms
-            key = (peer, id(attributes), esi, gateway, vni, origin, table)
-            number = known.get(key)
-            if number is None:
-                number = known[key] = len(held)
-                held.append(terms)
-            found.append(number)
-        fresh = held[before:]
-        if len(fresh) < _FEW:
-            for terms in fresh:
-                self._add(terms, self._ranked(terms))
-        else:
+        if len(many) < _FEW:
+            return [self.number(terms) for terms in many]
+        known, held = self._number, self.terms
+        peers, sets, esis, gateways, vnis, _, origins, _, tables = zip(*many, strict=True)
+        keys = list(zip(peers, map(id, sets), esis, gateways, vnis, origins, tables, strict=True))
+        found = list(map(known.get, keys))
+        fresh = [terms for terms, number in zip(many, found, strict=True) if number is None]
+        if fresh:
+            each = (key for key, number in zip(keys, found, strict=True) if number is None)
+            known.update(zip(each, count(len(held)), strict=False))
+            held += fresh
             self._add_all(fresh)
-        return found
+        return [known[key] for key in keys]
 
     def follow(self, number: int, hop: NextHop | None) -> bool:
         """The VM that these Terms lead to is there now; False if it was there before."""
@@ -155,7 +183,7 @@ class TermsBook:
         if hop is None:
             return 0
         name = self.names[terms.peer]
-        return self.answer(Answer(hop, terms.origin, name, self.next_table(hop)))
+        return self.answer(Answer(hop, terms.origin, name, self.origins.next_table(hop)))
 
     def keep(self, live: I8) -> I8:
         """Forget all Terms but these (numbers, ascending); returns new numbers by old ones. Answers
@@ -188,7 +216,7 @@ class TermsBook:
             -1 if originator is None else self.identity(originator),
             len(attributes.cluster_list),
             terms.peer,
-            NO_MED_GROUP if first is None else first,
+            _med_group(first),
             attributes.med or 0,
         )
 
@@ -208,49 +236,63 @@ class TermsBook:
 
     def _add_all(self, fresh: Sequence[Terms]) -> None:
         """As ``_add`` and ``_ranked``, for many of one peer and source without gateway IPs."""
-        sets = [terms.attributes for terms in fresh]
-        peer, source = fresh[0].peer, fresh[0].source
-        prefs = [s.local_pref for s in sets]
-        worse = np.array([DEFAULT_LOCAL_PREF if p is None else p for p in prefs], np.uint64)
-        preference = np.array([s.preference for s in sets], np.uint64)
-        length = np.minimum(np.array([hops(s.as_path) for s in sets], np.uint64), LONGEST_PATH)
-        rank = (np.uint64(0xFFFFFFFF) - worse) << np.uint64(27)
-        rank |= (np.uint64(HIGHEST_PREFERENCE) - preference) << np.uint64(19)
-        rank |= np.uint64((source > Source.IDC) << 18)
-        rank |= length << np.uint64(2) | np.array([s.origin for s in sets], np.uint64)
-        identity, ccns = self.identity, self._ccns
-        originators = [s.originator_id for s in sets]
-        firsts = [s.first_asn for s in sets]
+        peers, sets, _, _, _, sources, origins, hops_, _ = zip(*fresh, strict=True)
+        source = sources[0]
+        prefs, preferences, paths, kinds, originators, clusters, meds = zip(
+            *map(_RANKED, sets), strict=True
+        )
+        worse = _column(prefs, lambda p: DEFAULT_LOCAL_PREF if p is None else p)
+        rank: Array = (np.uint64(0xFFFFFFFF) - worse) << np.uint64(27)
+        preference = _column(preferences, int)
+        rank = rank | (np.uint64(HIGHEST_PREFERENCE) - preference) << np.uint64(19)
+        rank = rank | np.uint64((source > Source.IDC) << 18)
+        # Sets of one peer share the objects of equal AS paths.
+        by_id = dict(zip(map(id, paths), paths, strict=True))
+        lengths = {key: min(hops(path), LONGEST_PATH) for key, path in by_id.items()}
+        firsts = {key: first_asn(path) for key, path in by_id.items()}
+        numbers = list(map(id, paths))
+        rank = rank | _column(numbers, lengths.__getitem__) << np.uint64(2) | _column(kinds, int)
         if self.multipath:
             for attributes in sets:
                 self._bandwidths.add(attributes.link_bandwidth)
-        owners: dict[str, int] = {}
-        for terms in fresh:
-            if (origin := terms.origin) not in owners:
-                owners[origin] = ccns.setdefault(origin.rpartition("/")[2], len(ccns))
+        owners = {name: name.rpartition("/")[2] for name in dict.fromkeys(origins)}
+        ccns = {name: self._ccn(owner) for name, owner in owners.items()}
         # Many lead to one place, and say so by one object.
-        known: dict[tuple[int, str], int] = {}
-        answers = []
-        for terms in fresh:
-            key = id(terms.answer), terms.origin
-            answer = known.get(key)
-            if answer is None:
-                answer = known[key] = self._answer_of(terms)
-            answers.append(answer)
+        places = list(zip(map(id, hops_), origins, strict=True))
+        answers = self._answers(peers[0], dict(zip(places, hops_, strict=True)))
         columns: dict[str, npt.ArrayLike] = {
             "before": rank,
-            "originator": np.array([-1 if o is None else identity(o) for o in originators]),
-            "cluster": np.array([len(s.cluster_list) for s in sets]),
-            "peer": peer,
-            "med_group": np.array([NO_MED_GROUP if asn is None else asn for asn in firsts]),
-            "med": np.array([s.med or 0 for s in sets], np.uint64),
-            "usable": np.array([terms.answer is not None for terms in fresh]),
+            "originator": _column(originators, self._originator, np.int64),
+            "cluster": _column(clusters, len),
+            "peer": peers[0],
+            "med_group": _column(numbers, lambda key: _med_group(firsts[key]), np.int64),
+            "med": _column(meds, lambda med: med or 0),
+            "usable": np.array([hop is not None for hop in hops_]),
             "gateway": False,
-            "ccn": np.array([owners[terms.origin] for terms in fresh]),
+            "ccn": np.array([ccns[origin] for origin in origins]),
             "of_idc": source is Source.IDC,
-            "answer": np.array(answers, np.uint32),
+            "answer": np.array([answers[place] for place in places], np.uint32),
         }
         self._facts.extend(len(fresh), columns)
+
+    def _ccn(self, owner: str) -> int:
+        return self._ccns.setdefault(owner, len(self._ccns))
+
+    def _originator(self, router_id: Ip | None) -> int:
+        return -1 if router_id is None else self.identity(router_id)
+
+    def _answers(
+        self, peer: int, led: Mapping[tuple[int, str], NextHop | None]
+    ) -> dict[tuple[int, str], int]:
+        """The numbers of the Answers of one peer that lead there, 0 for nowhere; by next hop (its
+        id) and origin."""
+        found = dict.fromkeys(led, 0)
+        there = {place: hop for place, hop in led.items() if hop is not None}
+        origins = [origin for _, origin in there]
+        tables = self.origins.next_tables(there.values())
+        made = tuples(Answer, there.values(), origins, repeat(self.names[peer]), tables)
+        found.update(zip(there, map(self.answer, made), strict=True))
+        return found
 
     def answer(self, answer: Answer) -> int:
         """The number of an Answer; equal ones have one number."""
@@ -288,7 +330,7 @@ class TermsBook:
             if len(self._shared) >= _REMEMBERED:
                 self._shared.clear()
             found = self._shared[offers] = self.answer(
-                best._replace(next_hop=hop, next_table=self.next_table(hop))
+                best._replace(next_hop=hop, next_table=self.origins.next_table(hop))
             )
         return found
 
@@ -374,6 +416,21 @@ class TermsBook:
         path = self.path(words, number, distinguisher, prefix)
         speaker = self.speakers[terms.peer]
         return Candidate(path, path.nlri.key, terms.source, speaker, terms.origin)
+
+
+def _med_group(first: Asn | None) -> int:
+    return NO_MED_GROUP if first is None else first
+
+
+def _column(
+    values: Sequence[Any], of: Callable[[Any], int], dtype: npt.DTypeLike = np.uint64
+) -> Array:
+    """What ``of`` says of each value, asked once for equal ones; where all are equal, one number
+    for all."""
+    known = {value: of(value) for value in dict.fromkeys(values)}
+    one = list(known.values())
+    found: Array = np.array(one if len(one) == 1 else [known[v] for v in values], dtype)
+    return found
 
 
 def _ranks(values: list[Ip]) -> U8:

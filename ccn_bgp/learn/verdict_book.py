@@ -7,6 +7,7 @@ out in order of arrival, and columns by that number.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count, repeat
 
 import numpy as np
 
@@ -14,10 +15,12 @@ from ccn_bgp.learn import keys as keyed
 from ccn_bgp.learn.adj_rib_in import Verdict
 from ccn_bgp.learn.growing import Growing
 from ccn_bgp.learn.keys import I8, U4, Bools
-from ccn_bgp.model.rows import new_numbers
+from ccn_bgp.model.rows import new_numbers, tuples
 
 NOBODY, SEVERAL = -3, -2
 """In the place of a table: none; several, or one that takes only what a share covers."""
+_FEW = 16
+"""So many verdicts are added one by one."""
 _FACTS = np.dtype([("table", np.int64), ("terms", np.int64), ("accused", np.bool_)])
 
 
@@ -57,17 +60,22 @@ class VerdictBook:
 
     def numbers(self, tables: Sequence[int], terms: Sequence[int]) -> list[int]:
         """The numbers of verdicts by which one table each takes a row with these Terms."""
-        known, held, add = self._plain, self.verdicts, self._facts.add
-        found = []
-        for table, number in zip(tables, terms, strict=True):
-            key = table << 32 | number
-            verdict = known.get(key)
-            if verdict is None:
-                verdict = known[key] = len(held)
-                held.append(Verdict(None, (table,), number))
-                add(table, number, False)
-            found.append(verdict)
-        return found
+        known, held = self._plain, self.verdicts
+        keys = [table << 32 | number for table, number in zip(tables, terms, strict=True)]
+        fresh = [key for key in dict.fromkeys(keys) if key not in known]
+        known.update(zip(fresh, count(len(held)), strict=False))
+        if len(fresh) < _FEW:
+            for key in fresh:
+                held.append(Verdict(None, (key >> 32,), key & 0xFFFFFFFF))
+                self._facts.add(key >> 32, key & 0xFFFFFFFF, False)
+        else:
+            table, number = np.divmod(np.array(fresh, np.int64), 1 << 32)
+            ids, each = zip(table.tolist(), strict=True), number.tolist()
+            held += tuples(Verdict, repeat(None), ids, each, repeat(False), repeat(()))
+            none = np.zeros(len(fresh), np.bool_)
+            columns = {"table": table, "terms": number, "accused": none}
+            self._facts.extend(len(fresh), columns)
+        return [known[key] for key in keys]
 
     def terms_of(self, verdicts: I8) -> I8:
         """The numbers of the Terms of these verdicts, of those that have any."""

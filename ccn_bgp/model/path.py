@@ -71,6 +71,15 @@ def hops(as_path: tuple[Segment, ...]) -> int:
     return length
 
 
+def first_asn(as_path: tuple[Segment, ...]) -> Asn | None:
+    """The neighbouring AS, if the path begins with a sequence."""
+    if as_path:
+        kind, asns = as_path[0]
+        if kind is SegmentType.AS_SEQUENCE:
+            return asns[0]
+    return None
+
+
 @dataclass(frozen=True, eq=True)
 class PathAttributes:
     """One attribute set, interned by the decoder: many Paths share one object.
@@ -151,9 +160,7 @@ class PathAttributes:
     @property
     def first_asn(self) -> Asn | None:
         """The neighbouring AS, if the path begins with a sequence."""
-        if self.as_path and self.as_path[0].kind is SegmentType.AS_SEQUENCE:
-            return self.as_path[0].asns[0]
-        return None
+        return first_asn(self.as_path)
 
     @cached_property
     def as_path_text(self) -> str:

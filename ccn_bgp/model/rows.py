@@ -7,8 +7,10 @@ model/path.py are two views of the same thing: ``Vocabulary.path`` makes the one
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,7 @@ Bools = npt.NDArray[np.bool_]
 U1 = npt.NDArray[np.uint8]
 U4 = npt.NDArray[np.uint32]
 I8 = npt.NDArray[np.int64]
+_Named = TypeVar("_Named", bound=tuple[Any, ...])
 
 UNICAST = 0
 """The distinguisher number of IPv4 and IPv6 unicast routes, which have none."""
@@ -34,6 +37,13 @@ class PathBody(NamedTuple):
     esi: bytes = NO_ESI
     gateway: Ip | None = None
     vni: int = 0
+
+
+def tuples(kind: type[_Named], *columns: Iterable[Any]) -> list[_Named]:
+    """NamedTuples of columns: made together they take half the time of a call for each. The
+    shortest column tells how many."""
+    make: Callable[[Any], _Named] = partial(tuple.__new__, kind)
+    return list(map(make, zip(*columns, strict=False)))
 
 
 def new_numbers(count: int, live: I8) -> I8:

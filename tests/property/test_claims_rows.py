@@ -103,7 +103,7 @@ def suspects(judge: ClaimRows, peer: str, topology: Topology, rows: list[Row]) -
     for width in (4, 16):
         mine = [row for row in rows if len(row[0]) == width + 1]
         raw = np.frombuffer(b"".join(p for p, _, _ in mine), np.uint8).reshape(-1, width + 1)
-        ccns = np.array([judge.ccn(table) for _, table, _ in mine], np.int64)
+        ccns = np.array(judge.ccns(table for _, table, _ in mine), np.int64)
         regions = np.array([judge.region(ip) for _, _, ip in mine], np.int64)
         found = judge.suspects(speaker, ccns, regions, raw[:, :width], raw[:, width])
         said |= dict(zip(mine, found.tolist(), strict=True))

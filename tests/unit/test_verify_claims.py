@@ -83,7 +83,7 @@ def judged(name: str, nlri: Nlri, next_hop: Ip = HK) -> str:
     if isinstance(nlri, EvpnPrefix | Unicast):
         rows = ClaimRows(claims)
         octets = np.frombuffer(nlri.prefix, np.uint8).reshape(1, -1)
-        where = (rows.ccn("bj/c"), rows.region(next_hop))
+        where = (rows.ccns(["bj/c"])[0], rows.region(next_hop))
         suspects = rows.suspects(peer, *where, octets[:, :-1], octets[:, -1])
         assert suspects.tolist() == [finding is not None]
     if finding is None:
@@ -147,5 +147,5 @@ def test_more_rows_than_are_judged_at_once_keep_their_order() -> None:
     wrong = [0, AT_ONCE - 1, AT_ONCE, n - 1]
     address[wrong] = (10, 1, 1, 0)
     length = np.full(n, 24, np.uint8)
-    found = rows.suspects(peer, rows.ccn("bj/c"), rows.region(HK), address, length)
+    found = rows.suspects(peer, rows.ccns(["bj/c"])[0], rows.region(HK), address, length)
     assert np.flatnonzero(found).tolist() == wrong

@@ -26,9 +26,10 @@ UNKNOWN = -1
 
 
 class ClaimRows:
-    """``Claims`` for columns: built once per topology, IPv6 only when it is asked for.
+    """``Claims`` for columns: built once per topology, IPv6 only when it is asked for. IPv4 nearly
+    always is, and then a peer waits for the answer: it is built at once.
 
-    CCNs and regions are numbered: ``ccn`` and ``region`` tell the numbers.
+    CCNs and regions are numbered: ``ccns`` and ``region`` tell the numbers.
     """
 
     def __init__(self, claims: Claims) -> None:
@@ -36,11 +37,12 @@ class ClaimRows:
         self._ccns = {name: number for number, name in enumerate(claims.members)}
         regions = {*claims.regions.values(), *(region for _, region in claims.homes)}
         self._regions = {name: number for number, name in enumerate(sorted(regions))}
-        self._spaces: dict[int, _Spaces] = {}
+        self._spaces = {4: _Spaces(claims, self._ccns, self._regions, 4)}
 
-    def ccn(self, table: str) -> int:
-        """The number of the CCN of a table (``gateway/ccn``)."""
-        return self._ccns.get(table.rpartition("/")[2], UNKNOWN)
+    def ccns(self, tables: Iterable[str]) -> list[int]:
+        """The numbers of the CCNs of tables (``gateway/ccn``)."""
+        known = self._ccns
+        return [known.get(table.rpartition("/")[2], UNKNOWN) for table in tables]
 
     def region(self, next_hop: Ip | None) -> int:
         """The number of the region of the gateway with this VTEP."""
