@@ -45,7 +45,7 @@ class Withdrawals:
     def remember(self, peer: str, nlris: Sequence[Nlri], held: Collection[bytes], why: str) -> None:
         """Keep those of ``nlris`` that were held (by key) until now."""
         now = time.time()
-        for nlri in nlris:
+        for nlri in nlris if held else ():
             if nlri.key in held:
                 self._add(Withdrawn(peer, nlri, now, why), 1)
 

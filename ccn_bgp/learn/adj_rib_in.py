@@ -252,26 +252,43 @@ class AdjRibIn:
             held.waiting.append(rows)
             held.waiting_rows += len(rows)
 
-    def hear_one(self, nlri: EvpnPrefix | Unicast, attributes: PathAttributes | None) -> None:
-        """The same of a single route; None for a withdrawal."""
-        words, prefix = self.vocabulary, nlri.prefix
-        number, body = UNICAST, 0
-        if isinstance(nlri, EvpnPrefix):
-            number = words.distinguisher(nlri.rd, nlri.etag)
-            if attributes is not None:
-                body = words.body(attributes, nlri.esi, nlri.gateway, nlri.vni)
-        elif attributes is not None:
-            body = words.body(attributes)
-        raw = np.frombuffer(prefix, np.uint8)
-        self.hear(
-            PrefixRows(
-                np.array([attributes is not None]),
-                np.array([number], np.uint32),
-                raw[None, :-1],
-                raw[-1:],
-                np.array([body], np.uint32),
-            )
-        )
+    def hear_each(
+        self, nlris: Sequence[EvpnPrefix | Unicast], attributes: PathAttributes | None
+    ) -> None:
+        """The same of single routes, each as it comes; None for withdrawals."""
+        words = self.vocabulary
+        if attributes is None:
+            for _, rows in self.known(nlris):
+                self.hear(rows)
+            return
+        for some in _by_width(nlris):
+            numbers, bodies = [], []
+            for nlri in some:
+                if isinstance(nlri, EvpnPrefix):
+                    numbers.append(words.distinguisher(nlri.rd, nlri.etag))
+                    bodies.append(words.body(attributes, nlri.esi, nlri.gateway, nlri.vni))
+                else:
+                    numbers.append(UNICAST)
+                    bodies.append(words.body(attributes))
+            self.hear(_rows(some, numbers, bodies))
+
+    def known(
+        self, nlris: Sequence[EvpnPrefix | Unicast]
+    ) -> Iterator[tuple[Sequence[EvpnPrefix | Unicast], PrefixRows]]:
+        """Those that may have been said, as withdrawals in columns: of one width at a time. A
+        distinguisher that nobody has said stays unknown."""
+        words = self.vocabulary
+        for every in _by_width(nlris):
+            some, numbers = [], []
+            for nlri in every:
+                number: int | None = UNICAST
+                if isinstance(nlri, EvpnPrefix):
+                    number = words.known(nlri.rd, nlri.etag)
+                if number is not None:
+                    some.append(nlri)
+                    numbers.append(number)
+            if some:
+                yield some, _rows(some, numbers, None)
 
     def mark_stale(self, family: Family | None = None) -> None:
         """All that is held (of one family) is stale until said again: the session has ended, or
@@ -322,6 +339,27 @@ class AdjRibIn:
             every = self.paths_at(rows, np.arange(len(rows)))
             for row, path in enumerate(every):
                 yield rows, row, path
+
+
+def _by_width(nlris: Sequence[EvpnPrefix | Unicast]) -> Iterator[list[EvpnPrefix | Unicast]]:
+    for width in WIDTHS:
+        if some := [nlri for nlri in nlris if len(nlri.prefix) == width + 1]:
+            yield some
+
+
+def _rows(
+    nlris: Sequence[EvpnPrefix | Unicast], numbers: list[int], bodies: list[int] | None
+) -> PrefixRows:
+    """Announcements with these bodies, or withdrawals."""
+    count = len(nlris)
+    octets = np.frombuffer(b"".join([n.prefix for n in nlris]), np.uint8).reshape(count, -1)
+    return PrefixRows(
+        np.full(count, bodies is not None),
+        np.array(numbers, np.uint32),
+        octets[:, :-1],
+        octets[:, -1],
+        np.zeros(count, np.uint32) if bodies is None else np.array(bodies, np.uint32),
+    )
 
 
 class HeardPaths(Mapping[bytes, Heard]):

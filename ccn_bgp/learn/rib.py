@@ -13,6 +13,7 @@ bottom.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 from ccn_bgp.learn import keys as keyed
@@ -193,11 +194,15 @@ class Rib:
         key = held.keys.make(rows.distinguisher, rows.address, rows.length)
         return keyed.member(held.key, key)[1]
 
-    def holding(self, peer: str, nlris: Iterable[Nlri]) -> set[bytes]:
+    def holding(self, peer: str, nlris: Sequence[Nlri]) -> set[bytes]:
         """The keys of those that the peer has said before. Like ``holds`` it takes in nothing that
         waits: a look is not to cost what a change of all that is held costs."""
         adj = self.adj_in[peer]
-        return {n.key for n in nlris if n.key in adj.others or adj.find(n) is not None}
+        prefixes = [n for n in nlris if isinstance(n, EvpnPrefix | Unicast)]
+        found = {n.key for n in nlris if n.key in adj.others} if adj.others else set()
+        for some, rows in adj.known(prefixes):
+            found.update(n.key for n in compress(some, self.holds(peer, rows).tolist()))
+        return found
 
     def receive(
         self,
@@ -208,17 +213,16 @@ class Rib:
     ) -> None:
         """One UPDATE, decoded. Withdrawals first (RFC 4271 §4.3: an NLRI in both is announced)."""
         adj = self.adj_in[peer]
-        for nlri in withdrawn:
-            if isinstance(nlri, EvpnPrefix | Unicast):
-                adj.hear_one(nlri, None)
-            elif (gone := adj.others.pop(nlri.key, None)) is not None:
+        adj.hear_each([n for n in withdrawn if isinstance(n, EvpnPrefix | Unicast)], None)
+        for nlri in withdrawn if adj.others else ():
+            if (gone := adj.others.pop(nlri.key, None)) is not None:
                 self._others.unplace(adj.peer, gone)
-        for nlri in announced if attributes is not None else ():
-            assert attributes is not None
-            if isinstance(nlri, EvpnPrefix | Unicast):
-                adj.hear_one(nlri, attributes)
-            else:
-                self._others.hear(adj, Path(peer, nlri, attributes))
+        if attributes is not None:
+            said = [n for n in announced if isinstance(n, EvpnPrefix | Unicast)]
+            adj.hear_each(said, attributes)
+            for nlri in announced if len(said) < len(announced) else ():
+                if not isinstance(nlri, EvpnPrefix | Unicast):
+                    self._others.hear(adj, Path(peer, nlri, attributes))
         self._absorb_in_time(adj)
 
     def heard(self, peer: str) -> HeardPaths:

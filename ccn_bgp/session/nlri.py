@@ -68,9 +68,14 @@ def parse_unicast(data: bytes, width: int, where: str, subcode: int) -> ParsedNl
     parsed = ParsedNlri(empty=not data)
     usable = parsed.usable
     position, end, bits = 0, len(data), width * 8
+    made: dict[bytes, Unicast] = {}  # one that stands there again and again is one object
     while position < end:
         length = data[position]
         stop = position + 1 + (length + 7) // 8
+        if (again := made.get(raw := data[position:stop])) is not None:
+            usable.append(again)
+            position = stop
+            continue
         if length > bits:
             text = f"{where}: prefix length {length} is over {bits}"
             parsed.faults.append(reset("RFC 7606 §5.3", text, subcode=subcode))
@@ -81,9 +86,11 @@ def parse_unicast(data: bytes, width: int, where: str, subcode: int) -> ParsedNl
             break
         address = data[position + 1 : stop].ljust(width, b"\0")
         if length & 7:
-            usable.append(Unicast(Prefix.of(address, length)))
+            nlri = Unicast(Prefix.of(address, length))
         else:
-            usable.append(Unicast(Prefix(address + data[position : position + 1])))
+            nlri = Unicast(Prefix(address + data[position : position + 1]))
+        made[raw] = nlri
+        usable.append(nlri)
         position = stop
     return parsed
 

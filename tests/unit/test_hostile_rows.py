@@ -138,6 +138,30 @@ def test_a_look_at_a_route_that_nobody_said_leaves_nothing_behind(rib: Rib) -> N
     assert len(rib.vocabulary.distinguishers) == before
 
 
+def test_one_message_is_one_part_however_it_was_judged(sessions: Sessions) -> None:
+    """A message that is treated as withdraw names thousands of routes: what is done with each of
+    them by itself holds up all other peers."""
+    rib = sessions.rib
+    many = [type5(f"10.50.{n >> 8}.{n & 255}/32") for n in range(1000)]
+    (octets,) = encode_updates([(SAID, many)], max_length=65535)
+    sessions.on_event(Block("hk-gw1", octets))
+    broken = octets.replace(b"\x40\x01\x01\0", b"\x40\x01\x01\7", 1)
+    assert broken != octets
+    rib.settle()
+    parts = rib.adj_in["hk-gw1"].waiting_parts
+    sessions.on_event(Block("hk-gw1", broken))
+    assert rib.adj_in["hk-gw1"].waiting_parts == parts + 1
+    assert len(rib.heard("hk-gw1")) == 0
+    assert [gone.nlri.key for gone in sessions.withdrawn] == [nlri.key for nlri in many]
+
+
+def test_what_is_taken_back_and_was_never_said_leaves_nothing_behind(rib: Rib) -> None:
+    before = len(rib.vocabulary.distinguishers)
+    rib.receive("hk-gw1", [], [type5("10.50.0.0/24")], None)
+    assert not rib.adj_in["hk-gw1"].waiting
+    assert len(rib.vocabulary.distinguishers) == before
+
+
 async def asking(rib: Rib, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How much was sent: at first, after a thousand requests, after as many while the answer is
     unread, and after it has been read."""
