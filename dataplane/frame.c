@@ -152,28 +152,28 @@ static void adjust(uint8_t *checksum, uint16_t before, uint16_t after)
 	memcpy(checksum, &old, 2);
 }
 
-/* RFC 6040 section 4.2: congestion is taken over, and ECT(1) outside over ECT(0) inside. */
-static uint8_t merge_ecn(uint8_t inner, uint8_t outer)
+uint8_t frame_marked(uint8_t tos, uint8_t ecn)
 {
-	if (inner == 0 || inner == 3)
-		return inner;
-	return outer == 3 ? 3 : outer == 1 ? 1 : inner;
+	const uint8_t inner = tos & 3;
+
+	if (inner == 0 || inner == 3 || !(ecn & 1))
+		return tos;
+	return (uint8_t)((tos & 0xfc) | ecn);
 }
 
 void frame_mark(uint8_t *ip, int family, uint8_t ecn)
 {
+	const uint8_t tos = frame_tos(ip, family), marked = frame_marked(tos, ecn);
 	uint16_t before, after;
-	uint8_t merged;
 
+	if (marked == tos)
+		return;
 	if (family == 6) {
-		ip[1] = (uint8_t)((ip[1] & 0xcf) | merge_ecn(ip[1] >> 4 & 3, ecn) << 4);
+		ip[1] = (uint8_t)((ip[1] & 0xf) | marked << 4);
 		return;
 	}
-	merged = merge_ecn(ip[1] & 3, ecn);
-	if (merged == (ip[1] & 3))
-		return;
 	memcpy(&before, ip, 2);
-	ip[1] = (uint8_t)((ip[1] & 0xfc) | merged);
+	ip[1] = marked;
 	memcpy(&after, ip, 2);
 	adjust(ip + 10, before, after);
 }

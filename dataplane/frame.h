@@ -145,7 +145,10 @@ static inline bool frame_forwardable(const uint8_t *ip, int family)
 	return (family == 4 ? ip[8] : ip[7]) > 1;
 }
 
-/* Takes over what the outer header says of congestion (`ecn`, RFC 6040). */
+/* What the type of service becomes by what the outer header says of congestion: RFC 6040 section 4.2,
+ * congestion is taken over, and ECT(1) outside over ECT(0) inside. It changes only if `ecn` is odd. */
+uint8_t frame_marked(uint8_t tos, uint8_t ecn);
+/* Writes that. */
 void frame_mark(uint8_t *ip, int family, uint8_t ecn);
 
 /* One hop: decrements TTL (RFC 1624 checksum), and frame_mark where `ecn` may change something. */

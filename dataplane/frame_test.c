@@ -40,6 +40,7 @@ static void a_hop_keeps_the_checksum_right(void)
 		CHECK(ip[8] == ttl - 1);
 		CHECK(frame_checksum(ip, 20) == 0);
 		CHECK(ip[1] == (tos & 0xfc) + merged[tos & 3][ecn]);
+		CHECK(frame_marked(tos, ecn) == ip[1]);
 	}
 }
 

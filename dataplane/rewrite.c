@@ -26,6 +26,12 @@ static uint8_t *reshape(struct job *job, size_t size)
 	return job->packet.ip - size;
 }
 
+/* Of the next tunnel: with what the one before has said of congestion. */
+static uint8_t tos_of(const struct job *job)
+{
+	return frame_marked(frame_tos(job->packet.ip, job->packet.family), job->packet.ecn);
+}
+
 static void tagged(uint8_t *frame, const struct job *job, const struct adjacency *to, uint64_t mac,
 		   uint32_t entropy)
 {
@@ -36,7 +42,7 @@ static void tagged(uint8_t *frame, const struct job *job, const struct adjacency
 	    .inner_src = to->out.router_mac,
 	    .vlan = to->out.vlan,
 	    .vni = job->to.vni,
-	    .tos = frame_tos(job->packet.ip, job->packet.family),
+	    .tos = tos_of(job),
 	    .entropy = entropy,
 	    .ip_length = job->packet.length,
 	    .ether_type = job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6,
@@ -85,15 +91,13 @@ static enum drop_reason encapsulate(const struct fib *fib, struct job *job, unsi
 	}
 	memcpy(&inner, job->to.mac, 8); /* and the padding behind it */
 	if (six) {
-		encap6_write(frame, &six->outer, mac, inner, job->to.vni,
-			     frame_tos(job->packet.ip, job->packet.family), job->packet.length,
-			     entropy,
+		encap6_write(frame, &six->outer, mac, inner, job->to.vni, tos_of(job),
+			     job->packet.length, entropy,
 			     job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
 		return DROP_REASON_COUNT;
 	}
-	encap_write(frame, &to->outer, mac, inner, job->to.vni,
-		    frame_tos(job->packet.ip, job->packet.family), job->packet.length, entropy,
-		    job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+	encap_write(frame, &to->outer, mac, inner, job->to.vni, tos_of(job), job->packet.length,
+		    entropy, job->packet.family == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
 	return DROP_REASON_COUNT;
 }
 
@@ -165,7 +169,7 @@ rewrite_plainly(struct worker *w, const struct adjacency_table *table, uint32_t 
 	struct rte_mbuf *m = job->m;
 	const uint8_t ecn = job->packet.ecn;
 	uint8_t *ip = job->packet.ip, *frame = ip - size;
-	const uint8_t tos = frame_tos(ip, family);
+	uint8_t tos = frame_tos(ip, family);
 	const struct adjacency *to;
 	const struct adjacency6 *six;
 	uint64_t mac, inner;
@@ -182,6 +186,8 @@ rewrite_plainly(struct worker *w, const struct adjacency_table *table, uint32_t 
 	    unlikely(frame < (uint8_t *)m->buf_addr) || unlikely(!frame_forwardable(ip, family)) ||
 	    unlikely(ecn == 3 && (tos & 3) == 0))
 		return false;
+	if (unlikely(ecn & 1))
+		tos = frame_marked(tos, ecn);
 	m->data_off = (uint16_t)(frame - (uint8_t *)m->buf_addr);
 	m->data_len = (uint16_t)(size + length);
 	m->pkt_len = size + length;

@@ -391,15 +391,16 @@ class PlainForwarder:
         return out.port, tagged(frame + a.packet.after_hop(a.ecn), out.vlan)
 
     def _to_tunnel(self, vni, mac, vtep, a):
-        """RFC 6040 §4.1 in normal mode; DSCP as in the uniform model of RFC 2983."""
-        packet = a.packet
+        """What one tunnel brought goes into the next: RFC 6040 §4.2, then §4.1 in normal mode; DSCP
+        as in the uniform model of RFC 2983."""
+        packet, sent = a.packet, Packet(a.packet.family, a.packet.after_hop(a.ecn))
         out, neighbor = self._uplink_to(vtep, packet.flow_hash)
         a.mtu = out.mtu - (OUTER if out.address else OUTER6)
         if len(packet.octets) > a.mtu:
             raise Drop("mtu")
         router_mac = out.mac or self.macs[out.port]
-        inner = ethernet(mac, router_mac, packet.family) + packet.after_hop(a.ecn)
-        to, tos = self._neighbor_mac(neighbor), packet.traffic_class
+        inner = ethernet(mac, router_mac, packet.family) + sent.octets
+        to, tos = self._neighbor_mac(neighbor), sent.traffic_class
         return out.port, self._tunnel(out, to, vtep, vni, tos, packet.flow_hash, inner)
 
     def _tunnel(self, out, to, vtep, vni, tos, flow_hash, inner):
