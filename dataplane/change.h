@@ -86,7 +86,8 @@ int stage_next_hop(struct change *c, const void *record, bool remove, uint32_t i
 int stage_group(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_gateway_address(struct change *c, const void *record, bool remove, uint32_t index);
 int stage_peer(struct change *c, const void *record, bool remove, uint32_t index);
-int stage_route(struct change *c, const void *record, bool remove, uint32_t index);
+int stage_routes(struct change *c, const void *records, size_t count,
+		 bool remove); /* of a message */
 /* The first record about a route that is to be removed and is not there. */
 int refuse_absent_route(struct change *c, const void *record, bool remove, uint32_t index);
 

@@ -16,29 +16,58 @@
 /* Octets of a transaction after which memory is given back: its old tables lie between the new. */
 #define TRIMMED (1 << 22)
 
+struct message {
+	struct ccn_header header;
+	const uint8_t *records;
+	bool remove;
+};
+
+/* The next of this type from `*at` on: 1, or 0 if there is none; -1: refused. */
+static int next_message(struct change *c, uint16_t type, size_t *at, struct message *found)
+{
+	while (*at < c->length) {
+		memcpy(&found->header, c->messages + *at, sizeof(found->header));
+		found->records = c->messages + *at + sizeof(found->header);
+		found->remove = found->header.flags & CCN_DELETE;
+		*at += found->header.length;
+		if (found->header.type != type || found->header.count == 0)
+			continue;
+		c->records += found->header.count;
+		if (found->remove && c->full)
+			return change_refuse(c, CCN_NAK_RECORD, 0,
+					     "DELETE has no meaning in a FULL transaction");
+		return 1;
+	}
+	return 0;
+}
+
 typedef int (*stage_fn)(struct change *c, const void *record, bool remove, uint32_t index);
 
 /* Calls `stage` for every record of this type, in order. */
 static int each(struct change *c, uint16_t type, stage_fn stage)
 {
-	for (size_t at = 0; at < c->length;) {
-		struct ccn_header header;
-		const size_t size = record_size(type);
+	const size_t size = record_size(type);
+	struct message m;
+	size_t at = 0;
+	int more;
 
-		memcpy(&header, c->messages + at, sizeof(header));
-		c->records += header.type == type ? header.count : 0;
-		for (uint32_t i = 0; header.type == type && i < header.count; i++) {
-			bool remove = header.flags & CCN_DELETE;
-
-			if (remove && c->full)
-				return change_refuse(c, CCN_NAK_RECORD, i,
-						     "DELETE has no meaning in a FULL transaction");
-			if (stage(c, c->messages + at + sizeof(header) + i * size, remove, i) < 0)
+	while ((more = next_message(c, type, &at, &m)) > 0)
+		for (uint32_t i = 0; i < m.header.count; i++)
+			if (stage(c, m.records + i * size, m.remove, i) < 0)
 				return -1;
-		}
-		at += header.length;
-	}
-	return 0;
+	return more;
+}
+
+static int each_route(struct change *c)
+{
+	struct message m;
+	size_t at = 0;
+	int more;
+
+	while ((more = next_message(c, CCN_ROUTE, &at, &m)) > 0)
+		if (stage_routes(c, m.records, m.header.count, m.remove) < 0)
+			return -1;
+	return more;
 }
 
 static int allocate(struct change *c)
@@ -96,8 +125,7 @@ static int stage(struct change *c)
 	    each(c, CCN_NEXT_HOP, stage_next_hop) < 0 ||
 	    (c->interfaces && restage_neighbors(c) < 0) ||
 	    each(c, CCN_NEXT_HOP_GROUP, stage_group) < 0 || check_groups(c) < 0 ||
-	    each(c, CCN_ROUTE, stage_route) < 0 || each(c, CCN_SOURCE, stage_source) < 0 ||
-	    settle_sources(c) < 0)
+	    each_route(c) < 0 || each(c, CCN_SOURCE, stage_source) < 0 || settle_sources(c) < 0)
 		return -1;
 	if (!route_stage_build(&c->routes, c->fib)) {
 		if (!c->routes.change.absent)

@@ -25,20 +25,11 @@ void route_ops_free(struct route_ops *ops)
 
 const char *route_fault(const struct ccn_route *route)
 {
-	unsigned bits = route->family == 4 ? 32 : 128;
-
 	if (route->family != 4 && route->family != 6)
 		return "family is not 4 or 6";
-	if (route->length > bits)
+	if (route->length > (route->family == 4 ? 32 : 128))
 		return "prefix length out of range";
-	for (unsigned at = 0; at < 2; at++) {
-		const unsigned before = at * 64;
-		const unsigned kept = route->length > before ? route->length - before : 0;
-
-		if (kept < 64 && lpm_word(route->prefix + at * 8) & UINT64_MAX >> kept)
-			return "bits are set beyond the prefix length";
-	}
-	return NULL;
+	return route_is_right(route) ? NULL : "bits are set beyond the prefix length";
 }
 
 static bool begin_run(struct route_ops *ops, uint32_t table)
@@ -57,26 +48,59 @@ static bool begin_run(struct route_ops *ops, uint32_t table)
 	return true;
 }
 
-bool route_ops_add(struct route_ops *ops, const struct ccn_route *route, bool remove)
+/* Each writes operations as long as they are in order, at least one; how many. */
+static inline __attribute__((always_inline)) size_t
+ascend4(lpm_op4 *op, const struct ccn_route *route, size_t count, bool remove)
+{
+	const unsigned flags = remove ? LPM_REMOVE | LPM_MUST : 0;
+	size_t n = 0;
+
+	do {
+		op[n] = lpm_make_op4(route[n].prefix, route[n].length,
+				     remove ? 0 : route[n].next_hop, flags);
+		if (n > 0 && lpm_op4_prefix(op[n]) <= lpm_op4_prefix(op[n - 1]))
+			break;
+	} while (++n < count);
+	return n;
+}
+
+static size_t ascend6(struct lpm_op6 *op, const struct ccn_route *route, size_t count, bool remove)
+{
+	const unsigned flags = remove ? LPM_REMOVE | LPM_MUST : 0;
+	size_t n = 0;
+
+	do {
+		op[n] = lpm_make_op6(route[n].prefix, route[n].length,
+				     remove ? 0 : route[n].next_hop, flags);
+		if (n > 0 && lpm_op6_compare(&op[n], &op[n - 1]) <= 0)
+			break;
+	} while (++n < count);
+	return n;
+}
+
+bool route_ops_add(struct route_ops *ops, const struct ccn_route *route, size_t count, bool remove)
 {
 	const bool v6 = route->family == 6;
-	const uint32_t table = route_table(route->ccsi, v6), at = ops->count[v6];
-	const struct route_run *run = ops->run_count ? &ops->run[ops->run_count - 1] : NULL;
-	const unsigned flags = remove ? LPM_REMOVE | LPM_MUST : 0;
-	const uint32_t next_hop = remove ? 0 : route->next_hop;
-	bool follows = run && run->table == table; /* then `at` is not 0 */
+	const uint32_t table = route_table(route->ccsi, v6);
 
-	if (v6) {
-		ops->v6[at] = lpm_make_op6(route->prefix, route->length, next_hop, flags);
-		follows = follows && lpm_op6_compare(&ops->v6[at - 1], &ops->v6[at]) < 0;
-	} else {
-		ops->v4[at] = lpm_make_op4(route->prefix, route->length, next_hop, flags);
-		follows = follows && lpm_op4_prefix(ops->v4[at - 1]) < lpm_op4_prefix(ops->v4[at]);
+	for (size_t n; count > 0; route += n, count -= n) {
+		const struct route_run *run = ops->run_count ? &ops->run[ops->run_count - 1] : NULL;
+		const uint32_t at = ops->count[v6];
+		bool follows = run && run->table == table; /* then `at` is not 0 */
+
+		if (v6) {
+			n = ascend6(ops->v6 + at, route, count, remove);
+			follows = follows && lpm_op6_compare(&ops->v6[at - 1], &ops->v6[at]) < 0;
+		} else {
+			n = ascend4(ops->v4 + at, route, count, remove);
+			follows = follows &&
+				  lpm_op4_prefix(ops->v4[at - 1]) < lpm_op4_prefix(ops->v4[at]);
+		}
+		if (!follows && !begin_run(ops, table))
+			return false;
+		ops->run[ops->run_count - 1].count += (uint32_t)n;
+		ops->count[v6] += (uint32_t)n;
 	}
-	if (!follows && !begin_run(ops, table))
-		return false;
-	ops->run[ops->run_count - 1].count++;
-	ops->count[v6]++;
 	return true;
 }
 

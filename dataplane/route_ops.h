@@ -36,9 +36,27 @@ struct route_ops {
 int route_ops_init(struct route_ops *ops, size_t routes); /* -1: out of memory */
 void route_ops_free(struct route_ops *ops);
 
-const char *route_fault(const struct ccn_route *route); /* NULL: fields are in range */
-/* At most as many as were said before; false: out of memory. */
-bool route_ops_add(struct route_ops *ops, const struct ccn_route *route, bool remove);
+/* Whether its fields are in range; if not, route_fault says which. */
+static inline bool route_is_right(const struct ccn_route *route)
+{
+	const unsigned length = route->length;
+
+	if (route->family == 4 ? length > 32 : route->family != 6 || length > 128)
+		return false;
+	const uint64_t upper = length < 64 ? UINT64_MAX >> length : 0; /* beyond the length */
+	const uint64_t lower = length <= 64   ? UINT64_MAX
+			       : length < 128 ? UINT64_MAX >> (length - 64)
+					      : 0;
+
+	return !((lpm_word(route->prefix) & upper) | (lpm_word(route->prefix + 8) & lower));
+}
+
+const char *route_fault(const struct ccn_route *route); /* NULL: none */
+
+/* Routes of one table, which are right; with those before at most as many as were said. False: out of
+ * memory. */
+bool route_ops_add(struct route_ops *ops, const struct ccn_route *routes, size_t count,
+		   bool remove);
 
 /* Calls `apply` for each table; false: out of memory, or `apply` said so. */
 bool route_ops_each(struct route_ops *ops,

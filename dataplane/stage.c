@@ -8,6 +8,9 @@
 
 #include "acl.h"
 
+/* So few that they are still in the first-level cache when they are written down. */
+#define ROUTES_AT_ONCE 256U
+
 /* --- interfaces --- */
 
 int stage_interface(struct change *c, const void *record, bool remove, uint32_t index)
@@ -140,9 +143,18 @@ int check_vnis(struct change *c)
 }
 /* --- routes --- */
 
-int stage_route(struct change *c, const void *record, bool remove, uint32_t index)
+static bool has_next_hop(const struct change *c, uint32_t slot)
 {
-	const struct ccn_route *r = record;
+	const struct next_hop_entry *page =
+	    slot < 1 << 24 ? c->fib->next_hop_page[slot / PAGE] : NULL;
+	const struct next_hop_entry *e = page ? &page[slot % PAGE] : NULL;
+
+	return e && (e->staged || (e->live && !e->doomed));
+}
+
+/* What is wrong with it. */
+static int refuse_route(struct change *c, const struct ccn_route *r, uint32_t index)
+{
 	const char *fault = route_fault(r);
 
 	if (fault)
@@ -150,17 +162,40 @@ int stage_route(struct change *c, const void *record, bool remove, uint32_t inde
 				     fault);
 	if (!change_has_ccsi(c, r->ccsi))
 		return change_refuse(c, CCN_NAK_RECORD, index, "route: no CCSI %u", r->ccsi);
-	if (!remove) {
-		const struct next_hop_entry *page =
-		    r->next_hop < 1 << 24 ? c->fib->next_hop_page[r->next_hop / PAGE] : NULL;
-		const struct next_hop_entry *e = page ? &page[r->next_hop % PAGE] : NULL;
+	return change_refuse(c, CCN_NAK_RECORD, index, "route in CCSI %u: no next hop %u", r->ccsi,
+			     r->next_hop);
+}
 
-		if (!e || (!e->staged && (!e->live || e->doomed)))
-			return change_refuse(c, CCN_NAK_RECORD, index,
-					     "route in CCSI %u: no next hop %u", r->ccsi,
-					     r->next_hop);
+/* Those at the beginning that are of one table and right; how many. */
+static size_t right_routes(const struct change *c, const struct ccn_route *r, size_t count,
+			   bool remove)
+{
+	const struct ccn_route *const first = r;
+	size_t n = 0;
+
+	if (!change_has_ccsi(c, r->ccsi))
+		return 0;
+	for (; n < count; n++, r++) {
+		if (r->ccsi != first->ccsi || r->family != first->family || !route_is_right(r))
+			break;
+		if (!remove && !has_next_hop(c, r->next_hop))
+			break;
 	}
-	return route_ops_add(&c->routes.ops, r, remove) ? 0 : change_no_memory(c);
+	return n;
+}
+
+int stage_routes(struct change *c, const void *records, size_t count, bool remove)
+{
+	const struct ccn_route *r = records;
+
+	for (size_t at = 0, n; at < count; at += n) {
+		n = right_routes(c, r + at, RTE_MIN(count - at, ROUTES_AT_ONCE), remove);
+		if (n == 0)
+			return refuse_route(c, r + at, (uint32_t)at);
+		if (!route_ops_add(&c->routes.ops, r + at, n, remove))
+			return change_no_memory(c);
+	}
+	return 0;
 }
 
 int refuse_absent_route(struct change *c, const void *record, bool remove, uint32_t index)
