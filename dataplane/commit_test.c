@@ -5,32 +5,15 @@
  * route into another table's next hop.
  */
 #include "commit.h"
-#include "message.h"
 
 #include <pthread.h>
 #include <string.h>
 
 #include "check_eal.h"
 #include "check_ports.h"
+#include "check_tables.h"
 #include "classify.h"
 #include "reclaim.h"
-
-struct bytes {
-	uint8_t data[1 << 17];
-	size_t length;
-};
-
-static void add(struct bytes *to, uint16_t type, uint16_t flags, const void *record)
-{
-	const size_t size = record_size(type);
-	const struct ccn_header header = {
-	    .length = (uint32_t)(sizeof(header) + size), .type = type, .flags = flags, .count = 1};
-
-	CHECK(to->length + header.length <= sizeof(to->data));
-	memcpy(to->data + to->length, &header, sizeof(header));
-	memcpy(to->data + to->length + sizeof(header), record, size);
-	to->length += header.length;
-}
 
 static void set_name(uint8_t (*name)[4], uint32_t c, uint32_t n)
 {
@@ -38,7 +21,7 @@ static void set_name(uint8_t (*name)[4], uint32_t c, uint32_t n)
 }
 
 /* CCSI c (1..4) uses VNI 100 + c, and slots that are c modulo 4: a reader can tell them apart. */
-static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
+static void random_record(uint64_t *state, struct check_records *to, bool may_remove)
 {
 	uint32_t c = 1 + random_below(state, 4), n = random_below(state, 8);
 	uint16_t flags = may_remove && random_below(state, 3) == 0 ? CCN_DELETE : 0;
@@ -64,20 +47,20 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 	case 0:
 		r.ccsi.id = c;
 		r.ccsi.flags = random_below(state, 2);
-		add(to, CCN_CCSI, flags, &r);
+		check_add(to, CCN_CCSI, flags, &r);
 		break;
 	case 1:
 		r.vni.vni = 100 + c;
 		r.vni.ccsi = c;
 		r.vni.kind = CCN_VNI_VPC;
-		add(to, CCN_VNI, flags, &r);
+		check_add(to, CCN_VNI, flags, &r);
 		break;
 	case 2:
 		r.vtep.vni = 100 + c;
 		r.vtep.address[0] = n < 2 ? 0xe0 : 10; /* of IPv6, if it has a name now */
 		r.vtep.address[3] = (uint8_t)n;
 		r.vtep.flags = random_below(state, 4);
-		add(to, CCN_VTEP, flags, &r);
+		check_add(to, CCN_VTEP, flags, &r);
 		break;
 	case 3:
 	case 4:
@@ -92,7 +75,7 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 			r.hop.family = 6;
 			memcpy(r.hop.ip, (uint8_t[16]){0x20, 1, [15] = (uint8_t)c}, 16);
 		}
-		add(to, CCN_NEXT_HOP, flags, &r);
+		check_add(to, CCN_NEXT_HOP, flags, &r);
 		break;
 	case 5:
 	case 6:
@@ -105,7 +88,7 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 			r.vm.shared = 1;
 			set_name(&r.vm.vtep, c, random_below(state, 3));
 		}
-		add(to, CCN_VM, flags, &r);
+		check_add(to, CCN_VM, flags, &r);
 		break;
 	case 12:
 	case 13: /* VTEPs of set c; now and then they are others than its name says */
@@ -116,7 +99,7 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 			memcpy(r.set.vtep[i], (uint8_t[]){10, 0, (uint8_t)c, (uint8_t)(i + 1)}, 4);
 		if (random_below(state, 10) == 0)
 			r.set.vtep[0][3] = (uint8_t)random_below(state, 4);
-		add(to, CCN_VTEP_SET, flags, &r);
+		check_add(to, CCN_VTEP_SET, flags, &r);
 		break;
 	case 7:
 		r.interface.id = 1 + random_below(state, 3);
@@ -127,7 +110,7 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		memcpy(r.interface.port, "p0", 3);
 		memcpy(r.interface.address, (uint8_t[]){10, 0, 0, 1}, 4);
 		r.interface.length = 24;
-		add(to, CCN_INTERFACE, flags, &r);
+		check_add(to, CCN_INTERFACE, flags, &r);
 		break;
 	case 8:
 	case 9: /* now and then its members are missing, too few or another group */
@@ -138,25 +121,25 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 			r.group.member[i].key = r.group.member[i].slot;
 			r.group.member[i].weight = (uint8_t)(1 + random_below(state, 9));
 		}
-		add(to, CCN_NEXT_HOP_GROUP, flags, &r);
+		check_add(to, CCN_NEXT_HOP_GROUP, flags, &r);
 		break;
 	case 10:
 		r.gateway.vni = 100 + c;
 		r.gateway.family = n % 2 ? 4 : 6;
 		r.gateway.ip[3] = (uint8_t)n;
-		add(to, CCN_GATEWAY_ADDRESS, flags, &r);
+		check_add(to, CCN_GATEWAY_ADDRESS, flags, &r);
 		break;
 	case 11:
 		r.peer.interface = n % 2 ? 0 : c;
 		r.peer.family = 4;
 		r.peer.ip[3] = (uint8_t)n;
-		add(to, CCN_PEER, flags, &r);
+		check_add(to, CCN_PEER, flags, &r);
 		break;
 	case 19: /* now and then the name or the address is another's */
 		memcpy(r.vtep_name.name, (uint8_t[]){0xe0, 0, 0, (uint8_t)(n % 4)}, 4);
 		memcpy(r.vtep_name.address,
 		       (uint8_t[16]){0x20, 1, [15] = (uint8_t)(n == 7 ? c : n % 4)}, 16);
-		add(to, CCN_VTEP_NAME, flags, &r);
+		check_add(to, CCN_VTEP_NAME, flags, &r);
 		break;
 	case 14: /* now and then a range of ports upside down */
 		r.acl.ccsi = c;
@@ -168,7 +151,7 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		r.acl.source_port[1] = UINT16_MAX;
 		r.acl.destination_port[0] = 22;
 		r.acl.destination_port[1] = (uint16_t)(22 + 8 - random_below(state, 10));
-		add(to, CCN_ACL_RULE, flags, &r);
+		check_add(to, CCN_ACL_RULE, flags, &r);
 		break;
 	case 15:
 	case 16:
@@ -178,15 +161,18 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 		r.source.prefix[0] = (uint8_t)n;
 		r.source.site = (uint16_t)random_below(state, 3);
 		r.source.flags = random_below(state, 2);
-		add(to, CCN_SOURCE, flags, &r);
+		check_add(to, CCN_SOURCE, flags, &r);
 		break;
 	default:
 		r.route.ccsi = c;
 		r.route.family = n % 2 ? 4 : 6;
 		r.route.length = (uint8_t)(n < 4 ? 8 : 16);
 		r.route.prefix[0] = (uint8_t)n;
-		r.route.next_hop = random_below(state, 7) * 4 + c;
-		add(to, CCN_ROUTE, flags, &r);
+		for (uint32_t more = 1 + random_below(state, 3); more > 0; more--) {
+			r.route.next_hop = random_below(state, 7) * 4 + c;
+			check_add(to, CCN_ROUTE, flags, &r);
+			r.route.prefix[0] = (uint8_t)(random_below(state, 4) + (n < 4 ? 0 : 4));
+		}
 		break;
 	}
 }
@@ -194,11 +180,11 @@ static void random_record(uint64_t *state, struct bytes *to, bool may_remove)
 static int collect(void *context, uint16_t type, const void *record, size_t size)
 {
 	(void)size;
-	add(context, type, 0, record);
+	check_add(context, type, 0, record);
 	return 0;
 }
 
-static void dump(struct bytes *to)
+static void dump(struct check_records *to)
 {
 	to->length = 0;
 	CHECK(fib_dump(fib_current, collect, to) == 0);
@@ -212,10 +198,10 @@ static int compare_messages(const void *a, const void *b)
 }
 
 /* VMs and VTEPs are dumped in no order: compares dumps as sets. */
-static bool same(const struct bytes *a, const struct bytes *b)
+static bool same(const struct check_records *a, const struct check_records *b)
 {
 	static uint8_t rows[2][512][ROW];
-	const struct bytes *of[2] = {a, b};
+	const struct check_records *of[2] = {a, b};
 	size_t count[2] = {0, 0};
 
 	memset(rows, 0, sizeof(rows));
@@ -234,9 +220,10 @@ static bool same(const struct bytes *a, const struct bytes *b)
 }
 
 /* A transaction that is prepared and then given up leaves no trace. */
-static void think_again(const struct bytes *messages, bool full, const struct bytes *before)
+static void think_again(const struct check_records *messages, bool full,
+			const struct check_records *before)
 {
-	static struct bytes now;
+	static struct check_records now;
 	struct refusal refusal;
 	struct change *c = commit_prepare(messages->data, messages->length, full, &refusal);
 
@@ -249,11 +236,38 @@ static void think_again(const struct bytes *messages, bool full, const struct by
 	CHECK(same(before, &now));
 }
 
-static int put_into_force(const struct bytes *messages, bool full, struct refusal *refusal)
+/* Records of a kind that stand together become one message, as the control plane writes them. */
+static const struct check_records *joined(const struct check_records *messages)
+{
+	static struct check_records one;
+	struct ccn_header header, last = {0};
+	size_t begun = 0;
+
+	one.length = 0;
+	for (size_t at = 0; at < messages->length; at += header.length) {
+		memcpy(&header, messages->data + at, sizeof(header));
+		if (header.type != last.type || header.flags != last.flags) {
+			begun = one.length;
+			last = (struct ccn_header){
+			    .length = sizeof(header), .type = header.type, .flags = header.flags};
+			one.length += sizeof(header);
+		}
+		memcpy(one.data + one.length, messages->data + at + sizeof(header),
+		       header.length - sizeof(header));
+		one.length += header.length - sizeof(header);
+		last.length += header.length - (uint32_t)sizeof(header);
+		last.count++;
+		memcpy(one.data + begun, &last, sizeof(last));
+	}
+	return &one;
+}
+
+static int put_into_force(const struct check_records *messages, bool full, struct refusal *refusal)
 {
 	static const uint8_t digest[32];
 	uint64_t now = fib_current ? fib_current->generation : 0;
 
+	messages = now % 2 ? joined(messages) : messages;
 	return commit(messages->data, messages->length, full, now + 1, digest, refusal);
 }
 
@@ -384,89 +398,7 @@ static void *read_on(void *unused)
 	return NULL;
 }
 
-/* A slot that routes alone have left may become another table's next hop by the next transaction:
- * not while a reader is still on its way there. */
-static void *put_last(void *messages)
-{
-	struct refusal refusal;
-
-	CHECK(put_into_force(messages, false, &refusal) == 0);
-	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-static void check_slot_used_again(void)
-{
-	static struct bytes first, moved, again;
-	struct ccn_route route = {.ccsi = 1, .next_hop = 5, .family = 4};
-	struct ccn_next_hop hop = {.slot = 5, .kind = CCN_ON_LINK, .vni = 101};
-	const struct ccn_ccsi ccsi = {.id = 1};
-	struct refusal refusal;
-	pthread_t writer;
-	uint32_t slot, address = 0;
-
-	add(&first, CCN_CCSI, 0, &ccsi);
-	add(&first, CCN_NEXT_HOP, 0, &hop);
-	hop.slot = 9;
-	add(&first, CCN_NEXT_HOP, 0, &hop);
-	add(&first, CCN_ROUTE, 0, &route);
-	CHECK(put_into_force(&first, true, &refusal) == 0);
-
-	rte_rcu_qsbr_thread_online(fib_qsbr, READER_WORKER);
-	lpm_lookup_burst4(&fib_current->lpm[0][1], &address, &slot, 1);
-	route.next_hop = 9;
-	add(&moved, CCN_ROUTE, 0, &route);
-	CHECK(put_into_force(&moved, false, &refusal) == 0); /* waits for nobody */
-
-	hop.slot = 5;
-	hop.vni = 102; /* another table's */
-	add(&again, CCN_NEXT_HOP, 0, &hop);
-	CHECK(pthread_create(&writer, NULL, put_last, &again) == 0);
-	for (int i = 0; i < 100; i++) {
-		usleep(500);
-		CHECK(slot == 5 && fib_next_hop(fib_current, slot)->record.vni == 101);
-	}
-	rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
-	pthread_join(writer, NULL);
-	CHECK(stop && fib_next_hop(fib_current, slot)->record.vni == 102);
-	stop = false;
-}
-
-/* A route that comes with an access list is not there for a packet that the list has not seen. */
-static void check_list_before_route(void)
-{
-	static struct bytes first, both;
-	const struct ccn_ccsi ccsi = {.id = 1};
-	const struct ccn_next_hop hop = {.slot = 5, .kind = CCN_ON_LINK, .vni = 101};
-	const struct ccn_route route = {.ccsi = 1, .next_hop = 5, .family = 4};
-	const struct ccn_acl_rule rule = {.ccsi = 1,
-					  .action = CCN_ACL_DENY,
-					  .family = 4,
-					  .any_protocol = 1,
-					  .source_port = {0, 65535},
-					  .destination_port = {0, 65535}};
-	struct refusal refusal;
-	pthread_t writer;
-
-	add(&first, CCN_CCSI, 0, &ccsi);
-	add(&first, CCN_NEXT_HOP, 0, &hop);
-	CHECK(put_into_force(&first, true, &refusal) == 0);
-	add(&both, CCN_ROUTE, 0, &route);
-	add(&both, CCN_ACL_RULE, 0, &rule);
-	rte_rcu_qsbr_thread_online(fib_qsbr, READER_WORKER);
-	CHECK(!fib_current->acl[1]); /* what this packet has seen of it */
-	CHECK(pthread_create(&writer, NULL, put_last, &both) == 0);
-	for (int i = 0; i < 100; i++) {
-		usleep(500);
-		CHECK(!__atomic_load_n(&fib_current->lpm[0][1], __ATOMIC_ACQUIRE));
-	}
-	rte_rcu_qsbr_thread_offline(fib_qsbr, READER_WORKER);
-	pthread_join(writer, NULL);
-	CHECK(stop && fib_current->lpm[0][1] && fib_current->acl[1]);
-	stop = false;
-}
-
-static bool only_has(const struct bytes *messages, uint16_t type)
+static bool only_has(const struct check_records *messages, uint16_t type)
 {
 	struct ccn_header header;
 
@@ -482,7 +414,7 @@ static bool only_has(const struct bytes *messages, uint16_t type)
 int main(int argc, char **argv)
 {
 	const unsigned steps = argc > 1 ? (unsigned)atoi(argv[1]) : 8000;
-	static struct bytes messages, before, after, again;
+	static struct check_records messages, before, after, again;
 	struct refusal refusal;
 	uint64_t state = 2026, epoch;
 	unsigned accepted = 0, refused = 0;
@@ -491,8 +423,6 @@ int main(int argc, char **argv)
 	check_eal();
 	CHECK(fib_init() == 0);
 	neigh_init(true);
-	check_slot_used_again();
-	check_list_before_route();
 	CHECK(pthread_create(&reader, NULL, read_on, NULL) == 0);
 	for (unsigned step = 0; step < steps; step++) {
 		bool full = random_below(&state, 200) == 0;
