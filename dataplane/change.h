@@ -124,8 +124,8 @@ int change_adjacency(struct change *c, const uint8_t vtep[4], uint32_t *index);
 uint64_t op_vtep_key(const struct op *op);
 
 /* In the table of VMs, and in the counts of the sets that they name. */
-void publish_vm(struct change *c, const struct ccn_vm *r);
-void remove_vm(struct change *c, const struct ccn_vm *r);
+void publish_vms(struct change *c);
+void remove_vms(struct change *c);
 void free_vtep_sets(struct change *c, bool published); /* those that are not, or no more, used */
 
 #endif

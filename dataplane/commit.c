@@ -154,9 +154,7 @@ static void publish_rows(struct change *c)
 		if (c->vteps.op[i].last && !c->vteps.op[i].remove)
 			keymap_put(fib->vteps, op_vtep_key(&c->vteps.op[i]),
 				   ((const struct ccn_vtep *)c->vteps.op[i].record)->flags);
-	for (size_t i = 0; i < c->vms.count; i++)
-		if (c->vms.op[i].last && !c->vms.op[i].remove)
-			publish_vm(c, (const void *)c->vms.op[i].record);
+	publish_vms(c);
 }
 
 static void remove_rows(struct change *c)
@@ -164,9 +162,7 @@ static void remove_rows(struct change *c)
 	for (size_t i = 0; i < c->vteps.count; i++)
 		if (c->vteps.op[i].last && c->vteps.op[i].remove)
 			keymap_remove(c->fib->vteps, op_vtep_key(&c->vteps.op[i]));
-	for (size_t i = 0; i < c->vms.count; i++)
-		if (c->vms.op[i].last && c->vms.op[i].remove)
-			remove_vm(c, (const void *)c->vms.op[i].record);
+	remove_vms(c);
 }
 
 /* Exchanges the staged next hop for the live one; what was live is then in `staged`. A reader between

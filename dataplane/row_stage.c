@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VMS_AHEAD 16U /* rows whose places in the table are under way from memory */
+
 /* --- VTEPs and VMs: lists of operations, of which the last per key counts --- */
 
 #define VTEP_KEY offsetof(struct ccn_vtep, flags)
@@ -183,6 +185,15 @@ static void count_sets(struct change *c, const struct ccn_vm *r, bool remove)
 		sets->at[vtep_set_find(sets, r->vtep)]->difference++;
 }
 
+static void fetch_vm(const struct change *c, size_t i)
+{
+	if (i >= c->vms.count)
+		return;
+	const struct ccn_vm *r = (const void *)c->vms.op[i].record;
+
+	vm_prefetch(&c->fib->vms, r->family, r->vni, r->ip);
+}
+
 int settle_vms(struct change *c)
 {
 	size_t more[2] = {0, 0};
@@ -195,6 +206,8 @@ int settle_vms(struct change *c)
 		const struct ccn_vm *r = (const void *)op->record;
 		bool first = i == 0 || !same_vm(op - 1, op);
 
+		if (c->vms.removes || c->vtep_set_removed)
+			fetch_vm(c, i + VMS_AHEAD);
 		more[r->family == 6] += !op->remove;
 		if (c->vtep_set_removed && op->last)
 			count_sets(c, r, op->remove);
@@ -207,22 +220,18 @@ int settle_vms(struct change *c)
 	return 0;
 }
 
-static void forget_vm(struct change *c, const struct ccn_vm *r)
+/* One more or less in a place: what it led to is let go of. */
+static void release_vm(struct change *c, const struct vm_value *value)
 {
-	struct vm_value value;
-
-	if (!vm_get(&c->fib->vms, r->family, r->vni, r->ip, &value))
-		return;
-	if (set_of(c, &value))
-		set_of(c, &value)->vms--;
-	adjacency_release(c->fib, value.adjacency);
+	if (set_of(c, value))
+		set_of(c, value)->vms--;
+	adjacency_release(c->fib, value->adjacency);
 }
 
-void publish_vm(struct change *c, const struct ccn_vm *r)
+static void publish_vm(struct change *c, const struct ccn_vm *r)
 {
-	struct vm_value value = {.vni = r->vni};
+	struct vm_value value = {.vni = r->vni}, before;
 
-	forget_vm(c, r);
 	memcpy(value.mac, r->mac, 6);
 	if (r->shared) {
 		value.adjacency = SHARED | vtep_set_find(&c->fib->vtep_sets, r->vtep);
@@ -231,13 +240,39 @@ void publish_vm(struct change *c, const struct ccn_vm *r)
 		change_adjacency(c, r->vtep, &value.adjacency); /* staged before: cannot fail */
 		adjacency_hold(c->fib, value.adjacency);
 	}
-	vm_put(&c->fib->vms, r->family, r->ip, &value);
+	if (vm_put(&c->fib->vms, r->family, r->ip, &value, &before))
+		release_vm(c, &before);
 }
 
-void remove_vm(struct change *c, const struct ccn_vm *r)
+static void remove_vm(struct change *c, const struct ccn_vm *r)
 {
-	forget_vm(c, r);
-	vm_delete(&c->fib->vms, r->family, r->vni, r->ip);
+	struct vm_value before;
+
+	if (vm_delete(&c->fib->vms, r->family, r->vni, r->ip, &before))
+		release_vm(c, &before);
+}
+
+static void each_last_vm(struct change *c, bool remove,
+			 void (*act)(struct change *c, const struct ccn_vm *r))
+{
+	for (size_t i = 0; i < c->vms.count; i++) {
+		const struct op *op = &c->vms.op[i];
+
+		fetch_vm(c, i + VMS_AHEAD);
+		if (op->last && op->remove == remove)
+			act(c, (const void *)op->record);
+	}
+}
+
+void publish_vms(struct change *c)
+{
+	each_last_vm(c, false, publish_vm);
+}
+
+void remove_vms(struct change *c)
+{
+	if (c->vms.removes > 0)
+		each_last_vm(c, true, remove_vm);
 }
 
 /* --- sets of VTEPs: a few, each put beside the table at once, and seen when a VM names it --- */

@@ -277,7 +277,7 @@ static void bench_vms(const char *name, size_t count)
 		const struct vm_value value = {.vni = 1 + n / 100, .adjacency = n};
 		const uint32_t address = n * 2654435761U;
 
-		vm_put(&table, 4, (const uint8_t *)&address, &value);
+		vm_put(&table, 4, (const uint8_t *)&address, &value, NULL);
 	}
 	figure(name, "insert", (double)count / (seconds() - begun) * 1e-6, "M/s");
 	figure(name, "hit", vm_cycles(&table, count), "TSC cycles");

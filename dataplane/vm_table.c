@@ -134,11 +134,15 @@ static struct slot *find(struct vm_array *array, int family, uint32_t vni, const
 	}
 }
 
-static void put(struct vm_array *array, int family, const uint8_t *ip, const struct vm_value *value)
+static bool put(struct vm_array *array, int family, const uint8_t *ip, const struct vm_value *value,
+		struct vm_value *before)
 {
 	struct slot *slot = find(array, family, value->vni, ip);
+	const bool there = slot->value.vni != EMPTY;
 
-	if (slot->value.vni == EMPTY) {
+	if (there && before)
+		*before = load_value(slot);
+	if (!there) {
 		if (family == 4)
 			slot->key4[0] = load_key4(value->vni, ip);
 		else
@@ -147,6 +151,7 @@ static void put(struct vm_array *array, int family, const uint8_t *ip, const str
 		array->used++;
 	}
 	store_value(slot, value);
+	return there;
 }
 
 int vm_reserve(struct vm_table *table, int family, size_t more, struct vm_array **retired)
@@ -175,28 +180,40 @@ int vm_reserve(struct vm_table *table, int family, size_t more, struct vm_array 
 		} else {
 			memcpy(ip, slot->ip6, 16);
 		}
-		put(array, family, ip, &slot->value);
+		put(array, family, ip, &slot->value, NULL);
 	}
 	__atomic_store_n(place, array, __ATOMIC_RELEASE);
 	*retired = old;
 	return 0;
 }
 
-void vm_put(struct vm_table *table, int family, const uint8_t *ip, const struct vm_value *value)
+bool vm_put(struct vm_table *table, int family, const uint8_t *ip, const struct vm_value *value,
+	    struct vm_value *before)
 {
-	put(family == 4 ? table->v4 : table->v6, family, ip, value);
+	return put(family == 4 ? table->v4 : table->v6, family, ip, value, before);
 }
 
-bool vm_delete(struct vm_table *table, int family, uint32_t vni, const uint8_t *ip)
+bool vm_delete(struct vm_table *table, int family, uint32_t vni, const uint8_t *ip,
+	       struct vm_value *before)
 {
 	struct vm_array *array = family == 4 ? table->v4 : table->v6;
 	struct slot *slot = find(array, family, vni, ip);
 
 	if (slot->value.vni == EMPTY)
 		return false;
+	if (before)
+		*before = load_value(slot);
 	__atomic_store_n(&slot->value.vni, DELETED, __ATOMIC_RELEASE);
 	array->live--;
 	return true;
+}
+
+void vm_prefetch(const struct vm_table *table, int family, uint32_t vni, const uint8_t *ip)
+{
+	const struct vm_array *array = family == 4 ? table->v4 : table->v6;
+	const uint64_t hash = family == 4 ? hash4(load_key4(vni, ip)) : hash6(vni, ip);
+
+	__builtin_prefetch(&array->slots[hash * 2 & array->mask], 1);
 }
 
 bool vm_get(const struct vm_table *table, int family, uint32_t vni, const uint8_t *ip,

@@ -33,9 +33,14 @@ void vm_table_free(struct vm_table *table);
 int vm_reserve(struct vm_table *table, int family, size_t more, struct vm_array **retired);
 void vm_array_free(struct vm_array *array);
 
-/* `ip`: 4 or 16 octets in network order. vm_put adds or replaces. */
-void vm_put(struct vm_table *table, int family, const uint8_t *ip, const struct vm_value *value);
-bool vm_delete(struct vm_table *table, int family, uint32_t vni, const uint8_t *ip);
+/* `ip`: 4 or 16 octets in network order. vm_put adds or replaces. Whether the key was there, and then in
+ * `before` (or NULL) what it had. */
+bool vm_put(struct vm_table *table, int family, const uint8_t *ip, const struct vm_value *value,
+	    struct vm_value *before);
+bool vm_delete(struct vm_table *table, int family, uint32_t vni, const uint8_t *ip,
+	       struct vm_value *before);
+/* Fetches where it is, for one of these calls a little later. */
+void vm_prefetch(const struct vm_table *table, int family, uint32_t vni, const uint8_t *ip);
 bool vm_get(const struct vm_table *table, int family, uint32_t vni, const uint8_t *ip,
 	    struct vm_value *value);
 size_t vm_count(const struct vm_table *table, int family);

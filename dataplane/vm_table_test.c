@@ -82,18 +82,25 @@ static void against_model(int family)
 	for (int step = 0; step < 60000; step++) {
 		struct model *m = &models[random_below(&state, KEYS)];
 
+		const struct vm_value held = m->value;
+		struct vm_value before;
+
 		if (random_below(&state, 2)) {
 			struct vm_array *retired;
 
+			vm_prefetch(&table, family, m->value.vni, m->ip);
 			m->value.adjacency = (uint32_t)random_u64(&state);
 			m->value.mac[5] = (uint8_t)step;
 			CHECK(vm_reserve(&table, family, 1, &retired) == 0);
 			vm_array_free(retired);
-			vm_put(&table, family, m->ip, &m->value);
+			CHECK(vm_put(&table, family, m->ip, &m->value, &before) == m->present);
+			CHECK(!m->present || !memcmp(&before, &held, sizeof(held)));
 			live += !m->present;
 			m->present = true;
 		} else {
-			CHECK(vm_delete(&table, family, m->value.vni, m->ip) == m->present);
+			CHECK(vm_delete(&table, family, m->value.vni, m->ip, &before) ==
+			      m->present);
+			CHECK(!m->present || !memcmp(&before, &held, sizeof(held)));
 			live -= m->present;
 			m->present = false;
 		}
@@ -153,7 +160,7 @@ static void beside_a_reader(void)
 
 		memcpy(value.mac, &value.adjacency, 4);
 		if (random_below(&state, 3) == 0) {
-			vm_delete(&shared, 4, 1, (const uint8_t *)&key);
+			vm_delete(&shared, 4, 1, (const uint8_t *)&key, NULL);
 			continue;
 		}
 		CHECK(vm_reserve(&shared, 4, 1, &old) == 0);
@@ -161,7 +168,7 @@ static void beside_a_reader(void)
 			CHECK(retired_count < 2000);
 			retired[retired_count++] = old;
 		}
-		vm_put(&shared, 4, (const uint8_t *)&key, &value);
+		vm_put(&shared, 4, (const uint8_t *)&key, &value, NULL);
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(reader, NULL);
