@@ -21,11 +21,14 @@ REMOTE = (
 class Bird:
     """The daemon with the very configuration of docs/interop.md, and its command line."""
 
-    def __init__(self, net, namespace):
+    def __init__(self, net, namespace, one_session=False):
         self.net, self.directory = net, net.directory / "bird"
         self.directory.mkdir()
         text = (net.ccn_source / "docs" / "interop.md").read_text()
-        lines = text.split("### BIRD\n", 1)[1].split("```", 2)[1].partition("\n")[2]
+        blocks = text.split("### BIRD\n", 1)[1].split("```")
+        lines = blocks[1].partition("\n")[2]
+        if one_session:
+            lines = lines[: lines.index("protocol bgp gw4")] + blocks[3].partition("\n")[2]
         self.file = self.directory / "bird.conf"
         self.file.write_text(lines)
         self.process = net.start(
@@ -105,6 +108,37 @@ def peers(net):
         gobgp(f"global rib add -a {REMOTE.format(prefix)}")
     gateway = net.gateway("bj-gw1", topology(net))
     net.until(lambda: gateway.established("lf-r1", "lf-r1-v6", "hk-gw1"))
+    net.until(lambda: "fd00:2::/64" in gateway.routes())
+    return gateway, bird, gobgp
+
+
+@pytest.fixture
+def one_session(net):
+    """The same over one IPv4 session, on a hand-off with addresses of both families."""
+    net.namespace("lf-r1")
+    net.ip("lf-r1", "link", "add", "eth0", "type", "veth", "peer", "name", "eth2.101t",
+           "netns", net.names["core"])  # fmt: skip
+    ends = ("lf-r1", "eth0", ROUTER4, ROUTER6), ("core", "eth2.101t", GATEWAY4, GATEWAY6)
+    for place, device, four, six in ends:
+        for address in (f"{four}/30", f"{six}/64"):
+            net.ip(place, "address", "add", address, "dev", device, "nodad")
+        net.ip(place, "link", "set", device, "up")
+    file = topology(net)
+    text = file.read_text()
+    second = text.index("      lf-r1-v6:")
+    text = text[:second] + text[text.index("\n", second) + 1 :]
+    ours = f"        gateway-address: {GATEWAY4}/30\n"
+    both = f'        address6: "{ROUTER6}/64"\n        gateway-address6: "{GATEWAY6}/64"\n'
+    imports = "        import: [from-idc, from-idc6]\n"
+    file.write_text(
+        text.replace(ours, ours + both).replace("        import: [from-idc]\n", imports)
+    )
+    bird = Bird(net, "lf-r1", one_session=True)
+    gobgp = net.gobgp_peer("bj-gw1", net.addresses["hk-gw1"], 64602)
+    for prefix in ("10.2.0.0/16", "fd00:2::/64"):
+        gobgp(f"global rib add -a {REMOTE.format(prefix)}")
+    gateway = net.gateway("bj-gw1", file)
+    net.until(lambda: gateway.established("lf-r1", "hk-gw1"))
     net.until(lambda: "fd00:2::/64" in gateway.routes())
     return gateway, bird, gobgp
 
@@ -190,3 +224,53 @@ def test_what_bird_hears(net, peers):
     net.until(lambda: gateway.neighbor("lf-r1")["state"] != "established")
     assert told(gateway, "lf-r1")["172.16.1.0/24"]["stale"]
     assert "172.16.1.0/24" in gateway.routes()
+
+
+def test_ipv6_over_the_ipv4_session_both_ways(net, one_session):
+    gateway, bird, gobgp = one_session
+    assert gateway.neighbor("lf-r1")["families"] == ["ipv4-unicast", "ipv6-unicast"]
+    for prefix, next_hop in (("172.16.1.0/24", ROUTER4), ("fd00:16:1::/64", ROUTER6)):
+        route = told(gateway, "lf-r1")[prefix]
+        assert route["attributes"] == {
+            "origin": "igp", "as-path": "65101", "next-hop": next_hop, "med": 50,
+            "communities": ["65101:7"], "large-communities": ["65101:1:2"],
+        }  # fmt: skip
+        hop = gateway.routes()[prefix]["next-hop"]
+        assert (hop["kind"], hop["ip"]) == ("hand-off", next_hop)
+        (path,) = net.until(lambda p=prefix: gobgp.rib().get(f"5 192.0.2.11:100 {p}"))
+        assert [s["asns"] for s in path["attrs"][2]["as_paths"]] == [[64601, 65101]]
+        assert path["attrs"][14]["nexthop"] == net.addresses["bj-gw1"]
+    wanted = {
+        "10.1.0.0/16": ("64601", GATEWAY4), "10.2.0.0/16": ("64601 64602", GATEWAY4),
+        "fd00:1::/64": ("64601", GATEWAY6), "fd00:2::/64": ("64601 64602", GATEWAY6),
+    }  # fmt: skip
+    net.until(lambda: bird.routes("both").keys() == wanted.keys())
+    for prefix, route in bird.routes("both").items():
+        path, next_hop = wanted[prefix]
+        assert (route["as_path"], route["otc"]) == (path, "64601")
+        assert route["next_hop"].split()[0] == next_hop
+        assert route["via"] == f"{next_hop} on eth0"
+    assert gateway.neighbor("lf-r1")["advertised"] == len(wanted)
+    gobgp(f"global rib del -a {REMOTE.format('fd00:2::/64')}")
+    net.until(lambda: bird.routes("both").keys() == wanted.keys() - {"fd00:2::/64"})
+    assert not gateway.lines("down:")
+
+    # Another next hop is not on the hand-off: said so, and not used. BIRD's own choice is.
+    chosen = " next hop address fd00:fe::2;"
+    bird.reconfigure(chosen, " next hop address fd00:99::2;")
+    bird("restart", "both")
+    net.until(lambda: "fd00:16:1::/64" not in gateway.routes())
+    said = gateway.ccn("explain", "fd00:16:1::/64", "--ccn", "retail").stdout
+    assert "fd00:99::2 is not in the hand-off subnet fd00:fe::/64" in said
+    assert "172.16.1.0/24" in gateway.routes()
+    bird.reconfigure(" next hop address fd00:99::2;", "")
+    bird("restart", "both")
+    net.until(lambda: "fd00:16:1::/64" in gateway.routes())
+    assert gateway.routes()["fd00:16:1::/64"]["next-hop"]["ip"] == ROUTER6
+
+    # RFC 8950 is not ours to speak: a router that offers it goes on as before.
+    bird.reconfigure("ipv4 { import all; export", "ipv4 { extended next hop; import all; export")
+    net.until(lambda: bird.routes("both").keys() == wanted.keys() - {"fd00:2::/64"})
+    net.until(lambda: gateway.established("lf-r1") and "172.16.1.0/24" in gateway.routes())
+    assert gateway.routes()["172.16.1.0/24"]["next-hop"]["ip"] == ROUTER4
+    assert gateway.neighbor("lf-r1")["malformed"] == 0
