@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,20 +41,27 @@ def record(dtype: np.dtype, **fields: object) -> np.ndarray:
 
 
 def interface(id: int, role: Role, port: str, prefix: str, **more: object) -> tuple:
+    """``prefix``, ``via`` and ``vtep`` are of one family; ``address6`` is beside an IPv4 prefix."""
     address, _, length = prefix.partition("/")
-    via = more.pop("via", "0.0.0.0")
-    more["address6"] = ip(str(more.get("address6", "::")))
+    six = "6" if ":" in prefix else ""
+    more |= {f"length{six}": int(length)}
+    if not six:
+        more["address6"] = ip(str(more.get("address6", "::")))
+    for field, text in (
+        ("address", address),
+        ("via", more.pop("via", "")),
+        ("vtep", more.pop("vtep", "")),
+    ):
+        if text:
+            more[field + six] = ip(str(text))[: 16 if six else 4]
     row = record(
         wire.INTERFACE,
         id=id,
         role=role,
-        length=int(length),
         mtu=more.pop("mtu", 1600),
         port=wire.octets(port.encode(), 16),
         tap=wire.octets(str(more.pop("tap", "")).encode(), 16),
         mac=mac(str(more.pop("mac", "00:00:00:00:00:00"))),
-        address=ip(address)[:4],
-        via=ip(str(via))[:4],
         **more,
     )
     return (MessageType.INTERFACE, 0, row)
@@ -68,8 +76,21 @@ def vni(number: int, ccsi: int, kind: VniKind = VniKind.VPC) -> tuple:
     return (MessageType.VNI, 0, record(wire.VNI, vni=number, ccsi=ccsi, kind=kind))
 
 
+def word(address: str) -> np.ndarray:
+    """Of a VTEP: its IPv4 address, or its name."""
+    if ":" not in address:
+        return ip(address)[:4]
+    number = 0xE0000000 | zlib.crc32(bytes(ip(address))) >> 4
+    return wire.octets(number.to_bytes(4, "big"), 4)
+
+
+def vtep_name(address: str) -> tuple:
+    row = record(wire.VTEP_NAME, name=word(address), address=ip(address))
+    return (MessageType.VTEP_NAME, 0, row)
+
+
 def vtep(number: int, address: str, flags: int = 0) -> tuple:
-    row = record(wire.VTEP, vni=number, address=ip(address)[:4], flags=flags)
+    row = record(wire.VTEP, vni=number, address=word(address), flags=flags)
     return (MessageType.VTEP, 0, row)
 
 
@@ -139,7 +160,7 @@ def vm(number: int, address: str, mac_text: str, host: str | bytes) -> tuple:
         mac=mac(mac_text),
         ip=ip(address),
         shared=isinstance(host, bytes),
-        vtep=wire.octets(host, 4) if isinstance(host, bytes) else ip(host)[:4],
+        vtep=wire.octets(host, 4) if isinstance(host, bytes) else word(host),
     )
     return (MessageType.VM, 0, row)
 
@@ -170,6 +191,7 @@ def rows() -> SimpleNamespace:
         ccsi=ccsi,
         vni=vni,
         vtep=vtep,
+        vtep_name=vtep_name,
         source=source,
         gateway_address=gateway_address,
         peer=peer,
