@@ -377,7 +377,8 @@ def test_questions_have_a_rate_for_each_ccsi_too(replay):
     [(0, 2, 2), (1, 2, 1), (1, 1, 1), (3, 1, 3), (3, 2, 3), (2, 0, 0), (0, 3, 3), (3, 0, None)],
 )
 def test_ecn_and_dscp(replay, outer, inner, result):
-    """RFC 6040 figure 4 on the way in; the outer header is a copy on the way out."""
+    """RFC 6040 figure 4 on the way in; on the way out the outer header is a copy of what came of it
+    (section 4.1)."""
     dscp = 46 << 2
     out, seen = replay(
         tunnelled(vm("10.2.0.10", tos=dscp | inner), tos=outer),
@@ -385,7 +386,7 @@ def test_ecn_and_dscp(replay, outer, inner, result):
         expected=0 if result is None else 2,
     )
     for packet in out:
-        assert packet[IP].tos == dscp | inner
+        assert packet[IP].tos == dscp | result
         found = packet[VXLAN][Ether].payload
         assert (found.tos if isinstance(found, IP) else found.tc) == dscp | result
     assert seen["drop", "ecn"] == (2 if result is None else 0)
