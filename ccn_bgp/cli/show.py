@@ -42,9 +42,13 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Show the state of a running gateway: what is wrong (status), sessions, tables, VMs."""
-    from ccn_bgp.observe.api import ask
+    from ccn_bgp.observe.api import ask, running
     from ccn_bgp.observe.render import draw
 
+    if what is View.STATUS and gateway is None and not as_json and len(names := running()) > 1:
+        for name in names:
+            draw("status", ask(name, {"command": "show", "what": "status"}))
+        return
     filters = {k: v for k, v in (("ccn", ccn), ("neighbor", neighbor)) if v is not None}
     answer = ask(gateway, {"command": "show", "what": what.value, "filters": filters})
     if as_json:

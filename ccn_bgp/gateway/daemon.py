@@ -30,7 +30,7 @@ from ccn_bgp.gateway.guard import Guard, Proved, new_findings
 from ccn_bgp.gateway.history import CommitRecord, History, intent_digest
 from ccn_bgp.gateway.intent import Intent, finding_line, read_intent, still_drained
 from ccn_bgp.gateway.learning import claim_rows, new_rib
-from ccn_bgp.gateway.link import ForwarderLink, NoForwarder
+from ccn_bgp.gateway.link import ForwarderLink, Lost, NoForwarder
 from ccn_bgp.gateway.ports import PortWatch
 from ccn_bgp.gateway.rehearsal import rehearse
 from ccn_bgp.gateway.rehearsal_out import told_lines
@@ -365,6 +365,11 @@ class Daemon:
     def generation(self) -> int:
         """In force in the forwarder."""
         return self.link.generation
+
+    @property
+    def lost(self) -> Lost:
+        """Of the forwarder."""
+        return self.link.lost
 
     # -- reload -----------------------------------------------------------------------------------
 

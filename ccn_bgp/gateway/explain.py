@@ -255,7 +255,7 @@ def _taken_back(
         if adj.peer.router is not None and adj.peer.router.ccn != table.ccsi.ccn:
             continue
         if _concerns(gone.nlri.prefix, wanted, address):
-            ago = time.time() - gone.when
+            ago = time.monotonic() - gone.when
             rows.append(
                 {
                     "prefix": str(gone.nlri.prefix),

@@ -23,7 +23,8 @@ CEASE, TOO_MANY = 6, 1
 
 @dataclass(slots=True)
 class Shut:
-    """A session held down. ``until``: seconds since 1970, None for ever; known once it is down."""
+    """A session held down. ``until``: by the monotonic clock, None for ever; known once it is
+    down."""
 
     peer: Peer
     limit: HardLimit
@@ -37,7 +38,7 @@ class Shut:
         text = f"more than {self.limit.limit} prefixes (max-prefixes, hard): held down"
         if self.limit.restart is None:
             return f"{text} until `ccn neighbor {self.peer.name} clear`"
-        rest = self.limit.restart if self.until is None else max(self.until - time.time(), 0)
+        rest = self.limit.restart if self.until is None else max(self.until - time.monotonic(), 0)
         return f"{text} for another {rest:.0f} s"
 
 
@@ -76,7 +77,7 @@ class Limits:
             return
         seconds = shut.limit.restart
         if seconds is not None:
-            shut.until = time.time() + seconds
+            shut.until = time.monotonic() + seconds
             shut.timer = asyncio.get_running_loop().call_later(seconds, self.release, name)
         self._serve()
 

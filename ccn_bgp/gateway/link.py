@@ -12,9 +12,10 @@ import logging
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ccn_bgp.errors import CcnError, Problem, UnreachableError
 from ccn_bgp.forwarder.answers import Counter, Offender
@@ -39,11 +40,21 @@ BACKOFF = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Seconds before the next attempt to reach or restart a forwarder."""
 
 
+class Lost(NamedTuple):
+    """How often a forwarder was lost since the gateway began, and of the last time when (seconds
+    since 1970) and which."""
+
+    times: int = 0
+    when: float = 0.0
+    what: str = ""
+
+
 class NoForwarder:
     """``--forwarder none``: learn and verify; commits go nowhere."""
 
     generation = 0
     adopted = False
+    lost = Lost()
     preserves = False
     """Nothing forwards: there is nothing to go on while BGP restarts (RFC 4724 §3, F bit)."""
 
@@ -113,6 +124,7 @@ class ForwarderLink:
         self.path = FilePath(external) if external else state / "forwarder.sock"
         self.generation = 0
         self.adopted = False
+        self.lost = Lost()
         self.client: ForwarderClient | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pid_file = state / "forwarder.pid"
@@ -211,6 +223,8 @@ class ForwarderLink:
             await self._lost()
             then = "restarting it" if self.ours else "waiting for it"
             log.error("forwarder %d is gone or does not answer: %s", self._pid, then)
+            what = f"forwarder {self._pid} was gone or did not answer"
+            self.lost = Lost(self.lost.times + 1, time.time(), what)
             if self.client is not None:
                 self.client.close()
             self.client = None

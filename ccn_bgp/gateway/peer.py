@@ -25,6 +25,7 @@ log = logging.getLogger("ccn.session")
 
 RING = 64
 """Malformed messages kept per peer."""
+NEVER = "not yet connected"
 QUIET = 60.0
 """Seconds between two log lines of one cause."""
 TURNS = 20
@@ -51,8 +52,8 @@ class PeerSession:
         """What the peer has been told: from its first words on its update group's (telling.py)."""
         self.open: OpenFacts | None = None
         self.decoder: RowDecoder | None = None
-        self.since = time.time()
-        self.last_reason = "not yet connected"
+        self.since = time.monotonic()
+        self.last_reason = NEVER
         self.attempt = ""
         """Why the last attempt to have a session failed, since there was one."""
         self.end_of_rib: set[Family] = set()
@@ -83,8 +84,16 @@ class PeerSession:
 
     @property
     def why_down(self) -> str:
-        """One line: what keeps it from coming up, as far as is known, or why it went down."""
-        return f"no session: {self.attempt}" if self.attempt else self.last_reason
+        """One line: what keeps it from coming up, as far as is known, and why it went down."""
+        if not self.attempt:
+            return self.last_reason
+        before = "" if self.last_reason == NEVER else f"; the last one ended: {self.last_reason}"
+        return f"no session: {self.attempt}{before}"
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has been up, or down; steps of the clock are not counted."""
+        return time.monotonic() - self.since
 
     @property
     def families(self) -> frozenset[Family]:
@@ -116,7 +125,7 @@ class PeerSession:
         self.anew.clear()
         self.greeted = self.behind = False
         self.attempt = ""
-        self.since = time.time()
+        self.since = time.monotonic()
         self.out = Told(self.peer, {})
 
     def end(self, reason: str) -> None:
@@ -126,7 +135,7 @@ class PeerSession:
         self.asked.clear()
         self.anew.clear()
         self.behind = False
-        self.since = time.time()
+        self.since = time.monotonic()
         self.last_reason, self.attempt = reason, ""
         self.out = Told(self.peer, {})
 

@@ -23,6 +23,7 @@ from ccn_bgp.gateway.guard import Guard, Proved
 from ccn_bgp.gateway.history import History
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.learning import new_rib
+from ccn_bgp.gateway.link import Lost
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.learn.rib import Rib
@@ -100,6 +101,7 @@ class Replayed:
         self.configuration = Configuration(intent.topology.file)
         self.configuration.accepted(intent, time.time())
         self.trouble = ""
+        self.lost = Lost()
         self.forwarder: str | None = "none"
         self.heard = Heard()
         self._facts: dict[str, OpenFacts] = {}

@@ -10,6 +10,7 @@ from ccn_bgp.gateway.configuration import Configuration
 from ccn_bgp.gateway.guard import Proved
 from ccn_bgp.gateway.history import History
 from ccn_bgp.gateway.intent import Intent
+from ccn_bgp.gateway.link import Lost
 from ccn_bgp.gateway.sessions import Sessions
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Ip
@@ -33,6 +34,10 @@ class Running(Protocol):
     """Why the last commit has failed; empty if it has not."""
     forwarder: str | None
     """The socket of one that somebody else started, or ``none``; None: our own."""
+
+    @property
+    def lost(self) -> Lost:
+        """How often the forwarder was."""
 
     @property
     def generation(self) -> int:

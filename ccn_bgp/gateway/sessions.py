@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -397,8 +396,7 @@ class Sessions:
     def beginning(self) -> bool:
         """A peer has not said End-of-RIB yet, and may still do so: what it has to say at first is
         on its way."""
-        earliest = time.time() - BEGINNING
-        return any(s.up and not s.complete and s.since > earliest for s in self.peers.values())
+        return any(s.up and not s.complete and s.seconds < BEGINNING for s in self.peers.values())
 
     # -- holding back after a restart -------------------------------------------------------
 

@@ -11,16 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ccn_bgp.errors import UnreachableError
-from ccn_bgp.forwarder.answers import Counter
+from ccn_bgp.forwarder.answers import Counter, Offender
 from ccn_bgp.forwarder.drops import DROPS
 from ccn_bgp.gateway.configuration import Kind
 from ccn_bgp.gateway.intent import finding_line
+from ccn_bgp.gateway.peer import NEVER
 from ccn_bgp.gateway.running import Running
+from ccn_bgp.session.child import is_stopped
 
 Row = dict[str, str]
 
 NAMED = 10
 """Sessions that are down are named one by one up to here."""
+YOUNG = 300.0
+"""Seconds: a session that has come back since is told with the reason why it had ended."""
+LONG = 3600.0
+"""The same of a forwarder."""
 LATELY = 60.0
 """Seconds: a reason for drops that has hit nobody since is history."""
 
@@ -62,7 +68,8 @@ def _configuration(gateway: Running) -> Iterator[Row]:
     else:
         yield _row("configuration", "ok", f"{held.file} in force since {since}")
     if held.changes:
-        says = "; ".join(held.changes[:2]) + (" …: --json" if held.changes[2:] else "")
+        more = len(held.changes) - 1
+        says = held.changes[0] + (f" ({more} line{'s' * (more > 1)} more: --json)" if more else "")
         yield _row("last reload", "ok", says)
     if "inventory" in held.refusals:
         yield _row(
@@ -85,11 +92,22 @@ def _sessions(gateway: Running) -> Iterator[Row]:
     for name, session in down[:NAMED]:
         shut = sessions.limits.shut.get(name)
         why = session.why_down if shut is None else shut.reason
-        says = f"{session.peer.role} down for {time.time() - session.since:.0f} s: {why}"
+        says = f"{session.peer.role} down for {session.seconds:.0f} s: {why}"
         yield _row(name, "wrong", says, f"`ccn show neighbors --neighbor {name}`")
     if down[NAMED:]:
         says = f"{len(down) - NAMED} more sessions are down"
         yield _row("sessions", "wrong", says, "`ccn show neighbors`")
+    for name, session in sorted(sessions.peers.items()):
+        if session.up and session.seconds < YOUNG and session.last_reason != NEVER:
+            says = (
+                f"up for {session.seconds:.0f} s; the session before ended: {session.last_reason}"
+            )
+            yield _row(name, "note", says, f"`ccn show neighbors --neighbor {name}`")
+    for speaker in sessions.speakers.running.values():
+        if speaker.pid is not None and is_stopped(speaker.pid):
+            says = f"ExaBGP (pid {speaker.pid}) was stopped: what its sessions are is not known"
+            do = f"`kill -CONT {speaker.pid}`, or `kill -9 {speaker.pid}` and another is started"
+            yield _row(f"speaker {speaker.name}", "wrong", says, do)
     if drained := sorted(gateway.intent.drain.names & sessions.peers.keys()):
         says = f"drained: {', '.join(drained[:NAMED])}{', …' if drained[NAMED:] else ''}"
         yield _row("sessions", "note", says, "`ccn neighbor NAME undrain`")
@@ -105,12 +123,20 @@ def _forwarder(gateway: Running) -> Iterator[Row]:
         do = "forwarder.log in the state directory"
         yield _row("forwarder", "wrong", str(error), do)
         return
-    yield _row("forwarder", "ok", f"answers, generation {gateway.generation}")
+    answers, lost = f"answers, generation {gateway.generation}", gateway.lost
+    if lost.times and time.time() - lost.when < LONG:
+        often = "once" if lost.times == 1 else f"{lost.times} times"
+        says = f"{answers}; lost {often}, last at {_clock(lost.when)}: {lost.what}"
+        yield _row("forwarder", "note", says, "forwarder.log in the state directory")
+    else:
+        yield _row("forwarder", "ok", answers)
     yield from _uplinks(counters)
     now = time.time()
     late = {hit.reason: now - hit.seconds for hit in hits if hit.last}
+    whose = {hit.reason: _whose(hit) for hit in hits if hit.last}
     dropped = [
-        f"{c.name} ({c.value}, last {max(late[c.name], 0):.0f} s ago: {DROPS[c.name].means})"
+        f"{c.name} ({c.value}, last {max(late[c.name], 0):.0f} s ago{whose[c.name]}:"
+        f" {DROPS[c.name].means})"
         for c in sorted(counters, key=lambda c: late.get(c.name, 0.0))
         if c.scope == "drop" and c.name in DROPS and late.get(c.name, LATELY) < LATELY
     ]
@@ -118,11 +144,23 @@ def _forwarder(gateway: Running) -> Iterator[Row]:
         yield _row("drops", "note", "; ".join(dropped), "`ccn show counters`")
 
 
+def _whose(hit: Offender) -> str:
+    """Between whom, and from which host or gateway, as far as it was read."""
+    between = f", {hit.source} to {hit.destination}" if hit.source is not None else ""
+    return between + (f" from {hit.vtep}" if hit.vtep is not None else "")
+
+
 def _uplinks(counters: Sequence[Counter]) -> Iterator[Row]:
-    texts = {"link-down": "has no link", "router-silent": "its router does not answer"}
+    texts = {
+        "link-down": ("has no link", "`ip link` here and the port at the other end"),
+        "router-silent": (
+            "its router does not answer",
+            "`ccn show counters`; is `via` right and up?",
+        ),
+    }
     for counter in counters:
         if counter.scope.startswith("uplink ") and counter.value and counter.name in texts:
-            yield _row(counter.scope, "wrong", texts[counter.name], "`ccn show counters`")
+            yield _row(counter.scope, "wrong", *texts[counter.name])
 
 
 def _tables(gateway: Running) -> Iterator[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -70,7 +69,7 @@ def neighbors(gateway: Running, filters: Filters) -> Json:
             "address": str(peer.address),
             "local-address": str(peer.local_address),
             "state": "established" if session.up else "down",
-            "seconds": round(time.time() - session.since, 1),
+            "seconds": round(session.seconds, 1),
             "received": len(adj),
             "accepted": gateway.rib.accepted_count(name),
             "stale": adj.stale_count,

@@ -17,7 +17,7 @@ REMEMBERED = 10_000
 
 
 class Withdrawn(NamedTuple):
-    """A route that a peer took back: when (seconds since 1970) and why."""
+    """A route that a peer took back: when (by the monotonic clock) and why."""
 
     peer: str
     nlri: Nlri
@@ -44,7 +44,7 @@ class Withdrawals:
 
     def remember(self, peer: str, nlris: Sequence[Nlri], held: Collection[bytes], why: str) -> None:
         """Keep those of ``nlris`` that were held (by key) until now."""
-        now = time.time()
+        now = time.monotonic()
         for nlri in nlris if held else ():
             if nlri.key in held:
                 self._add(Withdrawn(peer, nlri, now, why), 1)
@@ -54,7 +54,8 @@ class Withdrawals:
         chosen = np.flatnonzero(held)[-REMEMBERED:]
         if len(chosen):
             self._add(
-                _Rows(peer, rows.taken(chosen), words, words.generation, time.time()), len(chosen)
+                _Rows(peer, rows.taken(chosen), words, words.generation, time.monotonic()),
+                len(chosen),
             )
 
     def _add(self, gone: Withdrawn | _Rows, count: int) -> None:

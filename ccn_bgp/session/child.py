@@ -46,6 +46,15 @@ async def receive(sock: socket.socket) -> bytes:
         return b""
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by a signal or a debugger, and does nothing."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] in "Tt"
+
+
 class Child:
     """A launcher that was started. It ends by itself when its socket is closed."""
 

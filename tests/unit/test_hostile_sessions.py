@@ -4,6 +4,7 @@ come back with less than they had."""
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path as FilePath
 
@@ -170,6 +171,22 @@ def test_why_there_is_no_session_is_shown_and_said_once(
     sessions.take(AttemptFailed("lf-r1", "of a second connection"))
     sessions.take(SessionDown("lf-r1", "the peer closed the connection"))
     assert session.why_down == "the peer closed the connection"
+    sessions.take(AttemptFailed("lf-r1", "Connection refused"))
+    ended = "; the last one ended: the peer closed the connection"
+    assert session.why_down == f"no session: Connection refused{ended}"
+
+
+def test_a_step_of_the_clock_is_no_time(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Set back by an hour, every commit would have waited for peers as if they had just begun."""
+    sessions.take(SessionUp("lf-r1", facts(V4)))
+    assert sessions.beginning
+    now = time.monotonic()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
+    assert not sessions.beginning
+    assert round(sessions.peers["lf-r1"].seconds) == 61
 
 
 def test_a_session_that_comes_and_goes_does_not_fill_the_log(

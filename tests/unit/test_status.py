@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +19,10 @@ from ccn_bgp.gateway.configuration import Configuration
 from ccn_bgp.gateway.daemon import Daemon
 from ccn_bgp.gateway.intent import read_intent
 from ccn_bgp.gateway.learning import new_rib
+from ccn_bgp.gateway.link import Lost
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.status_views import status
+from ccn_bgp.model.bgp import Ip
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.observe.render import draw
 
@@ -53,6 +57,7 @@ def gateway(file: Path) -> Any:
         sessions=SimpleNamespace(
             peers=peers,
             holding_back=False,
+            speakers=SimpleNamespace(running={}),
             limits=SimpleNamespace(shut={}, findings=list),
         ),
         proved=SimpleNamespace(findings=(), standing=()),
@@ -60,6 +65,7 @@ def gateway(file: Path) -> Any:
         history=SimpleNamespace(records=()),
         recorder=SimpleNamespace(failed=""),
         trouble="",
+        lost=Lost(),
         forwarder=None,
         generation=3,
         counters=list,
@@ -196,12 +202,15 @@ def test_what_the_forwarder_says_and_that_it_says_nothing(gateway: Any) -> None:
     ]
 
     def hit(reason: str, ago: float) -> Offender:
-        return Offender(reason, True, time.time() - ago, "eth1", 1, None, 0, None, None)
+        ends = Ip.parse("10.1.0.10"), Ip.parse("10.2.0.77")
+        host = Ip.parse("192.0.2.101")
+        return Offender(reason, True, time.time() - ago, "eth1", 1, host, 0, *ends)
 
     gateway.offenders = lambda ccsi=0: [hit("no-vm", 3), hit("no-route", 300)]
     assert "router" in wrong(gateway)["uplink eth1"]
     assert rows(gateway)["drops"]["state"] == "note"
     assert "no-vm" in rows(gateway)["drops"]["says"]
+    assert "10.1.0.10 to 10.2.0.77 from 192.0.2.101" in rows(gateway)["drops"]["says"]
     assert "no-route" not in rows(gateway)["drops"]["says"], "that was five minutes ago"
 
     def gone() -> Any:
@@ -211,6 +220,38 @@ def test_what_the_forwarder_says_and_that_it_says_nothing(gateway: Any) -> None:
     assert "being restarted" in wrong(gateway)["forwarder"]
     gateway.forwarder, gateway.counters = "none", list
     assert rows(gateway)["forwarder"]["state"] == "note"
+
+
+def test_a_forwarder_that_was_lost_lately_is_told(gateway: Any) -> None:
+    gateway.lost = Lost(2, time.time() - 90, "forwarder 17 was gone")
+    row = rows(gateway)["forwarder"]
+    assert row["state"] == "note" and "lost 2 times" in row["says"]
+    gateway.lost = Lost(2, time.time() - 7200, "forwarder 17 was gone")
+    assert rows(gateway)["forwarder"]["state"] == "ok"
+
+
+def test_a_speaker_that_was_stopped_is_told(gateway: Any) -> None:
+    """Its sessions look as they did: who would say that they have ended?"""
+    sleeper = subprocess.Popen(["sleep", "60"])
+    gateway.sessions.speakers.running = {"idcs": SimpleNamespace(name="idcs", pid=sleeper.pid)}
+    try:
+        assert wrong(gateway) == {}
+        sleeper.send_signal(signal.SIGSTOP)
+        os.waitpid(sleeper.pid, os.WUNTRACED)
+        assert f"ExaBGP (pid {sleeper.pid}) was stopped" in wrong(gateway)["speaker idcs"]
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_a_session_that_came_back_just_now_is_told_with_its_reason(gateway: Any) -> None:
+    session = gateway.sessions.peers["lf-r1"]
+    assert "lf-r1" not in rows(gateway)
+    session.last_reason = "NOTIFICATION received: Cease / Administrative Reset"
+    row = rows(gateway)["lf-r1"]
+    assert row["state"] == "note" and "Administrative Reset" in row["says"]
+    session.since -= 3600
+    assert "lf-r1" not in rows(gateway)
 
 
 def test_commits_that_fail_and_recordings_that_ended(gateway: Any) -> None:
