@@ -47,7 +47,12 @@ static void add_op(struct op_list *list, const void *record, bool remove, uint32
 static void settle(struct op_list *list, int (*compare)(const void *, const void *),
 		   bool (*same)(const struct op *, const struct op *))
 {
-	qsort(list->op, list->count, sizeof(*list->op), compare);
+	size_t sorted = 1;
+
+	while (sorted < list->count && compare(&list->op[sorted - 1], &list->op[sorted]) < 0)
+		sorted++;
+	if (sorted < list->count) /* mostly they come in order */
+		qsort(list->op, list->count, sizeof(*list->op), compare);
 	for (size_t i = 0; i + 1 < list->count; i++)
 		list->op[i].last = !same(&list->op[i], &list->op[i + 1]);
 }
@@ -194,6 +199,32 @@ static void fetch_vm(const struct change *c, size_t i)
 	vm_prefetch(&c->fib->vms, r->family, r->vni, r->ip);
 }
 
+/* Of a family: how many are added that are not there. */
+static size_t count_new_vms(const struct change *c, uint8_t family)
+{
+	struct vm_value value;
+	size_t count = 0;
+
+	for (size_t i = 0; i < c->vms.count; i++) {
+		const struct op *op = &c->vms.op[i];
+		const struct ccn_vm *r = (const void *)op->record;
+
+		fetch_vm(c, i + VMS_AHEAD);
+		if (!op->remove && r->family == family)
+			count += !vm_get(&c->fib->vms, family, r->vni, r->ip, &value);
+	}
+	return count;
+}
+
+static int reserve_vms(struct change *c, uint8_t family, size_t more)
+{
+	struct vm_array **retired = &c->retired_vms[family == 6];
+
+	if (!vm_has_room(&c->fib->vms, family, more))
+		more = count_new_vms(c, family); /* or rows that move would be paid for twice */
+	return vm_reserve(&c->fib->vms, family, more, retired);
+}
+
 int settle_vms(struct change *c)
 {
 	size_t more[2] = {0, 0};
@@ -214,8 +245,7 @@ int settle_vms(struct change *c)
 		if (op->remove && first && !vm_get(&c->fib->vms, r->family, r->vni, r->ip, &value))
 			return change_refuse(c, CCN_NAK_RECORD, op->index, "VM: does not exist");
 	}
-	if (vm_reserve(&c->fib->vms, 4, more[0], &c->retired_vms[0]) < 0 ||
-	    vm_reserve(&c->fib->vms, 6, more[1], &c->retired_vms[1]) < 0)
+	if (reserve_vms(c, 4, more[0]) < 0 || reserve_vms(c, 6, more[1]) < 0)
 		return change_no_memory(c);
 	return 0;
 }

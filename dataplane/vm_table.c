@@ -15,6 +15,7 @@
 #include "arena.h"
 
 #define EMPTY 0U
+#define AHEAD 16 /* slots whose new places are under way from memory, when a table grows */
 #define DELETED UINT32_MAX /* as a VNI; no VNI has more than 24 bits */
 
 struct slot {
@@ -154,13 +155,42 @@ static bool put(struct vm_array *array, int family, const uint8_t *ip, const str
 	return there;
 }
 
+static bool has_room(const struct vm_array *array, size_t more)
+{
+	return array->used + more <= (array->mask + 1) * 5 / 8;
+}
+
+bool vm_has_room(const struct vm_table *table, int family, size_t more)
+{
+	return has_room(family == 4 ? table->v4 : table->v6, more);
+}
+
+static bool is_held(const struct slot *slot)
+{
+	return slot->value.vni != EMPTY && slot->value.vni != DELETED;
+}
+
+/* The address of a slot that is held: its own octets, or of IPv4 in `word`. */
+static const uint8_t *address_of(const struct slot *slot, int family, uint32_t *word)
+{
+	*word = (uint32_t)slot->key4[0];
+	return family == 4 ? (const uint8_t *)word : slot->ip6;
+}
+
+static void prefetch(const struct vm_array *array, int family, uint32_t vni, const uint8_t *ip)
+{
+	const uint64_t hash = family == 4 ? hash4(load_key4(vni, ip)) : hash6(vni, ip);
+
+	__builtin_prefetch(&array->slots[hash * 2 & array->mask], 1);
+}
+
 int vm_reserve(struct vm_table *table, int family, size_t more, struct vm_array **retired)
 {
 	struct vm_array **place = family == 4 ? &table->v4 : &table->v6;
 	struct vm_array *old = *place;
 
 	*retired = NULL;
-	if (old->used + more <= (old->mask + 1) * 5 / 8)
+	if (has_room(old, more))
 		return 0;
 	/* a quarter more than asked for, or a table full of deleted slots is rebuilt each time */
 	struct vm_array *array = new_array((old->live + more) * 5 / 4);
@@ -168,19 +198,13 @@ int vm_reserve(struct vm_table *table, int family, size_t more, struct vm_array 
 	if (!array)
 		return -1;
 	for (uint64_t i = 0; i <= old->mask; i++) {
-		const struct slot *slot = &old->slots[i];
-		uint8_t ip[16];
+		const struct slot *slot = &old->slots[i], *ahead = slot + AHEAD;
+		uint32_t word;
 
-		if (slot->value.vni == EMPTY || slot->value.vni == DELETED)
-			continue;
-		if (family == 4) {
-			uint32_t address = (uint32_t)slot->key4[0];
-
-			memcpy(ip, &address, 4);
-		} else {
-			memcpy(ip, slot->ip6, 16);
-		}
-		put(array, family, ip, &slot->value, NULL);
+		if (i + AHEAD <= old->mask && is_held(ahead))
+			prefetch(array, family, ahead->value.vni, address_of(ahead, family, &word));
+		if (is_held(slot))
+			put(array, family, address_of(slot, family, &word), &slot->value, NULL);
 	}
 	__atomic_store_n(place, array, __ATOMIC_RELEASE);
 	*retired = old;
@@ -210,10 +234,7 @@ bool vm_delete(struct vm_table *table, int family, uint32_t vni, const uint8_t *
 
 void vm_prefetch(const struct vm_table *table, int family, uint32_t vni, const uint8_t *ip)
 {
-	const struct vm_array *array = family == 4 ? table->v4 : table->v6;
-	const uint64_t hash = family == 4 ? hash4(load_key4(vni, ip)) : hash6(vni, ip);
-
-	__builtin_prefetch(&array->slots[hash * 2 & array->mask], 1);
+	prefetch(family == 4 ? table->v4 : table->v6, family, vni, ip);
 }
 
 bool vm_get(const struct vm_table *table, int family, uint32_t vni, const uint8_t *ip,
@@ -239,13 +260,10 @@ void vm_walk(const struct vm_table *table, int family,
 
 	for (uint64_t i = 0; i <= array->mask; i++) {
 		const struct slot *slot = &array->slots[i];
-		uint32_t address = (uint32_t)slot->key4[0];
+		uint32_t word;
 
-		if (slot->value.vni == EMPTY || slot->value.vni == DELETED)
-			continue;
-		visit(context, family,
-		      family == 4 ? (const uint8_t *)&address : (const uint8_t *)slot->ip6,
-		      &slot->value);
+		if (is_held(slot))
+			visit(context, family, address_of(slot, family, &word), &slot->value);
 	}
 }
 

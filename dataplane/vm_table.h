@@ -32,6 +32,7 @@ void vm_table_free(struct vm_table *table);
  * vm_array_free after a grace period, or NULL. -1: out of memory, nothing changed. */
 int vm_reserve(struct vm_table *table, int family, size_t more, struct vm_array **retired);
 void vm_array_free(struct vm_array *array);
+bool vm_has_room(const struct vm_table *table, int family, size_t more); /* as it is */
 
 /* `ip`: 4 or 16 octets in network order. vm_put adds or replaces. Whether the key was there, and then in
  * `before` (or NULL) what it had. */
