@@ -4,13 +4,23 @@ what to do, and whom it hit first and last. In: a running gateway. Out: JSON val
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ccn_bgp.forwarder.answers import Offender
+from ccn_bgp.forwarder.answers import Counter, Offender
 from ccn_bgp.forwarder.drops import DROPS
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.model.ccsi import ccsis
+
+UPLINK_FAULTS = {"link-down": "has no link", "router-silent": "its router does not answer"}
+
+
+def uplink_faults(counters: Sequence[Counter]) -> Iterator[tuple[str, str]]:
+    """Uplinks with something wrong now: port, and which of UPLINK_FAULTS."""
+    for counter in counters:
+        kind, _, name = counter.scope.partition(" ")
+        if kind == "uplink" and counter.value and counter.name in UPLINK_FAULTS:
+            yield name, counter.name
 
 
 def counters_json(gateway: Running, only: str | None = None) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ccn_bgp.errors import InputError, UnreachableError
 from ccn_bgp.gateway.aggregate_views import around
+from ccn_bgp.gateway.counter_views import UPLINK_FAULTS, uplink_faults
 from ccn_bgp.gateway.policy_traces import import_trace, share_traces, told
 from ccn_bgp.gateway.running import Running
 from ccn_bgp.gateway.views import (
@@ -68,6 +69,7 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
         "forwarder": (held := _forwarder(gateway, table, address)),
         "acl": _acl(gateway, table, wanted or address.host_prefix, counts=not unreachable(held)),
         "silent": [],
+        "uplinks": [],
     }
     if chosen is not None:
         found["route"] = {
@@ -81,6 +83,11 @@ def explain(gateway: Running, target: str, ccn: str) -> dict[str, Any]:
         on_link = chosen.next_hop.kind is Kind.ON_LINK
         if on_link and _one(wanted) and not found["vms"] and not _ours(table, address):
             found["no-vm"] = chosen.next_hop.vni
+        if chosen.next_hop.kind not in (Kind.DROP, Kind.HAND_OFF) and not unreachable(held):
+            found["uplinks"] = [
+                {"uplink": name, "says": UPLINK_FAULTS[what]}
+                for name, what in uplink_faults(gateway.counters())
+            ]
     if chosen is None or chosen.next_hop.kind is Kind.DROP:
         found["silent"] = list(_silent(gateway, table, wanted or address.host_prefix))
     return found

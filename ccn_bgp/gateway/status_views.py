@@ -14,6 +14,7 @@ from ccn_bgp.errors import UnreachableError
 from ccn_bgp.forwarder.answers import Counter, Offender
 from ccn_bgp.forwarder.drops import DROPS
 from ccn_bgp.gateway.configuration import Kind
+from ccn_bgp.gateway.counter_views import UPLINK_FAULTS, uplink_faults
 from ccn_bgp.gateway.intent import finding_line
 from ccn_bgp.gateway.peer import NEVER
 from ccn_bgp.gateway.running import Running
@@ -151,16 +152,12 @@ def _whose(hit: Offender) -> str:
 
 
 def _uplinks(counters: Sequence[Counter]) -> Iterator[Row]:
-    texts = {
-        "link-down": ("has no link", "`ip link` here and the port at the other end"),
-        "router-silent": (
-            "its router does not answer",
-            "`ccn show counters`; is `via` right and up?",
-        ),
+    todo = {
+        "link-down": "`ip link` here and the port at the other end",
+        "router-silent": "`ccn show counters`; is `via` right and up?",
     }
-    for counter in counters:
-        if counter.scope.startswith("uplink ") and counter.value and counter.name in texts:
-            yield _row(counter.scope, "wrong", *texts[counter.name])
+    for name, what in uplink_faults(counters):
+        yield _row(f"uplink {name}", "wrong", UPLINK_FAULTS[what], todo[what])
 
 
 def _tables(gateway: Running) -> Iterator[Row]:

@@ -227,6 +227,8 @@ def draw_explanation(answer: Row) -> None:
     if (acl := answer.get("acl")) is not None:
         rules = ", ".join(map(_rule, acl["rules"]))
         console.print(f"   acl {escape(acl['name'])} before it, in order: {escape(rules)}")
+    for uplink in answer.get("uplinks", ()):
+        console.print(f"   [red]! uplink {escape(uplink['uplink'])} {uplink['says']}[/]")
     held = answer["forwarder"]
     if held is not None and "unreachable" in held:
         console.print(f"   [red]{escape(held['unreachable'])}[/]")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ccn_bgp.errors import Problem, UnreachableError
+from ccn_bgp.forwarder.answers import Counter
 from ccn_bgp.gateway.explain import explain
 from ccn_bgp.gateway.guard import Guard
 from ccn_bgp.gateway.intent import read_intent
@@ -38,6 +39,7 @@ def running(tmp_path: Path) -> Any:
         sessions=sessions,
         proved=proved,
         lookup=lambda *_: None,
+        counters=list,
     )
 
 
@@ -75,6 +77,19 @@ def test_a_forwarder_that_does_not_answer_hides_nothing_else(running: Any, capsy
     assert found["forwarder"] == {"unreachable": "forwarder f.sock: is there and does not answer"}
     draw_explanation(found)
     assert "forwarder f.sock: is there and does not answer" in capsys.readouterr().out
+
+
+def test_a_dead_uplink_is_told_where_packets_take_one(running: Any, capsys: Any) -> None:
+    """The route is as it should be, and nothing arrives."""
+    running.counters = lambda: [
+        Counter("uplink eth1", "link-down", 1),
+        Counter("uplink eth2", "router-silent", 0),
+    ]
+    found = explain(running, "10.1.0.10", "retail")
+    assert found["uplinks"] == [{"uplink": "eth1", "says": "has no link"}]
+    draw_explanation(found)
+    assert "! uplink eth1 has no link" in capsys.readouterr().out
+    assert explain(running, "192.168.7.1", "retail")["uplinks"] == [], "no route, no uplink"
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,13 @@ def running(intent, rib):
     proved = Guard(intent, rib).prove()
     sessions = SimpleNamespace(withdrawn=(), peers={})
     return SimpleNamespace(
-        name="gw", intent=intent, rib=rib, proved=proved, sessions=sessions, lookup=lambda *_: None
+        name="gw",
+        intent=intent,
+        rib=rib,
+        proved=proved,
+        sessions=sessions,
+        lookup=lambda *_: None,
+        counters=list,
     )
 
 

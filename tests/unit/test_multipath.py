@@ -93,6 +93,7 @@ def running(rib: Rib, folder: FilePath):
         proved=SimpleNamespace(findings=()),
         sessions=SimpleNamespace(withdrawn=(), peers={}),
         lookup=lambda *_: forwarder,
+        counters=list,
     )
 
 

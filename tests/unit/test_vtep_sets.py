@@ -145,7 +145,7 @@ def test_every_host_of_a_vm_may_send_and_is_shown(intent, rib, capsys):
     assert senders == {str(ip) for ip in (ONE, TWO, *OLD)}
     gateway = SimpleNamespace(
         name="gw", intent=intent, rib=rib, proved=proved,
-        sessions=SimpleNamespace(withdrawn=(), peers={}), lookup=lambda *_: None,
+        sessions=SimpleNamespace(withdrawn=(), peers={}), lookup=lambda *_: None, counters=list,
     )  # fmt: skip
     shown = {row["ip"]: row for row in vms(gateway, {})["vms"]}
     assert (shown["10.1.0.20"]["host"], shown["10.1.0.20"]["also-on"]) == (str(ONE), [str(TWO)])
