@@ -7,9 +7,10 @@ model/path.py are two views of the same thing: ``Vocabulary.path`` makes the one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count, repeat
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -75,6 +76,15 @@ class Vocabulary:
             self.distinguishers.append((RouteDistinguisher(rd), etag))
         return found
 
+    def distinguishers_of(self, rds: Sequence[bytes], etags: Sequence[int]) -> list[int]:
+        """The same of many."""
+        known = self._distinguisher
+        keys = list(zip(rds, etags, strict=True))
+        if fresh := [key for key in dict.fromkeys(keys) if key not in known]:
+            known.update(zip(fresh, count(len(self.distinguishers)), strict=False))
+            self.distinguishers += [(RouteDistinguisher(rd), etag) for rd, etag in fresh]
+        return [known[key] for key in keys]
+
     def known(self, rd: bytes, etag: int) -> int | None:
         """The same if it has one: a look adds nothing."""
         return self._distinguisher.get((rd, etag))
@@ -93,6 +103,17 @@ class Vocabulary:
             found = self._body[key] = len(self.bodies)
             self.bodies.append(PathBody(attributes, esi, gateway, vni))
         return found
+
+    def bodies_of(self, sets: Sequence[PathAttributes], vnis: Sequence[int]) -> list[int]:
+        """The same of many that have no ESI and no gateway IP."""
+        known = self._body
+        keys = list(zip(map(id, sets), repeat(NO_ESI), repeat(None), vnis))
+        said = dict(zip(keys, sets, strict=True))
+        if fresh := [key for key in said if key not in known]:
+            known.update(zip(fresh, count(len(self.bodies)), strict=False))
+            attributes, labels = [said[key] for key in fresh], [key[3] for key in fresh]
+            self.bodies += tuples(PathBody, attributes, repeat(NO_ESI), repeat(None), labels)
+        return [known[key] for key in keys]
 
     def keep_bodies(self, live: I8) -> I8:
         """Forget all bodies but these (numbers, ascending, each once); returns new numbers by old

@@ -8,7 +8,7 @@ than all of their routes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from ccn_bgp.model.bgp import RouteTarget
 from ccn_bgp.model.path import PathAttributes
-from ccn_bgp.session.decode_attributes import attributes_of
+from ccn_bgp.session.decode_attributes import holding
 
+I8 = npt.NDArray[np.int64]
 U1 = npt.NDArray[np.uint8]
 
 EXAMPLES = 64
@@ -34,10 +35,6 @@ class Reach(NamedTuple):
     behind: int
     next_hop: bytes
 
-    def rest(self, around: bytes) -> bytes:
-        """The attributes without MP_REACH_NLRI."""
-        return around[5 : self.begin] + around[self.behind :]
-
 
 class _Example(NamedTuple):
     reach: Reach
@@ -47,22 +44,27 @@ class _Example(NamedTuple):
 
 
 class Alike(NamedTuple):
-    """One message that is like an example: which of those asked about, where its MP_REACH_NLRI is,
-    its attributes without that, and the example with the octets of its own route target."""
+    """Messages that are like one example: which of those asked about, where their MP_REACH_NLRI
+    is, the attributes of each without that, and the octets of its route target."""
 
-    number: int
-    reach: Reach
-    rest: bytes
+    numbers: I8
     example: _Example
-    target: bytes
+    rests: list[bytes]
+    targets: list[bytes]
 
-    def made(self) -> PathAttributes:
-        """Its attributes."""
-        fields = {
-            "extended_communities": (*self.example.before, self.target, *self.example.after),
-            "route_targets": frozenset((RouteTarget(self.target),)),
-        }
-        return attributes_of(fields, self.example.attributes)
+    def made(self, places: Iterable[int]) -> list[PathAttributes]:
+        """The attributes of some of them."""
+        said = [self.targets[place] for place in places]
+        _, base, before, after = self.example
+        fields = base.__dict__
+        meant = map(frozenset, zip(map(RouteTarget, said), strict=True))
+        made = []
+        for target, targets in zip(said, meant, strict=True):
+            mine = fields.copy()
+            mine["extended_communities"] = (*before, target, *after)
+            mine["route_targets"] = targets
+            made.append(holding(mine))
+        return made
 
 
 class Examples:
@@ -97,17 +99,28 @@ class Examples:
 
     def alike(self, around: U1) -> Iterator[Alike]:
         """Those of these messages (uint8[n, size], the octets around their NLRI) that are like one
-        of the examples."""
+        of the examples, by example."""
         if not self._known:
             return
         at, size = self._at, around.shape[1]
         blank = around.copy()
         blank[:, at + _TYPE : at + _TARGET] = 0
         blanks: list[bytes] = blank.view(f"V{size}").ravel().tolist()
-        octets: list[bytes] = around.view(f"V{size}").ravel().tolist()
-        find = self._known.get
-        for number, (key, said) in enumerate(zip(blanks, octets, strict=True)):
-            example = find(key)
-            if example is not None:
-                reach, target = example.reach, said[at : at + _TARGET]
-                yield Alike(number, reach, reach.rest(said), example, target)
+        found: dict[bytes, list[int]] = {}
+        for number, key in enumerate(blanks):
+            if key in self._known:
+                found.setdefault(key, []).append(number)
+        for key, some in found.items():
+            example, numbers = self._known[key], np.array(some, np.int64)
+            octets = around[numbers]
+            targets = octets[:, at : at + _TARGET]
+            reach = example.reach
+            rests = np.concatenate((octets[:, 5 : reach.begin], octets[:, reach.behind :]), axis=1)
+            yield Alike(numbers, example, _each(rests), _each(targets))
+
+
+def _each(octets: U1) -> list[bytes]:
+    """The rows of uint8[n, m]."""
+    rows = np.ascontiguousarray(octets)
+    found: list[bytes] = rows.view(f"V{rows.shape[1]}").ravel().tolist()
+    return found

@@ -179,7 +179,7 @@ def parse_good(
         return None
     if next_hop is not None:
         fields["next_hop"] = next_hop
-    return _holding(fields), codes
+    return holding(fields), codes
 
 
 def _good(octets: bytes, session: Session) -> Value | None:
@@ -195,7 +195,7 @@ def _good(octets: bytes, session: Session) -> Value | None:
         return code, name, result
     # Few sets of communities, many sets of attributes: what they mean is found out once.
     fields = {name: result}
-    made = _holding(fields)
+    made = holding(fields)
     for meaning in _MEANINGS:
         fields[meaning] = getattr(PathAttributes, meaning).func(made)
     return code, "", fields
@@ -204,7 +204,7 @@ def _good(octets: bytes, session: Session) -> Value | None:
 _MEANINGS = ("route_targets", "router_mac", "encapsulation")
 
 
-def _holding(fields: dict[str, Any]) -> PathAttributes:
+def holding(fields: dict[str, Any]) -> PathAttributes:
     """These fields as they are, not a copy; one that is absent has its default by the class."""
     made = _new(PathAttributes)
     _set(made, "__dict__", fields)
@@ -212,13 +212,13 @@ def _holding(fields: dict[str, Any]) -> PathAttributes:
 
 
 _new, _set = object.__new__, object.__setattr__
-_NO_FIELDS = _holding({})
+_NO_FIELDS = holding({})
 
 
 def attributes_of(fields: dict[str, Any], base: PathAttributes = _NO_FIELDS) -> PathAttributes:
     """``base`` with these fields. Far quicker than ``dataclasses.replace``, which counts where
     every route has attributes of its own."""
-    return _holding(base.__dict__ | fields)
+    return holding(base.__dict__ | fields)
 
 
 def _remainder(rest: bytes) -> Fault:

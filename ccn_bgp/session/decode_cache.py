@@ -6,6 +6,9 @@ and PathAttributes, parsed once. Bounded: when full, everything is forgotten at 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+
 from ccn_bgp.model.bgp import Ip
 from ccn_bgp.model.path import PathAttributes
 from ccn_bgp.session.attributes import Session
@@ -64,6 +67,17 @@ class AttributeCache:
     def shared(self, rest: bytes, next_hop: bytes) -> PathAttributes | None:
         """What ``share`` and ``put`` have kept."""
         return self._shared.get((rest, next_hop))
+
+    def shared_by(self, rests: Iterable[bytes], next_hop: bytes) -> list[PathAttributes | None]:
+        """The same of many with one next hop."""
+        return list(map(self._shared.get, zip(rests, repeat(next_hop))))
+
+    def put_all(
+        self, sets: Iterable[PathAttributes], rests: Sequence[bytes], next_hop: bytes
+    ) -> None:
+        """``put`` for many with one next hop."""
+        self.keep(sum(map(_cost, rests)))
+        self._shared.update(zip(zip(rests, repeat(next_hop)), sets, strict=True))
 
     def put(self, attributes: PathAttributes, rest: bytes, next_hop: bytes) -> None:
         """Keep what ``good`` has made; ``shared`` must have had nothing."""

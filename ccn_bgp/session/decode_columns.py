@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccn_bgp.model.bgp import Ip
-from ccn_bgp.model.rows import U1, PrefixRows, Vocabulary
+from ccn_bgp.model.rows import U1, U4, PrefixRows, Vocabulary
 from ccn_bgp.session.decode import VXLAN, Decoder
 from ccn_bgp.session.decode_fields import (
     EVPN,
@@ -36,9 +36,15 @@ _ADDRESS = _BITS + 1
 _NOT_PLAIN = -1
 _CONTEXT_COST = 250
 """Octets that one known context takes."""
+_MANY = 8
+"""So many contexts are judged together; so many routes of a field are copied in one piece."""
 
 _STEPS4 = [1 + (bits + 7) // 8 for bits in range(256)]
 _MASK4 = np.array([(0xFFFFFFFF << (32 - n)) & 0xFFFFFFFF for n in range(33)], np.uint32)
+_MASK4_OCTETS = _MASK4.astype(">u4").view("<u4")
+"""The same in network order."""
+_KIND_LENGTH = {width: _TYPE | (stride - 2) << 8 for width, stride in _STRIDE.items()}
+"""The first two octets of a type 5 route, little-endian."""
 _MASK6 = np.array(
     [[(mask := ((1 << n) - 1) << (128 - n)) >> 64, mask & (1 << 64) - 1] for n in range(129)],
     np.uint64,
@@ -59,13 +65,26 @@ class _Places(NamedTuple):
     offset: I8
 
 
+class _Routes(NamedTuple):
+    """Type 5 routes of one length: the field of each, ascending: int64[n]; and its octets:
+    uint8[n, stride]."""
+
+    field: I8
+    octets: U1
+
+
 class _Part(NamedTuple):
-    """Rows of one kind before they are merged; ``packed`` is body << 32 | distinguisher."""
+    """Rows of one kind before they are merged; by row the field, and the columns of PrefixRows."""
 
     field: I8
     bits: U1
     address: U1
-    packed: I8
+    body: U4
+    distinguisher: U4
+
+    def taken(self, rows: npt.NDArray[Any]) -> _Part:
+        """Some of the rows."""
+        return _Part._make(column[rows] for column in self)
 
 
 class ColumnReader:
@@ -89,9 +108,9 @@ class ColumnReader:
         refused: set[int] = set()
         type5 = np.flatnonzero(kinds == EVPN)
         if len(type5):
-            for width, places in _type5(frames, fields, type5, refused).items():
-                if len(places.field):
-                    parts[width].append(self._prefixes(frames, fields, places, width, refused))
+            for width, routes in _type5(frames, fields, type5, refused).items():
+                if len(routes.field):
+                    parts[width].append(self._prefixes(fields, routes, width, refused))
         for kind, width in ((IPV4, 4), (IPV6, 16)):
             unicast = np.flatnonzero(kinds == kind)
             if len(unicast):
@@ -108,44 +127,76 @@ class ColumnReader:
         bits = np.minimum(octets[:, 0], width * 8)
         codes = fields.code[places.field]
         runs = _runs(codes)
-        packed = []
+        bodies = []
         terms = self._finder.terms
         for number in (codes[runs] >> 2).tolist():
             body = self._unicast.get(number)
             if body is None:
                 body = 0 if number == WITHDRAWN else self._words.body(terms[number])
                 self._unicast[number] = body
-            packed.append(body << 32)
+            bodies.append(body)
         address = _masked(octets[:, 1:], bits, width)
-        return _Part(places.field, bits, address, _spread(packed, runs, len(codes)))
+        none = np.zeros(len(bits), np.uint32)
+        spread = _spread(np.array(bodies, np.uint32), runs, len(bits))
+        return _Part(places.field, bits, address, spread, none)
 
-    def _prefixes(
-        self, frames: Frames, fields: Fields, places: _Places, width: int, refused: set[int]
-    ) -> _Part:
+    def _prefixes(self, fields: Fields, routes: _Routes, width: int, refused: set[int]) -> _Part:
         """Type 5 routes. The octets of one but its prefix, and the number of its terms where the
         prefix stood, are its context; what that means is judged once."""
-        octets = gather(frames.octets, places.offset, _STRIDE[width])
+        field, octets = routes
+        words = octets.view("<u4")
         bits = octets[:, _BITS].copy()
-        address = octets[:, _ADDRESS : _ADDRESS + width]
-        long = bits > width * 8
-        if long.any():
-            refused.update(fields.message[places.field[long]].tolist())
+        if int(bits.max()) > width * 8:
+            refused.update(fields.message[field[bits > width * 8]].tolist())
             bits = np.minimum(bits, np.uint8(width * 8))
-        address = _masked(address, bits, width)
-        octets[:, _BITS : _ADDRESS + width] = 0
-        numbers = (fields.code[places.field] >> 2).astype("<u4")
-        octets[:, _BITS : _BITS + 4] = numbers.view(np.uint8).reshape(-1, 4)
-        runs = _runs(*octets.view(np.uint32).T)
-        keys = octets[runs].view(f"V{_STRIDE[width]}").ravel().tolist()
-        known = self._contexts.get
-        packed = [known(key) for key in keys]
-        if None in packed:
-            packed = [self._context(key, width) for key in keys]
-        spread = _spread(packed, runs, len(bits))
-        wrong = spread == _NOT_PLAIN
-        if wrong.any():
-            refused.update(fields.message[places.field[wrong]].tolist())
-        return _Part(places.field, bits, address, spread)
+        if width == 4:
+            # The address stands across two words, behind the octet of the prefix length.
+            net = words[:, 6] >> np.uint32(8) | words[:, 7] << np.uint32(24)
+            address = (net & _MASK4_OCTETS[bits]).view(np.uint8).reshape(-1, 4)
+        else:
+            address = _masked(octets[:, _ADDRESS : _ADDRESS + width], bits, width)
+        last = (_ADDRESS + width) // 4
+        words[:, 7:last] = 0
+        words[:, last] &= np.uint32(0xFFFFFF00)
+        words[:, 6] = (fields.code >> 2).astype(np.uint32)[field]
+        runs = _row_runs(words)
+        heads = octets[runs]
+        keys: list[bytes] = heads.view(f"V{_STRIDE[width]}").ravel().tolist()
+        packed = list(map(self._contexts.get, keys))
+        fresh = [place for place, known in enumerate(packed) if known is None]
+        if fresh:
+            if len(fresh) >= _MANY and not self._mpls:
+                self._judge_many(keys, heads, fresh, width)
+            packed = list(map(self._contexts.get, keys))
+            if None in packed:
+                packed = [self._context(key, width) for key in keys]
+        found = np.array(packed, np.int64)
+        if (wrong := found == _NOT_PLAIN).any():
+            bad = np.repeat(wrong, np.diff(runs, append=len(bits)))
+            refused.update(fields.message[field[bad]].tolist())
+        body = _spread((found >> 32).astype(np.uint32), runs, len(bits))
+        named = _spread(found.astype(np.uint32), runs, len(bits))
+        return _Part(field, bits, address, body, named)
+
+    def _judge_many(self, keys: list[bytes], heads: U1, fresh: list[int], width: int) -> None:
+        """Judge those of the ``fresh`` contexts that are of the usual kind, announcements with a
+        VNI and nothing else: what ``_context`` says of each. ``heads``: uint8[n, stride], the
+        octets of the keys."""
+        some = heads[fresh]
+        words = some.view("<u4")
+        label = words[:, -1].byteswap() & np.uint32(0xFFFFFF)
+        usual = (words[:, 6] != WITHDRAWN) & (label > 0)
+        usual &= ~some[:, 10:_ETAG].any(axis=1) & ~some[:, _ADDRESS + width : -3].any(axis=1)
+        chosen = np.flatnonzero(usual)
+        some, words = some[chosen], words[chosen]
+        attributes = [self._finder.terms[number] for number in words[:, 6].tolist()]
+        rds: list[bytes] = np.ascontiguousarray(some[:, 2:10]).view("V8").ravel().tolist()
+        tags: list[int] = words[:, _ETAG // 4].byteswap().tolist()
+        named = self._words.distinguishers_of(rds, tags)
+        bodies = self._words.bodies_of(attributes, label[chosen].tolist())
+        self._cache.keep(_CONTEXT_COST * len(chosen))
+        for place, body, name in zip(chosen.tolist(), bodies, named, strict=True):
+            self._contexts[keys[fresh[place]]] = body << 32 | name
 
     def _context(self, key: bytes, width: int) -> int:
         """body << 32 | distinguisher of one context, or _NOT_PLAIN."""
@@ -176,25 +227,24 @@ class ColumnReader:
         return body
 
 
-def _type5(frames: Frames, fields: Fields, chosen: I8, refused: set[int]) -> dict[int, _Places]:
+def _type5(frames: Frames, fields: Fields, chosen: I8, refused: set[int]) -> dict[int, _Routes]:
     """The type 5 routes of these fields by width. Nearly always all routes of a field have one
     length; if not, it is walked."""
-    octets = frames.octets
     start, size = fields.start[chosen], fields.stop[chosen] - fields.start[chosen]
-    inner = octets[start + 1]
+    inner = frames.octets[start + 1]
     odd = np.ones(len(chosen), np.bool_)
-    found: dict[int, _Places] = {}
+    found: dict[int, _Routes] = {}
     for width, stride in _STRIDE.items():
         even = (inner == stride - 2) & (size % stride == 0)
         odd &= ~even
-        places = _even(chosen[even], start[even], size[even] // stride, stride)
-        good = (octets[places.offset] == _TYPE) & (octets[places.offset + 1] == stride - 2)
+        routes = _even(frames, chosen[even], start[even], size[even], stride)
+        good = routes.octets.view("<u2")[:, 0] == _KIND_LENGTH[width]
         if not good.all():
-            mixed = places.field[~good]
+            mixed = routes.field[~good]
             odd[np.searchsorted(chosen, mixed)] = True
-            kept = ~np.isin(places.field, mixed)
-            places = _Places(places.field[kept], places.offset[kept])
-        found[width] = places
+            kept = ~np.isin(routes.field, mixed)
+            routes = _Routes(routes.field[kept], routes.octets[kept])
+        found[width] = routes
     walked: dict[int, list[tuple[int, int]]] = {34: [], 58: []}
     for index in chosen[odd].tolist():
         each = _walk(frames.raw, int(fields.start[index]), int(fields.stop[index]))
@@ -207,9 +257,10 @@ def _type5(frames: Frames, fields: Fields, chosen: I8, refused: set[int]) -> dic
         if more := walked[stride - 2]:
             added = _Places(*np.array(more, np.int64).T)
             owner = np.concatenate((found[width].field, added.field))
-            begin = np.concatenate((found[width].offset, added.offset))
+            octets = gather(frames.octets, added.offset, stride)
             order = np.argsort(owner, kind="stable")
-            found[width] = _Places(owner[order], begin[order])
+            octets = np.concatenate((found[width].octets, octets))
+            found[width] = _Routes(owner[order], octets[order])
     return found
 
 
@@ -227,14 +278,20 @@ def _walk(raw: bytes, position: int, stop: int) -> list[tuple[int, int]] | None:
     return found
 
 
-def _even(field: I8, start: I8, count: I8, stride: int) -> _Places:
-    """The places of ``count`` routes of ``stride`` octets from ``start`` on, for each field."""
-    if len(count) and count.max() == 1:
-        return _Places(field, start)
-    before = np.cumsum(count) - count
-    total = int(count.sum())
-    offset = np.repeat(start - stride * before, count) + stride * np.arange(total)
-    return _Places(np.repeat(field, count), offset)
+def _even(frames: Frames, field: I8, start: I8, size: I8, stride: int) -> _Routes:
+    """The routes of fields that hold nothing but routes of ``stride`` octets."""
+    total = int(size.sum()) // stride
+    if total < _MANY * len(field) or not total:
+        count = size // stride
+        if total > len(field):
+            before = np.cumsum(count) - count
+            start = np.repeat(start - stride * before, count) + stride * np.arange(total)
+            field = np.repeat(field, count)
+        return _Routes(field, gather(frames.octets, start, stride))
+    raw, ends = memoryview(frames.raw), (start + size).tolist()
+    pieces = [raw[a:b] for a, b in zip(start.tolist(), ends, strict=True)]
+    octets = np.frombuffer(bytearray().join(pieces), np.uint8).reshape(total, stride)
+    return _Routes(np.repeat(field, size // stride), octets)
 
 
 def _unicast(frames: Frames, fields: Fields, chosen: I8, width: int, refused: set[int]) -> _Places:
@@ -280,27 +337,34 @@ def _runs(*columns: npt.NDArray[Any]) -> I8:
     return np.flatnonzero(new)
 
 
-def _spread(values: list[Any], runs: I8, length: int) -> I8:
+def _row_runs(words: U4) -> I8:
+    """The same for rows of words: uint32[n, m]."""
+    width = words.shape[1]
+    flat = words.ravel()
+    differs = np.flatnonzero(flat[width:] != flat[:-width]) // width + 1
+    first = np.ones(len(differs) + 1, np.bool_)
+    found = np.append(0, differs)
+    first[1:] = found[1:] != found[:-1]
+    return found[first]
+
+
+def _spread(values: U4, runs: I8, length: int) -> U4:
     """Each value for the rows of its run."""
-    found = np.array(values, np.int64)
     if len(runs) == length:
-        return found
-    return np.repeat(found, np.diff(runs, append=length))
+        return values
+    return np.repeat(values, np.diff(runs, append=length))
 
 
 def _columns(fields: Fields, parts: list[_Part], refused: I8) -> Columns:
     """All parts of one width in the order of their fields, without the refused messages."""
-    field, bits, address, packed = parts[0]
+    part = parts[0]
     if len(parts) > 1:
-        joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        order = np.argsort(joined[0], kind="stable")
-        field, bits, address, packed = (column[order] for column in joined)
-    message = fields.message[field]
+        part = _Part._make(np.concatenate(column) for column in zip(*parts, strict=True))
+        part = part.taken(np.argsort(part.field, kind="stable"))
+    message = fields.message[part.field]
     if len(refused):
         kept = ~np.isin(message, refused)
-        field, message = field[kept], message[kept]
-        bits, address, packed = bits[kept], address[kept], packed[kept]
-    announced = fields.code[field] >> 2 != WITHDRAWN
-    distinguisher = (packed & 0xFFFFFFFF).astype(np.uint32)
-    rows = PrefixRows(announced, distinguisher, address, bits, (packed >> 32).astype(np.uint32))
-    return Columns(message, rows)
+        part, message = part.taken(kept), message[kept]
+    field, bits, address, body, distinguisher = part
+    announced = (fields.code >> 2 != WITHDRAWN)[field]
+    return Columns(message, PrefixRows(announced, distinguisher, address, bits, body))

@@ -200,15 +200,35 @@ class FieldFinder:
         """The codes of new messages that are like a known one, -1 for the others."""
         codes = np.full(len(around), -1, np.int64)
         for alike in layout.examples.alike(around):
-            attributes = self._cache.shared(alike.rest, alike.reach.next_hop)
-            if attributes is None:
-                attributes = alike.made()
-                self._cache.put(attributes, alike.rest, alike.reach.next_hop)
-                codes[alike.number] = self._number(attributes, EVPN) << 2 | EVPN
-            elif (number := self._numbers.get(id(attributes) << 1 | 1)) is not None:
-                codes[alike.number] = code = number << 2 | EVPN
-                self._know(layout, around[alike.number].tobytes(), code)
+            next_hop, rests = alike.example.reach.next_hop, alike.rests
+            first = dict(zip(reversed(rests), range(len(rests) - 1, -1, -1), strict=True))
+            known = self._cache.shared_by(rests, next_hop)
+            fresh = sorted(place for rest, place in first.items() if known[place] is None)
+            made = alike.made(fresh)
+            self._cache.put_all(made, [rests[place] for place in fresh], next_hop)
+            codes[alike.numbers[fresh]] = [n << 2 | EVPN for n in self._add(made)]
+            if len(fresh) == len(rests):
+                continue
+            for place, rest in enumerate(rests):  # said before
+                attributes = known[first[rest]]
+                if attributes is None and first[rest] == place:
+                    continue
+                at = alike.numbers[place]
+                if attributes is None:
+                    codes[at] = codes[alike.numbers[first[rest]]]
+                elif (number := self._numbers.get(id(attributes) << 1 | 1)) is not None:
+                    codes[at] = number << 2 | EVPN
+                if codes[at] >= 0:
+                    self._know(layout, around[at].tobytes(), int(codes[at]))
         return codes
+
+    def _add(self, sets: list[PathAttributes]) -> range:
+        """Numbers for good attributes of EVPN that are new."""
+        before = len(self.terms)
+        self.terms += sets
+        numbers = range(before, len(self.terms))
+        self._numbers.update(zip([id(made) << 1 | 1 for made in sets], numbers, strict=True))
+        return numbers
 
     def _of_message(self, raw: bytes, start: int, length: int) -> list[Field] | None:
         """The fields of one message: (first octet, octet behind, code), or None if it is not

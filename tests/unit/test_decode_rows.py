@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from ccn_bgp.model.bgp import Asn, Ip, Prefix, RouteDistinguisher, RouteTarget
-from ccn_bgp.model.path import EvpnPrefix, Nlri, PathAttributes, Segment, SegmentType, Unicast
+from ccn_bgp.model.path import (
+    EvpnPrefix,
+    Nlri,
+    Path,
+    PathAttributes,
+    Segment,
+    SegmentType,
+    Unicast,
+)
 from ccn_bgp.model.rows import PrefixRows, Vocabulary
 from ccn_bgp.session.decode import SessionParameters, Update, Verdict
 from ccn_bgp.session.decode_rows import Judged, RowDecoder
@@ -166,3 +174,41 @@ def test_what_a_session_repeats_is_never_forgotten(monkeypatch: pytest.MonkeyPat
         rows_of(decoder, b"".join(said))
     assert decoder.decoder.cache.generation == 0
     assert len(vocabulary.bodies) == 6
+
+
+def test_many_contexts_at_once_mean_what_each_means_alone() -> None:
+    """Every kind of type 5 that is one context, in one block and message by message."""
+    mac, bare = attributes(), replace(attributes(), extended_communities=(VXLAN,))
+    rd = RouteDistinguisher.of_router(Ip.parse("198.51.100.21"), 1)
+    said: list[tuple[PathAttributes, EvpnPrefix]] = []
+    for number in range(5):
+        for prefix, via in (("10.1.0.0/16", "10.9.0.1"), ("fd00::/32", "fd00::1")):
+            for vni in (0, 100 + number, 70000 + number, 0xFFFFF0 + number):
+                for esi in (bytes(10), bytes(9) + b"\1", b"\1" + bytes(9)):
+                    for gateway in (None, Ip.parse(via)):
+                        for tag in (0, number << 20):
+                            route = EvpnPrefix(rd, esi, tag, Prefix.parse(prefix), gateway, vni)
+                            said += [(mac, route), (bare, route)]
+    messages = [announce(attributes, route) for attributes, route in said]
+
+    def told(decoder: RowDecoder, words: Vocabulary, raw: bytes) -> list[object]:
+        found: list[object] = []
+        for part in decoder.block(raw):
+            if isinstance(part, Judged):
+                found.append(part.raw)
+                continue
+            octets = np.concatenate((part.address, part.length[:, None]), axis=1)
+            for row, octets_of in enumerate(octets):
+                number, body = int(part.distinguisher[row]), int(part.body[row])
+                found.append(words.path("", number, Prefix(octets_of.tobytes()), body))
+        return found
+
+    words = Vocabulary()
+    together = told(RowDecoder(SESSION, words), words, b"".join(messages))
+    alone: list[object] = []
+    for message in messages:
+        words = Vocabulary()
+        alone += told(RowDecoder(SESSION, words), words, message)
+    assert len(alone) == len(said)
+    assert sorted(map(repr, together)) == sorted(map(repr, alone))
+    assert {type(one) for one in alone} == {bytes, Path}
