@@ -24,6 +24,7 @@ from ccn_bgp.lab import building, checking, demo, moving, state
 from ccn_bgp.lab.layout import host_node, lab_prefix
 from ccn_bgp.lab.status import dead_parts
 from ccn_bgp.lab.status import status as node_status
+from ccn_bgp.model.counted import counted
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -260,7 +261,7 @@ def _print_verdict(verdict: checking.Verdict) -> None:
     out.print(table)
     result = verdict.result
     out.print(
-        f"{result.sent} probes, {result.lost} lost, {len(result.foreign)} foreign"
+        f"{counted(result.sent, 'probe')}, {result.lost} lost, {len(result.foreign)} foreign"
         f" ({result.trespasses} sent across CCNs on purpose);"
         f" control: {result.controls_seen} of {result.controls} foreign stamps recognised"
     )
@@ -280,7 +281,7 @@ def _faults(verdict: checking.Verdict) -> list[Problem]:
         key = (str(foreign.receiver), foreign.receiver.ccn, foreign.ccn)
         seen[key] = seen.get(key, 0) + 1
     faults += [
-        Problem(f"{ccn}: {receiver}", f"saw {count} probes stamped {other}")
+        Problem(f"{ccn}: {receiver}", f"saw {counted(count, 'probe')} stamped {other}")
         for (receiver, ccn, other), count in sorted(seen.items())
     ]
     if result.misdelivered:

@@ -14,6 +14,7 @@ import typer
 
 from ccn_bgp.cli.policy_routes import read_routes
 from ccn_bgp.errors import InputError, Problem
+from ccn_bgp.model.counted import counted
 from ccn_bgp.model.path import Path
 from ccn_bgp.nearest import nearest
 from ccn_bgp.policy.difference import Both, Group, differing, prove
@@ -144,7 +145,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _routes(count: int) -> str:
-    return "1 route" if count == 1 else f"{count} routes"
+    return counted(count, "route")
 
 
 def _text(value: Any) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from ccn_bgp.cli.show import View
 from ccn_bgp.errors import InputError, Problem
+from ccn_bgp.model.counted import counted
 
 
 def replay_bgp(
@@ -79,8 +80,9 @@ def describe(answer: dict[str, Any]) -> None:
         words[key] = datetime.fromtimestamp(answer[key], UTC).isoformat()
     draw("digest", words)
     for stranger in answer["strangers"]:
+        records = counted(stranger["records"], "record")
         who = f"{stranger['address']} AS {stranger['asn']}"
-        console.print(f"left out: {stranger['records']} records of {who}, no neighbor of this file")
+        console.print(f"left out: {records} of {who}, no neighbor of this file")
     for name in answer["cut-short"]:
         console.print(f"incomplete: the recording of {name} begins in the midst of a session")
     draw("neighbors", {"neighbors": answer["neighbors"]})

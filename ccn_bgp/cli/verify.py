@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ccn_bgp.model.counted import counted
 from ccn_bgp.model.finding import Finding
 
 MAX_RANGES = 8
@@ -63,6 +64,8 @@ def verify(
             typer.echo(finding_text(finding))
     else:
         routes = len(world.v4) + len(world.v6)
-        typer.echo(f"no finding in {len(world.tables)} tables, {routes} routes")
+        typer.echo(
+            f"no finding in {counted(len(world.tables), 'table')}, {counted(routes, 'route')}"
+        )
     if findings:
         raise typer.Exit(3)

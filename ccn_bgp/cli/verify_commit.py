@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ccn_bgp.model.counted import counted
+
 
 def verify_commit(
     number: Annotated[
@@ -80,13 +82,14 @@ def _proved(answer: dict[str, Any], sample: int | None) -> dict[str, Any]:
 
 def _say(answer: dict[str, Any]) -> None:
     how = "sampled" if answer["sampled"] else "all end-points"
+    asked = counted(answer["addresses-asked"], "address", "addresses")
     verdict = "holds" if answer["ok"] else "DOES NOT HOLD"
     print(
         f"commit {answer['id']} (generation {answer['generation']}) {verdict}: "
-        f"{answer['routes']} routes, {answer['addresses-asked']} addresses asked ({how})"
+        f"{counted(answer['routes'], 'route')}, {asked} asked ({how})"
     )
     if answer["accepted"]:
-        print(f"  {answer['accepted']} faults are accepted by `suppress` in the topology")
+        print(f"  accepted by `suppress` in the topology: {counted(answer['accepted'], 'fault')}")
     for name in answer["certificate-differs-in"]:
         print(f"  the {name} is not that of the certificate")
     for fault in answer["faults"]:

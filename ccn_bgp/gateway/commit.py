@@ -21,6 +21,7 @@ from ccn_bgp.forwarder.records import (
 )
 from ccn_bgp.forwarder.slots import NextHopSlots
 from ccn_bgp.forwarder.wire import MessageType
+from ccn_bgp.model.counted import counted
 from ccn_bgp.table.plan import diff
 from ccn_bgp.table.snapshot import NOTHING, Snapshot
 
@@ -167,4 +168,4 @@ class Committer:
                 log.error("commit refused, sending everything: %s", refusal)
                 self._everything(snapshot)
         self.held = snapshot
-        return f"taken over, {count} records differed"
+        return f"taken over, {counted(count, 'record')} differed"

@@ -42,6 +42,7 @@ from ccn_bgp.gateway.views import commit_world, filters_of, show
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.linux.taps import prepare_taps, remove_taps, retire_taps, wanted_taps
 from ccn_bgp.model.bgp import Ip
+from ccn_bgp.model.counted import counted
 from ccn_bgp.observe.api import Api, register, unregister
 from ccn_bgp.session.record import Recorder, Unrecorded
 from ccn_bgp.table.snapshot import NOTHING, Snapshot
@@ -192,7 +193,7 @@ class Daemon:
             log.warning("another gateway %s runs here: `ccn show` finds that one", self.name)
         collecting.renewed()
         await self.sessions.start()
-        log.info("gateway %s runs, %d peers", self.name, len(self.sessions.peers))
+        log.info("gateway %s runs, %s", self.name, counted(len(self.sessions.peers), "peer"))
 
     async def _leave(self, *, spare: bool = False) -> None:
         """Planned end: sessions closed with a Cease, the forwarder and the taps removed. With
@@ -343,10 +344,10 @@ class Daemon:
             )
             record = self.history.add(record, proved.snapshot, self.intent, proved.findings)
             log.info(
-                "commit %d: %s (%d routes, proved in %.1f ms, committed in %.1f ms)",
+                "commit %d: %s (%s, proved in %.1f ms, committed in %.1f ms)",
                 record.generation,
                 summary,
-                record.routes,
+                counted(record.routes, "route"),
                 record.prove_seconds * 1e3,
                 record.commit_seconds * 1e3,
             )

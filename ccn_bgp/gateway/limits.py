@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.counted import counted
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.topology import HardLimit
 
@@ -62,9 +63,9 @@ class Limits:
         if limit is None or held <= limit.limit or peer.name in self.shut:
             return
         log.error(
-            "peer %s: says %d prefixes, max-prefixes is %d: session ended (RFC 4486 6/1)",
+            "peer %s: says %s, max-prefixes is %d: session ended (RFC 4486 6/1)",
             peer.name,
-            held,
+            counted(held, "prefix", "prefixes"),
             limit.limit,
         )
         self.shut[peer.name] = Shut(peer, limit, held)
@@ -117,8 +118,8 @@ class Limits:
             found.append(
                 Finding(
                     rule="capacity",
-                    message=f"{name} announced {shut.held} prefixes, max-prefixes is"
-                    f" {shut.limit.limit}; its session is held down",
+                    message=f"{name} announced {counted(shut.held, 'prefix', 'prefixes')},"
+                    f" max-prefixes is {shut.limit.limit}; its session is held down",
                     where=f"peer {name}",
                     ccn=router.ccn if router is not None else "",
                     peer=name,

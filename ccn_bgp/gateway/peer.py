@@ -16,6 +16,7 @@ from ccn_bgp.learn.adj_rib_out import ExportPolicy
 from ccn_bgp.learn.told import Told
 from ccn_bgp.model.bgp import Family
 from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.counted import counted
 from ccn_bgp.model.rows import Vocabulary
 from ccn_bgp.session.decode import SessionParameters, Update
 from ccn_bgp.session.decode_rows import RowDecoder
@@ -182,8 +183,8 @@ class PeerSession:
             return
         self._turns.append(now)
         if self._unsaid:
-            text += " (%d such lines were left out)"
-            values += (self._unsaid,)
+            text += " (%s left out)"
+            values += (counted(self._unsaid, "such line"),)
             self._unsaid = 0
         log.log(level, text, *values)
 

@@ -34,6 +34,7 @@ from ccn_bgp.gateway.withdrawals import REMEMBERED, Withdrawals
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family
 from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.counted import counted
 from ccn_bgp.model.outgoing import Classes
 from ccn_bgp.model.rows import PrefixRows
 from ccn_bgp.session.decode import RouteRefresh, Update, Verdict
@@ -295,7 +296,7 @@ class Sessions:
             if keep and family not in kept:
                 self.rib.sweep(name, family)
         held = len(self.rib.adj_in[name])
-        became = f"{held} routes kept" if keep else "its routes are forgotten"
+        became = f"{counted(held, 'route')} kept" if keep else "its routes are forgotten"
         session.turned(logging.WARNING, "peer %s: down: %s; %s", name, reason, became)
         if keep:
             stale_time = self.intent.topology.timers.stale
@@ -334,7 +335,7 @@ class Sessions:
         self.peers[name].anew.clear()
         self.recorder.swept(name, up=self.peers[name].up)
         if gone:
-            log.warning("peer %s: %d stale routes swept after %d s", name, gone, seconds)
+            log.warning("peer %s: %s swept after %d s", name, counted(gone, "stale route"), seconds)
         self.changed()
 
     def _end_of_rib(self, session: PeerSession, family: Family) -> None:
@@ -344,7 +345,8 @@ class Sessions:
         over = frozenset(Family) if session.complete else frozenset((family,))
         gone = sum(self.rib.sweep(name, each) for each in over - session.anew)
         if gone:
-            log.info("peer %s: End-of-RIB %s, %d stale routes swept", name, family.text, gone)
+            stale = counted(gone, "stale route")
+            log.info("peer %s: End-of-RIB %s, %s swept", name, family.text, stale)
         if session.complete and not session.anew:
             session.stop_timer()
         self._check_complete()
@@ -372,7 +374,8 @@ class Sessions:
         session.anew.discard(family)
         name = session.peer.name
         if gone := self.rib.sweep(name, family):
-            log.info("peer %s: refreshed %s, %d stale routes swept", name, family.text, gone)
+            stale = counted(gone, "stale route")
+            log.info("peer %s: refreshed %s, %s swept", name, family.text, stale)
         if session.complete and not session.anew:
             session.stop_timer()
 

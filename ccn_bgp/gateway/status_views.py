@@ -18,6 +18,7 @@ from ccn_bgp.gateway.counter_views import UPLINK_FAULTS, uplink_faults
 from ccn_bgp.gateway.intent import finding_line
 from ccn_bgp.gateway.peer import NEVER
 from ccn_bgp.gateway.running import Running
+from ccn_bgp.model.counted import counted
 from ccn_bgp.session.child import is_stopped
 
 Row = dict[str, str]
@@ -168,7 +169,7 @@ def _tables(gateway: Running) -> Iterator[Row]:
     else:
         commits = gateway.history.records
         last = f", last changed {_clock(commits[-1].when)}" if commits else ""
-        yield _row("tables", "ok", f"{gateway.held.route_count} routes in force{last}")
+        yield _row("tables", "ok", f"{counted(gateway.held.route_count, 'route')} in force{last}")
     if standing := gateway.proved.standing:
         says = f"refused, the old tables stay: {finding_line(standing[0])}"
         yield _row("commits", "wrong", says, "`ccn show findings`")
@@ -184,10 +185,12 @@ def _findings(gateway: Running) -> Iterator[Row]:
     errors = sum(f.stands for f in found)
     if errors:
         first = next(f for f in found if f.stands)
-        says = f"{errors} error{'s' * (errors > 1)}, such as {first.rule}: {first.message}"
+        says = f"{counted(errors, 'error')}, such as {first.rule}: {first.message}"
         yield _row("findings", "wrong", says, "`ccn show findings`")
     else:
-        yield _row("findings", "ok", f"no errors, {len(found)} warnings" if found else "none")
+        yield _row(
+            "findings", "ok", f"no errors, {counted(len(found), 'warning')}" if found else "none"
+        )
 
 
 def _clock(seconds: float) -> str:

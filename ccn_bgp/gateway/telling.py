@@ -25,6 +25,7 @@ from ccn_bgp.learn.told_difference import difference
 from ccn_bgp.model.aggregate import Aggregate
 from ccn_bgp.model.bgp import Family, Prefix
 from ccn_bgp.model.ccsi import Peer
+from ccn_bgp.model.counted import counted
 from ccn_bgp.model.outgoing import Classes, Origination
 from ccn_bgp.model.path import Nlri, PathAttributes
 from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
@@ -198,7 +199,10 @@ class UpdateGroups:
                 news = difference(first.out, group.out)
                 if news:
                     names = ", ".join(session.peer.name for session in party)
-                    log.info("%s: %d routes are told otherwise, %d withdrawn", names, *news.counts)
+                    otherwise, gone = news.counts
+                    are = "are" if otherwise != 1 else "is"
+                    said = f"{counted(otherwise, 'route')} {are}"
+                    log.info("%s: %s told otherwise, %d withdrawn", names, said, gone)
                 pieces = encoded(news, first.open)
             else:
                 pieces = self._greeting(group, first)

@@ -11,6 +11,7 @@ import numpy as np
 from ccn_bgp.learn.adj_rib_in import AdjRibIn
 from ccn_bgp.learn.keys import WIDTHS, Bools
 from ccn_bgp.model.bgp import Prefix
+from ccn_bgp.model.counted import counted
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.topology import Gateway
 
@@ -39,7 +40,7 @@ def limit_findings(adj: AdjRibIn, gateway: Gateway) -> list[Finding]:
     held = [p for r in adj.rows.values() for p in r.keys.prefixes(r.key[r.held_back])]
     some = held or [p for r in adj.rows.values() for p in r.keys.prefixes(r.key)]
     first = min(some, key=shorter_first)
-    text = f"{name} announces {len(adj)} prefixes, max-prefixes is "
+    text = f"{name} announces {counted(len(adj), 'prefix', 'prefixes')}, max-prefixes is "
     if held:
         after = f"{len(held)} accepted ones are held back, from {first} on"
     else:

@@ -44,6 +44,7 @@ from ccn_bgp.learn.terms import TermsBook
 from ccn_bgp.model.aggregate import Aggregate
 from ccn_bgp.model.bgp import Family, Ip, Prefix
 from ccn_bgp.model.ccsi import Ccsi, Peer, ccsis, peers, tap_name
+from ccn_bgp.model.counted import counted
 from ccn_bgp.model.finding import Finding
 from ccn_bgp.model.path import (
     EvpnPrefix,
@@ -417,7 +418,8 @@ class Rib:
             assert adj.peer.router is not None
             count = int(sum(self._rows.held.accepted[r.verdict].sum() for r in adj.rows.values()))
             limit = adj.peer.router.max_prefixes
-            return (), Refused("capacity", f"{count} prefixes accepted, max-prefixes is {limit}")
+            accepted = counted(count, "prefix", "prefixes")
+            return (), Refused("capacity", f"{accepted} accepted, max-prefixes is {limit}")
         return tuple(self.by_id[t].ccsi.name for t in verdict.tables), verdict.reason
 
     def filled(self, names: Iterable[str]) -> dict[int, Filled]:

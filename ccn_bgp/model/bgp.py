@@ -92,7 +92,7 @@ class Prefix(bytes):
         if length > len(address) * 8:
             raise ValueError(f"'{text}' has a length over {len(address) * 8}")
         prefix = cls.of(address, length)
-        if prefix.address != address:
+        if prefix[:-1] != address:
             raise ValueError(f"'{text}' has host bits set; did you mean {prefix}?")
         return prefix
 
@@ -145,7 +145,9 @@ class Prefix(bytes):
         return Ip((self.first + index).to_bytes(len(self) - 1, "big"))
 
     def __str__(self) -> str:
-        return f"{self.address}/{self.length}"
+        if len(self) == 5:  # views and findings write very many
+            return f"{self[0]}.{self[1]}.{self[2]}.{self[3]}/{self[4]}"
+        return f"{socket.inet_ntop(socket.AF_INET6, self[:-1])}/{self[-1]}"
 
     __repr__ = __str__
 

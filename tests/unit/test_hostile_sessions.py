@@ -110,6 +110,24 @@ def adopted(sessions: Sessions, intent: Intent) -> Rib:
     return rib
 
 
+def test_one_route_is_not_several_in_the_log(
+    sessions: Sessions, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    async def lost_and_back() -> None:
+        sessions.on_event(SessionUp("lf-r1", facts(V4, restart_time=60)))
+        sessions.on_event(Block("lf-r1", update("172.16.1.0/24") + end_of_rib(V4)))
+        sessions.rib.settle()
+        sessions.on_event(SessionDown("lf-r1", "the peer closed the connection"))
+        sessions.on_event(SessionUp("lf-r1", facts(V4, restart_time=60)))
+        sessions.on_event(Block("lf-r1", end_of_rib(V4)))
+
+    asyncio.run(lost_and_back())
+    assert "the peer closed the connection; 1 route kept" in caplog.text
+    assert "peer lf-r1: End-of-RIB ipv4-unicast, 1 stale route swept" in caplog.text
+
+
 def test_a_reload_that_changes_only_policy_keeps_the_session_hearing(
     intent: Intent, sessions: Sessions
 ) -> None:
@@ -208,7 +226,7 @@ def test_a_session_that_comes_and_goes_does_not_fill_the_log(
     assert "comes and goes" in said[-1]
     clock[0] += 61
     again = flap(1)
-    assert len(again) == 2 and again[0].endswith("(380 such lines were left out)")
+    assert len(again) == 2 and again[0].endswith("(380 such lines left out)")
 
 
 def test_a_fault_of_ours_costs_one_session_and_is_not_silent(
