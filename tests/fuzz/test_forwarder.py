@@ -226,6 +226,10 @@ def transactions():
     behind = np.array([array[0] for kind, array in tables if kind == MessageType.VM][:1])
     behind["shared"], behind["vtep"] = 1, hosts["name"]
     tables += [(MessageType.VTEP_SET, hosts), (MessageType.VM, behind)]
+    name, over6 = np.zeros(1, wire.VTEP_NAME), behind.copy()
+    name["name"], name["address"] = (224, 1, 2, 3), wire.octets(b"\xfd" + bytes(14) + b"\1", 16)
+    over6["shared"], over6["ip"], over6["vtep"] = 0, behind["ip"][:, ::-1], name["name"]
+    tables += [(MessageType.VTEP_NAME, name), (MessageType.VM, over6)]
     rules = np.zeros(3, wire.ACL_RULE)
     rules["ccsi"], rules["sequence"] = rows.FIRST_CCSI, [0, 1, 2]
     rules["action"], rules["family"], rules["protocol"] = [2, 1, 1], [4, 4, 6], [6, 17, 0]
