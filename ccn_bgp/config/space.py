@@ -27,6 +27,8 @@ BOGONS = tuple(
 MAX_ROUTES = 1_000_000
 MAX_VMS = 1_000_000
 """What one gateway is proven to hold; more may work, but nobody has measured it."""
+LEAST_MTU6 = 1280
+"""Octets that every link of IPv6 carries, RFC 8200 §5."""
 
 
 class Claim(NamedTuple):
@@ -225,7 +227,8 @@ def owned_space(topology: Topology) -> Iterator[Finding]:
 
 
 def mtu(topology: Topology) -> Iterator[Finding]:
-    """The outer headers must fit: 50 octets over IPv4, 70 over IPv6 (RFC 7348 §4.3)."""
+    """The outer headers must fit: 50 octets over IPv4, 70 over IPv6 (RFC 7348 §4.3); and IPv6 has a
+    least MTU."""
     vteps = [g.vtep for g in topology.gateways.values()]
     for vpc in topology.vpcs.values():
         vteps += VmColumns.of(vpc.vms).hosts_used if len(vpc.vms) else ()
@@ -245,6 +248,15 @@ def mtu(topology: Topology) -> Iterator[Finding]:
                     f"underlay-mtu {fabric.underlay_mtu}",
                 ]
             },
+        )
+    uplinks = (uplink for g in topology.gateways.values() for uplink in g.uplinks)
+    if fabric.underlay_mtu < LEAST_MTU6 and any(u.address.address.version == 6 for u in uplinks):
+        yield Finding(
+            rule="mtu",
+            message=f"IPv6 uplinks need an underlay that carries {LEAST_MTU6} octets (RFC 8200 §5):"
+            f" on a device of {fabric.underlay_mtu} the kernel has no IPv6, and BGP no session",
+            where=topology.at("fabric", "underlay-mtu"),
+            witness={"chain": [f"underlay-mtu {fabric.underlay_mtu}", f"IPv6 {LEAST_MTU6}"]},
         )
 
 

@@ -171,6 +171,15 @@ def test_ipv6_underlay_needs_twenty_octets_more(tmp_path: Path) -> None:
     assert findings(tmp_path, ("asn: 64600", "asn: 64600, underlay-mtu: 1550")) == []
 
 
+def test_an_ipv6_underlay_carries_1280_octets(tmp_path: Path) -> None:
+    ipv6 = [("vtep: 192.0.2.11, uplinks: [{port: eth1, address: 192.0.2.11/24}]", "vtep: '2001:db8::b', router-id: 192.0.2.11, uplinks: [{port: eth1, address: '2001:db8::b/64'}]")]
+    for octets, expected in (1280, []), (1279, ["2"]):
+        mtus = ("asn: 64600", f"asn: 64600, mtu: 600, underlay-mtu: {octets}")
+        found = [f for f in findings(tmp_path, mtus, *ipv6) if f.rule == "mtu"]
+        assert [f.where.split(":")[1] for f in found] == expected
+    assert not [f for f in findings(tmp_path, mtus) if f.rule == "mtu"]
+
+
 def test_a_default_route_of_a_data_centre_is_legal(tmp_path: Path) -> None:
     edit = ("cidrs: [172.16.0.0/16]", "cidrs: [172.16.0.0/16, 0.0.0.0/0, '::/0']")
     assert findings(tmp_path, edit) == []
