@@ -172,7 +172,12 @@ def test_ipv6_underlay_needs_twenty_octets_more(tmp_path: Path) -> None:
 
 
 def test_an_ipv6_underlay_carries_1280_octets(tmp_path: Path) -> None:
-    ipv6 = [("vtep: 192.0.2.11, uplinks: [{port: eth1, address: 192.0.2.11/24}]", "vtep: '2001:db8::b', router-id: 192.0.2.11, uplinks: [{port: eth1, address: '2001:db8::b/64'}]")]
+    ipv6 = [
+        (
+            "vtep: 192.0.2.11, uplinks: [{port: eth1, address: 192.0.2.11/24}]",
+            "vtep: '2001:db8::b', router-id: 192.0.2.11, uplinks: [{port: eth1, address: '2001:db8::b/64'}]",
+        )
+    ]
     for octets, expected in (1280, []), (1279, ["2"]):
         mtus = ("asn: 64600", f"asn: 64600, mtu: 600, underlay-mtu: {octets}")
         found = [f for f in findings(tmp_path, mtus, *ipv6) if f.rule == "mtu"]
