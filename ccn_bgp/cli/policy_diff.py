@@ -17,6 +17,7 @@ from ccn_bgp.errors import InputError, Problem
 from ccn_bgp.model.counted import counted
 from ccn_bgp.model.path import Path
 from ccn_bgp.nearest import nearest
+from ccn_bgp.policy.aggregation import Aggregation, changes, gathers, prefix_of
 from ccn_bgp.policy.difference import Both, Group, differing, prove
 from ccn_bgp.policy.evaluate import Accepted
 from ccn_bgp.policy.flight import Context
@@ -80,6 +81,7 @@ def diff(
                 raise InputError(Problem(str(file), f"there is no policy '{name}'", hint))
     if routes is not None and gateway is not None:
         raise InputError("--routes and --gateway exclude each other")
+    old_aggregates, new_aggregates = Aggregation(before), Aggregation(after)
     if routes is None and gateway is None:
         proof = prove(before, after, policy, default.value)
         groups, count = [Group(both, 0) for both in proof.found], None
@@ -88,12 +90,23 @@ def diff(
         given = _recorded(routes) if routes and _is_recording(routes) else None
         if given is None:
             given = _received(gateway, neighbor) if routes is None else _listed(routes)
-        groups, count = differing(before, after, policy, given, default.value)
+
+        def watch(both: Both) -> None:
+            old_aggregates.add(both.path, both.before)
+            new_aggregates.add(both.path, both.after)
+
+        groups, count = differing(before, after, policy, given, default.value, watch=watch)
         open_ = []
-    document: dict[str, Any] = {"equal": not groups and not open_}
+    aggregates = list(changes(old_aggregates, new_aggregates, counted=count is not None))
+    document: dict[str, Any] = {"equal": not groups and not open_ and not aggregates}
     if count is not None:
         document["routes"] = count
     document["differences"] = [_group_json(group, count is not None) for group in groups]
+    if old_aggregates.rules or new_aggregates.rules:
+        document["aggregates"] = aggregates
+        for group, found in zip(groups, document["differences"], strict=True):
+            if names := _touched(group.example, old_aggregates, new_aggregates):
+                found["aggregates"] = names
     if count is None:
         document["not-ruled-out"] = open_
     if as_json:
@@ -120,6 +133,37 @@ def _group_json(group: Group, counted: bool) -> dict[str, Any]:
     return found
 
 
+def _touched(both: Both, old: Aggregation, new: Aggregation) -> list[str]:
+    """The aggregates that the example contributes to in one version and not in the other."""
+    prefix = prefix_of(both.path)
+    if prefix is None or isinstance(both.before, Accepted) is isinstance(both.after, Accepted):
+        return []
+    of = old if isinstance(both.before, Accepted) else new
+    return sorted(name for name, rule in of.rules.items() if gathers(rule, prefix))
+
+
+def _aggregate_lines(found: dict[str, Any]) -> Iterator[str]:
+    before, after = found["before"], found["after"]
+    if before is None or after is None:
+        held = before or after
+        numbers = f", {_routes(held['contributing'])} contributing" if "in-force" in held else ""
+        word = "is new" if before is None else "is gone"
+        yield f"aggregate {found['name']} {word}: {held['prefix']}{numbers}"
+    else:
+        yield f"aggregate {found['name']}, {after['prefix']}:"
+        for key in sorted(before.keys() | after.keys()):
+            one, other = before.get(key), after.get(key)
+            if one != other:
+                yield f"    {key}: {_text(one)} → {_text(other)}"
+    for key, words in (
+        ("no-longer", "no longer contributing"),
+        ("besides", "contributing besides"),
+    ):
+        if key in found and before is not None and after is not None:
+            some = found[key]
+            yield f"    {words}: {_routes(some['routes'])}, such as {some['example']}"
+
+
 def _result(both: Both, *, after: bool) -> dict[str, Any]:
     result = both.after if after else both.before
     if not isinstance(result, Accepted):
@@ -134,6 +178,10 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         for key, values in found.get("attributes", {}).items():
             yield f"    {key}: {_text(values['before'])} → {_text(values['after'])}"
         yield f"    such as {json.dumps(found['example'])}"
+        if "aggregates" in found:
+            yield f"    which contributes to: {', '.join(found['aggregates'])}"
+    for found in document.get("aggregates", ()):
+        yield from _aggregate_lines(found)
     for pair in document.get("not-ruled-out", ()):
         yield f"not ruled out: {pair['before']} before, {pair['after']} after"
     if document["equal"]:
@@ -151,6 +199,10 @@ def _routes(count: int) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(held)}" for key, held in value.items())
     return "unset" if value is None else str(value) or "empty"
 
 

@@ -8,7 +8,7 @@ to by both is searched for one, and that is tried. What is shown has been seen t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -92,9 +92,11 @@ def differing(
     names: Sequence[str],
     routes: Iterable[tuple[Path, Context]],
     default: Default,
+    *,
+    watch: Callable[[Both], None] | None = None,
 ) -> tuple[list[Group], int]:
     """The routes that change their result or attributes, grouped, the largest group first; and how
-    many routes there were. KeyError: an unknown policy."""
+    many routes there were. ``watch`` is told of every route. KeyError: an unknown policy."""
     groups: dict[tuple[str, str, tuple[str, ...]], Group] = {}
     count = 0
     for path, context in routes:
@@ -105,6 +107,8 @@ def differing(
             evaluate(before, names, path, default=default, context=context),
             evaluate(after, names, path, default=default, context=context),
         )
+        if watch is not None:
+            watch(both)
         if _differ(both):
             groups.setdefault(both.group, Group(both)).count += 1
     return sorted(groups.values(), key=lambda g: (-g.count, g.example.group)), count
