@@ -140,7 +140,8 @@ def test(file: File, as_json: Json = False) -> None:
         for outcome in outcomes:
             typer.echo(f"{'FAILED' if outcome.differences else 'passed'}  {outcome.test.name}")
             if outcome.differences:
-                for line in (*outcome.differences, *outcome.trace.lines()):
+                ways = (line for told in outcome.traces for line in told.lines())
+                for line in (*outcome.differences, *ways):
                     typer.echo(f"    {line}")
         typer.echo(f"coverage: {len(covered.reached)} of {count} statements")
         for statement in covered.missed:

@@ -106,7 +106,8 @@ class _Reader:
         }
         aggregates = [read_aggregate(n, at, entry, self.sets) for n, at, entry in self.aggregates]
         undefined = tuple(dict.fromkeys(self.sets.undefined))
-        tests = [read_test(at, index, item, tuple(policies)) for at, index, item in self.tests]
+        named = {name for name, _, _ in self.aggregates}
+        tests = [read_test(at, n, item, tuple(policies), named) for at, n, item in self.tests]
         return PolicySet(
             policies,
             sets,

@@ -112,6 +112,23 @@ class PolicyTest:
 
 
 @dataclass(frozen=True, slots=True)
+class AggregateTest:
+    """One item of ``tests:`` that names an aggregate (testing_aggregates.py): routes through a
+    chain, and how the aggregate is expected to stand."""
+
+    name: str
+    where: str
+    policies: tuple[str, ...]
+    default: Literal["accept", "reject"]
+    aggregate: str
+    routes: tuple[tuple[Path, Context], ...]
+    expected: Mapping[str, Any]
+
+
+AnyTest = PolicyTest | AggregateTest
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySet:
     """All policies of a topology, whichever file they stand in.
 
@@ -124,7 +141,7 @@ class PolicySet:
     sets: Mapping[tuple[str, str], AnySet] = field(default_factory=dict)
     undefined: tuple[UndefinedSet, ...] = ()
     used: frozenset[tuple[str, str]] = frozenset()
-    tests: tuple[PolicyTest, ...] = ()
+    tests: tuple[AnyTest, ...] = ()
     aggregates: Mapping[str, AggregateRule] = field(default_factory=dict)
     patterns: Mapping[tuple[str, str], Mapping[AsPathMember | Member, str]] = field(
         default_factory=dict

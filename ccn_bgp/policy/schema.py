@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ccn_bgp.model.path import HIGHEST_PREFERENCE
-from ccn_bgp.policy import read_aggregate, read_change, read_match
+from ccn_bgp.policy import read_aggregate, read_change, read_match, testing_aggregates
 from ccn_bgp.policy.at import U32
 from ccn_bgp.policy.communities import KINDS
 from ccn_bgp.policy.load import STATEMENT_KEYS
@@ -144,7 +144,17 @@ def _test() -> Schema:
         "route": {"anyOf": [TEXT, route]},
         "expect": {"anyOf": [result, expect]},
     }
-    return _mapping({key: known[key] for key in TEST_KEYS}, "policy", "route", "expect")
+    one = _mapping({key: known[key] for key in TEST_KEYS}, "policy", "route", "expect")
+    results = {"enum": list(testing_aggregates.RESULTS)}
+    stands = {"result": results, "contributing": _number(), "attributes": attributes}
+    known |= {
+        "aggregate": NAME,
+        "routes": {"type": "array", "items": known["route"]},
+        "expect": {"anyOf": [results, _mapping(stands, "result")]},
+    }
+    needed = ("policy", "aggregate", "routes", "expect")
+    of_aggregate = _mapping({key: known[key] for key in testing_aggregates.KEYS}, *needed)
+    return {"anyOf": [one, of_aggregate]}
 
 
 def schema() -> Schema:

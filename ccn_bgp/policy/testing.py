@@ -3,15 +3,17 @@ statements no test has come to.
 
 A test names a policy (or a chain), a route and what is expected: ``accept``, ``reject``, or a
 mapping {result, by, attributes}. Of the attributes those that are named are compared; null: unset.
+Tests of aggregates are testing_aggregates.py's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ccn_bgp.model.path import Path
+from ccn_bgp.policy import testing_aggregates
 from ccn_bgp.policy.at import At
 from ccn_bgp.policy.evaluate import Accepted, Default
 from ccn_bgp.policy.flight import Context
@@ -22,7 +24,7 @@ from ccn_bgp.policy.routes import (
     read_attributes,
     read_route,
 )
-from ccn_bgp.policy.rules import PolicySet, PolicyTest, Statement
+from ccn_bgp.policy.rules import AggregateTest, AnyTest, PolicySet, PolicyTest, Statement
 from ccn_bgp.policy.trace import Trace, trace
 
 _LISTS = ("communities", "large-communities", "extended-communities", "route-targets")
@@ -31,10 +33,11 @@ KEYS = ("name", "policy", "default", "route", "expect")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One test that was run: ``differences`` are lines, none if it passed."""
+    """One test that was run: ``differences`` are lines, none if it passed; ``traces`` the way of
+    each of its routes."""
 
-    test: PolicyTest
-    trace: Trace
+    test: AnyTest
+    traces: tuple[Trace, ...]
     differences: tuple[str, ...]
 
 
@@ -46,10 +49,14 @@ class Coverage:
     missed: tuple[Statement, ...]
 
 
-def read_test(at: At, index: int, item: Any, policies: Sequence[str]) -> PolicyTest | None:
+def read_test(
+    at: At, index: int, item: Any, policies: Sequence[str], aggregates: Collection[str]
+) -> AnyTest | None:
     """One item of ``tests:``; None if it cannot be run (then noted)."""
     before = len(at.problems)
-    entry = at.mapping(item, "a test is a mapping with name, policy, route, expect", KEYS)
+    of_aggregate = isinstance(item, dict) and "aggregate" in item
+    keys = testing_aggregates.KEYS if of_aggregate else KEYS
+    entry = at.mapping(item, "a test is a mapping with name, policy, route, expect", keys)
     if not entry and len(at.problems) > before:
         return None
     name = entry.get("name", str(index + 1))
@@ -64,6 +71,14 @@ def read_test(at: At, index: int, item: Any, policies: Sequence[str]) -> PolicyT
     default = entry.get("default", "reject")
     if default not in ("accept", "reject"):
         (at / "default").say(f"default: '{default}' is neither accept nor reject")
+    if of_aggregate:
+        aggregate = testing_aggregates.read_name(at / "aggregate", entry["aggregate"], aggregates)
+        routes = testing_aggregates.read_routes(at / "routes", entry.get("routes"))
+        expected = testing_aggregates.read_expected(at / "expect", entry.get("expect"))
+        if len(at.problems) > before:
+            return None
+        of = (aggregate, tuple(routes), expected)
+        return AggregateTest(name, at.where, tuple(names), default, *of)
     found: tuple[Path, Context] | None = None
     try:
         found = read_route(entry.get("route"))
@@ -102,9 +117,16 @@ def _expected(at: At, value: Any) -> dict[str, Any]:
 def run(policies: PolicySet) -> Iterator[Outcome]:
     """Run all tests, in their order."""
     for test in policies.tests:
+        if isinstance(test, AggregateTest):
+            state, ways = testing_aggregates.stand(policies, test)
+            found = [*testing_aggregates.result_differences(test, state)]
+            if state["in-force"]:
+                found += _otherwise(test.expected, state["attributes"])
+            yield Outcome(test, tuple(ways), tuple(found))
+            continue
         default: Default = "accept" if test.default == "accept" else "reject"
         told = trace(policies, test.policies, test.path, default=default, context=test.context)
-        yield Outcome(test, told, tuple(_differences(test, told)))
+        yield Outcome(test, (told,), tuple(_differences(test, told)))
 
 
 def _differences(test: PolicyTest, told: Trace) -> Iterator[str]:
@@ -123,6 +145,11 @@ def _differences(test: PolicyTest, told: Trace) -> Iterator[str]:
         return
     found = attributes_json(told.result.attributes)
     found.setdefault("preference", told.result.attributes.preference)
+    yield from _otherwise(expected, found)
+
+
+def _otherwise(expected: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    """Of the attributes that a test names those that are not as it says."""
     for key, value in (expected.get("attributes") or {}).items():
         mine, theirs = _normal(key, value), _normal(key, found.get(key))
         if mine != theirs:
@@ -149,7 +176,8 @@ def coverage(policies: PolicySet, outcomes: Sequence[Outcome]) -> Coverage:
     hit = {
         (step.statement.policy, step.statement.name)
         for outcome in outcomes
-        for step in outcome.trace.steps
+        for told in outcome.traces
+        for step in told.steps
         if step.matched
     }
     every = [s for policy in policies.policies.values() for s in policy.statements]
