@@ -35,9 +35,15 @@ static enum punt_class class_of_ipv6(const struct address_set *peers, uint32_t i
 		return class_of_tcp(peers, interface, 6, ip + 8, ip + 40);
 	if (ip[6] != IPPROTO_ICMPV6 || length < 40 + 4)
 		return PUNT_OTHER;
-	if (ip[40] < 133 || ip[40] > 137)
+	/* ND comes from the link (RFC 4861 section 6.1): nobody beyond a router fills its classes */
+	if (ip[40] < 133 || ip[40] > 137 || ip[7] != 255)
 		return PUNT_ICMP;
-	return address_set_has(peers, interface, 6, ip + 8) ? PUNT_PEER_NEIGHBOR : PUNT_NEIGHBOR;
+	/* who advertises a neighbour's address may do so from the one that it has on the link */
+	return address_set_has(peers, interface, 6, ip + 8) ||
+		       (ip[40] == 136 && length >= 40 + 24 &&
+			address_set_has(peers, interface, 6, ip + 48))
+		   ? PUNT_PEER_NEIGHBOR
+		   : PUNT_NEIGHBOR;
 }
 
 enum punt_class punt_class(const struct address_set *peers, uint32_t interface,
