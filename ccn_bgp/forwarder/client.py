@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -24,7 +24,7 @@ from ccn_bgp.forwarder.answers import Counter, Offender, PortStatus
 from ccn_bgp.forwarder.wire import Flag, MessageType, NakCode
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Records = Sequence[tuple[int, int, Array]]
+Records = Iterable[tuple[int, int, Array]]
 """(message type, flags, array of that type's dtype), in the order in which they are sent."""
 
 
@@ -214,26 +214,28 @@ class ForwarderClient:
 
     def _tell(self, base: int, next: int, records: Records, digest: bytes, full: bool) -> Array:
         """Send a transaction up to its end; what that end says."""
-        pieces = [
-            (kind, flags, _checked(MessageType(kind), array)) for kind, flags, array in records
-        ]
         begin = np.zeros(1, wire.BEGIN)
         begin["base"], begin["next"] = base, next
         end = np.zeros(1, wire.COMMIT)
         end["next"] = next
         end["digest"] = wire.octets(digest, 32)
         crc = 0
-        self._told = sum(array.nbytes for _, _, array in pieces)
+        self._told = 0
         if self.stopped():  # a large one would wait for room
             raise self._unreachable(TimeoutError())
         try:
             self._send(MessageType.BEGIN, Flag.FULL if full else 0, begin)
-            for kind, flags, array in pieces:
-                for chunk in _chunks(array):
+            for kind, flags, array in records:
+                self._told += array.nbytes
+                for chunk in _chunks(_checked(MessageType(kind), array)):
                     crc = self._send(kind, flags, chunk, crc)
         except OSError as error:
             # the refusal may be what closed the connection: it says more than a broken pipe
             raise self._pending_nak() or self._unreachable(error) from None
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._reopen()  # a fault of ours: the forwarder forgets what it was told
+            raise
         end["crc"] = crc
         return end
 

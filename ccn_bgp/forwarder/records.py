@@ -8,8 +8,9 @@ begin again from its dump (``encode_against``) or with everything (``encode_full
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,12 @@ from ccn_bgp.table.tables import I8, Block, BlockRows
 from ccn_bgp.table.together import together
 
 Array = npt.NDArray[Any]
-Records = list[tuple[MessageType, Flag, Array]]
+Record = tuple[MessageType, Flag, Array]
+Records = list[Record]
+Some = Array | Iterator[Array]
+"""Records of one type, at once or in parts, none of them empty."""
+PART = 1 << 15
+"""Routes, roughly, that are made at once: what the caches hold. Who reads them may do so beside."""
 
 KEYS: Mapping[MessageType, tuple[str, ...]] = {
     MessageType.INTERFACE: ("id",),
@@ -65,8 +71,9 @@ KEYS: Mapping[MessageType, tuple[str, ...]] = {
 """What identifies a record of each type, in the order in which types are added."""
 
 
-def encode(plan: Plan, slots: NextHopSlots) -> Records:
-    """The transaction of a Plan; ``slots`` are moved on as if it had been accepted."""
+def encode(plan: Plan, slots: NextHopSlots) -> Iterator[Record]:
+    """The transaction of a Plan, its routes made as they are asked for; ``slots`` are moved on at
+    once as if it had been accepted."""
     fresh: list[NextHop] = []
     used, left = plan.tables.next_hops()
     for content in used:
@@ -80,7 +87,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
     freed = slots.sweep(left)
     for content, _ in freed:
         said.pop(content, None)
-    put: dict[MessageType, Array] = {
+    put: dict[MessageType, Some] = {
         MessageType.INTERFACE: _interfaces(plan.interfaces.put),
         MessageType.CCSI: _ccsis(plan.ccsis.put),
         MessageType.ACL_RULE: acl_records(plan.acls.after),
@@ -96,7 +103,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
         MessageType.SOURCE: _sources(plan.sources.put),
     }
     gone = {entry.id for entry in plan.ccsis.removed}  # and with a CCSI go its sources
-    remove: dict[MessageType, Array] = {
+    remove: dict[MessageType, Some] = {
         MessageType.INTERFACE: _interfaces(plan.interfaces.removed),
         MessageType.CCSI: _ccsis(plan.ccsis.removed),
         MessageType.ACL_RULE: surplus_records(
@@ -118,7 +125,7 @@ def encode(plan: Plan, slots: NextHopSlots) -> Records:
 
 def encode_full(snapshot: Snapshot, slots: NextHopSlots) -> Records:
     """Everything, for a FULL transaction; ``slots`` must be new."""
-    return _ordered(rows(snapshot, slots), {})
+    return list(_ordered(rows(snapshot, slots), {}))
 
 
 def encode_against(held: Held, snapshot: Snapshot) -> tuple[Records, NextHopSlots]:
@@ -150,6 +157,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
     contents = {way.next_hop for way in block.answers}
     contents |= {hop for content in contents for _, hop in content.members}
     said = [(content, slots[content]) for content in contents]
+    slot = np.array([slots[way.next_hop] for way in block.answers], np.uint32)
     return {
         MessageType.INTERFACE: _interfaces(snapshot.interfaces),
         MessageType.CCSI: _ccsis(ccsi_entries(snapshot, snapshot.tables)),
@@ -162,7 +170,7 @@ def rows(snapshot: Snapshot, slots: NextHopSlots) -> Held:
         **next_hop_records(said, slots, taps_of(snapshot.interfaces)),
         MessageType.VTEP_SET: _vtep_sets(vtep_sets(snapshot.vm_table)),
         MessageType.VM: _vms(snapshot.vm_table),
-        MessageType.ROUTE: _routes(block, None, _slots_of(block, slots)),
+        MessageType.ROUTE: np.concatenate((_NO_ROUTES, *_routes(block, None, slot))),
         MessageType.SOURCE: _sources(snapshot.sources),
     }
 
@@ -186,7 +194,7 @@ def difference(held: Held, wanted: Held) -> Records:
     for kind in (MessageType.ROUTE, MessageType.ACL_RULE, MessageType.SOURCE):
         gone = np.isin(remove[kind]["ccsi"], remove[MessageType.CCSI]["id"])
         remove[kind] = remove[kind][~gone]  # with a CCSI these go by themselves
-    return _ordered(put, remove)
+    return list(_ordered(put, remove))
 
 
 def _octets(records: Array) -> npt.NDArray[np.uint8]:
@@ -204,12 +212,21 @@ def _keys(records: Array, fields: Sequence[str]) -> Array:
     return joined.view(f"S{joined.shape[1]}").reshape(-1)
 
 
-def _ordered(put: Mapping[MessageType, Array], remove: Mapping[MessageType, Array]) -> Records:
-    found: Records = [(kind, Flag.NONE, put[kind]) for kind in KEYS if len(put[kind])]
+def _ordered(
+    put: Mapping[MessageType, Some], remove: Mapping[MessageType, Some]
+) -> Iterator[Record]:
+    for kind in KEYS:
+        for part in _parts(put[kind]):
+            yield kind, Flag.NONE, part
     for kind in reversed(list(KEYS)):
-        if kind in remove and len(remove[kind]):
-            found.append((kind, Flag.DELETE, remove[kind]))
-    return found
+        for part in _parts(remove[kind]) if kind in remove else ():
+            yield kind, Flag.DELETE, part
+
+
+def _parts(some: Some) -> Iterable[Array]:
+    if isinstance(some, np.ndarray):
+        return (some,) if len(some) else ()
+    return some
 
 
 # -- one record type after the other ---------------------------------------------------------------
@@ -307,7 +324,10 @@ def _vms(table: VmTable) -> Array:
     return records
 
 
-def _put_routes(changes: TableChanges, slots: NextHopSlots) -> Array:
+_NO_ROUTES = np.zeros(0, wire.ROUTE)
+
+
+def _put_routes(changes: TableChanges, slots: NextHopSlots) -> Iterator[Array]:
     """What is new or changed, by table, family and prefix: the forwarder need not sort it."""
     slot = np.array([slots.get(hop, 0) for hop in changes.hops], np.uint32)
     return _routes(
@@ -317,49 +337,65 @@ def _put_routes(changes: TableChanges, slots: NextHopSlots) -> Array:
     )
 
 
-def _gone_routes(changes: TableChanges) -> Array:
+def _gone_routes(changes: TableChanges) -> Iterator[Array]:
     """With a CCSI go its routes, by themselves."""
     return _routes(changes.before, changes.removed_of_kept, None)
 
 
-def _slots_of(block: Block, slots: NextHopSlots) -> Array:
-    """Of each answer."""
-    return np.array([slots[way.next_hop] for way in block.answers], np.uint32)
-
-
-def _routes(block: Block, chosen: tuple[I8, I8] | None, slot: Array | None) -> Array:
-    """Records of the chosen rows (IPv4, IPv6; ascending), or of all, by table, family and prefix.
-    ``slot``: of each answer; without them they name no next hop."""
+def _routes(block: Block, chosen: tuple[I8, I8] | None, slot: Array | None) -> Iterator[Array]:
+    """Records of the chosen rows (IPv4, IPv6; ascending), or of all, by table, family and prefix,
+    some tables at a time. ``slot``: of each answer; without them they name no next hop."""
     number = np.array([head.id for head in block.heads], np.uint32)
     v4, v6 = chosen or (None, None)
-    of4, table4 = _family_routes(block.v4, v4, number, slot)
-    of6, table6 = _family_routes(block.v6, v6, number, slot)
-    if not len(of6):
-        return of4
-    if not len(of4):
-        return of6
-    order = np.argsort(np.concatenate((table4, table6)), kind="stable")
-    return np.concatenate((of4, of6))[order]
+    families = _Chosen.of(block.v4, v4), _Chosen.of(block.v6, v6)
+    total = families[0].begins + families[1].begins
+    cuts = np.flatnonzero(np.diff(total[:-1] // PART)) + 1
+    for first, behind in pairwise((0, *cuts.tolist(), len(number))):
+        of4, of6 = (family.records(first, behind, number, slot) for family in families)
+        if not len(of6) or not len(of4):
+            part = of4 if len(of4) else of6
+        else:
+            tables = [
+                np.repeat(np.arange(behind - first), c.counts(first, behind)) for c in families
+            ]
+            order = np.argsort(np.concatenate(tables), kind="stable")
+            part = np.concatenate((of4, of6))[order]
+        if len(part):
+            yield part
 
 
-def _family_routes(
-    rows: BlockRows, chosen: I8 | None, number: Array, slot: Array | None
-) -> tuple[Array, I8]:
-    """The records, and the place of the table of each."""
-    begins = np.array(rows.bounds)
-    some: I8 | slice = slice(None)
-    if chosen is not None and len(chosen) < len(rows.length):
-        begins, some = np.searchsorted(chosen, begins), chosen
-    table = np.repeat(np.arange(len(number)), np.diff(begins))
-    records = np.zeros(len(table), wire.ROUTE)
-    if not len(table):
-        return records, table
-    records["ccsi"] = number[table]
-    records["family"] = 4 if rows.address.shape[1] == 4 else 6
-    records["length"] = rows.length[some]
-    if slot is not None:
-        records["next_hop"] = slot[rows.answer[some]]
-    # In words: rows of four octets are copied one by one.
-    words = rows.address.view(np.uint32)[some]
-    records["prefix"].view(np.uint32)[:, : words.shape[1]] = words
-    return records, table
+class _Chosen(NamedTuple):
+    """Some rows of one family of a block. ``picked``: which, or None for all; ``begins``: where
+    those of each table begin among them, and where the last end."""
+
+    rows: BlockRows
+    picked: I8 | None
+    begins: I8
+
+    @classmethod
+    def of(cls, rows: BlockRows, picked: I8 | None) -> _Chosen:
+        if picked is None or len(picked) == len(rows.length):
+            return cls(rows, None, np.array(rows.bounds))
+        return cls(rows, picked, np.searchsorted(picked, rows.bounds))
+
+    def counts(self, first: int, behind: int) -> I8:
+        """How many are of each of these tables."""
+        return np.diff(self.begins[first : behind + 1])
+
+    def records(self, first: int, behind: int, number: Array, slot: Array | None) -> Array:
+        """Of these tables; ``number``: the ids of all."""
+        rows = self.rows
+        begin, end = self.begins[[first, behind]].tolist()
+        records = np.zeros(end - begin, wire.ROUTE)
+        if begin == end:
+            return records
+        some = slice(begin, end) if self.picked is None else self.picked[begin:end]
+        records["ccsi"] = np.repeat(number[first:behind], self.counts(first, behind))
+        records["family"] = 4 if rows.address.shape[1] == 4 else 6
+        records["length"] = rows.length[some]
+        if slot is not None:
+            records["next_hop"] = slot[rows.answer[some]]
+        # In words: rows of four octets are copied one by one.
+        words = rows.address.view(np.uint32)[some]
+        records["prefix"].view(np.uint32)[:, : words.shape[1]] = words
+        return records

@@ -108,7 +108,7 @@ def test_the_dump_says_what_the_snapshot_says(tmp_path: Path) -> None:
                     records, slots = encode_against(held_from_dump(client.dump()), wanted)
                     full = False
                 else:
-                    records, full = encode(diff(held, wanted), slots), False
+                    records, full = list(encode(diff(held, wanted), slots)), False
                 generation = client.commit(
                     generation, generation + 1, records, wanted.digest, full=full
                 )
@@ -117,7 +117,11 @@ def test_the_dump_says_what_the_snapshot_says(tmp_path: Path) -> None:
                 assert dict(again.items()) == dict(slots.items())
                 held = wanted
             client.commit(
-                generation, generation + 1, encode(diff(held, NOTHING), slots), b"", full=False
+                generation,
+                generation + 1,
+                list(encode(diff(held, NOTHING), slots)),
+                b"",
+                full=False,
             )
             assert all(not len(array) for array in client.dump().values())
     finally:

@@ -129,9 +129,9 @@ def test_what_is_referred_to_comes_first_and_goes_last() -> None:
         MessageType.VM,
         MessageType.ROUTE,
     ]
-    put = encode(diff(NOTHING, FULL), slots)
+    put = list(encode(diff(NOTHING, FULL), slots))
     assert [(k, f) for k, f, _ in put] == [(k, Flag.NONE) for k in kinds]
-    gone = encode(diff(FULL, NOTHING), slots)
+    gone = list(encode(diff(FULL, NOTHING), slots))
     # the routes go with their CCSI
     assert [(k, f) for k, f, _ in gone] == [(k, Flag.DELETE) for k in reversed(kinds[:-1])]
     assert len(slots) == 0
@@ -153,7 +153,9 @@ def test_slots_stay_and_the_lowest_free_one_is_next() -> None:
 def test_a_slot_freed_now_is_not_used_again_now() -> None:
     slots = NextHopSlots()
     encode(diff(NOTHING, snapshot({"10.0.0.0/8": LINK})), slots)
-    records = encode(diff(snapshot({"10.0.0.0/8": LINK}), snapshot({"10.0.0.0/8": FAR})), slots)
+    records = list(
+        encode(diff(snapshot({"10.0.0.0/8": LINK}), snapshot({"10.0.0.0/8": FAR})), slots)
+    )
     hops = [(flag, a["slot"].tolist()) for k, flag, a in records if k is MessageType.NEXT_HOP]
     assert hops == [(Flag.NONE, [1]), (Flag.DELETE, [0])]
 

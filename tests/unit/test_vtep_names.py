@@ -46,5 +46,5 @@ def test_a_name_comes_before_and_goes_after_what_names_it() -> None:
     slots = NextHopSlots()
     added = [kind for kind, _, _ in encode(diff(NOTHING, HELD), slots)]
     assert added[0] is MessageType.VTEP_NAME
-    gone = encode(diff(HELD, Snapshot("gw", {})), slots)
+    gone = list(encode(diff(HELD, Snapshot("gw", {})), slots))
     assert (gone[-1][0], gone[-1][1]) == (MessageType.VTEP_NAME, Flag.DELETE)

@@ -118,10 +118,8 @@ def test_a_commit_is_chunked_and_summed(tmp_path):
     routes["next_hop"] = np.arange(len(routes))
     with ForwarderClient.connect(tmp_path / "s") as client:
         assert client.hello == (4, b"tables".ljust(32, b"\0"), 77)
-        records = [(MessageType.ROUTE, Flag.DELETE, routes), (MessageType.VM, 0, routes[:0])]
-        with pytest.raises(ValueError, match="VM: records have dtype"):
-            client.commit(4, 5, records, b"new", full=True)
-        assert client.commit(4, 5, records[:1], b"new", full=True) == 5
+        records = [(MessageType.ROUTE, Flag.DELETE, routes)]
+        assert client.commit(4, 5, records, b"new", full=True) == 5
         assert client.hello.generation == 5
     kinds = [(kind, flags) for kind, flags, _ in script.heard[1:]]
     assert kinds == [
@@ -135,6 +133,18 @@ def test_a_commit_is_chunked_and_summed(tmp_path):
     assert b"".join(octets[16:] for octets in sent) == routes.tobytes()
     end = np.frombuffer(script.heard[-1][2][16:], wire.COMMIT)[0]
     assert int(end["crc"]) == zlib.crc32(b"".join(sent))
+
+
+def test_a_transaction_of_which_a_part_cannot_be_made_is_given_up(tmp_path):
+    script = Script(tmp_path / "s", ack(5))
+    routes = np.zeros(3, wire.ROUTE)
+    good = (MessageType.ROUTE, 0, routes)
+    with ForwarderClient.connect(tmp_path / "s") as client:
+        with pytest.raises(ValueError, match="VM: records have dtype"):
+            client.commit(4, 5, [good, (MessageType.VM, 0, routes)], b"never", full=False)
+        assert client.commit(4, 5, iter([good]), b"new", full=False) == 5
+    begun = [MessageType.HELLO, MessageType.BEGIN, MessageType.ROUTE]
+    assert [kind for kind, _, _ in script.heard] == [*begun, *begun, MessageType.COMMIT]
 
 
 def test_a_transaction_is_prepared_and_finished_or_given_up(tmp_path):
