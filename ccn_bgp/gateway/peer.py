@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
+from ccn_bgp.gateway.at_length import AtLength
 from ccn_bgp.learn.adj_rib_out import ExportPolicy
 from ccn_bgp.learn.told import Told
 from ccn_bgp.model.bgp import Family
@@ -67,10 +68,10 @@ class PeerSession:
         """Families that the peer wants to hear again (RFC 2918)."""
         self.anew: set[Family] = set()
         """Families of which the peer is saying all again, until it says that it has (RFC 7313)."""
-        self.later: asyncio.TimerHandle | None = None
-        """When they are to be said, if the peer has not read what was said before."""
-        self.behind = False
-        """It does not read what it is told, and is told nothing until it has (telling.py)."""
+        self.telling: AtLength | None = None
+        """What it is told as it takes it, and no news until that is over (telling.py)."""
+        self.owed = b""
+        """What is to be said when it has been told everything: End-of-RIB."""
         self.updates = 0
         self.causes: Counter[str] = Counter()
         self.malformed: deque[MalformedMessage] = deque(maxlen=RING)
@@ -106,6 +107,11 @@ class PeerSession:
         """End-of-RIB has come for every family of the session."""
         return self.up and self.families <= self.end_of_rib
 
+    @property
+    def told_count(self) -> int:
+        """How many routes it has been told and still holds, as far as it has taken them."""
+        return len(self.out.told) - (self.telling.left if self.telling is not None else 0)
+
     def establish(self, facts: OpenFacts, vocabulary: Vocabulary) -> None:
         """The session is up: a fresh decoder, and the peer knows nothing."""
         self.open = facts
@@ -124,7 +130,8 @@ class PeerSession:
         self.end_of_rib.clear()
         self.asked.clear()
         self.anew.clear()
-        self.greeted = self.behind = False
+        self.greeted = False
+        self.telling, self.owed = None, b""
         self.attempt = ""
         self.since = time.monotonic()
         self.out = Told(self.peer, {})
@@ -135,7 +142,7 @@ class PeerSession:
         self.decoder = None
         self.asked.clear()
         self.anew.clear()
-        self.behind = False
+        self.telling, self.owed = None, b""
         self.since = time.monotonic()
         self.last_reason, self.attempt = reason, ""
         self.out = Told(self.peer, {})

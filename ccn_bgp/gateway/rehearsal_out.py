@@ -39,7 +39,7 @@ def told_lines(sessions: Mapping[str, PeerSession], intent: Intent, rib: Rib) ->
     going_on = []
     for name, session in sorted(sessions.items()):
         peer = rib.peers.get(name)
-        knows = session.up and session.greeted and not session.behind
+        knows = session.up and session.greeted and session.telling is None
         if knows and peer is not None and session.serves(peer):
             would = copy.copy(session)
             would.take_over(peer, intent.export_policy)

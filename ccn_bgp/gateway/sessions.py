@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path as FilePath
 
@@ -21,15 +21,14 @@ from ccn_bgp.gateway import restarting
 from ccn_bgp.gateway.draining import Drain
 from ccn_bgp.gateway.intent import Intent
 from ccn_bgp.gateway.limits import Limits
+from ccn_bgp.gateway.pacing import Pacing
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.prefix_classes import export_classes
 from ccn_bgp.gateway.speakers import Speakers, check, same_on_the_wire
 from ccn_bgp.gateway.telling import (
     ExportChanges,
     UpdateGroups,
-    again,
 )
-from ccn_bgp.gateway.unread import PAUSE, UNREAD, Unread
 from ccn_bgp.gateway.withdrawals import REMEMBERED, Withdrawals
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family
@@ -44,6 +43,7 @@ from ccn_bgp.session.events import (
     AttemptFailed,
     Block,
     Event,
+    Room,
     SessionDown,
     SessionUp,
     SpeakerDown,
@@ -85,8 +85,8 @@ class Sessions:
         self.withdrawn = Withdrawals()
         self.recorder = recorder or Unrecorded()
         self._preserves = preserves
-        self.unread = Unread(self.speakers.backlog, changed)
         self.groups = UpdateGroups(self._apart, self._classes)
+        self.pacing = Pacing(self.speakers, self._next_piece, self._reset)
         if holding_back:  # what the forwarder holds is what peers were told before
             for session in self.peers.values():
                 session.preserved = True
@@ -121,7 +121,6 @@ class Sessions:
     async def stop(self, *, keep_routes: bool = False) -> None:
         """End the speakers; with ``keep_routes`` peers hold on to what we said."""
         await self.speakers.stop(keep_routes=keep_routes)
-        self.unread.stop()
         for session in self.peers.values():
             session.stop_timer()
         self.limits.stop()
@@ -198,6 +197,9 @@ class Sessions:
                 self._down(peer, reason)
             case AttemptFailed(peer, reason):
                 self._failed(peer, reason)
+            case Room(peer):
+                if (session := self.peers.get(peer)) is not None:
+                    self.pacing.go_on([session])
             case SpeakerUp():
                 log.info("speaker up")
             case SpeakerDown(reason):
@@ -222,6 +224,7 @@ class Sessions:
             whole = decoder.taken >= len(messages)
             self.recorder.heard(name, messages if whole else messages[: decoder.taken])
         self._answer(session)
+        self.pacing.go_on([session])
         self.changed()
 
     def _rows(self, name: str, rows: PrefixRows) -> None:
@@ -276,7 +279,8 @@ class Sessions:
         if adj.stale_count:
             self._sweep_later(session, self.intent.topology.timers.stale)
         if not self.holding_back:
-            self._say(session, self.groups.greet(session, self.rib))
+            self.groups.greet(session, self.rib)
+            self.pacing.go_on([session])
         self.changed()
 
     def _down(self, name: str, reason: str) -> None:
@@ -380,20 +384,11 @@ class Sessions:
             session.stop_timer()
 
     def _answer(self, session: PeerSession) -> None:
-        """Say again what was asked for, framed if the peer can tell the frame (RFC 7313). A peer
-        that asks faster than it reads waits, and not we for its memory."""
-        if not session.asked or not session.greeted or session.later is not None:
-            return
-        if self.speakers.backlog(session.peer) > UNREAD:
-            loop = asyncio.get_running_loop()
-            session.later = loop.call_later(PAUSE, self._answer_later, session)
-            return
-        asked, session.asked = frozenset(session.asked), set()
-        self._say(session, again(session, asked))
-
-    def _answer_later(self, session: PeerSession) -> None:
-        session.later = None
-        self._answer(session)
+        """Say again what was asked for, if nothing else is being said at length. A peer that asks
+        faster than it reads waits, and not we for its memory."""
+        if session.asked and session.greeted and session.telling is None:
+            asked, session.asked = frozenset(session.asked), set()
+            self.groups.again(session, asked)
 
     @property
     def beginning(self) -> bool:
@@ -440,9 +435,11 @@ class Sessions:
             self._teardown(name, 6, 4)
         elif action == "refresh":
             for family in sorted(session.families, key=lambda f: f.value):
-                self._say(session, [route_refresh(family, 0)])
+                self.speakers.send([session.peer], route_refresh(family, 0))
             if session.greeted:
-                self._say(session, again(session, session.families))
+                session.asked |= session.families
+                self._answer(session)
+                self.pacing.go_on([session])
         else:
             raise InputError(f"'{action}' is not one of clear, refresh, drain, undrain")
         return {"neighbor": name, "action": action}
@@ -470,7 +467,7 @@ class Sessions:
 
     def tell_all(self) -> None:
         """After a commit: every peer that is up hears what has changed, or everything at first."""
-        self.groups.leave_behind(self.unread.full(self.peers.values()))
+        self.groups.leave_behind(self.pacing.behind(self.peers.values()))
         changes = ExportChanges.of(self.rib)
         for sessions, piece in self.groups.tell(self.peers.values(), self.rib, changes):
             if piece is not None:
@@ -478,6 +475,7 @@ class Sessions:
             else:
                 for session in sessions:
                     self._reset(session)
+        self.pacing.go_on(self.peers.values())
         for session in self.peers.values():
             if session.up:
                 session.preserved = self._preserves()
@@ -489,7 +487,17 @@ class Sessions:
         """What another export policy makes of what it has been told; what is no longer to be said
         is withdrawn."""
         if session.up and session.greeted:
-            self._say(session, self.groups.regroup(session, self.rib))
+            self.groups.regroup(session, self.rib)
+            self.pacing.go_on([session])
+
+    def _next_piece(self, session: PeerSession) -> bytes | None:
+        """What a session that is told at length is to be sent next; what its peer has asked for
+        comes behind all else."""
+        piece = self.groups.next_piece(session, self.rib)
+        if piece is None:
+            self._answer(session)
+            piece = self.groups.next_piece(session, self.rib)
+        return piece
 
     def _apart(self, peer: Peer) -> Hashable:
         """By the Intent of the day."""
@@ -510,7 +518,3 @@ class Sessions:
         session = self.peers[name]
         session.decoder = None
         self.speakers.teardown(session.peer, code, subcode)
-
-    def _say(self, session: PeerSession, pieces: Iterable[bytes]) -> None:
-        for piece in pieces:
-            self.speakers.send([session.peer], piece)

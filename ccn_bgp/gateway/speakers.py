@@ -124,6 +124,10 @@ class Speakers:
         speaker = self.running.get(group_of(peer))
         return 0 if speaker is None else speaker.backlog(peer.name)  # None: it has yet to start
 
+    def ask_room(self, peer: Peer, octets: int) -> None:
+        """Have a Room come when fewer octets than these wait for this peer."""
+        self.running[group_of(peer)].ask_room(peer.name, octets)
+
     def teardown(self, peer: Peer, code: int, subcode: int) -> None:
         """End a session with this NOTIFICATION."""
         self.running[group_of(peer)].teardown(peer.name, code, subcode)

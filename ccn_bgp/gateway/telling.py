@@ -12,12 +12,23 @@ import logging
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from weakref import ref
 
+from ccn_bgp.gateway.at_length import (
+    KEPT,
+    AtLength,
+    Everything,
+    FirstWords,
+    Kept,
+    Text,
+    encoded,
+)
 from ccn_bgp.gateway.out_feed import RowFeed, routes_of
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.loc_rib import LocRib
 from ccn_bgp.learn.out_changes import Changes
+from ccn_bgp.learn.portions import Parts, Whole
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.learn.summaries import Summaries
 from ccn_bgp.learn.told import Told
@@ -28,18 +39,13 @@ from ccn_bgp.model.ccsi import Peer
 from ccn_bgp.model.counted import counted
 from ccn_bgp.model.outgoing import Classes, Origination
 from ccn_bgp.model.path import Nlri, PathAttributes
-from ccn_bgp.session.encode import encode_updates, end_of_rib, route_refresh
-from ccn_bgp.session.encode_rows import PIECE, encode_rows
+from ccn_bgp.session.encode import end_of_rib, route_refresh
 from ccn_bgp.session.events import OpenFacts
 
 log = logging.getLogger("ccn.session")
 
 EVPN_ROLES = ("gateway", "reflector")
 """Who hears what this gateway exports; a host hears nothing, an IDC router its CCN's routes."""
-Pieces = Iterable[bytes]
-"""Whole messages in pieces of about a megabyte: the speaker interleaves peers by piece."""
-KEPT = 4 << 20
-"""Octets of first words that are kept, of all groups together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +69,45 @@ class ExportChanges:
 
 
 class _Group:
-    """One update group under one Rib. ``greeting``: the first words to its members as pieces, for
-    the next one; None if they are not known, or too many."""
+    """One update group under one Rib. ``moved``: how many routes its members were told as news."""
 
     def __init__(self, out: AdjRibOut, rib: Rib) -> None:
         self.out = out
         self.rib = rib
-        self.greeting: tuple[bytes, ...] | None = None
+        self.moved = 0
+        self._standing: tuple[int, ref[Told]] | None = None
+        self._everything: ref[Everything] | None = None
+
+    def take(self) -> Changes:
+        """The news, now counted as told."""
+        news = self.out.take()
+        self.moved += sum(news.counts)
+        return news
+
+    def standing(self) -> Told:
+        """What has been told so far, for itself: one copy for all who ask while nothing changes."""
+        if (held := self._still()) is None:
+            held = self.out.frozen()
+            self._standing = self.moved, ref(held)
+        return held
+
+    def is_at(self, told: Told) -> bool:
+        """Who knows this knows all that has been told."""
+        return told is self.out or told is self._still()
+
+    def _still(self) -> Told | None:
+        if self._standing is None or self._standing[0] != self.moved:
+            return None
+        return self._standing[1]()
+
+    def first_words(self, facts: OpenFacts, kept: Kept) -> FirstWords:
+        """Everything, for who knows nothing: one text for all who come while little changes. What
+        has come since it was made is told behind it."""
+        text = self._everything() if self._everything is not None else None
+        if text is None or (self.moved - text.moved) * 8 > self.out.size:
+            text = Everything(self.standing(), self.moved, facts, kept)
+            self._everything = ref(text)
+        return FirstWords(text)
 
 
 class UpdateGroups:
@@ -77,7 +115,7 @@ class UpdateGroups:
 
     ``aside``: whatever else of a peer its export policy looks at, as a value to compare.
     ``classes``: of prefixes, as AdjRibOut wants them for a peer. ``whole``: everything that a Rib
-    has in columns, for the first words to a group. ``kept``: octets of such words that may be kept
+    has in columns, for the first words to a group. ``kept``: octets of portions that may be kept
     for the next member.
     """
 
@@ -91,72 +129,92 @@ class UpdateGroups:
         self._aside = aside
         self._classes = classes
         self._whole = whole
-        self._kept = kept
+        self._kept = Kept(kept)
         self._groups: dict[Hashable, _Group] = {}
 
     def tell(
         self, sessions: Iterable[PeerSession], rib: Rib, changes: ExportChanges
     ) -> Iterator[tuple[list[PeerSession], bytes | None]]:
-        """All sessions of the gateway hear what has changed, or everything at first: pieces, and
-        to whom each goes. To be run to its end.
+        """All sessions of the gateway that are in step hear what has changed: pieces, and to whom
+        each goes. The others are told at length what they do not know. To be run to its end.
 
         None in the place of a piece: a fault of ours in what this group is told. Nobody knows what
         its sessions hold: they have to be reset.
         """
         told: dict[Hashable, list[PeerSession]] = {}
         for session in sessions:
-            if session.up and not session.behind:
+            if session.up:
                 told.setdefault(self._identity(session, rib), []).append(session)
         self._groups = {key: group for key, group in self._groups.items() if key in told}
         for key, members in told.items():
+            listening = [s for s in members if s.telling is None]
             try:
-                yield from self._tell(members, key, rib, changes)
+                group = self._groups.get(key)
+                if group is None:
+                    self._groups[key] = self._begun(members[0], rib)
+                else:
+                    yield from self._news(group, members[0], listening, changes)
+                self._join(listening, rib)
             except Exception:
                 log.exception("a fault of ours in what peers are told")
                 self._groups.pop(key, None)
-                yield members, None
+                yield listening, None
 
-    def _tell(
-        self, members: list[PeerSession], key: Hashable, rib: Rib, changes: ExportChanges
+    def _news(
+        self,
+        group: _Group,
+        member: PeerSession,
+        listening: list[PeerSession],
+        changes: ExportChanges,
     ) -> Iterator[tuple[list[PeerSession], bytes]]:
-        group = self._groups.get(key)
-        if group is not None:
-            self._renew(group, members[0])
-            in_step = [s for s in members if s.out is group.out]
-            _offer_changes(group, changes)
-            if news := group.out.take():
-                group.greeting = None
-            for piece in encoded(news, members[0].open) if in_step else ():
+        self._renew(group, member)
+        in_step = [s for s in listening if s.out is group.out]
+        _offer_changes(group, changes)
+        news = group.take()
+        if in_step and member.open is not None:
+            for piece in encoded(news, member.open):
                 yield in_step, piece
-        if others := [s for s in members if group is None or s.out is not group.out]:
-            yield from self._join(others, key, rib)
+
+    def next_piece(self, session: PeerSession, rib: Rib) -> bytes | None:
+        """What a session that is told at length is to be sent next; None if that is all. Then it
+        is in step with its group, or joins it after the next commit if there is none yet."""
+        while (telling := session.telling) is not None:
+            if (piece := telling.next_piece()) is not None:
+                return piece
+            session.out, session.telling = telling.knows, None
+            if self._identity(session, rib) in self._groups:
+                self._join([session], rib)
+        return None
 
     def leave_behind(self, sessions: Iterable[PeerSession]) -> None:
         """Tell these sessions nothing more: what they know stands still, and so does what waits
-        for them. One that is no longer ``behind`` is told the difference."""
+        for them. When there is room for a next piece they are told the difference."""
         still: dict[int, Told] = {}
         for session in sessions:
-            session.behind = True
             held = still.get(id(session.out)) or session.out.frozen()
-            still[id(session.out)] = session.out = held
-            still[id(held)] = held
+            still[id(session.out)] = held
+            session.out, session.telling = held, AtLength(held)
 
-    def greet(self, session: PeerSession, rib: Rib) -> Pieces:
+    def greet(self, session: PeerSession, rib: Rib) -> None:
         """The first words on a new session: everything, then End-of-RIB of each family."""
-        key = self._identity(session, rib)
-        return [piece for _, piece in self._join([session], key, rib)]
+        self._join([session], rib)
 
-    def regroup(self, session: PeerSession, rib: Rib) -> Pieces:
-        """What it takes for a session to be told as its group is, after a change of what it may be
-        told; what is no longer to be said is withdrawn. One that is ``behind`` hears of it with all
-        the rest, when it has read."""
-        if session.behind:
-            return []
-        key = self._identity(session, rib)
-        group = self._groups.get(key)
-        if group is not None and group.out is session.out:
-            return []
-        return [piece for _, piece in self._join([session], key, rib)]
+    def again(self, session: PeerSession, families: frozenset[Family]) -> None:
+        """Everything of these families once more, framed if the peer can tell the frame (RFC 7313).
+        Not to a session that is being told at length."""
+        assert session.open is not None and session.telling is None
+        held = session.out.frozen()
+        session.out = held
+        session.telling = AtLength(held, _once_more(held, families, session.open))
+
+    def regroup(self, session: PeerSession, rib: Rib) -> None:
+        """After a change of what it may be told, a session is told as its group is; what is no
+        longer to be said is withdrawn. One that is told at length hears no more first words, and
+        the rest when it comes to its end."""
+        if session.telling is not None:
+            session.telling.cut()
+        else:
+            self._join([session], rib)
 
     def rehearse(
         self, sessions: Iterable[PeerSession], rib: Rib
@@ -181,53 +239,50 @@ class UpdateGroups:
         told = tuple(a.name for a in told_summaries(session, rib))
         return rib, role, peer.external, peer.local_asn, table, policy, told, encoding
 
-    def _join(
-        self, sessions: Sequence[PeerSession], key: Hashable, rib: Rib
-    ) -> Iterator[tuple[list[PeerSession], bytes]]:
-        """New members of one group: all that it has been told to those that know nothing, the
-        difference to those that come from another one."""
+    def _join(self, sessions: Sequence[PeerSession], rib: Rib) -> None:
+        """New members of one group: they are to be told all that it has been told if they know
+        nothing, the difference if they come from another one or were told nothing for a while."""
+        if not sessions:
+            return
+        key = self._identity(sessions[0], rib)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = self._begun(sessions[0], rib)
         self._renew(group, sessions[0])
         parties: dict[int, list[PeerSession]] = {}
         for session in sessions:
-            parties.setdefault(id(session.out) if session.greeted else 0, []).append(session)
+            if session.out is not group.out:
+                parties.setdefault(id(session.out) if session.greeted else 0, []).append(session)
         for party in parties.values():
-            first = party[0]
-            if first.greeted:
-                news = difference(first.out, group.out)
-                if news:
-                    names = ", ".join(session.peer.name for session in party)
-                    otherwise, gone = news.counts
-                    are = "are" if otherwise != 1 else "is"
-                    said = f"{counted(otherwise, 'route')} {are}"
-                    log.info("%s: %s told otherwise, %d withdrawn", names, said, gone)
-                pieces = encoded(news, first.open)
+            if party[0].greeted:
+                self._tell_difference(party, group)
             else:
-                pieces = self._greeting(group, first)
-            for session in party:
-                session.out, session.greeted = group.out, True
-            for piece in pieces:
-                yield party, piece
+                self._tell_everything(party, group)
 
-    def _greeting(self, group: _Group, session: PeerSession) -> Iterator[bytes]:
-        """All that a group has been told, then End-of-RIB. Many peers that come up one after the
-        other hear the same octets: they are made once while nothing changes, if they are few."""
-        if group.greeting is not None:
-            yield from group.greeting
-            return
-        ends = sorted(session.families, key=lambda f: f.value)
-        last = b"".join(map(end_of_rib, ends))
-        room = self._kept - sum(len(p) for g in self._groups.values() for p in g.greeting or ())
-        kept: list[bytes] = []
-        for piece in encoded(group.out.whole(), session.open, last):
-            room -= len(piece)
-            if room >= 0:
-                kept.append(piece)
-            yield piece
-        if room >= 0:
-            group.greeting = tuple(kept)
+    def _tell_everything(self, party: Sequence[PeerSession], group: _Group) -> None:
+        facts = party[0].open
+        assert facts is not None
+        owed = b"".join(map(end_of_rib, sorted(facts.families, key=lambda f: f.value)))
+        for session in party:
+            session.telling = group.first_words(facts, self._kept)
+            session.out, session.greeted, session.owed = session.telling.knows, True, owed
+
+    def _tell_difference(self, party: Sequence[PeerSession], group: _Group) -> None:
+        text: Iterable[bytes] = ()
+        facts, knows = party[0].open, party[0].out
+        assert facts is not None
+        if not group.is_at(knows) and (news := difference(knows, group.out)):
+            names = ", ".join(session.peer.name for session in party)
+            otherwise, gone = news.counts
+            said = f"{counted(otherwise, 'route')} {'are' if otherwise != 1 else 'is'}"
+            log.info("%s: %s told otherwise, %d withdrawn", names, said, gone)
+            text = Text(Parts(news), facts, self._kept)
+        for session in party:
+            owed, session.owed = session.owed, b""
+            session.out = group.out
+            if text or owed:
+                session.out = group.standing()
+                session.telling = AtLength(session.out, chain(text, [owed] if owed else []))
 
     def _begun(self, session: PeerSession, rib: Rib) -> _Group:
         """A group that has been told everything, with a first member to be."""
@@ -266,42 +321,17 @@ def told_summaries(session: PeerSession, rib: Rib) -> list[Aggregate]:
     return found
 
 
-def again(session: PeerSession, families: frozenset[Family]) -> Pieces:
-    """Everything of these families once more, framed if the peer can tell the frame (RFC 7313)."""
-    framed = session.open is not None and session.open.enhanced_refresh
-    for family in sorted(families, key=lambda f: f.value):
-        if framed:
+def _once_more(told: Told, families: frozenset[Family], facts: OpenFacts) -> Iterator[bytes]:
+    """All that was told of these families, each between BoRR and EoRR (RFC 7313 §4) if the peer
+    knows them."""
+    for family in sorted(families & facts.families, key=lambda f: f.value):
+        if facts.enhanced_refresh:
             yield route_refresh(family, 1)
-        last = route_refresh(family, 2) if framed else b""
-        yield from encoded(session.out.whole(frozenset((family,))), session.open, last)
-
-
-def encoded(changes: Changes, facts: OpenFacts | None, after: bytes = b"") -> Iterator[bytes]:
-    """Pieces: the messages of all changes in the families of the session, withdrawals first; then
-    ``after``."""
-    waiting: list[bytes] = []
-    size = 0
-    for octets in chain(_messages(changes, facts), [after] if after else []):
-        waiting.append(octets)
-        size += len(octets)
-        if size >= PIECE:
-            yield b"".join(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield b"".join(waiting)
-
-
-def _messages(changes: Changes, facts: OpenFacts | None) -> Iterator[bytes]:
-    if facts is None:
-        return
-    how = (facts.asn4, facts.max_message)
-    announce = [(a, n) for a, n in changes.announce if n[0].family in facts.families]
-    withdraw = [n for n in changes.withdraw if n.family in facts.families]
-    yield from encode_updates((), withdraw, *how)
-    for rows in (*changes.withdraw_rows, *changes.announce_rows):
-        if rows.rows.family in facts.families:
-            yield from encode_rows(rows, *how)
-    yield from encode_updates(announce, (), *how)
+        whole = Whole(told, frozenset((family,)))
+        for number in range(len(whole)):
+            yield from encoded(whole.portion(number), facts)
+        if facts.enhanced_refresh:
+            yield route_refresh(family, 2)
 
 
 def _offer_changes(group: _Group, changes: ExportChanges) -> None:

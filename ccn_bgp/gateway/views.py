@@ -73,7 +73,7 @@ def neighbors(gateway: Running, filters: Filters) -> Json:
             "received": len(adj),
             "accepted": gateway.rib.accepted_count(name),
             "stale": adj.stale_count,
-            "advertised": len(session.out.told),
+            "advertised": session.told_count,
             "waiting": adj.waiting,
             "unsent": gateway.sessions.speakers.backlog(peer),
             "updates": session.updates,

@@ -73,11 +73,22 @@ def announced_rows(
     originations: Mapping[int, Origination] | None,
 ) -> tuple[RowChanges, ...]:
     """Announcements of sorted keys, brought together by their numbers."""
-    if not len(keys):
-        return ()
     order = grouped(numbers)
     if order is not None:
         keys, numbers = keys[order], numbers[order]
+    return ordered_rows(held, keys, numbers, sets, originations)
+
+
+def ordered_rows(
+    held: ToldRows,
+    keys: Array,
+    numbers: Array,
+    sets: Sequence[PathAttributes],
+    originations: Mapping[int, Origination] | None,
+) -> tuple[RowChanges, ...]:
+    """Announcements of keys in this order, in which equal numbers stand together."""
+    if not len(keys):
+        return ()
     return (RowChanges(_rows(held, keys, numbers, originations), sets, originations or {}),)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ccn_bgp.learn.judging import Hits
 from ccn_bgp.learn.keys import Array
-from ccn_bgp.learn.out_changes import Changes, announced_rows, by_attributes
+from ccn_bgp.learn.out_changes import announced_rows
 from ccn_bgp.learn.told_rows import NONE, ToldRows
 from ccn_bgp.learn.told_sets import ToldSets
 from ccn_bgp.learn.told_view import ToldView
@@ -48,20 +48,10 @@ class Told:
         held.vms = self.vms and self.vms.frozen()
         return held
 
-    def whole(self, families: frozenset[Family] = frozenset(Family)) -> Changes:
-        """All that has been told in these families, once more."""
-        objects = {k: said for k, said in self.objects.items() if said[0].family in families}
-        rows: tuple[Any, ...] = ()
-        if Family.EVPN in families:
-            rows += self.whole_vms()
-        for held in self.rows.values():
-            if self._family(held) in families:
-                said = self.sets.said(held.numbers)
-                keys, numbers = held.keys, held.numbers
-                if not said.all():
-                    keys, numbers = keys[said], numbers[said]
-                rows += self._announced(held, keys, numbers)
-        return Changes(by_attributes(objects), (), rows)
+    @property
+    def size(self) -> int:
+        """How many routes are held in any form, told or denied."""
+        return len(self.objects) + sum(len(numbers) for numbers in self._all_numbers())
 
     def whole_vms(self) -> tuple[RowChanges, ...]:
         """All VMs that have been told in columns, once more."""
@@ -83,7 +73,8 @@ class Told:
         """What goes with the tables of rows; None if they are unicast and have none."""
         return self.originations if self.peer.router is None else None
 
-    def _family(self, held: ToldRows) -> Family:
+    def family_of(self, held: ToldRows) -> Family:
+        """Of what is told in these rows."""
         if self.peer.router is None:
             return Family.EVPN
         return Family.IPV4_UNICAST if held.width == 4 else Family.IPV6_UNICAST

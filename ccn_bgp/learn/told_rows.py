@@ -98,6 +98,11 @@ class ToldRows:
             self.keys = np.delete(self.keys, place[found])
             self.numbers = np.delete(self.numbers, place[found])
 
+    def forget(self, rows: Array) -> None:
+        """The same of rows by where they stand, in any order."""
+        self.keys = np.delete(self.keys, rows)
+        self.numbers = np.delete(self.numbers, rows)
+
     def keep_offers(self, keep: Sequence[bool] | npt.NDArray[np.bool_]) -> None:
         """Forget some of what ``offered`` gave."""
         keys, numbers = self.offered()

@@ -8,12 +8,12 @@ a VM that is told one by one from then on leaves it for good.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from ccn_bgp.learn.keys import I8, Bools
+from ccn_bgp.learn.keys import I8, Array, Bools
 from ccn_bgp.learn.told_rows import I4, NONE, grouped
 from ccn_bgp.learn.told_sets import ToldSets
 from ccn_bgp.model.bgp import Ip
@@ -79,35 +79,49 @@ class ToldVms:
 
     def announced(self, which: Bools, sets: ToldSets) -> tuple[RowChanges, ...]:
         """These rows with what is said of them."""
+        orders = self.ordered(which)
+        return tuple(change for order in orders for change in self.in_order(order, sets))
+
+    def in_order(self, order: Array, sets: ToldSets) -> tuple[RowChanges, ...]:
+        """The same of rows (of both families, one after the other) in this order."""
+        families = self.table.rows["family"][order]
         return tuple(
-            RowChanges(rows, sets.attributes, self.originations)
-            for rows in self._out(which, self.numbers)
+            RowChanges(self._out(some, self.numbers[some]), sets.attributes, self.originations)
+            for family in IP_OCTETS
+            if len(some := order[families == family])
         )
 
     def withdrawn(self, which: Bools) -> tuple[RowChanges, ...]:
         """These rows without anything."""
         nothing = np.full(len(self.table), NOTHING, np.int32)
-        return tuple(RowChanges(rows, (), self.originations) for rows in self._out(which, nothing))
+        return tuple(
+            RowChanges(self._out(some, nothing[some]), (), self.originations)
+            for family in IP_OCTETS
+            if len(some := np.flatnonzero(which & (self.table.rows["family"] == family)))
+        )
 
-    def _out(self, which: Bools, numbers: I4) -> Iterator[OutRows]:
-        """By family; rows of one number stand together."""
+    def ordered(self, which: Bools) -> list[I8]:
+        """Some of the rows, by family; those of one number stand together."""
+        found: list[I8] = []
+        for family in IP_OCTETS:
+            chosen = np.flatnonzero(which & (self.table.rows["family"] == family))
+            order = grouped(self.numbers[chosen])
+            found.append(chosen if order is None else chosen[order])
+        return found
+
+    def _out(self, some: Array, numbers: Array) -> OutRows:
+        """Rows of one family."""
         every = self.table.rows
-        for family, width in IP_OCTETS.items():
-            chosen = np.flatnonzero(which & (every["family"] == family))
-            if not len(chosen):
-                continue
-            said: I8 = numbers[chosen].astype(np.int64)
-            order = None if said[0] == NOTHING else grouped(said)
-            if order is not None:
-                chosen, said = chosen[order], said[order]
-            rows = every if order is None and len(chosen) == len(every) else every[chosen]
-            yield OutRows(
-                np.ascontiguousarray(rows["vni"]),
-                np.ascontiguousarray(rows["ip"][:, :width]),
-                np.full(len(rows), width * 8, np.uint8),
-                said,
-                np.ascontiguousarray(rows["mac"]),
-            )
+        width = IP_OCTETS[int(every["family"][some[0]])]
+        together = len(some) == len(every) and bool((some[1:] > some[:-1]).all())
+        rows = every if together else every[some]
+        return OutRows(
+            np.ascontiguousarray(rows["vni"]),
+            np.ascontiguousarray(rows["ip"][:, :width]),
+            np.full(len(rows), width * 8, np.uint8),
+            numbers.astype(np.int64),
+            np.ascontiguousarray(rows["mac"]),
+        )
 
 
 class VmDifference(NamedTuple):

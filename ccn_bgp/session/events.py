@@ -96,6 +96,14 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """The peer has taken so much of what was sent to it that there is room for more, as was asked
+    for (``Speaker.ask_room``)."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
 class SpeakerUp:
     """The child runs and has its configuration."""
 
@@ -107,7 +115,7 @@ class SpeakerDown:
     reason: str
 
 
-Event = SessionUp | SessionDown | AttemptFailed | Block | SpeakerUp | SpeakerDown
+Event = SessionUp | SessionDown | AttemptFailed | Block | Room | SpeakerUp | SpeakerDown
 
 
 def _families(pairs: Sequence[Sequence[int]]) -> frozenset[Family]:

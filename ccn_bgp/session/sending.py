@@ -24,6 +24,13 @@ class Outgoing:
         self.waiting: deque[_Piece] = deque()
         self.octets = 0
         self.flying = 0
+        self.room = 0
+        """The gateway wants to know when fewer octets wait, if this is not 0."""
+
+    @property
+    def unread(self) -> int:
+        """Octets that the peer's TCP has not taken yet."""
+        return self.octets + self.flying
 
     def next_is(self, piece: _Piece) -> bool:
         """This piece is next, and the window admits it."""
@@ -75,11 +82,22 @@ class Sending:
             out.octets += len(messages)
         return outs
 
-    def taken(self, peer: str, octets: int) -> None:
-        """The peer's TCP has taken so much."""
+    def ask_room(self, peer: str, octets: int) -> None:
+        """``taken`` is to say once when fewer octets than these wait for a peer."""
         if out := self._sessions.get(peer):
-            out.flying -= octets
-            self._eased.append(out)
+            out.room = octets
+
+    def taken(self, peer: str, octets: int) -> bool:
+        """The peer's TCP has taken so much; whether there is now the room that was asked for."""
+        out = self._sessions.get(peer)
+        if out is None:
+            return False
+        out.flying -= octets
+        self._eased.append(out)
+        if out.unread >= out.room:
+            return False
+        out.room = 0
+        return True
 
     def eased(self) -> list[Outgoing]:
         """The sessions that have room since the last call: those that wait for the same go on

@@ -30,6 +30,7 @@ from ccn_bgp.session.events import (
     Block,
     Event,
     OpenFacts,
+    Room,
     SessionDown,
     SessionUp,
     SpeakerDown,
@@ -150,7 +151,12 @@ class Speaker:
     def backlog(self, peer: str) -> int:
         """Octets given to ``send`` that the peer's TCP has not taken yet."""
         out = self._sending.get(peer)
-        return out.octets + out.flying if out else 0
+        return out.unread if out else 0
+
+    def ask_room(self, peer: str, octets: int) -> None:
+        """Have a Room come when fewer octets than these (and there are more now) wait for the
+        peer. Once; never, if its session ends."""
+        self._sending.ask_room(peer, octets)
 
     def teardown(self, peer: str, code: int, subcode: int) -> None:
         """End the session with a NOTIFICATION; nothing more is sent on it. ExaBGP dials again."""
@@ -324,8 +330,8 @@ class Speaker:
                 if (out := self._sending.get(name)) and out.session == session:
                     self._sending.end(name)
                 self._put(SessionDown(name, json.loads(payload)["reason"]), 0)
-            elif kind is Kind.SENT:
-                self._sending.taken(name, struct.unpack("<I", payload)[0])
+            elif kind is Kind.SENT and self._sending.taken(name, struct.unpack("<I", payload)[0]):
+                self._put(Room(name), 0)
 
     def _put(self, event: Event, octets: int) -> None:
         self._events.append(event)

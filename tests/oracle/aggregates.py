@@ -110,7 +110,9 @@ class Router:
 
     def told(self) -> dict[str, PathAttributes]:
         changes = ExportChanges.of(self.rib)
-        for _, octets in self.groups.tell([self.session], self.rib, changes):
+        news = [octets for _, octets in self.groups.tell([self.session], self.rib, changes)]
+        rest = iter(lambda: self.groups.next_piece(self.session, self.rib), None)
+        for octets in (*news, *rest):
             assert octets is not None
             at = 0
             while at < len(octets):

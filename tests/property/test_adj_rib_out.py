@@ -5,15 +5,19 @@ The peer is a plain dictionary: withdrawals take out, announcements put in.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle.portions import parts, whole
 
 from ccn_bgp.config.load import load_topology
+from ccn_bgp.learn import portions
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.out_changes import Changes
 from ccn_bgp.learn.outbound import Outbound
@@ -50,6 +54,13 @@ def policy(_: Peer, path: Path) -> PathAttributes | Denied:
 
 def classes(address: Any, length: Any) -> Any:
     return (address[:, 0] == 10).astype(np.uint32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_portions() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(portions, "PORTION", 2)
+        yield
 
 
 @dataclass
@@ -157,9 +168,10 @@ def test_a_peer_holds_what_was_offered(
         assert len(out.told) == len(expected)
         assert not out.take()
     newcomer = Listener()
-    newcomer.hear(out.whole())
+    for changes in whole(out):
+        newcomer.hear(changes)
     assert newcomer.held == expected
-    assert not out.whole(frozenset({Family.IPV6_UNICAST}))
+    assert not whole(out, Family.IPV6_UNICAST)
     for key, reason in out.denied.items():
         assert reason is DENIED
         assert key not in expected
@@ -183,7 +195,8 @@ def test_the_difference_leads_from_one_to_the_other(
     listener.hear(old.take())
     say(new, second, expected)
     new.take()
-    listener.hear(difference(old, new), frozenset(old.objects.keys() ^ new.objects.keys()))
+    for changes in parts(difference(old, new)):
+        listener.hear(changes, frozenset(old.objects.keys() ^ new.objects.keys()))
     assert listener.held == expected
     assert not difference(new, new)
 

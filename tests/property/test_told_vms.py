@@ -3,13 +3,17 @@ holds what it would hold if all were told one by one, whatever happens in betwee
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle.portions import parts, whole
 
 from ccn_bgp.config.load import load_topology
+from ccn_bgp.learn import portions
 from ccn_bgp.learn.adj_rib_out import AdjRibOut
 from ccn_bgp.learn.out_changes import Changes
 from ccn_bgp.learn.outbound import Outbound
@@ -64,6 +68,13 @@ def policy(_: Peer, path: Path) -> PathAttributes | Denied:
     """A VM that has moved twice is nobody's business."""
     said = path.attributes.extended_communities
     return Denied("p", "s") if (b"\x06\0\0\0" + bytes(3) + b"\x02") in said else path.attributes
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_portions() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(portions, "PORTION", 2)
+        yield
 
 
 @dataclass
@@ -180,9 +191,10 @@ def test_in_columns_and_one_by_one(tmp_path_factory, first, before, events, comp
         assert len(out.denied) == len(list(out.denied))
         assert out.denied.keys() | wanted.keys() == set(rib.exports)
     newcomer = Listener()
-    newcomer.hear(out.whole())
+    for changes in whole(out):
+        newcomer.hear(changes)
     assert newcomer.held == listener.held
-    assert not out.whole(frozenset({Family.IPV4_UNICAST}))
+    assert not whole(out, Family.IPV4_UNICAST)
 
 
 @settings(max_examples=200, deadline=None)
@@ -207,11 +219,12 @@ def test_the_difference_leads_from_one_to_the_other(
         outs.append(out)
     old, new = outs
     listener = Listener()
-    listener.hear(old.whole())
-    changes = difference(old, new)
-    for nlri in changes.withdrawn():
-        del listener.held[nlri.key]
-    for attributes, nlris in changes.announced():
-        listener.held.update({nlri.key: (nlri, attributes) for nlri in nlris})
+    for said in whole(old):
+        listener.hear(said)
+    for changes in parts(difference(old, new)):
+        for nlri in changes.withdrawn():
+            del listener.held[nlri.key]
+        for attributes, nlris in changes.announced():
+            listener.held.update({nlri.key: (nlri, attributes) for nlri in nlris})
     assert listener.held == dict(new.told) == expected(rib, peer)
     assert not difference(new, new)

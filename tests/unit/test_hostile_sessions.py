@@ -44,6 +44,9 @@ class Speaker:
     def send_to(self, peers: list[str], messages: bytes) -> None:
         self.sent += [(peer, messages) for peer in peers]
 
+    def backlog(self, peer: str) -> int:
+        return 0
+
     def teardown(self, peer: str, code: int, subcode: int) -> None:
         self.ended.append((peer, code, subcode))
 

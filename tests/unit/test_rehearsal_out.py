@@ -34,7 +34,9 @@ class Telling(Site):
             session = PeerSession(peer, self.intent.export_policy)
             family = Family.EVPN if peer.router is None else Family.IPV4_UNICAST
             session.establish(facts(family), Vocabulary())
-            list(groups.greet(session, self.rib))
+            groups.greet(session, self.rib)
+            while groups.next_piece(session, self.rib) is not None:
+                pass
             self.sessions[name] = session
 
     def rehearsed(self, policies: str) -> tuple[list[str], Any, Rib]:

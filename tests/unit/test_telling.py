@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
 
 import numpy as np
 import pytest
 
+from ccn_bgp.gateway import at_length
+from ccn_bgp.gateway.at_length import encoded as at_length_encoded
 from ccn_bgp.gateway.intent import read_intent
 from ccn_bgp.gateway.learning import new_rib
 from ccn_bgp.gateway.out_feed import RowFeed
+from ccn_bgp.gateway.pacing import AHEAD, Pacing
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.prefix_classes import export_classes
-from ccn_bgp.gateway.telling import ExportChanges, UpdateGroups, again
+from ccn_bgp.gateway.telling import ExportChanges, UpdateGroups
 from ccn_bgp.learn import adj_rib_out, compaction
+from ccn_bgp.learn.out_changes import Changes
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
 from ccn_bgp.model.ccsi import Peer
@@ -66,6 +70,7 @@ class Far:
         self.ends: list[Family] = []
         self.heard = b""
         self.frames: list[int] = []
+        self.takes = float("inf")
         peer = self.session.peer
         self.decoder = Decoder(
             SessionParameters(
@@ -101,10 +106,55 @@ def gateway(name: str, rib: Rib, **how: bool) -> Far:
     return Far(replace(rib.peers["hk-gw1"], name=name), **how)
 
 
+class Wire:
+    """What takes the pieces to the peers, and knows how many each still takes."""
+
+    def __init__(self, fars: Iterable[Far]) -> None:
+        self.fars = {far.session.peer.name: far for far in fars}
+        self.sent: list[list[str]] = []
+
+    def send(self, peers: Sequence[Peer], messages: bytes) -> None:
+        to = [peer.name for peer in peers]
+        if to not in self.sent:
+            self.sent.append(to)
+        for name in to:
+            self.fars[name].takes -= 1
+            self.fars[name].hear([messages])
+
+    def backlog(self, peer: Peer) -> int:
+        return 0 if self.fars[peer.name].takes > 0 else AHEAD
+
+    def ask_room(self, peer: Peer, octets: int) -> None:
+        assert self.backlog(peer) >= octets
+
+
+def tell_on(groups: UpdateGroups, rib: Rib, fars: list[Far]) -> list[list[str]]:
+    """All take what they are told at length; to whom pieces went."""
+    wire = Wire(fars)
+    pacing = Pacing(wire, lambda session: groups.next_piece(session, rib), faulty)
+    pacing.go_on(far.session for far in fars)
+    return wire.sent
+
+
+def faulty(session: PeerSession) -> None:
+    raise AssertionError(f"{session.peer.name} is reset")
+
+
+def greet(groups: UpdateGroups, rib: Rib, *fars: Far) -> None:
+    for far in fars:
+        groups.greet(far.session, rib)
+        tell_on(groups, rib, [far])
+
+
+def regroup(groups: UpdateGroups, rib: Rib, far: Far) -> list[list[str]]:
+    groups.regroup(far.session, rib)
+    return tell_on(groups, rib, [far])
+
+
 def deal(
     groups: UpdateGroups, rib: Rib, fars: list[Far], rows: RowFeed | None = None
 ) -> list[list[str]]:
-    """Tell all; to whom each piece went."""
+    """Tell all; to whom pieces went."""
     changes = ExportChanges.of(rib, rows)
     by_session = {id(f.session): f for f in fars}
     sent = []
@@ -116,7 +166,7 @@ def deal(
         for session in sessions:
             by_session[id(session)].hear([piece])
     rib.dirty_exports, rib.dirty_routes = set(), {}
-    return sent
+    return sent + tell_on(groups, rib, fars)
 
 
 def columns(table: int, numbers: dict[str, int]) -> OutRows:
@@ -161,10 +211,10 @@ def test_peers_that_are_told_the_same_are_told_once(rib: Rib) -> None:
 
 def test_who_comes_later_is_told_what_the_others_hold_and_goes_on_with_them(rib: Rib) -> None:
     groups, first, late = UpdateGroups(), gateway("first", rib), gateway("late", rib)
-    first.hear(groups.greet(first.session, rib))
+    greet(groups, rib, first)
     idc(rib, "172.16.7.0/24")
     deal(groups, rib, [first])
-    late.hear(groups.greet(late.session, rib))
+    greet(groups, rib, late)
     assert late.held == first.held
     assert late.ends == [Family.EVPN]
     idc(rib, "172.16.7.0/24", announced=False)
@@ -174,22 +224,44 @@ def test_who_comes_later_is_told_what_the_others_hold_and_goes_on_with_them(rib:
     assert "172.16.8.0/24" in late.prefixes and "172.16.7.0/24" not in late.prefixes
 
 
-def test_first_words_are_made_once_for_all_that_come_while_nothing_changes(rib: Rib) -> None:
+def test_first_words_are_made_once_for_all_that_come_while_nothing_changes(
+    rib: Rib, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = encodings(monkeypatch)
     groups, fars = UpdateGroups(), [gateway(f"g{n}", rib) for n in range(3)]
-    first, again_ = (list(groups.greet(far.session, rib)) for far in fars[:2])
-    assert [id(piece) for piece in again_] == [id(piece) for piece in first]
-    fars[0].hear(first)
-    fars[1].hear(again_)
+    greet(groups, rib, fars[0])
+    once = len(made)
+    greet(groups, rib, fars[1])
+    assert len(made) == once
+    assert fars[0].held == fars[1].held != {}
     idc(rib, "172.16.7.0/24")
     deal(groups, rib, fars[:2])
-    fars[2].hear(groups.greet(fars[2].session, rib))
+    greet(groups, rib, fars[2])
     assert fars[2].held == fars[1].held and "172.16.7.0/24" in fars[2].prefixes
 
 
-def test_first_words_that_are_too_many_are_not_kept(rib: Rib) -> None:
+def test_first_words_that_are_too_many_are_not_kept(
+    rib: Rib, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = encodings(monkeypatch)
     groups, fars = UpdateGroups(kept=100), [gateway(f"g{n}", rib) for n in range(2)]
-    first, again_ = (list(groups.greet(far.session, rib)) for far in fars)
-    assert first == again_ and first[0] is not again_[0]
+    greet(groups, rib, fars[0])
+    once = len(made)
+    greet(groups, rib, fars[1])
+    assert len(made) == 2 * once
+    assert fars[0].heard == fars[1].heard
+
+
+def encodings(monkeypatch: pytest.MonkeyPatch) -> list[Changes]:
+    """What is encoded from now on."""
+    made: list[Changes] = []
+
+    def encoded(changes: Changes, facts: OpenFacts) -> Iterator[bytes]:
+        made.append(changes)
+        return at_length_encoded(changes, facts)
+
+    monkeypatch.setattr(at_length, "encoded", encoded)
+    return made
 
 
 def test_who_leaves_and_comes_back_disturbs_nobody(rib: Rib) -> None:
@@ -203,7 +275,7 @@ def test_who_leaves_and_comes_back_disturbs_nobody(rib: Rib) -> None:
     after = stays.heard
     assert after != before
     flaps.up()
-    flaps.hear(groups.greet(flaps.session, rib))
+    greet(groups, rib, flaps)
     assert stays.heard == after
     assert flaps.held == stays.held
     assert flaps.session.out is stays.session.out
@@ -216,6 +288,7 @@ def test_who_is_left_behind_is_told_later_what_has_come_of_the_news(rib: Rib) ->
     idc(rib, "172.16.1.0/24")
     deal(groups, rib, [first, lagging])
     groups.leave_behind([lagging.session])
+    lagging.takes = 0
     heard = len(lagging.heard)
     for number in (2, 3, 4):
         idc(rib, f"172.16.{number}.0/24")
@@ -225,7 +298,7 @@ def test_who_is_left_behind_is_told_later_what_has_come_of_the_news(rib: Rib) ->
         deal(groups, rib, [first, lagging])
     assert len(lagging.heard) == heard and "172.16.1.0/24" in lagging.prefixes
     assert len(lagging.session.out.told) == len(lagging.held)  # what is shown is what it knows
-    lagging.session.behind = False
+    lagging.takes = 9
     assert deal(groups, rib, [first, lagging]) == [["lagging"]]
     assert lagging.held == first.held
     assert len(lagging.heard) - heard < 400  # one withdrawal, two announcements
@@ -233,13 +306,14 @@ def test_who_is_left_behind_is_told_later_what_has_come_of_the_news(rib: Rib) ->
     assert deal(groups, rib, [first, lagging]) == [["first", "lagging"]]
 
 
-def test_a_group_all_of_whom_are_behind_is_made_anew(rib: Rib) -> None:
+def test_a_group_all_of_whom_are_behind_goes_on(rib: Rib) -> None:
     groups, only = UpdateGroups(), gateway("only", rib)
     deal(groups, rib, [only])
     groups.leave_behind([only.session])
+    only.takes = 0
     idc(rib, "172.16.1.0/24")
     assert deal(groups, rib, [only]) == []
-    only.session.behind = False
+    only.takes = 9
     deal(groups, rib, [only])
     assert "172.16.1.0/24" in only.prefixes
 
@@ -279,11 +353,14 @@ def test_a_refresh_is_answered_to_the_one_who_asked(rib: Rib) -> None:
     deal(groups, rib, [asks, other])
     held, asks.held = asks.held, {}
     heard = other.heard
-    asks.hear(again(asks.session, frozenset({Family.EVPN})))
+    groups.again(asks.session, frozenset({Family.EVPN}))
+    tell_on(groups, rib, [asks])
     assert asks.held == held
     assert asks.frames == [1, 2]
     assert other.heard == heard
-    assert list(again(other.session, frozenset({Family.IPV6_UNICAST}))) == []
+    groups.again(other.session, frozenset({Family.IPV6_UNICAST}))
+    assert tell_on(groups, rib, [other]) == []
+    assert asks.session.out is other.session.out
 
 
 def test_a_router_is_alone_with_its_site_and_a_host_is_told_nothing(rib: Rib) -> None:
@@ -308,15 +385,15 @@ def test_a_drained_peer_has_a_group_of_its_own(rib: Rib) -> None:
     drained.add("goes")
     goes.session.policy = lambda _, path: replace(path.attributes, communities=(0xFFFF0000,))
     heard = stays.heard
-    goes.hear(groups.regroup(goes.session, rib))
+    regroup(groups, rib, goes)
     assert {a.communities for _, a in goes.held.values() if a} == {(0xFFFF0000,)}
     assert goes.held.keys() == stays.held.keys()
     drained.clear()
     goes.session.policy = INTENT.export_policy
-    goes.hear(groups.regroup(goes.session, rib))
+    regroup(groups, rib, goes)
     assert goes.held == stays.held
     assert goes.session.out is stays.session.out
-    assert list(groups.regroup(goes.session, rib)) == []
+    assert regroup(groups, rib, goes) == []
     assert stays.heard == heard
 
 
@@ -326,14 +403,15 @@ def test_who_is_drained_while_left_behind_hears_of_both_when_it_has_read(rib: Ri
     lags, stays = gateway("lags", rib), gateway("stays", rib)
     deal(groups, rib, [lags, stays])
     groups.leave_behind([lags.session])
+    lags.takes = 0
     drained.add("lags")
     lags.session.policy = lambda _, path: replace(path.attributes, communities=(0xFFFF0000,))
     heard = lags.heard
-    lags.hear(groups.regroup(lags.session, rib))
+    regroup(groups, rib, lags)
     assert lags.heard == heard  # there is no room for it
     idc(rib, "172.16.7.0/24")
     deal(groups, rib, [lags, stays])
-    lags.session.behind = False
+    lags.takes = 9
     deal(groups, rib, [lags, stays])
     assert "172.16.7.0/24" in lags.prefixes
     assert {a.communities for _, a in lags.held.values() if a} == {(0xFFFF0000,)}
@@ -354,7 +432,7 @@ def test_under_a_new_rib_only_the_difference_is_said(rib: Rib) -> None:
     assert fars[0].held == fars[1].held
     assert "172.16.7.0/24" not in fars[0].prefixes
     assert len(fars[0].heard) < 100, "one withdrawal"
-    assert [list(groups.regroup(far.session, later)) for far in fars] == [[], []]
+    assert [regroup(groups, later, far) for far in fars] == [[], []]
 
 
 def test_columns_are_told_beside_objects(rib: Rib) -> None:
@@ -373,7 +451,7 @@ def test_columns_are_told_beside_objects(rib: Rib) -> None:
     changed = columns(table.id, {"10.50.1.0/24": 1, "10.50.2.0/24": NOTHING, "10.50.3.0/24": 0})
     deal(groups, rib, [far], RowFeed(SETS, [changed]))
     assert {p for p in far.prefixes if p.startswith("10.50")} == {"10.50.1.0/24", "10.50.3.0/24"}
-    late.hear(groups.greet(late.session, rib))
+    greet(groups, rib, late)
     assert late.held == far.held
 
 
@@ -440,7 +518,7 @@ def test_a_fault_of_ours_costs_one_group_its_sessions(rib: Rib) -> None:
     bad.session.end("reset")
     bad.session.policy = INTENT.export_policy
     bad.up()
-    bad.hear(groups.greet(bad.session, rib))
+    greet(groups, rib, bad)
     assert bad.held == good.held
 
 
