@@ -106,11 +106,13 @@ class Takers:
         held, known = adj.vocabulary.bodies, self._of_said
         sets = [held[body].attributes for body in bodies]
         of_target = adj.peer.role in REMOTE
-        keys: list[Hashable] = list(map(_SAID, sets))
-        if not of_target:
+        keys: list[Hashable]
+        if of_target:
+            keys = list(map(_SAID, sets))
+        else:
             keys = [(adj.number, attributes.next_hop) for attributes in sets]
         fresh = dict(zip(keys, zip(sets, bodies, strict=True), strict=True))
-        for key in known.keys() & fresh.keys():
+        for key in fresh.keys() & known.keys():
             del fresh[key]
         known.update(zip(fresh, count(len(self.takers)), strict=False))
         if of_target:

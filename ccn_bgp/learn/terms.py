@@ -18,12 +18,13 @@ import numpy.typing as npt
 from ccn_bgp.learn.bestpath import DEFAULT_LOCAL_PREF, spread
 from ccn_bgp.learn.candidate import Candidate, Source, Speaks
 from ccn_bgp.learn.growing import Growing
-from ccn_bgp.model.bgp import Asn, Ip, Prefix
+from ccn_bgp.model.bgp import Ip, Prefix
 from ccn_bgp.model.path import (
     HIGHEST_PREFERENCE,
     EvpnPrefix,
     Path,
     PathAttributes,
+    Segment,
     Unicast,
     first_asn,
     hops,
@@ -216,7 +217,7 @@ class TermsBook:
             -1 if originator is None else self.identity(originator),
             len(attributes.cluster_list),
             terms.peer,
-            _med_group(first),
+            NO_MED_GROUP if first is None else first,
             attributes.med or 0,
         )
 
@@ -248,30 +249,33 @@ class TermsBook:
         rank = rank | np.uint64((source > Source.IDC) << 18)
         # Sets of one peer share the objects of equal AS paths.
         by_id = dict(zip(map(id, paths), paths, strict=True))
-        lengths = {key: min(hops(path), LONGEST_PATH) for key, path in by_id.items()}
-        firsts = {key: first_asn(path) for key, path in by_id.items()}
-        numbers = list(map(id, paths))
-        rank = rank | _column(numbers, lengths.__getitem__) << np.uint64(2) | _column(kinds, int)
+        known = {key: _of_path(path) for key, path in by_id.items()}
+        lengths, groups = np.array([known[key] for key in map(id, paths)], np.int64).T
+        rank = rank | lengths.astype(np.uint64) << np.uint64(2) | _column(kinds, int)
         if self.multipath:
             for attributes in sets:
                 self._bandwidths.add(attributes.link_bandwidth)
         owners = {name: name.rpartition("/")[2] for name in dict.fromkeys(origins)}
         ccns = {name: self._ccn(owner) for name, owner in owners.items()}
         # Many lead to one place, and say so by one object.
-        places = list(zip(map(id, hops_), origins, strict=True))
-        answers = self._answers(peers[0], dict(zip(places, hops_, strict=True)))
+        if len(owners) == len(set(map(id, hops_))) == 1:
+            places = [(id(hops_[0]), origins[0])]
+        else:
+            places = list(zip(map(id, hops_), origins, strict=True))
+        led = dict(zip(places, hops_, strict=False))
+        answers = self._answers(peers[0], led)
         columns: dict[str, npt.ArrayLike] = {
             "before": rank,
             "originator": _column(originators, self._originator, np.int64),
             "cluster": _column(clusters, len),
             "peer": peers[0],
-            "med_group": _column(numbers, lambda key: _med_group(firsts[key]), np.int64),
+            "med_group": groups,
             "med": _column(meds, lambda med: med or 0),
-            "usable": np.array([hop is not None for hop in hops_]),
+            "usable": _column(places, lambda place: led[place] is not None, np.bool_),
             "gateway": False,
-            "ccn": np.array([ccns[origin] for origin in origins]),
+            "ccn": _column(origins, ccns.__getitem__, np.int64),
             "of_idc": source is Source.IDC,
-            "answer": np.array([answers[place] for place in places], np.uint32),
+            "answer": _column(places, answers.__getitem__, np.uint32),
         }
         self._facts.extend(len(fresh), columns)
 
@@ -418,8 +422,10 @@ class TermsBook:
         return Candidate(path, path.nlri.key, terms.source, speaker, terms.origin)
 
 
-def _med_group(first: Asn | None) -> int:
-    return NO_MED_GROUP if first is None else first
+def _of_path(as_path: tuple[Segment, ...]) -> tuple[int, int]:
+    """Its length, and the neighbouring AS whose MEDs compare."""
+    first = first_asn(as_path)
+    return min(hops(as_path), LONGEST_PATH), NO_MED_GROUP if first is None else first
 
 
 def _column(

@@ -201,16 +201,22 @@ def all_changed(
 ) -> Iterator[PathAttributes]:
     """The same of many, each with these fields."""
     stale = [made for name, of_it in _WORKED_OUT.items() if name in fields for made in of_it]
-    new = object.__new__
     for attributes in many:
-        made = new(PathAttributes)
-        known = made.__dict__
-        known.update(attributes.__dict__)
+        known = {**attributes.__dict__, **fields}
         for name in stale:
-            if name in known:
-                del known[name]
-        known.update(fields)
-        yield made
+            known.pop(name, None)
+        yield holding(known)
+
+
+def holding(fields: dict[str, Any]) -> PathAttributes:
+    """Attributes with these fields as they are, not a copy; one that is absent has its default by
+    the class."""
+    made = _new(PathAttributes)
+    _set(made, "__dict__", fields)
+    return made
+
+
+_new, _set = object.__new__, object.__setattr__
 
 
 class Unicast(NamedTuple):

@@ -104,7 +104,7 @@ class Vocabulary:
             self.bodies.append(PathBody(attributes, esi, gateway, vni))
         return found
 
-    def bodies_of(self, sets: Sequence[PathAttributes], vnis: Sequence[int]) -> list[int]:
+    def bodies_of(self, sets: Sequence[PathAttributes], vnis: Iterable[int]) -> list[int]:
         """The same of many that have no ESI and no gateway IP."""
         known = self._body
         keys = list(zip(map(id, sets), repeat(NO_ESI), repeat(None), vnis))

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccn_bgp.model.bgp import RouteTarget
-from ccn_bgp.model.path import PathAttributes
-from ccn_bgp.session.decode_attributes import holding
+from ccn_bgp.model.path import PathAttributes, holding
 
 I8 = npt.NDArray[np.int64]
 U1 = npt.NDArray[np.uint8]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ccn_bgp.model.bgp import Ip
-from ccn_bgp.model.path import PathAttributes, Segment, SegmentType, UnknownAttribute
+from ccn_bgp.model.path import PathAttributes, Segment, SegmentType, UnknownAttribute, holding
 from ccn_bgp.session.attributes import (
     AS4_AGGREGATOR,
     AS4_PATH,
@@ -204,14 +204,6 @@ def _good(octets: bytes, session: Session) -> Value | None:
 _MEANINGS = ("route_targets", "router_mac", "encapsulation")
 
 
-def holding(fields: dict[str, Any]) -> PathAttributes:
-    """These fields as they are, not a copy; one that is absent has its default by the class."""
-    made = _new(PathAttributes)
-    _set(made, "__dict__", fields)
-    return made
-
-
-_new, _set = object.__new__, object.__setattr__
 _NO_FIELDS = holding({})
 
 

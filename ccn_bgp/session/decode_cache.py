@@ -29,6 +29,7 @@ class AttributeCache:
         self.generation = 0
         self._session = session
         self._values: dict[bytes, Value] = {}
+        self._seen: dict[tuple[int, ...], frozenset[int]] = {}
         self._shared: dict[tuple[bytes, bytes], PathAttributes] = {}
         self._kept = 0
 
@@ -40,7 +41,7 @@ class AttributeCache:
         found = self.sets.get(rest)
         if found is None:
             if good := parse_good(rest, self._session, self._values):
-                found = AttributeSet(good[0], frozenset(good[1]), ())
+                found = self._set(*good)
             else:
                 found = parse(rest, self._session)
             self.keep(_cost(rest))
@@ -55,8 +56,16 @@ class AttributeCache:
             if good is None:
                 return None
             self.keep(_cost(rest))
-            found = self.sets[rest] = AttributeSet(good[0], frozenset(good[1]), ())
+            found = self.sets[rest] = self._set(*good)
         return None if found.faults else found.base
+
+    def _set(self, attributes: PathAttributes, codes: list[int]) -> AttributeSet:
+        """Without a fault; most sets have the same few codes."""
+        key = tuple(codes)
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = frozenset(codes)
+        return AttributeSet(attributes, seen, ())
 
     def good(self, rest: bytes, next_hop: Ip) -> PathAttributes | None:
         """Attributes with the next hop of MP_REACH_NLRI, if they are of common kinds, without a
@@ -100,6 +109,7 @@ class AttributeCache:
             self.sets.clear()
             self._shared.clear()
             self._values.clear()
+            self._seen.clear()
             self._kept = cost
             self.generation += 1
 

@@ -7,6 +7,7 @@ unusable. Their rows are left out, Decoder judges them. RFC 4271 §4.3, RFC 9136
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,18 +128,16 @@ class ColumnReader:
         bits = np.minimum(octets[:, 0], width * 8)
         codes = fields.code[places.field]
         runs = _runs(codes)
-        bodies = []
-        terms = self._finder.terms
-        for number in (codes[runs] >> 2).tolist():
-            body = self._unicast.get(number)
-            if body is None:
-                body = 0 if number == WITHDRAWN else self._words.body(terms[number])
-                self._unicast[number] = body
-            bodies.append(body)
+        known, terms = self._unicast, self._finder.terms
+        numbers: list[int] = (codes[runs] >> 2).tolist()
+        known[WITHDRAWN] = 0
+        if fresh := [number for number in dict.fromkeys(numbers) if number not in known]:
+            bodies = self._words.bodies_of([terms[number] for number in fresh], repeat(0))
+            known.update(zip(fresh, bodies, strict=True))
         address = _masked(octets[:, 1:], bits, width)
         none = np.zeros(len(bits), np.uint32)
-        spread = _spread(np.array(bodies, np.uint32), runs, len(bits))
-        return _Part(places.field, bits, address, spread, none)
+        said = np.array([known[number] for number in numbers], np.uint32)
+        return _Part(places.field, bits, address, _spread(said, runs, len(bits)), none)
 
     def _prefixes(self, fields: Fields, routes: _Routes, width: int, refused: set[int]) -> _Part:
         """Type 5 routes. The octets of one but its prefix, and the number of its terms where the

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccn_bgp.model.bgp import Family, Ip
-from ccn_bgp.model.path import PathAttributes
+from ccn_bgp.model.path import PathAttributes, first_asn
 from ccn_bgp.session import attributes as wire
 from ccn_bgp.session.decode import MARKER, NEXT_HOP_LENGTHS, UPDATE, Decoder, bad_mac
 from ccn_bgp.session.decode_alike import Examples, Reach
@@ -361,9 +361,10 @@ class FieldFinder:
 
     def _announces(self, good: PathAttributes) -> bool:
         """Quicker than ``Decoder.mandatory``: do faultless attributes have what it asks for?"""
-        if "origin" not in good.__dict__ or "as_path" not in good.__dict__:
+        said = good.__dict__
+        if "origin" not in said or "as_path" not in said:
             return False
-        return self._first_as is None or good.first_asn == self._first_as
+        return self._first_as is None or first_asn(said["as_path"]) == self._first_as
 
     def _of_common(self, blob: bytes) -> int | None:
         """The same for NLRI of IPv4 outside of attributes, if those are of common kinds and none of
