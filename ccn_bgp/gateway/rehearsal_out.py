@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from ccn_bgp.gateway.intent import Intent
@@ -25,8 +26,8 @@ from ccn_bgp.model.path import Nlri, PathAttributes
 
 SHOWN = 20
 """Lines told of one reload."""
-MOST = 2_000_000
-"""Routes that are judged again, of all peers together: about two seconds."""
+MOST = 10_000_000
+"""Routes that are judged again, of all peers together: about a second."""
 NAMED = 5
 """Peers that are told the same are named up to here."""
 TRIED = 4096
@@ -74,37 +75,49 @@ def _lines(members: Sequence[PeerSession], old: Told, new: Told) -> Iterator[str
     names = ", ".join(session.peer.name for session in members[:NAMED])
     who = f"{names} and {len(members) - NAMED} more" if members[NAMED:] else names
     announced, withdrawn = news.counts
+    news = _few(news)
     besides = len(new.told) - len(old.told) + withdrawn
     for count, kind, example in (
-        (withdrawn, "no longer announced", _gone(news, new)),
-        (besides, "announced besides", _besides(news, old)),
-        (announced - besides, "announced with other attributes", _otherwise(news, old)),
+        (withdrawn, "no longer announced", _gone),
+        (besides, "announced besides", _besides),
+        (announced - besides, "announced with other attributes", _otherwise),
     ):
         if count > 0:
             routes = "1 route is" if count == 1 else f"{count} routes are"
-            yield f"to {who}: {routes} {kind}{example}"
+            yield f"to {who}: {routes} {kind}{example(news, old, new)}"
 
 
-def _gone(news: Changes, new: Told) -> str:
+def _gone(news: Changes, _: Told, new: Told) -> str:
     nlri = next(news.withdrawn(), None)
     if nlri is None:
         return ""
     return f", such as {about(nlri)} (announced → {new.denied.get(nlri.key, 'no route')})"
 
 
-def _besides(news: Changes, old: Told) -> str:
-    for nlri, _ in _tried(news):
-        if nlri.key not in old.told:
+def _besides(news: Changes, old: Told, _: Told) -> str:
+    known = old.told
+    for nlri, _attributes in _tried(news):
+        if nlri.key not in known:
             return f", such as {about(nlri)} ({old.denied.get(nlri.key, 'no route')} → announced)"
     return ""
 
 
-def _otherwise(news: Changes, old: Told) -> str:
+def _otherwise(news: Changes, old: Told, _: Told) -> str:
+    known = old.told
     for nlri, attributes in _tried(news):
-        if (said := old.told.get(nlri.key)) is not None:
-            words = "; ".join(differing(said[1], attributes)) or "another label"
+        if (said := known.get(nlri.key)) is not None:
+            words = "; ".join(differing(said[1], attributes)) or "another VNI, or said anew"
             return f", such as {about(nlri)} ({words})"
     return ""
+
+
+def _few(news: Changes) -> Changes:
+    """The first rows of each part: examples are looked for among them."""
+    announced, withdrawn = (
+        tuple(replace(part, rows=part.rows.part(slice(TRIED))) for part in parts)
+        for parts in (news.announce_rows, news.withdraw_rows)
+    )
+    return replace(news, announce_rows=announced, withdraw_rows=withdrawn)
 
 
 def _tried(news: Changes) -> Iterator[tuple[Nlri, PathAttributes]]:
