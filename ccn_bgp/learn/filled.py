@@ -48,10 +48,10 @@ def filled(rows: CandidateRows, book: TermsBook, tables: Collection[LocRib]) -> 
         of, prefixes, singles = zip(*single, strict=True)
         octets = np.frombuffer(b"".join(prefixes), np.uint8).reshape(-1, rows.width + 1)
         more = rows.keys.make(np.array(of), octets[:, :-1], octets[:, -1])
-        key = np.concatenate((key, more))
-        numbers = np.array(singles, np.uint32)
-        order = np.argsort(key, kind="stable")
-        key, answer = key[order], np.concatenate((answer, numbers))[order]
+        order = np.argsort(more, kind="stable")
+        place = np.searchsorted(key, more[order])
+        key = np.insert(key, place, more[order])
+        answer = np.insert(answer, place, np.array(singles, np.uint32)[order])
     return Filled(rows.keys.number(key), rows.keys.address(key), rows.keys.length(key), answer)
 
 
