@@ -15,6 +15,7 @@ import pytest
 
 from ccn_bgp.errors import CcnError, Problem, UnreachableError
 from ccn_bgp.forwarder.answers import Counter, Offender
+from ccn_bgp.gateway import renewal
 from ccn_bgp.gateway.configuration import Configuration
 from ccn_bgp.gateway.daemon import Daemon
 from ccn_bgp.gateway.intent import read_intent
@@ -279,3 +280,43 @@ def test_as_text(gateway: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert "! configuration" in out
     assert "t.yaml:3:7" in out
     assert "all is well" not in out
+
+
+def test_an_inventory_that_is_refused_is_told_until_it_is_mended(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewal, "EVERY", 0.01)
+    inventory = file.parent / "vms.csv"
+    good = "vpc,ip,mac,host\nweb,10.1.0.44,02:00:00:00:00:44,192.0.2.101\n"
+    inventory.write_text(good)
+    file.write_text(file.read_text() + "inventory: [vms.csv]\n")
+    intent = read_intent(file, "bj-gw1")
+    configuration = Configuration(file)
+    taken: list[Any] = []
+
+    async def take_over(_: Any, renewed: Any) -> None:
+        taken.append(renewed)
+        configuration.inventory_accepted()
+
+    async def until(holds: Any) -> None:
+        for _ in range(500):
+            if holds():
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail("it did not happen")
+
+    async def body() -> None:
+        watch = renewal.InventoryWatch(lambda: intent, take_over, configuration)
+        watching = asyncio.create_task(watch.run())
+        await asyncio.sleep(0.03)
+        inventory.write_text(good + "web,10.1.0.300,02:00:00:00:00:45,192.0.2.101\n")
+        await until(lambda: configuration.refusals)
+        (problem,) = configuration.refusals["inventory"].problems
+        assert problem.where.startswith(f"{inventory}:3:")
+        assert not taken
+        inventory.write_text(good + "web,10.1.0.45,02:00:00:00:00:45,192.0.2.101\n")
+        await until(lambda: taken)
+        assert not configuration.refusals
+        watching.cancel()
+
+    asyncio.run(body())
