@@ -1,4 +1,5 @@
-"""Messages that differ from one that is known in the value of their one route target alone.
+"""Messages that differ from one that is known in the values of their one route target and of their
+communities alone.
 
 In: the octets around the NLRI of such messages, as decode_fields.py cuts them out. Out: their
 attributes, made of those of the known one. A gateway with a table for each of thousands of CCNs
@@ -8,6 +9,7 @@ than all of their routes.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -44,16 +46,19 @@ class _Example(NamedTuple):
 
 class Alike(NamedTuple):
     """Messages that are like one example: which of those asked about, where their MP_REACH_NLRI
-    is, the attributes of each without that, and the octets of its route target."""
+    is, the attributes of each without that, the octets of its route target, and its communities if
+    there are any."""
 
     numbers: I8
     example: _Example
     rests: list[bytes]
     targets: list[bytes]
+    communities: list[tuple[int, ...]]
 
     def made(self, places: Iterable[int]) -> list[PathAttributes]:
         """The attributes of some of them."""
-        said = [self.targets[place] for place in places]
+        some = list(places)
+        said = [self.targets[place] for place in some]
         _, base, before, after = self.example
         fields = base.__dict__
         meant = map(frozenset, zip(map(RouteTarget, said), strict=True))
@@ -63,16 +68,21 @@ class Alike(NamedTuple):
             mine["extended_communities"] = (*before, target, *after)
             mine["route_targets"] = targets
             made.append(holding(mine))
+        if self.communities:
+            for attributes, place in zip(made, some, strict=True):
+                attributes.__dict__["communities"] = self.communities[place]
         return made
 
 
 class Examples:
-    """The known messages of one layout; all have their route target at the same place."""
+    """The known messages of one layout; all have their route target at the same place, and their
+    communities."""
 
-    __slots__ = ("_at", "_known", "_most")
+    __slots__ = ("_at", "_communities", "_known", "_most")
 
     def __init__(self) -> None:
         self._at = 0
+        self._communities = slice(0, 0)
         self._known: dict[bytes, _Example] = {}
         self._most = 0
 
@@ -87,10 +97,13 @@ class Examples:
         at = around.find(said[place])
         if (at < reach.behind and not 5 <= at < reach.begin) or around.rfind(said[place]) != at:
             return False
-        if at != self._at or len(self._known) >= EXAMPLES:
-            self._at, self._known = at, {}
-        blank = around[: at + _TYPE] + bytes(_TARGET - _TYPE) + around[at + _TARGET :]
-        self._known[blank] = _Example(reach, attributes, said[:place], said[place + 1 :])
+        communities = _communities(around, reach, attributes)
+        if (at, communities) != (self._at, self._communities) or len(self._known) >= EXAMPLES:
+            self._at, self._communities, self._known = at, communities, {}
+        blank = bytearray(around)
+        blank[at + _TYPE : at + _TARGET] = bytes(_TARGET - _TYPE)
+        blank[communities] = bytes(communities.stop - communities.start)
+        self._known[bytes(blank)] = _Example(reach, attributes, said[:place], said[place + 1 :])
         if len(self._known) <= self._most:
             return False
         self._most = len(self._known)
@@ -104,6 +117,7 @@ class Examples:
         at, size = self._at, around.shape[1]
         blank = around.copy()
         blank[:, at + _TYPE : at + _TARGET] = 0
+        blank[:, self._communities] = 0
         blanks: list[bytes] = blank.view(f"V{size}").ravel().tolist()
         found: dict[bytes, list[int]] = {}
         for number, key in enumerate(blanks):
@@ -115,7 +129,19 @@ class Examples:
             targets = octets[:, at : at + _TARGET]
             reach = example.reach
             rests = np.concatenate((octets[:, 5 : reach.begin], octets[:, reach.behind :]), axis=1)
-            yield Alike(numbers, example, _each(rests), _each(targets))
+            said = np.ascontiguousarray(octets[:, self._communities]).view(">u4").tolist()
+            communities = list(map(tuple, said)) if said[0] else []
+            yield Alike(numbers, example, _each(rests), _each(targets), communities)
+
+
+def _communities(around: bytes, reach: Reach, attributes: PathAttributes) -> slice:
+    """Where the communities of a message stand; nowhere if their octets stand there twice."""
+    said = attributes.communities
+    packed = struct.pack(f">{len(said)}I", *said)
+    at = around.find(packed)
+    if not said or around.rfind(packed) != at or not (at >= reach.behind or 5 <= at < reach.begin):
+        return slice(0, 0)
+    return slice(at, at + len(packed))
 
 
 def _each(octets: U1) -> list[bytes]:

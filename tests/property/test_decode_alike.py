@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -34,11 +35,19 @@ def route(number: int, vni: int) -> bytes:
     return b"\5\x22" + value + number.to_bytes(2, "big") + bytes(5) + vni.to_bytes(3, "big")
 
 
-def update(communities: list[bytes], numbers: list[int], *, leading: bool, path: int) -> bytes:
+def update(
+    communities: list[bytes],
+    numbers: list[int],
+    *,
+    leading: bool,
+    path: int,
+    plain: tuple[int, ...] = (),
+) -> bytes:
     routes = b"".join(route(n, 20000 + n) for n in numbers)
     reach = attribute(0x90, 14, b"\0\x19\x46\4\xc0\0\3\x0b\0" + routes)
     rest = attribute(0x40, 1, b"\0") + attribute(0x40, 2, b"\2\1" + path.to_bytes(4, "big"))
     rest += attribute(0xC0, 16, b"".join(communities)) if communities else b""
+    rest += attribute(0xC0, 8, struct.pack(f">{len(plain)}I", *plain)) if plain else b""
     blob = reach + rest if leading else rest + reach
     return message(2, b"\0\0" + len(blob).to_bytes(2, "big") + blob)
 
@@ -55,14 +64,16 @@ sets = st.one_of(
     st.tuples(targets, st.just(bytes.fromhex("0603010000000001")), st.just(OTHERS[0])),
 )
 updates = st.builds(
-    lambda communities, numbers, leading, path: update(
-        list(communities), numbers, leading=leading, path=path
+    lambda communities, numbers, leading, path, plain: update(
+        list(communities), numbers, leading=leading, path=path, plain=plain
     ),
     sets,
     st.lists(st.integers(0, 3), min_size=1, max_size=2),
     st.booleans(),
     # The last is an AS path with the octets of a route target in it.
     st.sampled_from([64602, 64602, 64602, 0x0002FC58]),
+    # Some stand in the AS path or the route target as well.
+    st.sampled_from([(), (1,), (2, 1), (3, 3), (64602,), (64602, 7), (0x0002FC58,), (0,)]),
 )
 broken = st.tuples(updates, st.integers(19, 140), st.integers(0, 255)).map(
     lambda m: m[0] if m[1] >= len(m[0]) else m[0][: m[1]] + bytes((m[2],)) + m[0][m[1] + 1 :]
@@ -84,7 +95,8 @@ def test_what_is_read_by_example_is_what_it_says(some: list[list[bytes]]) -> Non
 
 
 @pytest.mark.parametrize("leading", [True, False])
-def test_the_shortcut_is_taken(monkeypatch: pytest.MonkeyPatch, leading: bool) -> None:
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_shortcut_is_taken(monkeypatch: pytest.MonkeyPatch, leading: bool, plain: bool) -> None:
     """Of a hundred sets one is read; said again in another message they are the same objects."""
     read: list[bytes] = []
     good = decode_fields.FieldFinder._of_message
@@ -96,7 +108,13 @@ def test_the_shortcut_is_taken(monkeypatch: pytest.MonkeyPatch, leading: bool) -
 
     def said(numbers: list[int]) -> list[int]:
         raw = b"".join(
-            update([TARGET[:6] + n.to_bytes(2, "big")], numbers, leading=leading, path=64602)
+            update(
+                [TARGET[:6] + n.to_bytes(2, "big")],
+                numbers,
+                leading=leading,
+                path=64602,
+                plain=(0xFC5A0000 + n % 3, n) if plain else (),
+            )
             for n in range(100)
         )
         parts = list(decoder.block(raw))
@@ -109,6 +127,19 @@ def test_the_shortcut_is_taken(monkeypatch: pytest.MonkeyPatch, leading: bool) -
     assert len({id(body.attributes) for body in vocabulary.bodies}) == 100
     said([1, 2])
     assert len({id(body.attributes) for body in vocabulary.bodies}) == 100
+
+
+@pytest.mark.parametrize("leading", [True, False])
+def test_octets_that_stand_elsewhere_too_are_no_communities(leading: bool) -> None:
+    """The AS path of the first has the octets of its community; that of the last is another."""
+    said = [(1, 64602), (2, 64602), (3, 64602), (4, 65001)]
+    raw = b"".join(
+        update([TARGET[:7] + bytes((n,))], [1], leading=leading, path=path, plain=(64602,))
+        for n, path in said
+    )
+    vocabulary = Vocabulary()
+    decoder = RowDecoder(SESSION, vocabulary)
+    assert by_rows(raw, decoder, vocabulary) == by_messages(raw, Decoder(SESSION))
 
 
 def test_examples_are_bounded() -> None:
