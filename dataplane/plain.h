@@ -54,14 +54,19 @@ static inline uint32_t plain_vni(const uint8_t *frame, int outer)
 	return __builtin_bswap32(word) >> 8;
 }
 
-/* In network order; of IPv6 its name, 0: it has none. */
+static inline const uint8_t *plain_outer_source6(const uint8_t *frame)
+{
+	return frame + PLAIN_OUTER_IP + 8;
+}
+
+/* In network order; of IPv6, which has this hash, its name, 0: it has none. */
 static inline uint32_t plain_outer_source(const uint8_t *frame, int outer,
-					  const struct vtep_names *names)
+					  const struct vtep_names *names, uint32_t hash)
 {
 	uint32_t address;
 
 	if (outer == 6)
-		return vtep_name_of(names, frame + PLAIN_OUTER_IP + 8);
+		return vtep_name_at(names, hash, plain_outer_source6(frame));
 	memcpy(&address, frame + PLAIN_OUTER_IP + 12, 4);
 	return address;
 }

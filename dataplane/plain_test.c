@@ -114,7 +114,8 @@ static void check_frames(const struct interface_table *interfaces, int outer)
 		if (family == 0)
 			continue;
 		CHECK(packet.vni == plain_vni(frame, outer) &&
-		      packet.vtep == plain_outer_source(frame, outer, names));
+		      packet.vtep ==
+			  plain_outer_source(frame, outer, names, vtep_names_hash(frame + 22)));
 		if (verdict == VERDICT_DROP) {
 			CHECK(in.reason == DROP_UNKNOWN_VNI || in.reason == DROP_UNKNOWN_VTEP);
 			continue;

@@ -117,6 +117,20 @@ static inline void make_job(struct job *job, struct rte_mbuf *m, uint8_t *frame,
 	};
 }
 
+#define MANY_NAMES 512U /* slots of their table: with more it is not always near */
+
+/* Hashes what would be the outer source of each, and asks for its name. It is within the buffer,
+ * whatever the frame is. */
+static inline void fetch_names(const struct vtep_names *names, struct rte_mbuf *const *packets,
+			       unsigned count, uint32_t *hash)
+{
+	for (unsigned i = 0; i < count; i++) {
+		hash[i] = vtep_names_hash(
+		    plain_outer_source6(rte_pktmbuf_mtod(packets[i], const uint8_t *)));
+		rte_prefetch0(vtep_names_place(names, hash[i]));
+	}
+}
+
 /* Makes jobs of those that are plain, and asks for the origin of each. `outer`, the family of the
  * underlay, is known where this is put in. */
 static inline __attribute__((always_inline)) void
@@ -129,9 +143,13 @@ find_plain(struct worker *w, const struct fib *fib, const struct plain_uplink *u
 	const struct vtep_names *names =
 	    outer == 6 ? __atomic_load_n(&fib->vtep_names, __ATOMIC_ACQUIRE) : NULL;
 	uint64_t odd = 0, ipv6 = 0;
+	const bool many = outer == 6 && names->mask >= MANY_NAMES;
+	uint32_t hash[BURST];
 
 	for (unsigned i = 0; i < 2; i++)
 		origins_begin(&w->origins[i], epoch);
+	if (many)
+		fetch_names(names, packets, count, hash);
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *m = packets[i];
 		uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
@@ -139,11 +157,14 @@ find_plain(struct worker *w, const struct fib *fib, const struct plain_uplink *u
 		uint32_t vtep;
 		int family;
 
+		if (outer == 6 && !many)
+			hash[i] = vtep_names_hash(plain_outer_source6(frame));
 		if (unlikely(m->nb_segs != 1 || (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)) ||
 		    unlikely((family = plain_is(uplink, frame, m->data_len, any_mac,
 						outer == 4 && is_checked(m), outer)) == 0) ||
 		    /* whom nobody has named classify.c takes note of */
-		    (unlikely((vtep = plain_outer_source(frame, outer, names)) == 0) &&
+		    (unlikely((vtep = plain_outer_source(frame, outer, names,
+							 outer == 6 ? hash[i] : 0)) == 0) &&
 		     outer == 6)) {
 			odd |= 1ULL << i;
 			continue;

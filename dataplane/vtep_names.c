@@ -8,12 +8,15 @@
 struct vtep_names *vtep_names_new(uint32_t capacity)
 {
 	uint32_t slots = 4;
+	size_t size;
 	struct vtep_names *names;
 
 	while (slots / 2 < capacity)
 		slots *= 2;
-	names = calloc(1, sizeof(*names) + 2 * (size_t)slots * sizeof(struct vtep_name));
+	size = sizeof(*names) + 2 * (size_t)slots * sizeof(struct vtep_name);
+	names = aligned_alloc(sizeof(struct vtep_name), size);
 	if (names) {
+		memset(names, 0, size);
 		names->mask = slots - 1;
 		names->by_name = names->by_address + slots;
 	}

@@ -15,12 +15,11 @@
 
 #include "ccn_wire.h"
 
-/* 24 octets, so that one is on two cache lines at most. */
+/* On one cache line. */
 struct vtep_name {
 	uint8_t address[16];
 	uint32_t name; /* network order; 0: nothing stands here */
-	uint32_t pad;
-};
+} __attribute__((aligned(32)));
 
 struct vtep_names {
 	uint32_t count, mask;
@@ -47,22 +46,27 @@ static inline uint32_t vtep_names_hash(const uint8_t address[16])
 	return (uint32_t)_mm_crc32_u64(_mm_crc32_u64(0, word[0]), word[1]) * 0x9e3779b1U >> 7;
 }
 
-/* Where the search for an address begins: to be fetched ahead. */
-static inline const void *vtep_names_place(const struct vtep_names *names,
-					   const uint8_t address[16])
+/* Where the search for an address of this hash begins: to be fetched ahead. */
+static inline const void *vtep_names_place(const struct vtep_names *names, uint32_t hash)
 {
-	return &names->by_address[vtep_names_hash(address) & names->mask];
+	return &names->by_address[hash & names->mask];
 }
 
-/* The name of an address, or 0. */
-static inline uint32_t vtep_name_of(const struct vtep_names *names, const uint8_t address[16])
+/* The name of an address that has this hash, or 0. */
+static inline uint32_t vtep_name_at(const struct vtep_names *names, uint32_t hash,
+				    const uint8_t address[16])
 {
-	for (uint32_t at = vtep_names_hash(address);; at++) {
+	for (uint32_t at = hash;; at++) {
 		const struct vtep_name *n = &names->by_address[at & names->mask];
 
 		if (n->name == 0 || !memcmp(n->address, address, 16))
 			return n->name;
 	}
+}
+
+static inline uint32_t vtep_name_of(const struct vtep_names *names, const uint8_t address[16])
+{
+	return vtep_name_at(names, vtep_names_hash(address), address);
 }
 
 /* The address of a name, or NULL. */
