@@ -242,8 +242,11 @@ def tables(draw):
     senders = st.tuples(st.sampled_from(vnis), st.sampled_from(ends))
     vteps = draw(st.sets(senders, min_size=1, max_size=12))
     named = sorted({*ENDS[6], UPLINKS6[0]})
-    numbers = st.integers(0, (1 << 28) - 1)
+    numbers = st.integers(0, (1 << 27) - 1)
     names = draw(st.lists(numbers, min_size=len(named), max_size=len(named), unique=True))
+    for n in range(draw(st.sampled_from((0, 0, 300)))):  # of hosts that nobody hears of
+        named.append(octets(f"2001:db8:c::{n:x}"))
+        names.append(1 << 27 | n)
     declared = st.tuples(st.integers(0, 2), st.booleans())
     return Tables(
         interfaces=links,
