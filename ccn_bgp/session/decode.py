@@ -208,7 +208,7 @@ class Decoder:
             if blob[0] & wire.EXTENDED:
                 value_at, stop = 4, 4 + (blob[2] << 8 | blob[3])
             rest = blob[stop:]
-            if rest in self.cache.sets:
+            if stop <= len(blob) and rest in self.cache.sets:
                 return Split(rest, (blob[0], blob[value_at:stop]), None, None)
         return split(blob)
 

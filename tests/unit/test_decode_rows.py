@@ -18,7 +18,7 @@ from ccn_bgp.model.path import (
     Unicast,
 )
 from ccn_bgp.model.rows import PrefixRows, Vocabulary
-from ccn_bgp.session.decode import SessionParameters, Update, Verdict
+from ccn_bgp.session.decode import Decoder, SessionParameters, Update, Verdict
 from ccn_bgp.session.decode_rows import Judged, RowDecoder
 from ccn_bgp.session.encode import encode_updates
 
@@ -212,3 +212,23 @@ def test_many_contexts_at_once_mean_what_each_means_alone() -> None:
     assert len(alone) == len(said)
     assert sorted(map(repr, together)) == sorted(map(repr, alone))
     assert {type(one) for one in alone} == {bytes, Path}
+
+
+def test_a_cut_off_attribute_is_seen_whatever_was_said_before() -> None:
+    """NLRI without attributes, then MP_REACH_NLRI that ends behind them all: RFC 7606 §3 j."""
+
+    def update(attributes: str, nlri: str) -> bytes:
+        body = "0000" + f"{len(attributes) // 2:04x}" + attributes + nlri
+        return b"\xff" * 16 + (19 + len(body) // 2).to_bytes(2, "big") + b"\2" + bytes.fromhex(body)
+
+    bare = update("", "080a")
+    cut_off = update("900e010500194604c000030b00", "080a")
+    decoder = RowDecoder(SESSION, Vocabulary())
+    first = [part for part in decoder.block(bare) if isinstance(part, Judged)]
+    assert [part.decoded.verdict for part in first] == [Verdict.TREAT_AS_WITHDRAW]  # type: ignore[union-attr]
+    (part,) = decoder.block(cut_off)
+    assert isinstance(part, Judged)
+    (alone,) = Decoder(SESSION).message(cut_off)
+    assert part.decoded == alone
+    assert isinstance(alone, Update)
+    assert "MP_REACH_NLRI ends behind" in alone.errors[0].text
