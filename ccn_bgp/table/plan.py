@@ -139,12 +139,12 @@ class Plan:
     def summary(self) -> str:
         """One line for the log, ``+3 -1 routes in retail; 1 VM moved``; empty for no change."""
         words = []
-        touched = self.tables.counts()
-        for ccn, counts in touched[:MAX_NAMED]:
+        touched, named = self.tables.counts(MAX_NAMED)
+        for ccn, counts in named:
             signs = [f"{sign}{count}" for sign, count in zip("+~-", counts, strict=True) if count]
             words.append(f"{' '.join(signs)} route{'' if sum(counts) == 1 else 's'} in {ccn}")
-        if len(touched) > MAX_NAMED:
-            words.append(f"routes in {len(touched) - MAX_NAMED} more tables")
+        if touched > MAX_NAMED:
+            words.append(f"routes in {touched - MAX_NAMED} more tables")
         kinds: tuple[tuple[Change[Any] | VmChange, str, str], ...] = (
             (self.vms, "VM", "moved"),
             (self.ccsis, "table", "changed"),
@@ -221,7 +221,11 @@ def ccsi_entries(snapshot: Snapshot, names: Iterable[str]) -> tuple[CcsiEntry, .
 
 def _ccsis(old: Snapshot, new: Snapshot, touched: Sequence[str]) -> Change[CcsiEntry]:
     pairs = ((name, old.tables.get(name), new.tables.get(name)) for name in touched)
-    names = {n for n, o, t in pairs if o is None or t is None or (o.id, o.ccn) != (t.id, t.ccn)}
+    names = {
+        name
+        for name, before, after in pairs
+        if before is None or after is None or before.id != after.id or before.ccn != after.ccn
+    }
     if changed := set(old.unchecked) ^ set(new.unchecked):
         names |= {name for name, table in new.tables.items() if table.id in changed}
     return _entries(ccsi_entries(old, names), ccsi_entries(new, names), lambda e: e.id)

@@ -90,21 +90,23 @@ class TableChanges(NamedTuple):
         )
         return v4, v6
 
-    def counts(self) -> list[tuple[str, tuple[int, int, int]]]:
-        """(CCN, how many rows were added, changed and removed) of each table with any, by id."""
+    def counts(self, most: int) -> tuple[int, list[tuple[str, list[int]]]]:
+        """How many tables have rows that differ, and of the first by id, ``most`` at most, (CCN,
+        how many rows were added, changed and removed)."""
         total = np.zeros((3, len(self.after.heads)), np.int64)
         for change, left, right in (
             (self.v4, self.before.v4, self.after.v4),
             (self.v6, self.before.v6, self.after.v6),
         ):
             for kind, (rows, of) in enumerate(zip(change, (right, right, left), strict=True)):
-                total[kind] += np.diff(np.searchsorted(rows, of.bounds))
+                if len(rows):
+                    total[kind] += np.diff(np.searchsorted(rows, of.bounds))
+        places = np.flatnonzero(total.any(axis=0))
         found = []
-        for place in np.flatnonzero(total.any(axis=0)).tolist():
+        for place in places[:most].tolist():
             head = (self.before if place in self.gone else self.after).heads[place]
-            added, changed, removed = total[:, place].tolist()
-            found.append((head.ccn, (added, changed, removed)))
-        return found
+            found.append((head.ccn, total[:, place].tolist()))
+        return len(places), found
 
     def next_hops(self) -> tuple[list[NextHop], list[NextHop]]:
         """(used from now on, no longer used): by table, and sorted; once for each table."""
@@ -130,7 +132,9 @@ def _of_tables(block: Block, hops: I8) -> I8:
     """(place of the table, number of the next hop) as one number, of all that are used; each once,
     sorted."""
     table = np.repeat(np.arange(len(block.heads)), np.diff(block.bounds))
-    return np.unique(table << _HOP | hops)
+    pairs = np.sort(table << _HOP | hops)
+    found: I8 = pairs[np.diff(pairs, prepend=-1) != 0]
+    return found
 
 
 def _without(values: I8, other: I8) -> I8:
