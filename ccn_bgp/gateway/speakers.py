@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path as FilePath
 
@@ -18,6 +19,8 @@ from ccn_bgp.session.speaker import Speaker
 log = logging.getLogger("ccn.session")
 
 GROUPS = ("gateways", "idcs")
+COSTLY, BREATH = 0.05, 0.02
+"""Seconds that a block may take before all others get some time for themselves, and how much."""
 
 
 def group_of(peer: Peer) -> str:
@@ -86,9 +89,12 @@ class Speakers:
     async def read(self, speaker: Speaker) -> None:
         """Until it is stopped."""
         async for event in speaker.events():
+            begun = time.monotonic()
             self._take(event)
-            # One block is milliseconds of work: let the API and the other speaker in between.
-            await asyncio.sleep(0)
+            # One block is milliseconds of work: let the API and the other speaker in between. What
+            # a peer has made costly is not to come between each of their steps.
+            took = time.monotonic() - begun
+            await asyncio.sleep(min(took / 10, BREATH) if took > COSTLY else 0)
 
     async def fault(self) -> None:
         """Ends only when a speaker is no longer read: with the fault that ended its reader."""

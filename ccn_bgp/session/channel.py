@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Version of this channel; both sides compare it in HELLO."""
 HEADER = struct.Struct("<IB3xI")
 MAX_PAYLOAD = 64 << 20
@@ -39,6 +39,7 @@ class Kind(enum.IntEnum):
     RELOAD = 18  # gateway: the configuration file was rewritten
     STOP = 19  # gateway: Cease to every peer, then exit
     SEND_MANY = 20  # gateway: u32 count, as many u32 sessions, whole messages for each of them
+    TAKEN = 22  # gateway: u32, octets of BLOCKs of this session that it has dealt with
     PRESERVED = 21  # gateway: {"peers": [names]}, those to say the F bit to; also its first frame
 
 

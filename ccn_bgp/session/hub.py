@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -32,7 +32,8 @@ from ccn_bgp.session.channel import (
 READ = 256 << 10
 WRITE_PER_TURN = 1 << 20
 PEER_LIMIT = 1 << 19
-"""Octets of one peer that may wait for the gateway before its TCP is no longer read."""
+"""Octets of one peer that the gateway may have before it before the peer's TCP is no longer read:
+here, on the channel and with the gateway, which says what it has dealt with."""
 TOTAL_LIMIT = 64 << 20
 """Octets of all peers together."""
 SEND_HOLD = 480.0
@@ -56,8 +57,7 @@ class Session:
         self.name = name
         self.protocol = protocol
         self.rest = b""
-        self.waiting = 0  # octets of this peer in the channel's queue
-        self.pushed: deque[tuple[int, int]] = deque()  # their blocks: the queue's position, octets
+        self.waiting = 0  # octets of this peer that the gateway has not dealt with
         self.buffer = SendBuffer()
         self.sent = 0
         self.patience = max(SEND_HOLD, 2.0 * hold_time) if hold_time else float("inf")
@@ -105,13 +105,13 @@ class Hub:
         self._number = 0
         self._greeted = False
         self._failures: dict[str, tuple[str, float]] = {}
-        self._pushed = 0  # octets ever pushed: the difference to the queue's rest is a position
+        self.ended: dict[int, Session] = {}  # of which the gateway has not dealt with all
+        self.waiting: Counter[str] = Counter()  # octets by peer, whatever its sessions
+        self.all_waiting = 0
 
     def push(self, kind: Kind, session: int = 0, payload: bytes = b"") -> None:
         """Append a frame to what the gateway will read."""
-        before = self.queue.octets
         self.queue.push(kind, session, payload)
-        self._pushed += self.queue.octets - before
 
     def flush(self) -> None:
         """Write what the gateway takes now."""
@@ -140,6 +140,8 @@ class Hub:
     def down(self, session: Session, reason: str) -> None:
         """The session has ended; a second call does nothing."""
         if self.sessions.pop(session.number, None):
+            if session.waiting:
+                self.ended[session.number] = session
             self.push(Kind.DOWN, session.number, jsoned({"reason": reason}))
             self.flush()
 
@@ -157,20 +159,20 @@ class Hub:
     def block(self, session: Session, messages: bytes) -> None:
         """Hand over whole messages of a session."""
         self.push(Kind.BLOCK, session.number, messages)
-        session.waiting += len(messages)
-        session.pushed.append((self._pushed, len(messages)))
-        self._count(session)
+        self._count(session, len(messages))
 
     def full(self, session: Session) -> bool:
         """True while the gateway is so far behind that this peer must wait."""
-        self._count(session)
-        return session.waiting > PEER_LIMIT or self.queue.octets > TOTAL_LIMIT
+        return self.waiting[session.name] > PEER_LIMIT or self.all_waiting > TOTAL_LIMIT
 
-    def _count(self, session: Session) -> None:
-        """Forget the blocks that have been written."""
-        written = self._pushed - self.queue.octets
-        while session.pushed and session.pushed[0][0] <= written:
-            session.waiting -= session.pushed.popleft()[1]
+    def _count(self, session: Session, octets: int) -> None:
+        session.waiting += octets
+        self.all_waiting += octets
+        self.waiting[session.name] += octets
+        if not self.waiting[session.name]:
+            del self.waiting[session.name]
+        if not session.waiting:
+            self.ended.pop(session.number, None)
 
     def turn(self) -> None:
         """Once per loop of the reactor: take what the gateway says, write what waits."""
@@ -215,7 +217,10 @@ class Hub:
                 gateway_is_gone()
             try:
                 for kind, number, payload in self.frames.feed(octets):
-                    self._obey(kind, self.sessions.get(number), payload)
+                    of = (
+                        self.ended if kind is Kind.TAKEN and number in self.ended else self.sessions
+                    )
+                    self._obey(kind, of.get(number), payload)
             except ChannelError as error:
                 print(f"the gateway sent {error}", file=sys.stderr, flush=True)
                 gateway_is_gone()
@@ -228,6 +233,8 @@ class Hub:
             for number in numbers:
                 if one := self.sessions.get(number):
                     one.buffer.append(messages)
+        elif kind is Kind.TAKEN and session:
+            self._count(session, -struct.unpack("<I", payload)[0])
         elif kind is Kind.TEARDOWN and session:
             session.notify = (payload[0], payload[1])
         elif kind is Kind.RELOAD:

@@ -2,7 +2,7 @@
 
 In: the peers it serves, messages to send to them. Out: one ordered stream of events: sessions up
 and down, blocks of whole UPDATE and ROUTE-REFRESH messages. The child is restarted when it dies.
-Events that are not consumed are not read: the child then stops reading its peers (launcher.py).
+A peer whose blocks are not consumed is not read on (hub.py); the others are.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import os
 import socket
 import struct
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ccn_bgp.errors import CcnError, InputError, Problem
 from ccn_bgp.model.ccsi import Peer
@@ -38,16 +38,26 @@ from ccn_bgp.session.events import (
 )
 from ccn_bgp.session.exabgp_config import RESTART_TIME, render
 from ccn_bgp.session.sending import Outgoing, Sending, pump
+from ccn_bgp.session.turns import Turns
 
 log = logging.getLogger("ccn.speaker")
 
-QUEUED = 2 << 20
-"""Octets of events that may wait for the consumer before the child is no longer read."""
+GRANT = 1 << 16
+"""Octets of a session that are dealt with before the child hears of it: less than hub.PEER_LIMIT,
+at which it no longer reads the peer."""
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before the restarts of a child that dies again and again."""
 _SETTLED = 10.0
 START_LIMIT = 20
 """Seconds that a child has to load its configuration and to bind its ports."""
+
+
+class _Waiting(NamedTuple):
+    """An event, of which session of which child."""
+
+    event: Event
+    session: int
+    child: int
 
 
 class Speaker:
@@ -87,8 +97,9 @@ class Speaker:
         self._writing = False
         self._names: dict[int, str] = {}
         self._sending = Sending()
-        self._events: deque[Event] = deque()
-        self._queued = 0
+        self._events: Turns[_Waiting] = Turns()
+        self._taken: dict[int, int] = {}  # octets by session, not yet told to the child
+        self._children = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -114,12 +125,13 @@ class Speaker:
             if isinstance(error, OSError):
                 raise CcnError(f"speaker {self.name}: cannot start ExaBGP: {error}") from None
             raise
-        self._put(SpeakerUp(), 0)
+        self._put(SpeakerUp())
         self._task = asyncio.create_task(self._run(), name=f"speaker-{self.name}")
         self._task.add_done_callback(lambda _: self._changed.set())
 
     async def events(self) -> AsyncIterator[Event]:
-        """Everything that happens, in order; ends after ``stop``. For one consumer."""
+        """Everything that happens, in order for each peer, with the peers in turn; ends after
+        ``stop``. For one consumer. What it has not dealt with counts against the peer."""
         while True:
             while not self._events:
                 if self._stopping:
@@ -128,11 +140,22 @@ class Speaker:
                     self._task.result()  # a fault of ours: let it be seen
                 self._changed.clear()
                 await self._changed.wait()
-            event = self._events.popleft()
-            if type(event) is Block:
-                self._queued -= len(event.messages)
-                self._changed.set()
-            yield event
+            waited = self._events.take()
+            yield waited.event
+            if waited.session and waited.child == self._children:
+                self._dealt_with(waited.event, waited.session)
+
+    def _dealt_with(self, event: Event, session: int) -> None:
+        """The consumer has done a block, or all of a session: the child may read as much again."""
+        taken = self._taken.pop(session, 0)
+        if type(event) is Block:
+            taken += len(event.messages)
+            if taken < GRANT:
+                self._taken[session] = taken
+                return
+        if taken and self._queue is not None:
+            self._queue.push(Kind.TAKEN, session, struct.pack("<I", taken))
+            self._flush()
 
     def send(self, peer: str, messages: bytes) -> None:
         """Queue whole BGP messages for ``peer``, after those queued before.
@@ -267,10 +290,12 @@ class Speaker:
             reason = await self._read()
             await self._reap()
             for name in list(self._names.values()):
-                self._put(SessionDown(name, CHILD_DOWN), 0)
+                self._put(SessionDown(name, CHILD_DOWN))
             self._names.clear()
+            self._taken.clear()
+            self._children += 1
             self._sending.end_all()
-            self._put(SpeakerDown(reason), 0)
+            self._put(SpeakerDown(reason))
             deaths = 0 if time.monotonic() - since > _SETTLED else deaths
             while True:
                 pause = BACKOFF[min(deaths, len(BACKOFF) - 1)]
@@ -285,16 +310,13 @@ class Speaker:
                     reason, pid = str(error), None
                     await self._reap()
             log.info("speaker %s: ExaBGP is up again (pid %s)", self.name, self.pid)
-            self._put(SpeakerUp(), 0)
+            self._put(SpeakerUp())
 
     async def _read(self) -> str:
         """Read frames until the child ends; why it did."""
         sock = self._socket
         assert sock is not None and self._child is not None
         while True:
-            while self._queued > QUEUED:
-                self._changed.clear()
-                await self._changed.wait()
             octets = await receive(sock)
             try:
                 for kind, session, payload in self._frames.feed(octets):
@@ -316,26 +338,26 @@ class Speaker:
                 log.error("speaker %s: the new configuration: %s", self.name, problem)
         elif kind is Kind.FAILED:
             failed = json.loads(payload)
-            self._put(AttemptFailed(failed["peer"], failed["reason"]), 0)
+            self._put(AttemptFailed(failed["peer"], failed["reason"]))
         elif kind is Kind.UP:
             up = json.loads(payload)
             self._names[session] = up["peer"]
             self._sending.begin(up["peer"], session)
-            self._put(SessionUp(up["peer"], OpenFacts.of(up["open"])), 0)
+            self._put(SessionUp(up["peer"], OpenFacts.of(up["open"])))
         elif name := self._names.get(session):
             if kind is Kind.BLOCK:
-                self._put(Block(name, payload), len(payload))
+                self._put(Block(name, payload), session)
             elif kind is Kind.DOWN:
                 del self._names[session]
                 if (out := self._sending.get(name)) and out.session == session:
                     self._sending.end(name)
-                self._put(SessionDown(name, json.loads(payload)["reason"]), 0)
+                self._put(SessionDown(name, json.loads(payload)["reason"]), session)
             elif kind is Kind.SENT and self._sending.taken(name, struct.unpack("<I", payload)[0]):
-                self._put(Room(name), 0)
+                self._put(Room(name))
 
-    def _put(self, event: Event, octets: int) -> None:
-        self._events.append(event)
-        self._queued += octets
+    def _put(self, event: Event, session: int = 0) -> None:
+        of = "" if isinstance(event, SpeakerUp | SpeakerDown) else event.peer
+        self._events.put(of, _Waiting(event, session, self._children))
         self._changed.set()
 
     # -- towards the child ---------------------------------------------------------------------

@@ -170,7 +170,7 @@ class Steady(threading.Thread):
         self.sessions += 1
         line.say(opening(self.asn, hold=self.hold))
         line.until(OPEN)
-        line.say(ALIVE)
+        line.say(ALIVE + END_OF_RIB)
         alive = time.monotonic()
         while not self.stop.wait(self.pause) and not line.ended:
             if time.monotonic() - alive > self.hold / 3:

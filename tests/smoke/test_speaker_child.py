@@ -188,6 +188,7 @@ class Log:
         self._news = asyncio.Event()
         self.paused = asyncio.Event()
         self.paused.set()
+        self.step = asyncio.Event()  # one event more, while paused
         self.task = asyncio.create_task(self._run(speaker))
 
     async def _run(self, speaker):
@@ -197,7 +198,11 @@ class Log:
             else:
                 self.events.append(event)
             self._news.set()
-            await self.paused.wait()
+            await asyncio.wait(
+                [asyncio.ensure_future(e.wait()) for e in (self.paused, self.step)],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            self.step.clear()
 
     async def until(self, condition, seconds=10):
         async with asyncio.timeout(seconds):
@@ -462,6 +467,31 @@ def test_a_gateway_that_does_not_read_costs_neither_session_nor_memory(tmp_path)
             assert log.octets["p1"] == block * count
             assert not log.of(SessionDown)
             assert raw.connections == quiet.connections == 1
+
+    run(body())
+
+
+def test_who_says_little_does_not_wait_for_who_says_much(tmp_path):
+    async def body():
+        raw = await RawPeer().listen()
+        quiet = await RawPeer(address="127.0.0.2").listen()
+        peers = [peer_of(raw), peer_of(quiet, "quiet")]
+        async with running(tmp_path, peers) as (_, log):
+            await log.until(lambda: len(log.of(SessionUp)) == 2)
+            log.paused.clear()
+            block = b"".join(type5_update(n) for n in range(0, 20_000, 100))
+            blasting = asyncio.create_task(raw.send(block * 20))
+            await asyncio.sleep(0.5)
+            await quiet.send(type5_update(7))
+            await asyncio.sleep(0.5)
+            log.step.set()
+            while "quiet" not in log.octets:
+                log.step.set()
+                await asyncio.sleep(0.01)
+            assert len(log.octets["p1"]) < 1 << 20, "that of which the others had to wait"
+            log.paused.set()
+            await blasting
+            await log.until(lambda: log.octets["p1"] == block * 20, 30)
 
     run(body())
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
 
 import ccn_bgp.session.hub as hub_module
-from ccn_bgp.session.channel import Frames, Kind
+from ccn_bgp.session.channel import HEADER, Frames, Kind
 from ccn_bgp.session.hub import PEER_LIMIT, READ, SEND_HOLD_EXPIRED, Hub, Session
 
 PIECE = PEER_LIMIT
@@ -34,39 +35,36 @@ def drained(end: socket.socket, octets: int) -> int:
     return taken
 
 
-def test_a_gateway_that_keeps_up_never_makes_a_peer_wait(
-    ends: tuple[socket.socket, socket.socket],
-) -> None:
-    """Although something always waits in the channel."""
-    ours, theirs = ends
-    hub = Hub(ours, "test")
-    session = Session(1, "a", None)
-    for _ in range(3 * PEER_LIMIT // PIECE):
-        hub.block(session, bytes(PIECE))
-        while hub.queue.octets > PIECE // 2:
-            hub.flush()
-            drained(theirs, READ)
-        assert hub.queue.octets
-        assert not hub.full(session)
-        assert session.waiting <= 2 * PIECE
+def taken(number: int, octets: int) -> bytes:
+    return HEADER.pack(4, Kind.TAKEN, number) + struct.pack("<I", octets)
 
 
-def test_a_peer_waits_for_a_gateway_that_does_not_read(
-    ends: tuple[socket.socket, socket.socket],
+def test_a_peer_waits_for_a_gateway_that_has_much_of_it_before_it(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Wherever it is: what the gateway has read it may not have dealt with."""
     ours, theirs = ends
     hub = Hub(ours, "test")
     session, other = Session(1, "a", None), Session(2, "b", None)
-    while not hub.full(session):
+    hub.sessions = {1: session, 2: other}
+    for _ in range(2):
         hub.block(session, bytes(PIECE))
-        hub.flush()
-    assert session.waiting > PEER_LIMIT
-    assert not hub.full(other)
-    while hub.queue.octets:
-        drained(theirs, PIECE)
-        hub.flush()
+        while hub.queue.octets:
+            hub.flush()
+            drained(theirs, READ)
+    assert hub.full(session) and not hub.full(other)
+    theirs.send(taken(1, PIECE) + taken(9, PIECE))
+    hub._receive()
     assert not hub.full(session)
-    assert session.waiting == 0
+    monkeypatch.setattr(hub_module, "TOTAL_LIMIT", PIECE - 1)
+    assert hub.full(other), "all together have too much"
+    # Its next session does not begin with nothing before it.
+    hub.block(other, bytes(23))
+    hub.down(session, "gone")
+    assert hub.full(other) and hub.waiting["a"] == PIECE
+    theirs.send(taken(1, PIECE))
+    hub._receive()
+    assert not hub.full(other) and not hub.ended and hub.waiting == {"b": 23}
 
 
 class Wire:
