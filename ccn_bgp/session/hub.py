@@ -31,7 +31,7 @@ from ccn_bgp.session.channel import (
 
 READ = 256 << 10
 WRITE_PER_TURN = 1 << 20
-PEER_LIMIT = 1 << 19
+PEER_LIMIT = 1 << 20
 """Octets of one peer that the gateway may have before it before the peer's TCP is no longer read:
 here, on the channel and with the gateway, which says what it has dealt with."""
 TOTAL_LIMIT = 64 << 20
