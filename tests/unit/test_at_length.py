@@ -17,6 +17,7 @@ from ccn_bgp.gateway.out_feed import RowFeed
 from ccn_bgp.gateway.pacing import AHEAD, Pacing
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.telling import ExportChanges, UpdateGroups
+from ccn_bgp.learn import portions
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Family, Ip
 from ccn_bgp.model.ccsi import Peer
@@ -125,6 +126,25 @@ def test_what_has_been_told_is_counted_as_it_is_taken(groups: Groups) -> None:
         groups.pacing.go_on([session])
     assert pieces > ROUTES // 20_000
     assert session.told_count == every and groups.wire.last == end_of_rib(Family.EVPN)
+
+
+def test_who_is_left_in_the_midst_of_a_portion_hears_the_rest_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it is taken to know it has heard: at least 36 octets of each type 5."""
+    monkeypatch.setattr(portions, "PORTION", 1 << 17)  # more than four pieces
+    groups = Groups()
+    session = groups.up("left")
+    groups.groups.greet(session, groups.rib)
+    telling, octets = session.telling, 0
+    assert telling is not None
+    while octets < MEGABYTE:
+        octets += len(telling.next_piece() or b"")
+    telling.cut()
+    octets += sum(map(len, iter(telling.next_piece, None)))
+    known = len(telling.knows.told)
+    assert 1 << 17 <= known < ROUTES // 2
+    assert 36 * (1 << 17) < octets < 40 * known
 
 
 def test_room_is_told_of_once_when_it_was_asked_for() -> None:
