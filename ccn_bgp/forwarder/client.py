@@ -192,7 +192,7 @@ class ForwarderClient:
         try:
             self._send(MessageType.PREPARE, 0, end)
         except OSError as error:
-            raise self._pending_nak() or self._unreachable(error) from None
+            raise self._broken(error) from None
         self._prepared = end
 
     def finish(self, digest: bytes) -> int:
@@ -230,10 +230,9 @@ class ForwarderClient:
                 for chunk in _chunks(_checked(MessageType(kind), array)):
                     crc = self._send(kind, flags, chunk, crc)
         except OSError as error:
-            # the refusal may be what closed the connection: it says more than a broken pipe
-            raise self._pending_nak() or self._unreachable(error) from None
+            raise self._broken(error) from None
         except BaseException:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, CcnError):
                 self._reopen()  # a fault of ours: the forwarder forgets what it was told
             raise
         end["crc"] = crc
@@ -252,7 +251,7 @@ class ForwarderClient:
             self._reopen()  # what was still under way has been refused too
             raise
         except OSError as error:
-            raise self._pending_nak() or self._unreachable(error) from None
+            raise self._broken(error) from None
         self.hello = Hello(generation, end["digest"][0].tobytes(), self.hello.pid)
         return generation
 
@@ -387,6 +386,16 @@ class ForwarderClient:
                 raise ConnectionResetError(0, "closed the connection")
             view = view[count:]
         return data
+
+    def _broken(self, error: OSError) -> CcnError | Nak:
+        """What it means that a transaction could not be sent. The refusal may be what closed the
+        connection: it says more than a broken pipe."""
+        refusal = self._pending_nak()
+        if refusal is None:
+            return self._unreachable(error)
+        with contextlib.suppress(OSError, CcnError):
+            self._reopen()
+        return refusal
 
     def _pending_nak(self) -> Nak | None:
         try:

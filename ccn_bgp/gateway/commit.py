@@ -90,7 +90,7 @@ class Committer:
         self._prepared = _Prepared(snapshot, plan.summary(), slots)
         try:
             self.link.prepare(encode(plan, self._slots))
-        except UnreachableError:
+        except (UnreachableError, Nak):
             self._prepared, self._slots = None, slots  # commit will meet it again
             return
         # Found out while the forwarder stages the rows: it is told with the end alone.

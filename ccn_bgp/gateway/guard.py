@@ -258,10 +258,12 @@ class Guard:
             table = self.rib.tables[name]
             with table.located(rows):
                 for prefix, findings in rows.items():
-                    fresh = [f for f in findings if _refused(table, prefix, f)]
-                    for finding in fresh:
-                        self._quarantined.add(name, prefix, finding)
-                    acted += [(name, prefix)] * bool(fresh)
+                    fresh = False
+                    for finding in findings:
+                        if _refused(table, prefix, finding):
+                            self._quarantined.add(name, prefix, finding)
+                            fresh = True
+                    acted += [(name, prefix)] * fresh
         return acted
 
     def _build(self, names: list[str]) -> dict[str, Table]:

@@ -131,11 +131,12 @@ class _Keys6:
         octets[:, :4] = number.astype(">u4").view(np.uint8).reshape(-1, 4)
         return octets.view("S21").reshape(-1)
 
+    # Copies always: a view of one key would keep all keys alive.
     def address(self, keys: Array) -> U1:
-        return np.ascontiguousarray(self._octets(keys)[:, 4:20])
+        return self._octets(keys)[:, 4:20].copy()
 
     def length(self, keys: Array) -> U1:
-        return np.ascontiguousarray(self._octets(keys)[:, 20])
+        return self._octets(keys)[:, 20].copy()
 
     def prefixes(self, keys: Array) -> list[Prefix]:
         octets = np.ascontiguousarray(self._octets(keys)[:, 4:]).tobytes()

@@ -59,5 +59,6 @@ def _apart(tables: list[Table]) -> Block:
         BlockRows(rows.address.copy(), rows.length.copy(), rows.answer.copy(), rows.bounds)
         for rows in (block.v4, block.v6)
     )
-    digests = [table.digest for table in tables]
+    known = all(_block(table).digested for table in tables)
+    digests = [table.digest for table in tables] if known else None
     return Block(block.heads, list(block.answers), block.bounds, v4, v6, digests=digests)

@@ -128,6 +128,11 @@ class Block:
         return self.v4.bounds[-1] + self.v6.bounds[-1]
 
     @property
+    def digested(self) -> bool:
+        """Whether the digests have been worked out."""
+        return self._digests is not None
+
+    @property
     def digests(self) -> list[bytes]:
         """32 octets of each table: equal for equal content, but for who said it."""
         if self._digests is None:

@@ -52,6 +52,8 @@ class Forwarder:
 
     def prepare(self, records: Records) -> None:
         assert self.prepared is None, "one at a time"
+        if self.refusals:
+            raise self.refusals.pop(0)
         self.prepared = records
 
     def finish(self, digest: bytes) -> None:
@@ -184,6 +186,17 @@ def test_what_was_prepared_is_put_in_force_or_given_up() -> None:
     assert forwarder.prepared is None
     committer.commit(other)
     assert forwarder.meaning() == {"10.1": "198.51.100.23", "10.2": "198.51.100.22"}
+
+
+def test_what_is_refused_while_it_is_sent_is_sent_again() -> None:
+    forwarder = Forwarder()
+    committer = Committer(forwarder)
+    committer.commit(snapshot(p1=0, p2=1))
+    then = snapshot(p1=2)
+    forwarder.refusals = [refusal()]
+    committer.prepare(then)
+    committer.commit(then)
+    assert forwarder.meaning() == {"10.1": "198.51.100.23"}
 
 
 def test_what_was_prepared_is_refused() -> None:

@@ -40,3 +40,17 @@ def test_splice_without_places_puts_values_behind() -> None:
     assert insert(np.array([b"b", b"a"]), np.array([b"d", b"c", b"c"])).tolist() == [
         b"b", b"a", b"d", b"c", b"c",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [4, 16])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_columns_of_few_keys_do_not_keep_all_keys_alive(width: int, count: int) -> None:
+    """A table keeps them as they are; the keys are of all tables, and made anew at every change."""
+    of = keyed.OF_WIDTH[width]
+    address = np.arange(50 * width, dtype=np.uint8).reshape(-1, width)
+    every = of.make(np.arange(50), address, np.full(50, 8 * width, np.uint8))
+    some = keyed.taken(every, np.arange(7, 7 + count))
+    for column in (of.address(some), of.length(some), of.number(some)):
+        assert len(column) == count
+        assert not np.shares_memory(column, every)
+        assert column.base is None or column.base.nbytes <= 64 * count
