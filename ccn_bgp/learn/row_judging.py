@@ -117,8 +117,8 @@ class RowJudge:
         self.row_claim = row_claim
         self.held = VerdictBook()
         self._takers = Takers(judge)
-        self._known: dict[tuple[int, int, int], dict[int, int]] = {}
-        """By peer, class and pattern, and by body."""
+        self._known: dict[tuple[int, int, int, int], dict[int, int]] = {}
+        """By peer, width, class (of a width) and pattern, and by body (which may be of both)."""
         self._by: list[Hashable] = [None]
         self._by_number: dict[Hashable, int] = {None: 0}
         self._leads: dict[tuple[object, ...], NextHop | None] = {}
@@ -281,7 +281,7 @@ class RowJudge:
         groups = _groups(kinds.class_, kinds.pattern)
         judged = np.empty(len(kinds.body), np.int64)
         for class_, pattern, at in groups:
-            known = self._known.setdefault((adj.number, class_, pattern), {})
+            known = self._known.setdefault((adj.number, rows.width, class_, pattern), {})
             bodies: list[int] = kinds.body[at].tolist()
             found = list(map(known.get, bodies))
             if None in found:
