@@ -141,9 +141,17 @@ class Speaker:
                 self._changed.clear()
                 await self._changed.wait()
             waited = self._events.take()
+            if type(waited.event) is SessionUp:
+                self._begin(waited.event.peer, waited)
             yield waited.event
             if waited.session and waited.child == self._children:
                 self._dealt_with(waited.event, waited.session)
+
+    def _begin(self, peer: str, waited: _Waiting) -> None:
+        """From now on what is said to this peer is said on this session, unless it has ended: until
+        here the consumer may speak of the last one."""
+        if waited.child == self._children and waited.session in self._names:
+            self._sending.begin(peer, waited.session)
 
     def _dealt_with(self, event: Event, session: int) -> None:
         """The consumer has done a block, or all of a session: the child may read as much again."""
@@ -289,13 +297,7 @@ class Speaker:
             pid = self.pid
             reason = await self._read()
             await self._reap()
-            for name in list(self._names.values()):
-                self._put(SessionDown(name, CHILD_DOWN))
-            self._names.clear()
-            self._taken.clear()
-            self._children += 1
-            self._sending.end_all()
-            self._put(SpeakerDown(reason))
+            self._child_gone(reason)
             deaths = 0 if time.monotonic() - since > _SETTLED else deaths
             while True:
                 pause = BACKOFF[min(deaths, len(BACKOFF) - 1)]
@@ -311,6 +313,16 @@ class Speaker:
                     await self._reap()
             log.info("speaker %s: ExaBGP is up again (pid %s)", self.name, self.pid)
             self._put(SpeakerUp())
+
+    def _child_gone(self, reason: str) -> None:
+        """All its sessions are down; what it said before is still to be heard."""
+        for name in list(self._names.values()):
+            self._put(SessionDown(name, CHILD_DOWN))
+        self._names.clear()
+        self._taken.clear()
+        self._children += 1
+        self._sending.end_all()
+        self._put(SpeakerDown(reason))
 
     async def _read(self) -> str:
         """Read frames until the child ends; why it did."""
@@ -342,8 +354,7 @@ class Speaker:
         elif kind is Kind.UP:
             up = json.loads(payload)
             self._names[session] = up["peer"]
-            self._sending.begin(up["peer"], session)
-            self._put(SessionUp(up["peer"], OpenFacts.of(up["open"])))
+            self._put(SessionUp(up["peer"], OpenFacts.of(up["open"])), session)
         elif name := self._names.get(session):
             if kind is Kind.BLOCK:
                 self._put(Block(name, payload), session)
