@@ -29,6 +29,9 @@ class Speaking(Protocol):
     def send(self, peers: Sequence[Peer], messages: bytes) -> None:
         """The same messages to these peers."""
 
+    def hears(self, peer: Peer) -> bool:
+        """What is sent to this peer goes somewhere; else a SessionDown is on its way."""
+
     def backlog(self, peer: Peer) -> int:
         """Octets that its TCP has not taken."""
 
@@ -64,8 +67,8 @@ class Pacing:
             waiting = [session for _, some in pieces.values() for session in some]
 
     def _due(self, session: PeerSession) -> bytes | None:
-        if session.decoder is None:  # its session is being ended
-            return None
+        if session.decoder is None or not self._speakers.hears(session.peer):
+            return None  # its session is being ended, or has ended
         if self._speakers.backlog(session.peer) >= AHEAD:
             self._speakers.ask_room(session.peer, AHEAD)
             return None

@@ -125,6 +125,11 @@ class Speakers:
             if names := [p.name for p in peers if group_of(p) == name]:
                 self.running[name].send_to(names, messages)
 
+    def hears(self, peer: Peer) -> bool:
+        """What is sent to this peer goes somewhere; else a SessionDown is on its way."""
+        speaker = self.running.get(group_of(peer))
+        return speaker is not None and speaker.hears(peer.name)
+
     def backlog(self, peer: Peer) -> int:
         """Octets that were sent to this peer and that its TCP has not taken yet."""
         speaker = self.running.get(group_of(peer))

@@ -179,6 +179,11 @@ class Speaker:
         if messages:
             self._pump(self._sending.append(peers, messages))
 
+    def hears(self, peer: str) -> bool:
+        """There is a session that ``send`` would send on: else the SessionDown of the one that the
+        consumer knows is on its way."""
+        return self._sending.get(peer) is not None
+
     def backlog(self, peer: str) -> int:
         """Octets given to ``send`` that the peer's TCP has not taken yet."""
         out = self._sending.get(peer)

@@ -183,6 +183,9 @@ class Listener:
                 del self.held[name][key]
             self.refreshed[name].append(family)
 
+    def hears(self, peer: str) -> bool:
+        return True
+
     def backlog(self, peer: str) -> int:
         if peer in self.clogged:
             return BEHIND + 1

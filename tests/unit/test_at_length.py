@@ -45,6 +45,9 @@ class Wire:
         for peer in peers:
             self.waits.setdefault(peer.name, []).append(messages)
 
+    def hears(self, peer: Peer) -> bool:
+        return True
+
     def backlog(self, peer: Peer) -> int:
         return sum(map(len, self.waits.get(peer.name, [])))
 

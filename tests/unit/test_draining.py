@@ -47,6 +47,9 @@ class Speaker:
     def preserve(self, names: frozenset[str]) -> None:
         pass
 
+    def hears(self, peer: str) -> bool:
+        return True
+
     def backlog(self, peer: str) -> int:
         return len(self.sent.get(peer, b""))
 

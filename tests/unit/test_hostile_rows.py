@@ -72,6 +72,9 @@ class Unread:
     def send_to(self, peers: list[str], messages: bytes) -> None:
         self.sent.append(messages)
 
+    def hears(self, peer: str) -> bool:
+        return True
+
     def backlog(self, peer: str) -> int:
         return sum(map(len, self.sent)) if self.unread else 0
 

@@ -44,6 +44,9 @@ class Speaker:
     def send_to(self, peers: list[str], messages: bytes) -> None:
         self.sent += [(peer, messages) for peer in peers]
 
+    def hears(self, peer: str) -> bool:
+        return True
+
     def backlog(self, peer: str) -> int:
         return 0
 

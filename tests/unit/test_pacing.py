@@ -29,11 +29,15 @@ class Wire:
         self.waits: dict[str, int] = {}
         self.asked: list[str] = []
         self.sent: list[list[str]] = []
+        self.ended: set[str] = set()
 
     def send(self, peers: Sequence[Peer], messages: bytes) -> None:
         self.sent.append([peer.name for peer in peers])
         for peer in peers:
             self.waits[peer.name] = self.waits.get(peer.name, 0) + len(messages)
+
+    def hears(self, peer: Peer) -> bool:
+        return peer.name not in self.ended
 
     def backlog(self, peer: Peer) -> int:
         return self.waits.get(peer.name, 0)
@@ -114,6 +118,23 @@ def test_a_session_that_is_being_ended_is_told_nothing(talk: Talk) -> None:
     talk.sessions[0].decoder = None
     talk.pacing.go_on(talk.sessions)
     assert talk.wire.sent == []
+
+
+def test_nothing_is_made_for_a_session_that_has_ended_before_it_is_heard_of(talk: Talk) -> None:
+    gone, there = talk.sessions[:2]
+    made: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(40):
+            made.append(number)
+            yield bytes(PIECE)
+
+    told(gone, pieces())
+    told(there, [b"piece"])
+    talk.wire.ended.add(gone.peer.name)
+    talk.pacing.go_on(talk.sessions)
+    assert talk.wire.sent == [[there.peer.name]]
+    assert not made and not talk.wire.asked and gone.telling is not None
 
 
 def test_a_fault_of_ours_costs_one_session(talk: Talk) -> None:

@@ -121,6 +121,9 @@ class Wire:
             self.fars[name].takes -= 1
             self.fars[name].hear([messages])
 
+    def hears(self, peer: Peer) -> bool:
+        return True
+
     def backlog(self, peer: Peer) -> int:
         return 0 if self.fars[peer.name].takes > 0 else AHEAD
 
