@@ -83,9 +83,9 @@ def _used(code: int, value: bytes) -> bytes | None:
 
 
 def _written(capabilities: list[bytes]) -> bytes:
-    """The optional parameters: one for each capability."""
-    plain = b"".join(bytes((_CAPABILITIES, len(c))) + c for c in capabilities)
-    if len(plain) < _EXTENDED:
+    """The optional parameters: one for each capability, in the plain form if they fit in it."""
+    if sum(2 + len(c) for c in capabilities) < _EXTENDED:
+        plain = b"".join(bytes((_CAPABILITIES, len(c))) + c for c in capabilities)
         return bytes((len(plain),)) + plain
     wide = b"".join(struct.pack("!BH", _CAPABILITIES, len(c)) + c for c in capabilities)
     return struct.pack("!BBH", _EXTENDED, _EXTENDED, len(wide)) + wide

@@ -94,5 +94,17 @@ def test_many_families_are_written_in_the_wide_form() -> None:
     assert len(heard(body).capabilities[Capability.CODE.MULTIPROTOCOL]) == 100
 
 
+@pytest.mark.parametrize("families", [61, 62, 63])
+def test_a_capability_too_long_for_a_plain_parameter_is_written_in_the_wide_form(
+    families: int,
+) -> None:
+    named = b"".join(b"\0" + bytes((n,)) + b"\x46\x80" for n in range(families))
+    octets = capability(64, b"\x80\x78" + named)
+    size = len(octets)
+    body = HEAD + b"\xff\xff" + (size + 3).to_bytes(2) + b"\x02" + size.to_bytes(2) + octets
+    restart = heard(body).capabilities[Capability.CODE.GRACEFUL_RESTART]
+    assert restart.restart_time == 0x78 and len(list(restart.families())) == families
+
+
 def test_an_open_without_parameters_is_one() -> None:
     assert read_open(opening(ASN, b"")[19:]) == opening(ASN, b"")[19:]
