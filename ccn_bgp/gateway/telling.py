@@ -213,6 +213,7 @@ class UpdateGroups:
         the rest when it comes to its end."""
         if session.telling is not None:
             session.telling.cut()
+            session.out = session.telling.knows
         else:
             self._join([session], rib)
 

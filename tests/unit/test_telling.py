@@ -19,7 +19,7 @@ from ccn_bgp.gateway.pacing import AHEAD, Pacing
 from ccn_bgp.gateway.peer import PeerSession
 from ccn_bgp.gateway.prefix_classes import export_classes
 from ccn_bgp.gateway.telling import ExportChanges, UpdateGroups
-from ccn_bgp.learn import adj_rib_out, compaction
+from ccn_bgp.learn import adj_rib_out, compaction, portions
 from ccn_bgp.learn.out_changes import Changes
 from ccn_bgp.learn.rib import Rib
 from ccn_bgp.model.bgp import Asn, Family, Ip, Prefix
@@ -419,6 +419,27 @@ def test_who_is_drained_while_left_behind_hears_of_both_when_it_has_read(rib: Ri
     assert "172.16.7.0/24" in lags.prefixes
     assert {a.communities for _, a in lags.held.values() if a} == {(0xFFFF0000,)}
     assert lags.held.keys() == stays.held.keys()
+
+
+def test_who_is_drained_in_the_midst_of_its_first_words_counts_what_it_has_been_told(
+    rib: Rib, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portions, "PORTION", 2)
+    drained: set[str] = set()
+    groups = UpdateGroups(lambda peer: peer.name in drained)
+    for number in range(9):
+        idc(rib, f"172.16.{number}.0/24")
+    far = gateway("far", rib)
+    groups.greet(far.session, rib)
+    far.takes = 2
+    tell_on(groups, rib, [far])
+    drained.add("far")
+    assert regroup(groups, rib, far) == []
+    heard = len(far.held)
+    assert 1 < heard < 9 and heard == far.session.told_count == len(far.session.out.told)
+    far.takes = 99
+    tell_on(groups, rib, [far])
+    assert len(far.held) > 9 and far.session.told_count == len(far.held)
 
 
 def test_under_a_new_rib_only_the_difference_is_said(rib: Rib) -> None:
