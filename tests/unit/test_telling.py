@@ -438,7 +438,9 @@ def test_who_is_drained_in_the_midst_of_its_first_words_counts_what_it_has_been_
     heard = len(far.held)
     assert 1 < heard < 9 and heard == far.session.told_count == len(far.session.out.told)
     far.takes = 99
-    tell_on(groups, rib, [far])
+    tell_on(groups, rib, [far])  # there is no group that it could join yet
+    assert len(far.held) == heard
+    deal(groups, rib, [far])
     assert len(far.held) > 9 and far.session.told_count == len(far.held)
 
 
