@@ -37,6 +37,7 @@ from ccn_bgp.session.events import (
     SpeakerUp,
 )
 from ccn_bgp.session.exabgp_config import RESTART_TIME, render
+from ccn_bgp.session.hub import TOTAL_LIMIT
 from ccn_bgp.session.sending import Outgoing, Sending, pump
 from ccn_bgp.session.turns import Turns
 
@@ -45,6 +46,8 @@ log = logging.getLogger("ccn.speaker")
 GRANT = 1 << 16
 """Octets of a session that are dealt with before the child hears of it: less than hub.PEER_LIMIT,
 at which it no longer reads the peer."""
+_GRANTS = TOTAL_LIMIT // GRANT // 2
+"""Sessions at most of which it has yet to hear, or it would in the end read none of them."""
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before the restarts of a child that dies again and again."""
 _SETTLED = 10.0
@@ -158,7 +161,7 @@ class Speaker:
         taken = self._taken.pop(session, 0)
         if type(event) is Block:
             taken += len(event.messages)
-            if taken < GRANT:
+            if taken < GRANT and len(self._taken) < _GRANTS:
                 self._taken[session] = taken
                 return
         if taken and self._queue is not None:

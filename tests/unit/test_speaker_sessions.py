@@ -12,7 +12,8 @@ import pytest
 
 from ccn_bgp.session.channel import FrameQueue, Frames, Kind
 from ccn_bgp.session.events import Block, Event, Room, SessionDown, SessionUp
-from ccn_bgp.session.speaker import Speaker
+from ccn_bgp.session.hub import TOTAL_LIMIT
+from ccn_bgp.session.speaker import GRANT, Speaker
 
 OPEN = {
     "asn": 64601,
@@ -60,13 +61,16 @@ class Wire:
             return event
         raise AssertionError("nothing waits")
 
-    def heard(self) -> list[tuple[Kind, int, bytes]]:
-        """The frames for sessions that the child has been sent since the last call."""
+    def frames(self) -> list[tuple[Kind, int, bytes]]:
+        """What the child has been sent since the last call."""
         try:
-            frames = list(self._frames.feed(self.child.recv(1 << 20)))
+            return list(self._frames.feed(self.child.recv(1 << 20)))
         except BlockingIOError:
             return []
-        return [frame for frame in frames if frame[0] is not Kind.TAKEN]
+
+    def heard(self) -> list[tuple[Kind, int, bytes]]:
+        """The same without what the gateway has dealt with."""
+        return [frame for frame in self.frames() if frame[0] is not Kind.TAKEN]
 
 
 @pytest.fixture
@@ -132,3 +136,21 @@ def test_a_number_of_the_last_child_is_not_one_of_the_next(wire: Wire) -> None:
         assert isinstance(event, SessionUp)
         wire.speaker.send(event.peer, event.peer.encode())
     assert sorted(wire.heard()) == [(Kind.SEND, 1, b"q"), (Kind.SEND, 2, b"p")]
+
+
+def test_what_the_child_does_not_hear_of_never_keeps_it_from_reading(wire: Wire) -> None:
+    """However many sessions there are: it reads none while TOTAL_LIMIT is under way."""
+    block, sessions = bytes(GRANT - 1), 2 * TOTAL_LIMIT // GRANT
+    untold, most = dict.fromkeys(range(1, sessions + 1), 0), 0
+    for session in untold:
+        wire.up(session, f"p{session}")
+        wire.say(Kind.BLOCK, session, block)
+        assert isinstance(wire.next(), SessionUp) and isinstance(wire.next(), Block)
+        wire.say(Kind.FAILED, 0, b'{"peer": "x", "reason": "y"}')
+        wire.next()  # it asks for more: it has dealt with the block
+        untold[session] += len(block)
+        for _, number, octets in wire.frames():
+            untold[number] -= struct.unpack("<I", octets)[0]
+        most = max(most, sum(untold.values()))
+    assert min(untold.values()) == 0 and most < TOTAL_LIMIT * 3 // 4
+    assert untold[1] == len(block)  # few small words cost no answers
