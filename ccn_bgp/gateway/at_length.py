@@ -8,7 +8,7 @@ told is made once. News is kept from such a session; afterwards it is told what 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
@@ -22,6 +22,8 @@ from ccn_bgp.session.events import OpenFacts
 KEPT = 8 << 20
 """Octets of portions that are kept for who is told the same, of all groups together: more than are
 made ahead for one peer (pacing.py), or the next would find none of the first."""
+TEXTS = 16
+"""Of how many texts there may be some: each holds on to all that it is made of."""
 _FEW = 3
 """Pieces of a portion: one of more, whose routes have long attributes, is not kept."""
 
@@ -32,6 +34,7 @@ class Kept:
     def __init__(self, octets: int = KEPT) -> None:
         self._room = octets
         self._portions: OrderedDict[tuple[Text, int], tuple[bytes, ...]] = OrderedDict()
+        self._texts: Counter[Text] = Counter()
 
     def get(self, text: Text, number: int) -> tuple[bytes, ...] | None:
         """One portion, if it is there."""
@@ -43,10 +46,14 @@ class Kept:
     def put(self, text: Text, number: int, pieces: tuple[bytes, ...]) -> None:
         """Keep one that is not there, in the place of what nobody has asked for longest."""
         self._portions[text, number] = pieces
+        self._texts[text] += 1
         self._room -= sum(map(len, pieces))
-        while self._room < 0:
-            _, gone = self._portions.popitem(last=False)
+        while self._room < 0 or len(self._texts) > TEXTS:
+            (of, _), gone = self._portions.popitem(last=False)
             self._room += sum(map(len, gone))
+            self._texts[of] -= 1
+            if not self._texts[of]:
+                del self._texts[of]
 
 
 class Text:

@@ -6,11 +6,13 @@ import gc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
+from weakref import ref
 
 import numpy as np
 import pytest
 
 from ccn_bgp.gateway import at_length
+from ccn_bgp.gateway.at_length import TEXTS, FirstWords
 from ccn_bgp.gateway.at_length import encoded as at_length_encoded
 from ccn_bgp.gateway.intent import read_intent
 from ccn_bgp.gateway.learning import new_rib
@@ -253,6 +255,19 @@ def test_first_words_that_are_too_many_are_not_kept(
     greet(groups, rib, fars[1])
     assert len(made) == 2 * once
     assert fars[0].heard == fars[1].heard
+
+
+def test_few_texts_are_kept_however_short_what_they_say_is(rib: Rib) -> None:
+    """What a text is made of is as large as the table."""
+    groups, texts = UpdateGroups(), []
+    for number in range(TEXTS + 9):
+        far = gateway(f"g{number}", rib)
+        groups.greet(far.session, rib)
+        assert isinstance(far.session.telling, FirstWords)
+        texts.append(ref(far.session.telling._text))
+        tell_on(groups, rib, [far])
+        groups._groups.clear()
+    assert [text() is not None for text in texts] == [False] * 9 + [True] * TEXTS
 
 
 def encodings(monkeypatch: pytest.MonkeyPatch) -> list[Changes]:
