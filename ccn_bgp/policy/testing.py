@@ -18,7 +18,6 @@ from ccn_bgp.policy.at import At
 from ccn_bgp.policy.evaluate import Accepted, Default
 from ccn_bgp.policy.flight import Context
 from ccn_bgp.policy.routes import (
-    ATTRIBUTES,
     RouteError,
     attributes_json,
     read_attributes,
@@ -102,15 +101,8 @@ def _expected(at: At, value: Any) -> dict[str, Any]:
     )
     if (entry or value == {}) and entry.get("result") not in ("accept", "reject"):
         at.say(f"expect: {entry.get('result')!r} is neither accept nor reject")
-    attributes = entry.get("attributes") or {}
-    if attributes and entry.get("result") == "reject":
-        (at / "attributes").say("expect: a route that is rejected has no attributes")
-    place = at / "attributes"
-    attributes = place.mapping(attributes, "attributes must be a mapping", ATTRIBUTES)
-    try:
-        read_attributes({k: v for k, v in attributes.items() if v is not None})
-    except RouteError as error:
-        (place / error.path[-1]).say(f"expect: {error}")
+    why = "expect: a route that is rejected has no attributes"
+    testing_aggregates.check_attributes(at, entry, "reject", why)
     return dict(entry)
 
 

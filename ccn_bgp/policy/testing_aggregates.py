@@ -5,7 +5,7 @@ expected: ``in-force``, ``not-in-force``, or a mapping {result, contributing, at
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ccn_bgp.model.path import Path
@@ -55,15 +55,22 @@ def read_expected(at: At, value: Any) -> dict[str, Any]:
     if entry and entry.get("result") not in RESULTS:
         at.say(f"expect: {entry.get('result')!r} is neither in-force nor not-in-force")
     at.number(entry, "contributing")
+    why = "expect: an aggregate that is not in force has no attributes"
+    check_attributes(at, entry, "not-in-force", why)
+    return dict(entry)
+
+
+def check_attributes(at: At, entry: Mapping[str, Any], without: str, why: str) -> None:
+    """Report what is wrong with the attributes that a test expects; with the result ``without``
+    there are none: ``why``."""
     place, attributes = at / "attributes", entry.get("attributes") or {}
-    if attributes and entry.get("result") == "not-in-force":
-        place.say("expect: an aggregate that is not in force has no attributes")
+    if attributes and entry.get("result") == without:
+        place.say(why)
     attributes = place.mapping(attributes, "attributes must be a mapping", ATTRIBUTES)
     try:
         read_attributes({k: v for k, v in attributes.items() if v is not None})
     except RouteError as error:
         (place / error.path[-1]).say(f"expect: {error}")
-    return dict(entry)
 
 
 def stand(policies: PolicySet, test: AggregateTest) -> tuple[dict[str, Any], list[Trace]]:

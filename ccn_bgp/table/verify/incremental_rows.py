@@ -1,6 +1,6 @@
 """Point look-ups in the columns of one table, and what differs between two states of it.
 
-In: Tables (table/snapshot.py), whose columns are sorted by (address, length). Out: row numbers and
+In: Tables (table/tables.py), whose columns are sorted by (address, length). Out: row numbers and
 prefixes. Addresses are integers. Nothing here copies a column to find one row.
 """
 
